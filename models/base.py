@@ -1,0 +1,54 @@
+"""Naming convention and the column kinds that every table shares."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+from ulid import ULID
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = SQLModel.metadata
+metadata.naming_convention = NAMING_CONVENTION
+
+
+def utc_now() -> datetime:
+    """Now, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A ULID: 26 letters and digits that sort by time of making."""
+    return str(ULID())
+
+
+def identity() -> Any:
+    """Primary key counted by the database."""
+    return Field(default=None, sa_column=Column(BigInteger, Identity(always=False), primary_key=True))
+
+
+def instant(*, now: bool = False, nullable: bool = True) -> Any:
+    """An aware UTC time; ``now`` lets the database fill it in."""
+    default = text("now()") if now else None
+    return Field(
+        default=None,
+        sa_column=Column(DateTime(timezone=True), nullable=nullable and not now, server_default=default),
+    )
+
+
+def json(*, default: str | None = None) -> Any:
+    """A JSONB column; ``default`` is its SQL text, e.g. ``'{}'``."""
+    server = text(f"'{default}'::jsonb") if default is not None else None
+    return Field(
+        default=None,
+        sa_column=Column(JSONB(none_as_null=True), nullable=default is None, server_default=server),
+    )

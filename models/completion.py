@@ -1,0 +1,99 @@
+"""A finished course of a person, to be written into one AFAS field: one row for ever, the first date wins."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+
+
+class CompletionState(StrEnum):
+    """``sending`` means a PUT may be under way or may have happened."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    WRITTEN = "written"
+    VERIFIED = "verified"
+    UNCHANGED = "unchanged"
+    CONFLICT = "conflict"
+    ORPHAN = "orphan"
+    NO_DATE = "no_date"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class Completion(SQLModel, table=True):
+    """Identity = (tenant, course, Pluvo user's person, field). Without a person it is kept by Pluvo user."""
+
+    __tablename__ = "completion"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "course_id", "subject", "field"),
+        Index(None, "tenant_id", "state"),
+        Index(None, "enrollment_id"),
+    )
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    course_id: int = Field(sa_column=Column(ForeignKey("course.id", ondelete="CASCADE"), nullable=False))
+    # "person:{internal id}", or "pluvo:{user id}" while nobody in AFAS is known for the account
+    subject: str
+    internal_id: str | None = None
+    enrollment_id: int | None = Field(default=None, sa_column=Column(ForeignKey("enrollment.id", ondelete="SET NULL")))
+    pluvo_id: str
+    field: str
+    level: str
+    title: str
+    # As Pluvo gave it, and the day it is in the tenant's zone
+    completed_raw: str | None = None
+    completed_on: date | None = Field(default=None, sa_column=Column(Date))
+    # Other dates that Pluvo gave later: [{"raw", "on", "at"}]. Noted, never written.
+    later: list[dict[str, Any]] = json(default="[]")
+    state: str
+    reason: str | None = None
+    version: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
+    settings_version: int | None = Field(default=None, sa_column=Column(Integer))
+    # The text that was sent, since when it may have been, when it was confirmed sent, when it was read back
+    value: str | None = None
+    sending_at: datetime | None = instant()
+    written_at: datetime | None = instant()
+    verified_at: datetime | None = instant()
+    # What a human typed, where that stopped us
+    found_value: str | None = None
+    puts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    first_seen_at: datetime | None = instant(now=True)
+    changed_at: datetime | None = instant(now=True)
+    signalled_by: str = Field(default="poll", sa_column_kwargs={"server_default": text("'poll'")})
+
+
+class WebhookEvent(SQLModel, table=True):
+    """A webhook as it came in, stored before it is answered. The same body twice is one row."""
+
+    __tablename__ = "webhook_event"
+    __table_args__ = (UniqueConstraint("tenant_id", "body_sha256"), Index(None, "received_at"))
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    body_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    event: str
+    pluvo_id: str | None = None
+    ref: str | None = None
+    body: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    received_at: datetime | None = instant(now=True)
+    times: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default=text("1")))
+    handled_at: datetime | None = instant()
+    outcome: str | None = None

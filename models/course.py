@@ -1,0 +1,38 @@
+"""An AFAS event that is linked to something in Pluvo, with the names its customer chose."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Column, ForeignKey, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+
+
+class Course(SQLModel, table=True):
+    __tablename__ = "course"
+    __table_args__ = (UniqueConstraint("tenant_id", "event_id"),)
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    event_id: str
+    getconnector: str
+    updateconnector: str
+    # Field map: our word → the column name the customer's administrator chose.
+    fields: dict[str, Any] = json(default="{}")
+    # {"offer_event_ref"} or {"group_ref"}, and "send_invite"
+    pluvo: dict[str, Any] = json(default="{}")
+    # What is written back: [{"level", "title", "field", "type" (null: ask metainfo), "format", "column"}], the first
+    # is the default one. "column" is the GetConnector column that shows the field, where there is one.
+    rules: list[dict[str, Any]] = json(default="[]")
+    # False once the course was taken out of the tenants file: its people are not leavers.
+    active: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
+    # Pluvo's own id of the offer event or group, once it was asked.
+    target_id: str | None = None
+    # Rows of the last complete snapshot, or of a short one that an operator released: the base of "short".
+    base_rows: int | None = None
+    base_at: datetime | None = instant()
+    # Type and length of each completion field as metainfo gave them: {field: {"type", "length"}}
+    completion_types: dict[str, Any] | None = json()

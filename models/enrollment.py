@@ -1,0 +1,78 @@
+"""A person in one AFAS event: what AFAS wants, and what Pluvo was last told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant
+
+
+class Desired(StrEnum):
+    ENROLLED = "enrolled"
+    REMOVED = "removed"
+
+
+class Applied(StrEnum):
+    """What is so in Pluvo as far as we know. ``kept``: left AFAS under the policy "keep"."""
+
+    NEW = "new"
+    ENROLLED = "enrolled"
+    REMOVED = "removed"
+    KEPT = "kept"
+
+
+class RowState(StrEnum):
+    """What the newest usable snapshot says of this enrollment's row."""
+
+    PRESENT = "present"
+    BLOCKED = "blocked"
+    NOT_YET = "not_yet"
+    ENDED = "ended"
+    REJECTED = "rejected"
+    ABSENT = "absent"
+
+
+class Enrollment(SQLModel, table=True):
+    __tablename__ = "enrollment"
+    __table_args__ = (
+        UniqueConstraint("person_id", "course_id"),
+        Index(None, "tenant_id", "course_id", "state"),
+    )
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    person_id: int = Field(sa_column=Column(ForeignKey("person.id", ondelete="CASCADE"), nullable=False))
+    course_id: int = Field(sa_column=Column(ForeignKey("course.id", ondelete="CASCADE"), nullable=False))
+    # BcCo of this very row: for a contact person it is the organisation's code.
+    external_id: str | None = None
+    desired: str = Field(default=Desired.ENROLLED, sa_column_kwargs={"server_default": text("'enrolled'")})
+    # The account goes to the archive with this removal, if it still may when the moment comes.
+    archive: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
+    state: str = Field(default=Applied.NEW, sa_column_kwargs={"server_default": text("'new'")})
+    pluvo_enrollment_id: str | None = None
+    # As of the newest usable snapshot
+    row_state: str = Field(default=RowState.PRESENT, sa_column_kwargs={"server_default": text("'present'")})
+    seen_run: str | None = None
+    seen_at: datetime | None = instant()
+    # Reading time of the first complete snapshot without the row; null while it is there.
+    absent_since: datetime | None = instant()
+    # The mapped completion column as last read, as AFAS gave it, and when.
+    completion_value: str | None = None
+    completion_read_at: datetime | None = instant()
+    # Newest outcome and reason of the row, for `explain`.
+    outcome: str | None = None
+    reason: str | None = None
+    # Refused under this content and these settings: stays failed until one of them changes or it is replayed.
+    failed_code: str | None = None
+    failed_version: int | None = Field(default=None, sa_column=Column(BigInteger))
+    failed_settings: int | None = Field(default=None, sa_column=Column(Integer))
+    # An operator refused this removal; not raised again until the person was back in between.
+    removal_refused: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )

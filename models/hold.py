@@ -1,0 +1,74 @@
+"""What a guard held back, until an operator or a later complete snapshot decides."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+
+
+class Guard(StrEnum):
+    REMOVALS_EVENT = "removals_event"
+    REMOVALS_RUN = "removals_run"
+    REMOVALS_WINDOW = "removals_window"
+    EVENT_EMPTIED = "event_emptied"
+    SHORT_SNAPSHOT = "short_snapshot"
+    CREATES = "creates"
+    EMAIL_CHANGES = "email_changes"
+
+
+class HoldState(StrEnum):
+    OPEN = "open"
+    RELEASED = "released"
+    CLEARED = "cleared"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
+class Hold(SQLModel, table=True):
+    __tablename__ = "hold"
+    __table_args__ = (Index(None, "tenant_id", "state"),)
+
+    id: str = Field(primary_key=True)
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    run_id: str
+    guard: str
+    # Null for guards over the whole tenant.
+    event_id: str | None = None
+    state: str = Field(default=HoldState.OPEN, sa_column_kwargs={"server_default": text("'open'")})
+    # Of the plan whose lines it holds; a release is bound to it.
+    plan_hash: str
+    # What tripped it: {"count", "limit", "base", "rows", "base_rows"}
+    measure: dict[str, Any] = json(default="{}")
+    created_at: datetime | None = instant(now=True)
+    expires_at: datetime | None = instant()
+    decided_at: datetime | None = instant()
+    decided_by: str | None = None
+    decided_reason: str | None = None
+
+
+class HoldLine(SQLModel, table=True):
+    """One held line. ``state``: open, released, dropped (no longer true at release), cleared, expired, refused."""
+
+    __tablename__ = "hold_line"
+    __table_args__ = (UniqueConstraint("hold_id", "enrollment_id"), Index(None, "enrollment_id"))
+
+    id: int | None = identity()
+    hold_id: str = Field(sa_column=Column(ForeignKey("hold.id", ondelete="CASCADE"), nullable=False))
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    enrollment_id: int = Field(sa_column=Column(ForeignKey("enrollment.id", ondelete="CASCADE"), nullable=False))
+    plan_line_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    event_id: str
+    internal_id: str
+    action: str
+    # Version of the enrollment or person it was planned for: a newer one drops the line.
+    version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    before: dict[str, Any] | None = json()
+    after: dict[str, Any] | None = json()
+    state: str = Field(default="open", sa_column_kwargs={"server_default": text("'open'")})
+    decided_at: datetime | None = instant()

@@ -1,0 +1,92 @@
+"""The ledger: everything still to be done outside. A row stays until its effect is recorded; then it is deleted.
+
+One row for each (kind, subject): newer work for the same subject joins the row that is there already. States:
+``ready`` (to be handed out), ``sent`` (handed to Redis, until ``lease_until``), ``scheduled`` (tries again at
+``run_at``). A message that gives up leaves the ledger and becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, SmallInteger, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+
+
+class Kind(StrEnum):
+    """Actor names: a contract with stored messages."""
+
+    UPSERT = "enrollment.upsert"
+    FETCH = "completion.fetch"
+    WRITE_BACK = "completion.write_back"
+
+
+class MessageState(StrEnum):
+    READY = "ready"
+    SENT = "sent"
+    SCHEDULED = "scheduled"
+
+
+class Priority:
+    """Lower goes first within a tenant."""
+
+    INTERACTIVE = 0
+    NORMAL = 5
+    BULK = 9
+
+
+class Message(SQLModel, table=True):
+    __tablename__ = "message"
+    __table_args__ = (
+        UniqueConstraint("kind", "subject_id"),
+        Index(
+            "ix_message_ready",
+            "tenant_id",
+            "direction",
+            "priority",
+            "run_at",
+            "id",
+            postgresql_where=text("state = 'ready'"),
+        ),
+        Index("ix_message_sent", "lease_until", postgresql_where=text("state = 'sent'")),
+        Index("ix_message_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
+        Index("ix_message_turn", "turn", "id"),
+        Index("ix_message_run", "run_id"),
+    )
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    kind: str
+    direction: str
+    # The enrollment, webhook event or completion it is about.
+    subject_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # Two messages with one turn are never out at the same time, e.g. "person:17".
+    turn: str
+    # Of the subject when it was enqueued; the actor reads the newest anyway.
+    version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    run_id: str | None = None
+    plan_line_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    # Waits while this other message is still in the ledger.
+    after_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    priority: int = Field(default=5, sa_column=Column(SmallInteger, nullable=False, server_default=text("5")))
+    # Look at the world again and repair it, also where nothing changed here (nightly full run, replay).
+    full: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    state: str = Field(default=MessageState.READY, sa_column_kwargs={"server_default": text("'ready'")})
+    # Counted at hand-out; names the delivery in Redis.
+    deliveries: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # Tries that failed for a reason of the message's own.
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # Deliveries that a worker began and never ended.
+    kills: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    run_at: datetime | None = instant(now=True)
+    lease_until: datetime | None = instant()
+    started_at: datetime | None = instant()
+    worker: str | None = None
+    # [{"at", "code", "text", "status"}], cleaned; the newest last, at most 20
+    history: list[dict[str, Any]] = json(default="[]")
+    first_failed_at: datetime | None = instant()
+    created_at: datetime | None = instant(now=True)

@@ -1,0 +1,94 @@
+"""Someone in AFAS, and the link to a Pluvo user: the ID mapping."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+
+
+class LinkState(StrEnum):
+    LINKED = "linked"
+    AMBIGUOUS = "ambiguous"
+    IGNORED = "ignored"
+    LEFT = "left"
+
+
+class LinkedBy(StrEnum):
+    AFAS_ID = "afas_id"
+    EMAIL = "email"
+    CREATED = "created"
+    OPERATOR = "operator"
+
+
+class Person(SQLModel, table=True):
+    """Identity = (tenant, internal id). Desired name and address, and what Pluvo was last told."""
+
+    __tablename__ = "person"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "internal_id"),
+        Index(None, "tenant_id", "email_folded"),
+        Index(None, "tenant_id", "external_id"),
+    )
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    internal_id: str
+    external_id: str | None = None
+    name: str | None = None
+    email: str | None = None
+    email_folded: str | None = None
+    # Of name and address; rises the version when it changes.
+    fingerprint: str | None = None
+    version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
+    applied_fingerprint: str | None = None
+    applied_name: str | None = None
+    applied_email: str | None = None
+    # What the plan decided for someone without a link:
+    # {"action": "create"} or {"action": "link", "pluvo_id", "linked_by"} or {"action": "share", "person_id"}
+    match: dict[str, Any] | None = json()
+    # Reserved before an account is created, cleared with the link: a crash in between means "look before repeating".
+    intent_at: datetime | None = instant()
+    invited_at: datetime | None = instant()
+    seen_at: datetime | None = instant()
+    created_at: datetime | None = instant(now=True)
+
+
+class Link(SQLModel, table=True):
+    """AFAS person ↔ Pluvo user. Never moves by itself."""
+
+    __tablename__ = "link"
+    __table_args__ = (
+        UniqueConstraint("person_id"),
+        Index(None, "tenant_id", "pluvo_id"),
+        Index(None, "tenant_id", "state"),
+    )
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    person_id: int = Field(sa_column=Column(ForeignKey("person.id", ondelete="CASCADE"), nullable=False))
+    pluvo_id: str | None = None
+    ref: str | None = None
+    state: str
+    linked_by: str | None = None
+    reason: str | None = None
+    # [{"pluvo_id", "name", "email", "archived", "linked_to" (internal id or null)}]
+    candidates: list[dict[str, Any]] = json(default="[]")
+    # What an operator decided for an ambiguous person: "link", "create" or "ignore"; remembered for ever.
+    decision: str | None = None
+    # Only accounts made by us may ever be archived by us.
+    created_by_us: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # The account's AFAS ids were empty and ours were written into them, or they hold ours already.
+    carries_afas_ids: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
+    archived: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    revision: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default=text("1")))
+    created_at: datetime | None = instant(now=True)
+    updated_at: datetime | None = instant(now=True)

@@ -1,0 +1,144 @@
+"""One producer pass for one tenant and direction: what it read, judged, planned and what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+
+
+class RunStatus(StrEnum):
+    """``queued → running → applying`` and then one of the final ones."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    APPLYING = "applying"
+    DONE = "done"
+    DONE_WITH_HOLDS = "done_with_holds"
+    DONE_WITH_FAILURES = "done_with_failures"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    DRY_RUN = "dry_run"
+    QUARANTINED = "quarantined"
+    PAUSED = "paused"
+
+
+UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING)
+
+
+class SnapshotState(StrEnum):
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    SUSPECT = "suspect"
+
+
+class Run(SQLModel, table=True):
+    __tablename__ = "run"
+    __table_args__ = (
+        Index(None, "tenant_id", "direction", "id"),
+        Index(None, "batch"),
+        Index("ix_run_unfinished", "status", postgresql_where=text("status IN ('queued','running','applying')")),
+    )
+
+    id: str = Field(primary_key=True)
+    batch: str
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    direction: str
+    trigger: str
+    # {"full": bool, "person": internal id, "since": date, "until": date}
+    options: dict[str, Any] = json(default="{}")
+    status: str = Field(default=RunStatus.QUEUED)
+    reason: str | None = None
+    snapshot: str | None = None
+    reasons: list[str] = json(default="[]")
+    # [{"event_id", "snapshot", "reasons", "rows"}]
+    courses: list[dict[str, Any]] = json(default="[]")
+    rows: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # Rows without a plan line (nothing to do): {"unchanged": 1183, "not_yet": 2, …}
+    quiet: dict[str, Any] = json(default="{}")
+    # Sum over quiet and plan lines, as last counted.
+    outcomes: dict[str, Any] = json(default="{}")
+    removed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    held_removals: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    pending_removals: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # Absent but not yet confirmed: the part of pending_removals that has no line.
+    unconfirmed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    calls_afas: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    calls_pluvo: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    plan_hash: str | None = None
+    # {"pages": 3, "rows": 2100, "planned": 40}: for whoever watches
+    progress: dict[str, Any] = json(default="{}")
+    stop_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # The producer that works on it, until when, and the fencing token that rises at each take-over.
+    lease_owner: str | None = None
+    lease_until: datetime | None = instant()
+    fence: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    created_at: datetime | None = instant(now=True)
+    started_at: datetime | None = instant()
+    finished_at: datetime | None = instant()
+
+
+class SnapshotRow(SQLModel, table=True):
+    """A row of AFAS as read in a run, translated; deleted once the run is over."""
+
+    __tablename__ = "snapshot_row"
+    __table_args__ = (
+        UniqueConstraint("run_id", "course_id", "position"),
+        Index(None, "run_id", "internal_id"),
+    )
+
+    id: int | None = identity()
+    run_id: str = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), nullable=False))
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    course_id: int = Field(sa_column=Column(ForeignKey("course.id", ondelete="CASCADE"), nullable=False))
+    position: int
+    internal_id: str | None = None
+    external_id: str | None = None
+    name: str | None = None
+    email: str | None = None
+    email_folded: str | None = None
+    completion: str | None = None
+    # present, blocked, not_yet, ended, rejected
+    row_state: str
+    # Why rejected, or "duplicate" for an equal second row that counts as unchanged
+    reason: str | None = None
+    fingerprint: str | None = None
+
+
+class PlanLine(SQLModel, table=True):
+    """What a run would do, or did, about one person in one event. Rows with nothing to do have none."""
+
+    __tablename__ = "plan_line"
+    __table_args__ = (
+        Index(None, "run_id", "outcome"),
+        Index(None, "tenant_id", "internal_id"),
+        Index(None, "enrollment_id"),
+        Index(None, "hold_id"),
+    )
+
+    id: int | None = identity()
+    run_id: str = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), nullable=False))
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    course_id: int | None = Field(default=None, sa_column=Column(ForeignKey("course.id", ondelete="CASCADE")))
+    enrollment_id: int | None = Field(default=None, sa_column=Column(ForeignKey("enrollment.id", ondelete="CASCADE")))
+    completion_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    event_id: str | None = None
+    internal_id: str | None = None
+    # True: this line is the outcome of a row read. False: a removal, which no row stands for.
+    is_row: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
+    # create, link, update, enroll, unenroll, archive, restore, none; for completions: write
+    action: str
+    # What the guards count it as: create, email_change, removal or null
+    kind: str | None = None
+    outcome: str
+    reason: str | None = None
+    before: dict[str, Any] | None = json()
+    after: dict[str, Any] | None = json()
+    hold_id: str | None = None
+    created_at: datetime | None = instant(now=True)
+    settled_at: datetime | None = instant()

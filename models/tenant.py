@@ -1,0 +1,79 @@
+"""One customer: an AFAS environment with a Pluvo organisation, and how each of its two directions is doing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.base import identity, instant, json
+from models.crypto import Encrypted
+
+
+class Direction(StrEnum):
+    """Enrollments go AFAS → Pluvo, completions Pluvo → AFAS."""
+
+    ENROLLMENTS = "enrollments"
+    COMPLETIONS = "completions"
+
+
+class Health(StrEnum):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    QUARANTINED = "quarantined"
+    PAUSED = "paused"
+
+
+class Tenant(SQLModel, table=True):
+    """Settings as imported from the tenants file; secrets encrypted."""
+
+    __tablename__ = "tenant"
+
+    id: int | None = identity()
+    slug: str = Field(unique=True, max_length=40)
+    name: str
+    timezone: str
+    interval_seconds: int
+    # {"member_id", "environment", "auth", "client_id", "parallel_calls", "base_url"}
+    afas: dict[str, Any] = json(default="{}")
+    # {"organisation", "client_id", "calls_per_second", "base_url"}
+    pluvo: dict[str, Any] = json(default="{}")
+    # {"policy", "confirm_after" (seconds), "limits": {…}}
+    removals: dict[str, Any] = json(default="{}")
+    afas_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
+    afas_token: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
+    pluvo_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
+    webhook_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
+    # Rises when anything above changes: what was refused under older settings may be tried again.
+    settings_version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default=text("1")))
+    # The environment id AFAS named at the first complete read. Another one later means another environment.
+    envid: str | None = None
+    first_complete_at: datetime | None = instant()
+    created_at: datetime | None = instant(now=True)
+    updated_at: datetime | None = instant(now=True)
+
+
+class TenantDirection(SQLModel, table=True):
+    """Health and timetable of one direction of one tenant."""
+
+    __tablename__ = "tenant_direction"
+    __table_args__ = (UniqueConstraint("tenant_id", "direction"),)
+
+    id: int | None = identity()
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    direction: str
+    state: str = Field(default=Health.HEALTHY, sa_column_kwargs={"server_default": text("'healthy'")})
+    reason: str | None = None
+    since: datetime | None = instant(now=True)
+    # Quarantine: when the next probe may go, how many went, and the call that began it.
+    probe_at: datetime | None = instant()
+    probes: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    first_call: dict[str, Any] | None = json()
+    # Told to wait (429, 503 with Retry-After): no worker anywhere calls before this.
+    wait_until: datetime | None = instant()
+    next_run_at: datetime | None = instant()
+    last_run_id: str | None = None
+    last_full_at: datetime | None = instant()

@@ -1,0 +1,83 @@
+"""A rate that all workers on all machines share: GCRA, one round trip to Redis a call.
+
+Redis's own clock is used, so machines need not agree on the time. When Redis is away each process falls back to the
+same rate on its own: slower or a little faster for a moment, never unlimited.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import lru_cache
+
+import redis
+
+import settings
+
+# Keeps one number per key: the theoretical arrival time of the next call, in microseconds. Returns how long to wait.
+_SCRIPT = """
+local now = redis.call('TIME')
+local at = now[1] * 1000000 + now[2]
+local interval, burst, patience = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local due = tonumber(redis.call('GET', KEYS[1]) or at)
+if due < at then due = at end
+local wait = due - burst - at
+if wait < 0 then wait = 0 end
+if wait > patience then return {0, wait} end
+redis.call('SET', KEYS[1], string.format('%.0f', due + interval), 'PX', math.ceil((due + interval - at) / 1000) + 1000)
+return {1, wait}
+"""
+
+
+class TooBusy(Exception):
+    """The next free place is further away than the caller wants to wait."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"next call allowed in {seconds:.1f} s")
+        self.seconds = seconds
+
+
+@lru_cache(maxsize=4)
+def redis_client(url: str) -> redis.Redis:
+    """One client a process for small shared state. Never retries by itself, never waits long."""
+    return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3)
+
+
+class Pace:
+    """At most ``per_second`` calls a second under ``key``; a short burst of a fifth of a second's worth."""
+
+    def __init__(self, key: str, per_second: float, patience_seconds: float) -> None:
+        self.key = f"koppeling:pace:{key}"
+        self.per_second = per_second
+        self.patience_seconds = patience_seconds
+        self._local_due = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        """Wait for a place; TooBusy when it is further away than the patience."""
+        if self.per_second <= 0:
+            return
+        interval = 1.0 / self.per_second
+        burst = max(0.2, interval)
+        try:
+            script = redis_client(settings.get().need_redis()).register_script(_SCRIPT)
+            granted, wait = script(
+                keys=[self.key],
+                args=[int(interval * 1e6), int(burst * 1e6), int(self.patience_seconds * 1e6)],
+            )
+            seconds = int(wait) / 1e6
+            if not granted:
+                raise TooBusy(seconds)
+        except (redis.RedisError, settings.SettingsError):
+            seconds = self._wait_locally(interval)
+        if seconds > 0:
+            time.sleep(seconds)
+
+    def _wait_locally(self, interval: float) -> float:
+        with self._lock:
+            now = time.monotonic()
+            wait = max(0.0, self._local_due - now)
+            if wait > self.patience_seconds:
+                raise TooBusy(wait)
+            self._local_due = now + wait + interval
+            return wait

@@ -1,0 +1,189 @@
+"""Every knob, typed, read once from the environment (``KOPPELING_…``). Nothing else reads the environment.
+
+A secret-bearing setting may also come from a file: ``KOPPELING_DATABASE_URL_FILE=/run/secrets/database_url``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography.fernet import Fernet
+
+PREFIX = "KOPPELING_"
+FROM_FILE = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN")
+_DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong; the text names them all and says what to do."""
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of ``45s``, ``15m``, ``2h`` or ``7d``; raises ValueError naming the text."""
+    match = _DURATION.match(text)
+    if not match:
+        raise ValueError(f"{text!r} is no duration: write 45s, 15m, 2h or 7d")
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def format_duration(seconds: int) -> str:
+    """The shortest spelling that ``parse_duration`` reads back: 7200 → ``2h``."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _UNIT_SECONDS[unit] == 0:
+            return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+def _durations(text: str) -> tuple[int, ...]:
+    return tuple(parse_duration(part) for part in text.split(",") if part.strip())
+
+
+def _secret_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
+    for number, key in enumerate(keys, 1):
+        try:
+            Fernet(key.encode())
+        except ValueError:
+            raise ValueError(f"key {number} is no Fernet key (32 bytes, url-safe base64)") from None
+    return keys
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; durations in seconds."""
+
+    home: Path
+    database_url: str | None = field(repr=False, default=None)
+    redis_url: str | None = field(repr=False, default=None)
+    secret_keys: tuple[str, ...] = field(repr=False, default=())
+    allow_insecure_urls: bool = False
+    integration_id: str | None = None
+    retry_schedule: tuple[int, ...] = (30, 120, 600, 1800, 7200, 21600)
+    quarantine_probes: tuple[int, ...] = (60, 300, 900, 3600)
+    lease: int = 180
+    log_format: str | None = None
+    login_token: str | None = field(repr=False, default=None)
+    payload_retention: int = 90 * 86400
+    ledger_retention: int = 400 * 86400
+    dead_letter_retention: int = 180 * 86400
+
+    def need_database(self) -> str:
+        """The database's URL for SQLAlchemy with psycopg, or a SettingsError that says what to do."""
+        if not self.database_url:
+            raise SettingsError(
+                "No database: set KOPPELING_DATABASE_URL (postgresql://…) or start one here with `koppeling up`."
+            )
+        return "postgresql+psycopg://" + self.database_url.split("://", 1)[1]
+
+    def need_redis(self) -> str:
+        """The broker's URL, or a SettingsError that says what to do."""
+        if not self.redis_url:
+            raise SettingsError("No broker: set KOPPELING_REDIS_URL (redis://…) or start one here with `koppeling up`.")
+        return self.redis_url
+
+    def need_secret_keys(self) -> tuple[str, ...]:
+        """The Fernet keys, newest first, or a SettingsError that says what to do."""
+        if not self.secret_keys:
+            raise SettingsError(
+                "No key to read secrets with: set KOPPELING_SECRET_KEYS (make one with "
+                '`python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`).'
+            )
+        return self.secret_keys
+
+
+def _read(name: str, problems: list[str]) -> str | None:
+    value = os.environ.get(PREFIX + name)
+    path = os.environ.get(f"{PREFIX}{name}_FILE")
+    if value is None and path and name in FROM_FILE:
+        try:
+            value = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            problems.append(f"{PREFIX}{name}_FILE: can't read {path} ({error.strerror})")
+    return value.strip() or None if value is not None else None
+
+
+def load() -> Settings:
+    """Read the environment. Raises SettingsError that names every wrong setting at once."""
+    problems: list[str] = []
+
+    def knob(name: str, read: Callable[[str], T], default: T) -> T:
+        text = _read(name, problems)
+        if text is None:
+            return default
+        try:
+            return read(text)
+        except ValueError as error:
+            shown = "" if name in FROM_FILE else f" {text!r}:"
+            problems.append(f"{PREFIX}{name}:{shown} {error}")
+            return default
+
+    def url(*schemes: str) -> Callable[[str], str | None]:
+        def check(text: str) -> str | None:
+            if text.split("://", 1)[0] not in schemes or "://" not in text:
+                raise ValueError(f"must start with {schemes[0]}://")
+            return text
+
+        return check
+
+    def choice(*allowed: str) -> Callable[[str], str | None]:
+        def check(text: str) -> str | None:
+            if text not in allowed:
+                raise ValueError(f"must be one of {', '.join(allowed)}")
+            return text
+
+        return check
+
+    def seconds(minimum: int) -> Callable[[str], int]:
+        def check(text: str) -> int:
+            value = parse_duration(text)
+            if value < minimum:
+                raise ValueError(f"must be at least {format_duration(minimum)}")
+            return value
+
+        return check
+
+    def flag(text: str) -> bool:
+        if text not in ("0", "1"):
+            raise ValueError("must be 0 or 1")
+        return text == "1"
+
+    standard = Settings(home=Path(".koppeling"))
+    settings = Settings(
+        home=knob("HOME", Path, standard.home).absolute(),
+        database_url=knob(
+            "DATABASE_URL",
+            url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"),
+            None,
+        ),
+        redis_url=knob("REDIS_URL", url("redis", "rediss", "unix", "valkey", "valkeys"), None),
+        secret_keys=knob("SECRET_KEYS", _secret_keys, ()),
+        allow_insecure_urls=knob("ALLOW_INSECURE_URLS", flag, False),
+        integration_id=knob("INTEGRATION_ID", str, ""),
+        retry_schedule=knob("RETRY_SCHEDULE", _durations, standard.retry_schedule),
+        quarantine_probes=knob("QUARANTINE_PROBES", _durations, standard.quarantine_probes),
+        lease=knob("LEASE", seconds(2), standard.lease),
+        log_format=knob("LOG_FORMAT", choice("console", "json"), None),
+        login_token=knob("LOGIN_TOKEN", str, ""),
+        payload_retention=knob("PAYLOAD_RETENTION", seconds(86400), standard.payload_retention),
+        ledger_retention=knob("LEDGER_RETENTION", seconds(86400), standard.ledger_retention),
+        dead_letter_retention=knob("DEAD_LETTER_RETENTION", seconds(86400), standard.dead_letter_retention),
+    )
+    if not settings.quarantine_probes:
+        problems.append("KOPPELING_QUARANTINE_PROBES: needs at least one duration")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return settings
+
+
+@lru_cache(maxsize=1)
+def get() -> Settings:
+    """The settings of this process, read once. Tests that change the environment call ``get.cache_clear()``."""
+    return load()
