@@ -1,0 +1,236 @@
+"""What Pluvo says, as records. Ids are kept as text; a shape that does not fit raises ``ValueError``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from clients.errors import RemoteError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PluvoUser:
+    """A user. The AFAS fields are None when empty and when the live schema lacks them."""
+
+    id: str
+    ref: str | None
+    email: str | None
+    name: str
+    archived: bool
+    roles: tuple[str, ...]
+    language: str | None
+    afas_person_id: str | None = None
+    afas_contact_id: str | None = None
+    afas_connection_id: str | None = None
+
+
+@dataclass(frozen=True)
+class UserPage:
+    """Users that were not on an earlier page, and Pluvo's count over all pages (None when it gives none)."""
+
+    users: list[PluvoUser]
+    total: int | None
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """An account to make. ``ref`` is our own key in Pluvo, by which a lost answer is found back."""
+
+    email: str
+    name: str
+    ref: str
+    person_id: str | None = None
+    contact_id: str | None = None
+
+
+@dataclass(frozen=True)
+class UserChanges:
+    """What to change on an account; None leaves it as it is."""
+
+    name: str | None = None
+    email: str | None = None
+    archived: bool | None = None
+    person_id: str | None = None
+    contact_id: str | None = None
+
+
+@dataclass(frozen=True)
+class OfferEvent:
+    """Where people are enrolled: one offer event, by ref."""
+
+    ref: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Where people are enrolled: one group, by ref."""
+
+    ref: str
+
+
+Target = OfferEvent | Group
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """One user in one offer event. ``status`` as Pluvo says it: ENROLLED, WAITLISTED, CANCELLED, DECLINED or newer."""
+
+    id: str
+    offer_event_id: str | None
+    status: str | None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a create or an update. With ``enroll_error`` the account is done and the enrolling is not.
+
+    ``user`` is None when the account needed no change; ``already_member`` only speaks of groups.
+    """
+
+    user: PluvoUser | None
+    enrollment: Enrollment | None = None
+    enroll_error: RemoteError | None = None
+    already_member: bool | None = None
+
+
+@dataclass(frozen=True)
+class PortfolioRow:
+    """One user and one training or course. ``completion_date`` as Pluvo wrote it: an instant or a date, None while busy."""
+
+    user_id: str
+    user_ref: str | None
+    user_email: str | None
+    user_name: str | None
+    title: str
+    completion_date: str | None
+
+
+@dataclass(frozen=True)
+class TrainingInfo:
+    """A training, by the title that its portfolio rows show."""
+
+    id: str
+    ref: str | None
+    title: str
+    archived: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """One slice of a Relay connection: nodes as they came (an erased one is None)."""
+
+    nodes: list[dict[str, Any] | None]
+    count: int | None
+    next_cursor: str | None
+    has_next: bool
+
+
+def page(value: Any) -> Page:
+    """Read ``{"pageInfo": {"hasNextPage", "endCursor"}, "count", "edges": [{"node"}]}``."""
+    value = _object(value)
+    info, edges = _object(value.get("pageInfo")), value.get("edges")
+    if not isinstance(edges, list) or not isinstance(info.get("hasNextPage"), bool):
+        raise ValueError("a connection without edges or hasNextPage")
+    nodes = [_object(edge).get("node") for edge in edges]
+    count = value.get("count")
+    return Page(
+        nodes=[None if node is None else _object(node) for node in nodes],
+        count=count if isinstance(count, int) else None,
+        next_cursor=_text(info.get("endCursor")),
+        has_next=info["hasNextPage"],
+    )
+
+
+def user(value: Any) -> PluvoUser:
+    """Read a user; an empty AFAS field counts as none."""
+    value = _object(value)
+    return PluvoUser(
+        id=_id(value),
+        ref=_text(value.get("ref")),
+        email=_text(value.get("email")),
+        name=_text(value.get("name")) or "",
+        archived=value.get("archived") is True,
+        roles=tuple(str(role) for role in value.get("roles") or () if role is not None),
+        language=_text(value.get("language")),
+        afas_person_id=_text(value.get("afasPersonId")) or None,
+        afas_contact_id=_text(value.get("afasContactId")) or None,
+        afas_connection_id=_text(value.get("afasConnectionId")) or None,
+    )
+
+
+def enrollment(value: Any) -> Enrollment:
+    """Read an enrollment."""
+    value = _object(value)
+    return Enrollment(_id(value), _text(value.get("offerEventId")), _text(value.get("status")))
+
+
+def training(value: Any) -> TrainingInfo:
+    """Read a training."""
+    value = _object(value)
+    return TrainingInfo(
+        _id(value), _text(value.get("ref")), _text(value.get("title")) or "", value.get("archived") is True
+    )
+
+
+def portfolio_row(value: Any) -> PortfolioRow | None:
+    """Read a row of the report; None when its user is gone, because then it is nobody's completion."""
+    value = _object(value)
+    if value.get("user") is None:
+        return None
+    person = _object(value["user"])
+    return PortfolioRow(
+        user_id=_id(person),
+        user_ref=_text(person.get("ref")),
+        user_email=_text(person.get("email")),
+        user_name=_text(person.get("name")),
+        title=_text(value.get("title")) or "",
+        completion_date=_text(value.get("completionDate")) or None,
+    )
+
+
+def optional(read: Callable[[Any], T], value: Any) -> T | None:
+    """Read a value that may be null."""
+    return None if value is None else read(value)
+
+
+def id_of(value: Any) -> str:
+    """Read only the id."""
+    return _id(_object(value))
+
+
+def bulk(value: Any, kind: str) -> list[str]:
+    """Read a list of a bulk answer: ``addedIds``, or ``addedRefs`` as older editions of the API say."""
+    value = _object(value)
+    listed = value.get(f"{kind}Ids") or value.get(f"{kind}Refs") or ()
+    return [str(item) for item in listed if item is not None]
+
+
+def same_email(one: str | None, other: str | None) -> bool:
+    """Compare two addresses: case-folded, outer white space aside, nothing else forgiven; no address equals none."""
+    if not one or not other:
+        return False
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def first_with_id(users: Sequence[PluvoUser]) -> list[PluvoUser]:
+    """Keep the first of each id, in order."""
+    return list({found.id: found for found in reversed(users)}.values())[::-1]
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _id(value: dict[str, Any]) -> str:
+    if value.get("id") in (None, ""):
+        raise ValueError("no id")
+    return str(value["id"])
