@@ -1,0 +1,107 @@
+"""Make what a remote said, or what we sent it, fit for logs and storage."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+MASK = "<masked>"
+EMAIL = "<e-mail>"
+
+_AT = r"(?:@|%40|&#64;|&#x40;|&commat;|\\u0040)"
+_EMAIL = re.compile(
+    rf"""(?:"[^"@]*"|[^\s@<>"'(),;:\[\]](?:(?!{_AT})[^\s@<>"(),;:\[\]])*){_AT}[^\s@<>"'(),;:\[\]]+""",
+    re.IGNORECASE,
+)
+_TOKEN_XML = re.compile(r"<token>.*?(?:</token>|\Z)|&lt;token&gt;.*?(?:&lt;/token&gt;|\Z)", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"\b(Bearer|AfasToken|Basic)\s+[^\s\"',;<]{6,}", re.IGNORECASE)
+_SECRET_FIELD = re.compile(
+    r"""\b((?:client_?secret|access_?token|api_?key|api_?token|password|otp)["']?\s*[:=]\s*["']?)[^\s"'&,;<}]+""",
+    re.IGNORECASE,
+)
+_QUERY = re.compile(r"(https?://[^\s?\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
+_LONG_DIGITS = re.compile(r"(?<![\w.-])[+-]?\d{8,}(?![\w-])")
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/=_.~-]{16,}")
+# Such a run stays readable when it is an AFAS free field, a UUID, or words and short numbers joined by signs.
+_READABLE_RUN = re.compile(
+    r"U[0-9A-F]{32}"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|[=+/._~-]*(?:[A-Za-z]{1,30}\d{0,4}|\d{1,7})(?:[=+/._~-]+(?:[A-Za-z]{1,30}\d{0,4}|\d{1,7}))*[=+/._~-]*",
+    re.IGNORECASE,
+)
+
+
+def clean(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
+    """Take from a remote's text what may not be kept, fold its white space, cut it at ``limit`` characters.
+
+    Masks e-mail addresses, token-looking and long numeric values, and each of ``secrets`` (the caller's
+    credentials; also names and values it sent, which nobody can recognise otherwise). Words, short numbers,
+    field codes and UUIDs stay readable: ``De ingevulde waarde bij 'Medewerker' bestaat niet.`` comes out as
+    it is.
+    """
+    text = _printable(_head(text, 8 * limit + 1000))
+    for secret in sorted({s.strip() for s in secrets if s.strip()}, key=len, reverse=True):
+        text = _without(text, secret)
+    text = _TOKEN_XML.sub(MASK, text)
+    text = _SCHEME.sub(rf"\1 {MASK}", text)
+    text = _SECRET_FIELD.sub(rf"\1{MASK}", text)
+    text = _QUERY.sub(rf"\1?{MASK}", text)
+    text = _EMAIL.sub(EMAIL, text)
+    text = _LONG_RUN.sub(lambda found: found[0] if _READABLE_RUN.fullmatch(found[0]) else MASK, text)
+    text = _LONG_DIGITS.sub(MASK, text)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _head(text: str, size: int) -> str:
+    """Bound the work, without leaving half a secret at the end."""
+    if len(text) <= size:
+        return text
+    return re.sub(r"\S+\Z", "", text[:size]) or "…"
+
+
+def _printable(text: str) -> str:
+    """Drop invisible characters (they could hide an address from us), make control characters spaces."""
+    kinds = [(char, unicodedata.category(char)) for char in text]
+    return "".join(" " if kind == "Cc" else "" if kind.startswith("C") else char for char, kind in kinds)
+
+
+def _without(text: str, secret: str) -> str:
+    forms = {secret, _printable(secret), quote(secret, safe="")} - {""}
+    for form in sorted(forms, key=len, reverse=True):
+        pattern = re.escape(form)
+        if len(form) < 4:  # a short name such as "Bo" would otherwise eat holes into other words
+            pattern = rf"(?<!\w){pattern}(?!\w)"
+        text = re.sub(pattern, MASK, text, flags=re.IGNORECASE)
+    return text
+
+
+_ALWAYS = re.compile(r"name|naam|mail|secret|token|key|password|wachtwoord|otp|authorization", re.IGNORECASE)
+_NEVER = {"roles", "role", "language", "status", "kind", "operation"}
+_ID_OR_DATE = re.compile(r"(?=[^@]*\d)[A-Za-z0-9:_.+-]{1,40}")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+
+
+def mask(value: object, *, key: str = "") -> object:
+    """Copy a request with names and addresses masked, so that it may be stored with a dead letter.
+
+    Ids, dates, numbers and booleans stay. Text stays only when it looks like an id or a date, or under a key
+    known to hold a fixed word (``roles``): what is not known to be harmless is masked.
+
+        >>> mask({"@CrId": "340", "Fields": {"Naam": "Jansen", "U1F": "2026-11-20"}})
+        {'@CrId': '340', 'Fields': {'Naam': '<masked>', 'U1F': '2026-11-20'}}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): mask(item, key=str(name)) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask(item, key=key) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if _ALWAYS.search(key):
+        return MASK
+    if isinstance(value, int | float) or key in _NEVER or value == "":
+        return value
+    text = str(value)
+    return text if _ID_OR_DATE.fullmatch(text) and not _HEX.search(text) else MASK

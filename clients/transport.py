@@ -1,0 +1,138 @@
+"""Give each thread one session whose calls end in time and know whether anything was sent.
+
+``requests`` limits the silence between two bytes, not the whole call, so an answer that drips would keep a
+worker busy for ever; and its errors don't tell whether a broken call had left this machine. Both are known at
+the connection, so that is where this module listens, through the one :class:`Attempt` a thread has under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Retry
+
+HOSTS_PER_THREAD = 32  # idle connections a thread keeps; the oldest goes first
+
+_here = threading.local()
+
+
+class Attempt:
+    """One try of one call: what became of its connection, and the alarm that ends it."""
+
+    def __init__(self) -> None:
+        self.connected = False  # a connection was opened for this try (otherwise an idle one was used again)
+        self.sent = False  # the first byte may have left
+        self.out_of_time = False
+        self._socket: socket.socket | None = None
+        self._over = False
+        self._lock = threading.Lock()
+
+    def sending(self, on: socket.socket) -> None:
+        """Note that bytes leave now, and on what (a connection lets go of its socket before the answer ends)."""
+        self._socket, self.sent = on, True
+
+    def expire(self) -> None:
+        """Break the line, which ends what the calling thread waits for. Runs in the alarm's thread."""
+        with self._lock:
+            if self._over:
+                return
+            self.out_of_time = True
+            if self._socket is not None:  # while connecting, its own time-out will do
+                with contextlib.suppress(OSError):  # already closed is as good
+                    # The plain one: a TLS socket's own takes the cipher from under the thread that reads.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def finish(self) -> None:
+        """Make a late alarm harmless: from here on the connection may serve another call."""
+        with self._lock:
+            self._over = True
+
+
+@contextlib.contextmanager
+def attempt(seconds: float) -> Iterator[Attempt]:
+    """Make calls of this thread report to one :class:`Attempt` that is broken off after ``seconds``."""
+    current = Attempt()
+    alarm = threading.Timer(seconds, current.expire)
+    alarm.daemon = True
+    _here.attempt = current
+    alarm.start()
+    try:
+        yield current
+    finally:
+        current.finish()
+        alarm.cancel()
+        _here.attempt = None
+
+
+class _Reporting:
+    """Mix into a connection class: tell the thread's attempt of opening and sending."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]  # the class mixed with has it
+        _current().connected = True
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:  # http.client opens a plain connection only here: not yet sending
+            self.connect()
+        _current().sending(self.sock)
+        super().send(data)  # type: ignore[misc]  # the class mixed with has it
+
+
+class _PlainConnection(_Reporting, HTTPConnection):
+    """HTTP, for simulators only."""
+
+
+class _TlsConnection(_Reporting, HTTPSConnection):
+    """HTTPS."""
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Use the reporting connections, and never repeat a call by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            pool_connections=HOSTS_PER_THREAD,
+            pool_maxsize=1,
+            max_retries=Retry(0, read=False, redirect=False),
+        )
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+
+def session() -> requests.Session:
+    """Give this thread's session: TLS verified, no proxy or .netrc from the environment, no cookies kept."""
+    found: requests.Session | None = getattr(_here, "session", None)
+    if found is None:
+        found = requests.Session()
+        found.trust_env = False  # a .netrc would replace the token, a proxy variable would redirect a tenant
+        found.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # all tenants share this session
+        found.mount("https://", _Adapter())
+        found.mount("http://", _Adapter())
+        _here.session = found
+    return found
+
+
+def _current() -> Attempt:
+    current: Attempt | None = getattr(_here, "attempt", None)
+    return current if current is not None else Attempt()
