@@ -16,6 +16,10 @@ from clients.http import Response, clean, parse_retry_after
 SYSTEM = "pluvo"
 AUTH_REFUSED = "auth_refused"
 NOT_FOUND = "not_found"
+UNREADABLE: Mapping[str, type[RemoteError]] = {
+    "query": Misconfigured,
+    "mutation": Unknown,
+}  # an answer of another shape
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,16 @@ STATUS_RULES: tuple[Rule, ...] = (
     Rule("...", Unavailable, Unknown, "not_json", "The answer of Pluvo is not a GraphQL answer."),
 )
 
-# Searched in the message, without the values we sent and without addresses. Also the code is searched, in front of it.
+# Searched in "code: message" ("-" without a code), from which the values we sent and addresses are taken out first.
 BODY_RULES: tuple[Rule, ...] = (
     Rule(
-        r"^\S*auth\S*: ",  # the code only: a message may well speak of an author
+        r"^[^:]*auth[^:]*: ",  # the code only: a message may well speak of an author
         Unauthorized, Unauthorized, AUTH_REFUSED, "Pluvo refuses the token, also a fresh one.",
     ),
     Rule(
         r"cannot query field|unknown argument|is not defined by type|: unknown field|unknown type|syntax error"
-        r"|used in position expecting|is required, but it was not provided|validation_failed|must (not )?have a sel",
+        r"|used in position expecting|is required, but it was not provided|validation_failed|of required type"
+        r"|must (not )?have a selection|\benum\b",
         Misconfigured, Misconfigured, "operation_refused", "Pluvo's schema does not know this operation or part of it.",
     ),
     Rule(
@@ -66,8 +71,8 @@ BODY_RULES: tuple[Rule, ...] = (
         Unavailable, Unknown, "server_error", "Pluvo has trouble.",
     ),
     Rule(
-        r"not.?found|does.?n[o']t.?exist|no (such )?user|unknown user|niet gevonden|bestaat niet|geen gebruiker|onbekend"
-        r"|not enrolled|niet ingeschreven",
+        r"not.?found|does.?n[o']t.?exist|no (such )?user|unknown user|not enrolled"
+        r"|niet gevonden|bestaat niet|geen gebruiker|onbekend|niet ingeschreven",
         Rejected, Rejected, NOT_FOUND, "Pluvo does not know what was asked for.",
     ),
     Rule(
@@ -99,12 +104,14 @@ def from_status(response: Response, *, writes: bool, secrets: Iterable[str] = ()
 def from_body(
     error: Mapping[str, object], response: Response, *, writes: bool, secrets: Iterable[str] = ()
 ) -> RemoteError:
-    """Say what one member of ``errors`` means, e.g. ``{"message": "...", "extensions": {"code": "NotAuthenticated"}}``."""
+    """Say what one member of ``errors`` means, e.g. ``{"message": "…", "extensions": {"code": "…"}}``."""
     extensions = error.get("extensions")
     code = str(extensions.get("code") or "") if isinstance(extensions, Mapping) else ""
-    text = clean(f"{code}: {error.get('message')}" if code else str(error.get("message")), secrets=secrets)
+    text = clean(f"{code or '-'}: {error.get('message')}", secrets=secrets)
     rule = next(rule for rule in BODY_RULES if re.search(rule.pattern, text, re.IGNORECASE))
-    return _build(rule, writes, response, text, parse_retry_after(response.headers, response.content))
+    return _build(
+        rule, writes, response, text.removeprefix("-: "), parse_retry_after(response.headers, response.content)
+    )
 
 
 def first_in_table(errors: list[RemoteError]) -> RemoteError:

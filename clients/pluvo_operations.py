@@ -144,8 +144,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "remove_from_group": Operation(
         "mutation",
-        "removeUsersFromGroup(groupRef: $group_ref, userIds: [$user_id])"
-        " { removedIds alreadyRemovedIds failedIds }",
+        "removeUsersFromGroup(groupRef: $group_ref, userIds: [$user_id]) { removedIds alreadyRemovedIds failedIds }",
         {"group_ref": "String!", "user_id": "UUID!"},
     ),
     "enrollment": Operation(

@@ -98,7 +98,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class PortfolioRow:
-    """One user and one training or course. ``completion_date`` as Pluvo wrote it: an instant or a date, None while busy."""
+    """One user and one training or course. ``completion_date`` as Pluvo wrote it: instant or date, None while busy."""
 
     user_id: str
     user_ref: str | None
@@ -217,7 +217,10 @@ def same_email(one: str | None, other: str | None) -> bool:
 
 def first_with_id(users: Sequence[PluvoUser]) -> list[PluvoUser]:
     """Keep the first of each id, in order."""
-    return list({found.id: found for found in reversed(users)}.values())[::-1]
+    kept: dict[str, PluvoUser] = {}
+    for found in users:
+        kept.setdefault(found.id, found)
+    return list(kept.values())
 
 
 def _object(value: Any) -> dict[str, Any]:

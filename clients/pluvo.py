@@ -1,0 +1,336 @@
+"""Talk to Pluvo, the LMS: one method per call we really make (docs/pluvo.md).
+
+Every method makes one HTTP call unless it says otherwise, and raises one of ``clients.errors``. Where a document both
+changes an account and enrolls it, the enrolling can fail by itself: that is in ``Applied.enroll_error``.
+Never used here: ``updateOrCreateUser``, which makes a new account when its selector finds nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from clients import pluvo_check, pluvo_records
+from clients.errors import Rejected, Unavailable
+from clients.http import Call, TokenCache
+from clients.pluvo_answer import Answer
+from clients.pluvo_enrolling import enroll_step, with_enrollment
+from clients.pluvo_errors import AUTH_REFUSED, NOT_FOUND
+from clients.pluvo_operations import AFAS_FIELDS, OPERATIONS, Operation, Step
+from clients.pluvo_pages import Walk
+from clients.pluvo_records import (
+    Applied,
+    Enrollment,
+    Group,
+    NewUser,
+    OfferEvent,
+    Page,
+    PluvoUser,
+    PortfolioRow,
+    Target,
+    TrainingInfo,
+    UserChanges,
+    UserPage,
+    same_email,
+)
+from clients.pluvo_transport import SCOPES, PluvoTransport
+
+__all__ = [
+    "OPERATIONS",
+    "Applied",
+    "Enrollment",
+    "Group",
+    "NewUser",
+    "OfferEvent",
+    "Operation",
+    "PluvoClient",
+    "PluvoUser",
+    "PortfolioRow",
+    "Target",
+    "TrainingInfo",
+    "UserChanges",
+    "UserPage",
+    "pluvo_base_url",
+    "same_email",
+]
+
+T = TypeVar("T")
+Level = Literal["TRAINING", "COURSE"]
+EMAILS_A_DOCUMENT = 5  # each costs three root fields
+REFS_A_DOCUMENT = 15
+_STATES = ("active", "archived")
+
+
+def pluvo_base_url(organisation: str) -> str:
+    """Give the address of an organisation's Pluvo. Raises ``ValueError`` for anything but one DNS label."""
+    label = organisation.strip().lower()
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label, re.ASCII):
+        raise ValueError("Type the organisation as in https://<organisation>.pluvo.com: letters, digits and hyphens.")
+    return f"https://{label}.pluvo.com"
+
+
+class PluvoClient:
+    """One organisation. Safe to use from many threads; keep it, because it remembers what the live schema lacks.
+
+    ``pace()`` is called before every GraphQL call and may wait or raise. ``on_call`` hears of every HTTP call.
+    ``operations`` replaces the texts (clients/pluvo_operations.py).
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        client_id: str,
+        client_secret: str,
+        pace: Callable[[], object] | None = None,
+        on_call: Callable[[Call], None] | None = None,
+        read_timeout: float = 30,
+        tokens: TokenCache | None = None,
+        operations: Mapping[str, Operation] = OPERATIONS,
+    ) -> None:
+        self._line = PluvoTransport(
+            base_url,
+            client_id,
+            client_secret,
+            operations=operations,
+            pace=pace,
+            on_call=on_call,
+            read_timeout=read_timeout,
+            tokens=tokens,
+        )
+
+    @property
+    def supports_afas_ids(self) -> bool:
+        """Tell whether the live schema took the AFAS fields so far; True until a call has shown otherwise."""
+        return not any(name in AFAS_FIELDS for _, name in self._line.refused)
+
+    # ------------------------------------------------------------------------------------------------ finding users
+
+    def user_pages(self, archived: bool) -> Iterator[UserPage]:
+        """List all users, in as many calls as there are pages of 50. Raises ``Unavailable("listing_incomplete")``."""
+        walk = Walk(self._fetch("userPages", "users", archived=archived), pluvo_records.user, lambda found: found.id)
+        for users, total in walk.pages():
+            yield UserPage(users, total)
+
+    def find_users(self, *, emails: Sequence[str] = (), refs: Sequence[str] = ()) -> list[PluvoUser]:
+        """Find who has exactly these addresses (case-folded) or refs, archived users too. One call per 5 addresses.
+
+        ``user(email:)`` alone is not trusted: whether it knows archived users is not documented, so the search, which
+        also finds parts of names, is asked as well and compared here.
+        """
+        wanted_emails = list(dict.fromkeys(email.strip() for email in emails if email.strip()))
+        wanted_refs = list(dict.fromkeys(ref for ref in refs if ref))
+        found: list[PluvoUser] = []
+        while wanted_emails or wanted_refs:
+            found += self._find(wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT])
+            del wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT]
+        return pluvo_records.first_with_id(found)
+
+    def get_user(self, user_id: str) -> PluvoUser | None:
+        """Read one user; None when Pluvo does not know the id."""
+        return self._read("getUser", Step("user", "user", {"id": user_id}), pluvo_records.user)
+
+    def _find(self, emails: Sequence[str], refs: Sequence[str]) -> list[PluvoUser]:
+        steps = [Step(f"ref{n}", "user", {"ref": ref}) for n, ref in enumerate(refs)]
+        for n, email in enumerate(emails):
+            steps.append(Step(f"email{n}", "user", {"email": email}))
+            steps += [Step(f"{state}{n}", "users", {"q": email, "archived": state == "archived"}) for state in _STATES]
+        answer = self._run_reads("findUsers", *steps)
+        found = [answer.read(f"ref{n}", pluvo_records.user) for n in range(len(refs))]
+        hits = [user for user, ref in zip(found, refs, strict=True) if user is not None and user.ref == ref]
+        for n, email in enumerate(emails):
+            candidates = self._candidates(answer, n, email)
+            hits += [user for user in candidates if same_email(user.email, email)]
+        return hits
+
+    def _candidates(self, answer: Answer, n: int, email: str) -> Iterator[PluvoUser]:
+        try:
+            user = answer.read(f"email{n}", pluvo_records.user)
+        except Rejected:  # however Pluvo words that it knows nobody: the two searches below decide
+            user = None
+        if user is not None:
+            yield user
+        for state in _STATES:
+            page = answer.require(f"{state}{n}", pluvo_records.page)
+            yield from (pluvo_records.user(node) for node in page.nodes if node is not None)
+            if page.has_next:  # more than 50 hits for one address: walk them all
+                fetch = self._fetch("searchUsers", "users", q=email, archived=state == "archived")
+                for users, _ in Walk(fetch, pluvo_records.user, lambda found: found.id).pages():
+                    yield from users
+
+    # ----------------------------------------------------------------------------------------------- changing users
+
+    def create_user(self, new: NewUser, *, send_invite: bool, target: Target | None) -> Applied:
+        """Make an account (role PARTICIPANT, language NL) and enroll it, in one document.
+
+        Raises ``Rejected("already_exists")`` when the address or ref is taken, ``Rejected`` with another code when
+        Pluvo refuses it otherwise, and ``Unknown`` when it may have happened: look it up by ref, then by e-mail.
+        """
+        values = {
+            "send_invite": send_invite,
+            "email": new.email,
+            "name": new.name,
+            "ref": new.ref,
+            "person_id": new.person_id,
+            "contact_id": new.contact_id,
+        }
+        steps = [Step("create", "create_user", values), *enroll_step(target, user_ref=new.ref)]
+        answer = self._line.run("createUser", *steps)
+        payload = answer.get("create")
+        if isinstance(payload, dict) and payload.get("created") is False:
+            raise Rejected("already_exists", "Pluvo has this user already.", system="pluvo")
+        user = answer.require("create", lambda value: pluvo_records.user(value["user"]))
+        return with_enrollment(answer, user, target)
+
+    def update_user(self, user_id: str, changes: UserChanges, *, ref: str | None, target: Target | None) -> Applied:
+        """Change an account and/or enroll it, in one document; no call when there is nothing to do.
+
+        Restoring goes first and archiving last. ``ref`` is the user's own in Pluvo, None when it is not known.
+        Raises ``Rejected("already_exists")`` when a new address is taken: enrolling may have happened all the same.
+        """
+        values = {
+            "user_id": user_id,
+            "name": changes.name,
+            "email": changes.email,
+            "person_id": changes.person_id,
+            "contact_id": changes.contact_id,
+        }
+        archive = Step("archive", "archive_users", {"archive": changes.archived, "user_ids": [user_id]})
+        whom = {"user_ref": ref} if ref else {"user_id": user_id}
+        steps = [
+            *([archive] if changes.archived is False else []),
+            Step("update", "update_user", values),
+            *enroll_step(target, **whom),
+            *([archive] if changes.archived is True else []),
+        ]
+        answer = self._line.run("updateUser", *steps)
+        if answer.asked("archive") and answer.require("archive", _failed_ids):
+            raise Rejected(
+                "not_archived" if changes.archived else "not_restored", "Pluvo did not do it.", system="pluvo"
+            )
+        user = None
+        if answer.asked("update"):
+            user = answer.require("update", lambda value: pluvo_records.optional(pluvo_records.user, value["user"]))
+            if user is None:
+                raise answer.fields.get("update") or Rejected(NOT_FOUND, "Pluvo gives no such user.", system="pluvo")
+        return with_enrollment(answer, user, target)
+
+    def archive_users(self, ids: Sequence[str], archive: bool) -> list[str]:
+        """Archive users, or restore them with ``archive=False``; give the ids for which it failed."""
+        if not ids:
+            return []
+        step = Step("archive", "archive_users", {"archive": archive, "user_ids": list(ids)})
+        return self._line.run("archiveUsers", step).require("archive", _failed_ids)
+
+    # --------------------------------------------------------------------------------------- enrollments and groups
+
+    def unenroll(self, user_id: str, *, offer_event_id: str) -> bool:
+        """Take a user out of an offer event; True as well when the user was not in it."""
+        step = Step("unenroll", "unenroll", {"user_id": user_id, "offer_event_id": offer_event_id})
+        return self._undo("unenroll", step, lambda value: value.get("success") is True)
+
+    def remove_from_group(self, group_ref: str, user_id: str) -> bool:
+        """Take a user out of a group; True as well when the user was not in it."""
+        step = Step("remove", "remove_from_group", {"group_ref": group_ref, "user_id": user_id})
+        return self._undo("removeFromGroup", step, lambda value: not pluvo_records.bulk(value, "failed"))
+
+    def enrollment(self, user_id: str, offer_event_id: str) -> Enrollment | None:
+        """Read one enrollment, whatever its status; None when there is none."""
+        return self._read("enrollment", _enrollment_step(user_id, offer_event_id), pluvo_records.enrollment)
+
+    def user_and_enrollment(self, user_id: str, offer_event_id: str) -> tuple[PluvoUser | None, Enrollment | None]:
+        """Read a user and one enrollment in one document."""
+        steps = Step("user", "user", {"id": user_id}), _enrollment_step(user_id, offer_event_id)
+        answer = self._run_reads("userAndEnrollment", *steps)
+        user = answer.read("user", pluvo_records.user)
+        return user, answer.read("enrollment", pluvo_records.enrollment)
+
+    def offer_event_id(self, ref: str) -> str | None:
+        """Find the id of an offer event; None when Pluvo does not know the ref."""
+        return self._read("offerEvent", Step("offer_event", "offer_event", {"ref": ref}), pluvo_records.id_of)
+
+    def group_id(self, ref: str) -> str | None:
+        """Find the id of a group; None when Pluvo does not know the ref."""
+        return self._read("group", Step("group", "group", {"ref": ref}), pluvo_records.id_of)
+
+    # ---------------------------------------------------------------------------------------- completions, trainings
+
+    def portfolio_pages(
+        self, level: Level, *, group_ids: Sequence[str] | None = None, user_ids: Sequence[str] | None = None
+    ) -> Iterator[list[PortfolioRow]]:
+        """List who got how far in which training or course, page by page of 50; None means everyone.
+
+        A row has no id, so equal rows can come twice when rows move between pages: treat equal rows as one.
+        ``user_ids`` is also applied here, because a server may not know that filter.
+        Raises ``Unavailable("listing_incomplete")``.
+        """
+        if (group_ids is not None and not group_ids) or (user_ids is not None and not user_ids):
+            return
+        filters = {name: list(ids) for name, ids in (("group_ids", group_ids), ("user_ids", user_ids)) if ids}
+        fetch = self._fetch("portfolio", f"portfolio_{level.lower()}", **filters)
+        wanted = None if user_ids is None else set(user_ids)
+        for rows, _ in Walk(fetch, pluvo_records.portfolio_row, lambda row: row, twins=True).pages():
+            yield [row for row in rows if wanted is None or row.user_id in wanted]
+
+    def trainings(self, q: str) -> list[TrainingInfo]:
+        """Search trainings by words of the title, archived ones too; one call per 50 and state."""
+        found: dict[str, TrainingInfo] = {}
+        for state in _STATES:
+            fetch = self._fetch("trainings", "trainings", q=q, archived=state == "archived")
+            for trainings, _ in Walk(fetch, pluvo_records.training, lambda training: training.id).pages():
+                found.update((training.id, training) for training in trainings)
+        return list(found.values())
+
+    # ----------------------------------------------------------------------------------------------------- checking
+
+    def check_operations(self) -> list[str]:
+        """List what the live schema would refuse of our operations; [] when it fits or does not show itself."""
+        answer = self._line.send(pluvo_check.INTROSPECTION)
+        error = answer.whole
+        if error is not None and (isinstance(error, Unavailable) or error.code == AUTH_REFUSED):
+            raise error
+        schema = pluvo_check.read_schema(answer.data)
+        return [] if schema is None else pluvo_check.differences(schema, self._line.operations)
+
+    def missing_scopes(self) -> list[str]:
+        """Ask for a token and list the scopes we need that it lacks; [] when the answer does not say."""
+        scope = self._line.fetch_token().get("scope")
+        granted = scope.split() if isinstance(scope, str) else SCOPES
+        return [needed for needed in SCOPES if needed not in granted]
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    def _fetch(self, name: str, operation: str, **values: Any) -> Callable[[str | None], Page]:
+        def fetch(cursor: str | None) -> Page:
+            answer = self._line.run(name, Step("page", operation, {**values, "after": cursor}))
+            return answer.require("page", pluvo_records.page)
+
+        return fetch
+
+    def _run_reads(self, name: str, *steps: Step) -> Answer:
+        """Ask several things, again without those that do not exist when one of them spoilt the answer."""
+        answer = self._line.run(name, *steps)
+        while lost := answer.not_found_took_all:
+            steps = tuple(step for step in steps if step.alias not in lost)
+            answer = self._line.run(name, *steps)
+        return answer
+
+    def _read(self, name: str, step: Step, read: Callable[[Any], T]) -> T | None:
+        return self._line.run(name, step).read(step.alias, read)
+
+    def _undo(self, name: str, step: Step, read: Callable[[Any], bool]) -> bool:
+        try:
+            return self._line.run(name, step).require(step.alias, read)
+        except Rejected as error:
+            if error.code == NOT_FOUND:
+                return True
+            raise
+
+
+def _failed_ids(value: Any) -> list[str]:
+    return pluvo_records.bulk(value["response"], "failed")
+
+
+def _enrollment_step(user_id: str, offer_event_id: str) -> Step:
+    return Step("enrollment", "enrollment", {"user_id": user_id, "offer_event_id": offer_event_id})

@@ -1,0 +1,153 @@
+"""Send one GraphQL document and bring back its answer: token, pace, and what the live schema lacks.
+
+Two things are repeated here, each because nothing can have happened the first time: a call whose token was refused
+(once, with a new token), and a document the server refused for a name it does not know (without that name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
+from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
+from clients.pluvo_answer import Answer, read_answer
+from clients.pluvo_errors import SYSTEM, from_status
+from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, compose
+
+SCOPES = (
+    "users.read",
+    "users.write",
+    "trainings.read",
+    "groups.read",
+    "groups.write",
+    "events.read",
+    "events.write",
+)
+_PERSONAL = ("name", "email", "q")  # variables whose values must not come back in what we store of an error
+_CREDENTIALS_REFUSED = {400: "credentials_refused", 401: "credentials_refused", 403: "not_permitted"}
+MAX_BYTES = 20_000_000
+
+
+class PluvoTransport:
+    """One organisation's line. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        base_url: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        operations: Mapping[str, Operation],
+        pace: Callable[[], object] | None = None,
+        on_call: Callable[[Call], None] | None = None,
+        read_timeout: float = 30,
+        tokens: TokenCache | None = None,
+    ) -> None:
+        self._http = Http(base_url, system=SYSTEM, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
+        self._credentials = (client_id, client_secret)
+        self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
+        self._pace = pace or (lambda: None)
+        self.operations = operations
+        self.refused: Refused = frozenset()
+
+    def run(self, name: str, *steps: Step) -> Answer:
+        """Send the steps as one document called ``name``; makes no call when no step has anything to say.
+
+        Raises what ``clients.http`` and the token endpoint raise. What the answer itself says is raised by
+        ``Answer.get``, per step.
+        """
+        while True:
+            document = compose(name, steps, self.operations, self.refused)
+            if not document.text:
+                return Answer(document)
+            answer = self.send(document)
+            learned = self._learn(answer)
+            if not learned:
+                return answer
+            self.refused |= learned
+
+    def send(self, document: Document) -> Answer:
+        """Send one document, a second time with a new token when the first was refused."""
+        for last in (False, True):
+            token = self._tokens.get(self.fetch_token)
+            self._pace()
+            answer = self._exchange(document, token)
+            if last or not answer.auth_refused:
+                break
+            self._tokens.drop(token)
+        return answer
+
+    def fetch_token(self) -> Mapping[str, object]:
+        """Ask for a new token, e.g. ``{"access_token": "9f2c…", "expires_in": 86400, "scope": "users.read …"}``."""
+        client_id, client_secret = self._credentials
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "scope": " ".join(SCOPES),
+        }
+        response = self._http.request(
+            "POST", "/oauth/token/", data=form, operation="token", writes=False, token=True, judge=self._judge_token
+        )
+        answer: Mapping[str, object] = response.json()
+        return answer
+
+    def _exchange(self, document: Document, token: str) -> Answer:
+        answers: list[Answer] = []
+
+        def judge(response: Response) -> RemoteError | None:
+            answers.append(read_answer(response, document, secrets=self._secrets(document.variables, token)))
+            return answers[-1].error
+
+        body = {"query": document.text, "variables": document.variables, "operationName": document.name}
+        try:
+            self._http.request(
+                "POST",
+                "/graphql/",
+                json=body,
+                headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+                operation=document.name,
+                writes=document.kind == "mutation",
+                judge=judge,
+            )
+        except RemoteError:
+            if not answers:  # the call itself broke; else the answer says it, per step
+                raise
+        return answers[-1]
+
+    def _learn(self, answer: Answer) -> Refused:
+        """Find what the schema lacks that we can do without. Validation precedes execution: nothing happened."""
+        found = set()
+        for kind, name in answer.unknown_names:
+            if kind == "selection" and name in OPTIONAL_SELECTIONS:
+                found.add(("", name))
+            if kind == "argument":
+                used = answer.document.steps.values()
+                found |= {(operation, name) for operation in used if name in self.operations[operation].optional}
+        return frozenset(found) - self.refused
+
+    def _judge_token(self, response: Response) -> RemoteError | None:
+        text = clean(response.text, secrets=self._credentials)
+        if response.status in _CREDENTIALS_REFUSED:
+            code = "scope_refused" if "scope" in text else _CREDENTIALS_REFUSED[response.status]
+            message = "Pluvo gives no token for this client id, secret and scopes."
+            return Unauthorized(code, message, system=SYSTEM, status=response.status, remote_text=text)
+        try:
+            fits = response.ok and isinstance(response.json(), dict)
+        except ValueError:
+            fits = False
+        if fits:
+            return None
+        error = from_status(response, writes=False, secrets=self._credentials)
+        if isinstance(error, Rejected):  # no record is at fault here
+            wait = parse_retry_after(response.headers)
+            return Unavailable(
+                error.code, error.message, system=SYSTEM, status=response.status, retry_after_seconds=wait
+            )
+        return error
+
+    def _secrets(self, variables: Mapping[str, Any], token: str) -> Iterable[str]:
+        """List what must be masked in what Pluvo says: credentials and the personal values this call sent."""
+        sent = [str(value) for name, value in variables.items() if name.split("_")[0] in _PERSONAL]
+        return [token, *self._credentials, *sent]
