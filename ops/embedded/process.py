@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 ACCOUNT = "nobody"
+_children: dict[int, subprocess.Popen[bytes]] = {}  # kept, so that Python doesn't take a running server for a lost one
 
 
 class EmbeddedError(Exception):
@@ -61,20 +62,24 @@ class Process:
     def stop(self, *steps: tuple[signal.Signals, float]) -> None:
         """Send each signal and wait its seconds, until the process is gone. Raises EmbeddedError when it stays."""
         for number, seconds in steps:
-            if not self.alive():
-                return
             try:
                 process = psutil.Process(self.pid)
+                if not self.alive():
+                    break
                 process.send_signal(number)
                 process.wait(seconds)
-                return
+                break
             except psutil.NoSuchProcess:
-                return
+                break
             except psutil.TimeoutExpired:
                 continue
             except psutil.AccessDenied:
                 raise EmbeddedError(f"Process {self.pid} belongs to another user: stop it as that user.") from None
-        raise EmbeddedError(f"Process {self.pid} does not stop: end it with `kill -9 {self.pid}`.")
+        else:
+            raise EmbeddedError(f"Process {self.pid} does not stop: end it with `kill -9 {self.pid}`.")
+        child = _children.pop(self.pid, None)
+        if child:
+            child.wait()
 
 
 def free_port() -> int:
@@ -175,6 +180,7 @@ def spawn(command: Sequence[str], log: Path, *, stdin: bytes = b"", cwd: Path) -
             cwd=cwd,
             env=dict(_environment()),
         )
+    _children[child.pid] = child
     assert child.stdin is not None
     try:
         child.stdin.write(stdin)
