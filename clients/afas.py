@@ -1,0 +1,160 @@
+"""Call one AFAS Profit environment: pages of a GetConnector, metainfo, one PUT. docs/afas.md says what we rely on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from clients.afas_address import afas_base_url, parse_member_id
+from clients.afas_auth import Authorizer, OAuth, Token, normalise_token
+from clients.afas_errors import judge
+from clients.afas_metainfo import Field, MetaInfo, read_fields, read_metainfo
+from clients.afas_otp import AfasOtp
+from clients.afas_query import MAX_TAKE, Condition, Operator, page_query, page_size
+from clients.errors import Misconfigured, Unauthorized
+from clients.http import Call, Http, Response, TokenCache
+
+__all__ = [
+    "MAX_TAKE",
+    "AfasClient",
+    "AfasOtp",
+    "Condition",
+    "Field",
+    "MetaInfo",
+    "OAuth",
+    "Operator",
+    "Token",
+    "afas_base_url",
+    "normalise_token",
+    "page_size",
+    "parse_member_id",
+]
+
+MAX_BYTES = 75 * 1024 * 1024  # AFAS's own limit for one call
+Slot = Callable[[], contextlib.AbstractContextManager[object]]
+
+
+class AfasClient:
+    """Read and write one environment with one app connector's rights. Light, and safe to share between threads.
+
+    ``slot()`` is entered around every API call (not around fetching a token), so that the caller can limit calls in
+    flight over all machines. ``on_call`` hears of each HTTP call. ``tokens`` replaces the process's token cache.
+    Every method raises the classes of ``clients.errors`` as the table in ``clients/afas_errors.py`` says.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        auth: OAuth | Token,
+        integration_id: str | None = None,
+        slot: Slot = contextlib.nullcontext,
+        on_call: Callable[[Call], None] | None = None,
+        read_timeout: float = 120,
+        tokens: TokenCache | None = None,
+    ) -> None:
+        self._http = Http(base_url, system="AFAS", read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
+        self._auth = Authorizer(auth, self._http, tokens)
+        self._slot = slot
+        # One fixed language keeps AFAS's texts, which decide what an error means, the same for everybody.
+        self._headers = {"Accept": "application/json", "Accept-Language": "nl-nl"}
+        if integration_id:
+            self._headers["IntegrationId"] = integration_id
+
+    def rows(
+        self,
+        connector: str,
+        *,
+        take: int,
+        skip: int = 0,
+        order_by: Sequence[str],
+        where: Sequence[Sequence[Condition]] = (),
+    ) -> list[dict[str, Any]]:
+        """Read one page; shorter than ``take`` means the last. ``where``: outer OR, inner AND.
+
+        A row is as AFAS gives it: ``{"CrId": 340, "CdId": 80, "BcCo": "1000073", "Email_werk": None, …}`` with the
+        column names of the customer's choice. Datetimes end in Z but are Amsterdam time (docs/afas.md#dates).
+        Raises ``TooLarge`` (ask for half) and ``Misconfigured`` ``not_json``/``no_rows`` for a 200 that is no page.
+        """
+        query = page_query(skip=skip, take=take, order_by=order_by, where=where)
+        body = self._read(f"connectors/{_segment(connector)}", "reading a page", query)
+        rows = body.get("rows")
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            return rows
+        raise Misconfigured("no_rows", "reading a page: the answer has no list of rows.", system="AFAS", status=200)
+
+    def metainfo(self) -> MetaInfo:
+        """Read environment and connectors of this token; also the cheapest test of the credentials."""
+        return read_metainfo(self._read("metainfo", "reading metainfo"))
+
+    def get_connector_fields(self, connector: str) -> list[Field]:
+        """Read the columns of a GetConnector."""
+        return read_fields(self._read(f"metainfo/get/{_segment(connector)}", "reading a GetConnector's fields"))
+
+    def update_connector_fields(self, connector: str) -> list[Field]:
+        """Read the fields of an UpdateConnector, free fields included."""
+        return read_fields(self._read(f"metainfo/update/{_segment(connector)}", "reading an UpdateConnector's fields"))
+
+    def put_course_member(
+        self,
+        connector: str,
+        *,
+        event_id: str,
+        internal_id: str,
+        external_id: str | None = None,
+        fields: Mapping[str, str],
+    ) -> None:
+        """Set fields of one enrollment, e.g. ``{"U…": "2026-11-20"}``; all others stay as they are.
+
+        Any 2xx is success, with or without a body. Safe to repeat: it sets the same value. Raises ``Unknown`` when
+        the answer got lost, ``Rejected("external_id_refused")`` when AFAS stumbles over ``external_id``.
+        """
+        given = {"BcCo": external_id} if external_id else {}
+        element = {"@CrId": event_id, "@CdId": internal_id, "Fields": given | dict(fields)}
+        body = {connector: {"Element": element}}
+        self._call("PUT", f"connectors/{_segment(connector)}", "writing a completion", writes=True, json=body)
+
+    def _read(self, path: str, operation: str, query: str | None = None) -> Mapping[str, Any]:
+        answer = self._call("GET", path, operation, writes=False, params=query)
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if isinstance(body, dict):
+            return body
+        text = f"{operation}: the answer is not a JSON object."
+        raise Misconfigured("not_json", text, system="AFAS", status=answer.status)
+
+    def _call(
+        self, method: str, path: str, operation: str, *, writes: bool, params: str | None = None, json: object = None
+    ) -> Response:
+        """Call with credentials; once more with fresh ones when AFAS says 401, for then it did nothing."""
+        for last in (False, True):
+            authorization = self._auth.value()
+            try:
+                with self._slot():
+                    return self._http.request(
+                        method,
+                        path,
+                        params=params,
+                        json=json,
+                        headers=self._headers | {"Authorization": authorization},
+                        operation=operation,
+                        writes=writes,
+                        judge=lambda given: judge(
+                            given, at="api", writes=writes, operation=operation, secrets=self._auth.secrets
+                        ),
+                    )
+            except Unauthorized as refused:
+                if last or refused.status != 401 or not self._auth.renew(authorization):
+                    raise
+        raise AssertionError("the second round returns or raises")
+
+
+def _segment(name: str) -> str:
+    """Write a connector's name as one part of a path."""
+    if not name.strip() or name.strip(".") == "":
+        raise ValueError("A connector needs a name.")
+    return quote(name, safe="")
