@@ -79,7 +79,8 @@ def _without(text: str, secret: str) -> str:
 
 
 _ALWAYS = re.compile(r"name|naam|mail|secret|token|key|password|wachtwoord|otp|authorization", re.IGNORECASE)
-_NEVER = {"roles", "role", "language", "status", "kind", "operation"}
+_FIXED_WORDS = {"roles", "role", "language", "status", "kind", "operation"}
+_WORD = re.compile(r"[A-Za-z_]{1,40}")
 _ID_OR_DATE = re.compile(r"(?=[^@]*\d)[A-Za-z0-9:_.+-]{1,40}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 
@@ -101,7 +102,9 @@ def mask(value: object, *, key: str = "") -> object:
         return value
     if _ALWAYS.search(key):
         return MASK
-    if isinstance(value, int | float) or key in _NEVER or value == "":
+    if isinstance(value, int | float) or value == "":
         return value
     text = str(value)
+    if key in _FIXED_WORDS and _WORD.fullmatch(text):
+        return text
     return text if _ID_OR_DATE.fullmatch(text) and not _HEX.search(text) else MASK
