@@ -32,7 +32,7 @@ class TokenCache:
         self._lock = threading.Lock()
         self._token = ""
         self._until = 0.0
-        self._fetches = 0
+        self._failures = 0
         self._error: RemoteError | None = None
 
     @classmethod
@@ -48,17 +48,17 @@ class TokenCache:
 
     def get(self, fetch: Callable[[], Mapping[str, object]]) -> str:
         """Give a token with life left. Raises what ``fetch`` raises; ``Misconfigured`` without a token."""
-        fetches = self._fetches
+        failures = self._failures
         with self._lock:
             if self._token and self._clock() < self._until:
                 return self._token
-            if self._error is not None and self._fetches != fetches:
+            if self._error is not None and self._failures != failures:  # it failed while we waited
                 raise self._error
-            self._fetches += 1
             try:
                 self._keep(fetch())
             except RemoteError as error:
                 self._token, self._error = "", error
+                self._failures += 1
                 raise
             self._error = None
             return self._token

@@ -280,7 +280,7 @@ def test_an_alarm_that_comes_late_leaves_the_connection_alone() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"\xff", b"[" * 100_000])
 def test_what_is_not_json_is_a_value_error(body: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Response(200, {}, body).json()
 
 
