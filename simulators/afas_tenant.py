@@ -123,8 +123,11 @@ class AfasTenant:
     """One environment. Rows are kept by (event, person) and per event in order of internal id."""
 
     operations: ClassVar[frozenset[str]] = frozenset(
-        {"enroll", "rename", "set_email", "change", "remove", "change_connector", "change_switches", "expire_tokens"}
-    )
+        {
+            "enroll", "enroll_many", "rename", "set_email", "change", "remove", "change_connector",
+            "change_switches", "expire_tokens",
+        }
+    )  # fmt: skip
 
     member_id: str
     envid: str = ""
@@ -171,6 +174,12 @@ class AfasTenant:
         if row.key not in self.rows:
             bisect.insort(self._by_event.setdefault(row.event_id, []), row.internal_id)
         self.rows[row.key] = row
+
+    def enroll_many(self, rows: list[dict[str, Any]]) -> int:
+        """Enroll many at once, each as for ``enroll``; gives how many."""
+        for row in rows:
+            self.enroll(**row)
+        return len(rows)
 
     def remove(self, event_id: int, internal_id: int) -> None:
         """Take a person out of an event; raises KeyError when they aren't in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from graphql import GraphQLResolveInfo
@@ -72,8 +73,7 @@ def add_users_to_group(_root: Any, info: Info, **args: Any) -> Record:
     already = [each for each in users if each in group["members"]]
     added = [each for each in users if each not in group["members"]]
     delay = tenant.switches.membership_delay_seconds
-    group["members"].update(dict.fromkeys(added, time.time() + delay if delay else 0.0))
-    tenant.changed()
+    tenant.join(group["id"], added, visible_from=time.time() + delay if delay else 0.0)
     return {"addedIds": added, "alreadyAddedIds": already, "failedIds": failed}
 
 
@@ -118,7 +118,7 @@ def _found(tenant: PluvoTenant, id: str | None, ref: str | None) -> Record:
 
 def _change_groups(tenant: PluvoTenant, user: Record, given: Record) -> None:
     for group_id in given.get("addParticipantGroups") or []:
-        tenant.groups[group_id]["members"].setdefault(user["id"], 0.0)
+        tenant.join(group_id, [user["id"]])
     for group_id in given.get("removeParticipantGroups") or []:
         tenant.groups[group_id]["members"].pop(user["id"], None)
 
@@ -134,7 +134,7 @@ def _group_and_users(tenant: PluvoTenant, args: dict[str, Any]) -> tuple[Record,
     return group, known, [each for each, user in given if user is None]
 
 
-MUTATIONS = {
+MUTATIONS: dict[str, Callable[..., Any]] = {
     "createUser": create_user,
     "updateUser": update_user,
     "updateOrCreateUser": update_or_create_user,

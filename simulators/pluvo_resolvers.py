@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
 from simulators.pluvo_mutations import MUTATIONS, Info
 from simulators.pluvo_tenant import PluvoTenant, Record, Refusal
 
@@ -47,7 +46,7 @@ def _position(cursor: str) -> int:
         raise Refusal("ValidationError", "Invalid cursor") from error
 
 
-# -- queries ---------------------------------------------------------------------------------------------------------
+# -- queries -------------------------------------------------------------------------
 
 
 def user(_root: Any, info: Info, **who: Any) -> Record | None:
@@ -180,7 +179,7 @@ def portfolio_items(_root: Any, info: Info, userId: str) -> list[Record]:
     return [each for each in info.context.portfolio_items if each["userId"] == userId]
 
 
-# -- fields that follow a link ------------------------------------------------------------------------------------------
+# -- fields that follow a link -------------------------------------------------------
 
 
 def _user_of(record: Record, info: Info) -> Record | None:

@@ -63,7 +63,7 @@ class PluvoTenant:
     operations: ClassVar[frozenset[str]] = frozenset(
         {
             "add_user", "change_user", "purge_user", "add_group", "add_offer_event", "add_training", "add_course",
-            "enroll", "complete", "progress", "send_webhook", "change_switches", "expire_tokens",
+            "enroll", "join", "complete", "finish", "progress", "send_webhook", "change_switches", "expire_tokens",
         }
     )  # fmt: skip
 
@@ -188,11 +188,20 @@ class PluvoTenant:
 
     # -- what they can follow ---
 
-    def add_group(self, name: str, ref: str | None = None, members: list[str] | None = None) -> Record:
-        """Add a group with these users in it."""
-        group = _record(ref, name=name, enableChat=False, isEditable=True, members=dict.fromkeys(members or [], 0.0))
+    def add_group(self, name: str, ref: str | None = None, *, trainings: list[str] | None = None) -> Record:
+        """Add a group whose members can follow these trainings (ids)."""
+        group = _record(ref, name=name, enableChat=False, isEditable=True, members={}, trainingIds=trainings or [])
         self.groups[group["id"]] = group
         return group
+
+    def join(self, group_id: str, user_ids: list[str], *, visible_from: float = 0.0) -> None:
+        """Put users in a group; until ``visible_from`` (Unix time) nobody sees it."""
+        group = self.groups[group_id]
+        for user_id in user_ids:
+            group["members"].setdefault(user_id, visible_from)
+            for training_id in group["trainingIds"]:
+                self.progress(user_id, self.trainings[training_id]["title"])
+        self.changed()
 
     def add_training(self, title: str, ref: str | None = None, *, archived: bool = False) -> Record:
         """Add a training."""
@@ -274,6 +283,14 @@ class PluvoTenant:
         row = self.progress(user_id, title, level=level, progress=1.0)
         row |= {"completionDate": at, "score": 1.0}
         return row
+
+    def finish(self, title: str, count: int, at: str, level: str = "TRAINING") -> list[str]:
+        """Finish something for the first ``count`` users who have not; gives their ids."""
+        rows = (row for row in self.portfolio if (row["title"], row["objectType"]) == (title, level))
+        users = [row["userId"] for row in rows if row["completionDate"] is None][:count]
+        for user_id in users:
+            self.complete(user_id, title, at, level)
+        return users
 
     def send_webhook(
         self, event: str, user_id: str, url: str, secret: str, *, title: str | None = None, times: int = 1,

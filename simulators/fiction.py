@@ -1,0 +1,300 @@
+"""Fictitious tenants on both sides, with the tenants file that links them.
+
+``world()`` fills both simulators for ``koppeling simulate``, ``koppeling demo`` and tests. What is special in it:
+in each tenant one account carries the AFAS contact id of the first person, two more have the address of the second
+and third, the fourth has only a secondary address, the fifth has an archived account, and two accounts (a manager
+and a guest) have nothing to do with AFAS and must stay as they are. In acme the eighth person has no address at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulators.afas import AfasSimulator
+from simulators.afas_auth import token_xml
+from simulators.afas_tenant import GET_CONNECTOR, UPDATE_CONNECTOR, AfasTenant, Connector, FreeField, OAuthClient
+from simulators.people import Somebody, people
+from simulators.pluvo import PluvoSimulator
+from simulators.pluvo_tenant import PluvoTenant
+
+Row = dict[str, Any]
+"""The values of one participant, as ``AfasTenant.enroll`` takes them."""
+
+USUAL_COLUMNS = {
+    "event_id": "CrId",
+    "internal_id": "Intern_ID",
+    "external_id": "Extern_ID",
+    "name": "Naam",
+    "email_primary": "Email_werk",
+    "email_secondary": "Email_prive",
+    "completion": "Voltooid_op",
+    "modified": "Gewijzigd",
+}
+OTHER_COLUMNS = {
+    "event_id": "EvenementId",
+    "internal_id": "ContactId",
+    "external_id": "PersoonCode",
+    "name": "Deelnemer",
+    "email_primary": "Mail",
+    "completion": "DatumVoltooid",
+}
+
+
+@dataclass(frozen=True)
+class FictionCourse:
+    """One AFAS event and where its people go in Pluvo. ``share`` is the part of the tenant's people in it."""
+
+    event_id: int
+    title: str
+    target: str = "offer_event"
+    """offer_event or group."""
+    level: str = "training"
+    share: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def ref(self) -> str:
+        """The ref in Pluvo."""
+        return f"afas-{self.event_id}"
+
+
+@dataclass(frozen=True)
+class FictionTenant:
+    """One customer that does not exist. Secrets are derived from the slug: they guard nothing."""
+
+    slug: str
+    name: str
+    member_id: str
+    people: int
+    courses: tuple[FictionCourse, ...]
+    auth: str = "oauth"
+    columns: dict[str, str] = field(default_factory=lambda: dict(USUAL_COLUMNS))
+    completion_type: str = "date"
+    without_address: bool = False
+
+    @property
+    def completion_field(self) -> str:
+        """The code of the free field for completion dates, different in every environment."""
+        return "U" + hashlib.md5(self.slug.encode(), usedforsecurity=False).hexdigest().upper()
+
+    def secret(self, what: str) -> str:
+        """Give a made-up secret."""
+        return hashlib.sha256(f"{self.slug} {what}".encode()).hexdigest()
+
+    @property
+    def token(self) -> str:
+        """The 64 hex of the classic token."""
+        return self.secret("token").upper()
+
+
+TENANTS = (
+    FictionTenant(
+        "acme",
+        "Acme Opleidingen",
+        "12345",
+        100,
+        (FictionCourse(340, "BHV basis", share=(0, 0.6)), FictionCourse(341, "Veilig werken", share=(0.4, 1))),
+        without_address=True,
+    ),
+    FictionTenant(
+        "borg",
+        "Borg Installatietechniek",
+        "23456",
+        60,
+        (
+            FictionCourse(512, "VCA herhaling", target="group", share=(0, 0.6)),
+            FictionCourse(513, "Rolsteiger", share=(0.5, 1)),
+        ),
+        auth="token",
+        completion_type="text",
+        columns=dict(OTHER_COLUMNS),
+    ),
+    FictionTenant(
+        "delta",
+        "Delta Zorggroep",
+        "34567",
+        40,
+        (
+            FictionCourse(77, "Tiltechniek", share=(0, 0.7)),
+            FictionCourse(78, "Medicatieveiligheid", level="course", share=(0.5, 1)),
+        ),
+    ),
+)
+
+
+@dataclass
+class World:
+    """Both simulators, filled."""
+
+    afas: AfasSimulator
+    pluvo: PluvoSimulator
+    tenants: tuple[FictionTenant, ...]
+
+    def tenants_toml(self, afas_url: str, pluvo_url: str, **settings: Any) -> str:
+        """Write the tenants file; see ``simulators.tenants_file``."""
+        return tenants_toml(afas_url, pluvo_url, self.tenants, **settings)
+
+
+def world(tenants: tuple[FictionTenant, ...] = TENANTS) -> World:
+    """Fill both simulators with these tenants, the same way every time."""
+    made = World(AfasSimulator(), PluvoSimulator(), tenants)
+    for tenant in tenants:
+        members = roster(tenant)
+        _fill_afas(made.afas, tenant, members)
+        _fill_pluvo(made.pluvo, tenant, members)
+    return made
+
+
+def roster(tenant: FictionTenant) -> list[Somebody]:
+    """List the people of a tenant."""
+    return list(people(tenant.people, seed=int(tenant.member_id), first_id=1001))
+
+
+def many_tenants(count: int, people_each: int, *, first_member: int = 50_000) -> tuple[FictionTenant, ...]:
+    """Invent many alike tenants of one course and five people or more, for load: ``load-001`` and on."""
+    courses = (FictionCourse(100, "Load"),)
+    return tuple(
+        FictionTenant(f"load-{n:03}", f"Load {n:03}", str(first_member + n), people_each, courses)
+        for n in range(1, count + 1)
+    )
+
+
+def big_roster(count: int, *, event_id: int = 340, first_id: int = 1_000_001, seed: int = 1) -> Iterator[Row]:
+    """Give the rows of one large event, fit for ``AfasTenant.enroll_many``."""
+    for each in people(count, seed=seed, first_id=first_id):
+        yield _row(event_id, each)
+
+
+def _row(event_id: int, somebody: Somebody) -> Row:
+    return {
+        "event_id": event_id,
+        "internal_id": somebody.internal_id,
+        "external_id": somebody.external_id,
+        "name": somebody.name,
+        "email_primary": somebody.email,
+        "modified": "2026-11-02T09:00:00",
+    }
+
+
+def _fill_afas(afas: AfasSimulator, tenant: FictionTenant, members: list[Somebody]) -> AfasTenant:
+    code = tenant.completion_field
+    columns = {name: code if what == "completion" else what for what, name in tenant.columns.items()}
+    free_fields = {code: FreeField("Voltooid op", "string" if tenant.completion_type == "text" else "date")}
+    made = afas.add_tenant(
+        tenant.member_id,
+        tokens=[tenant.token] if tenant.auth == "token" else [],
+        oauth_clients={tenant.slug: OAuthClient([tenant.secret("afas")])} if tenant.auth == "oauth" else {},
+        connectors={GET_CONNECTOR: Connector(columns=columns)},
+        free_fields=free_fields,
+    )
+    for course in tenant.courses:
+        first, last = (round(part * len(members)) for part in course.share)
+        for number in range(first, last):
+            made.enroll(**_row(course.event_id, members[number]) | _special(tenant, number, members[number]))
+    return made
+
+
+def _special(tenant: FictionTenant, number: int, somebody: Somebody) -> Row:
+    """Give the fourth person only a secondary address, and in some tenants the eighth none."""
+    if number == 3 and "email_secondary" in tenant.columns:
+        return {"email_primary": None, "email_secondary": somebody.email}
+    if number == 7 and tenant.without_address:
+        return {"email_primary": None}
+    return {}
+
+
+def _fill_pluvo(pluvo: PluvoSimulator, tenant: FictionTenant, members: list[Somebody]) -> PluvoTenant:
+    made = pluvo.add_tenant(tenant.slug, client_id=tenant.slug, client_secret=tenant.secret("pluvo"))
+    for course in tenant.courses:
+        _add_course(made, course)
+
+    def account(who: str, email: str, name: str, **values: Any) -> None:
+        made.add_user(email, name, id=str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{who}.{tenant.slug}.example")), **values)
+
+    account("manager", f"beheer@{tenant.slug}.example", f"Beheer {tenant.name}", roles=["MANAGER"])
+    account("guest", f"gast@{tenant.slug}.example", "Gast Account")
+    first, second, third, _, fifth = members[:5]
+    account("linked", f"oud.{first.email}", first.name, afasContactId=str(first.internal_id), ref=f"hr-{tenant.slug}-1")
+    account("second", second.email.upper(), second.name, ref=f"hr-{tenant.slug}-2")
+    account("third", third.email, third.name)
+    account("fifth", fifth.email, fifth.name, archived=True, isActive=False, archivedAt="2026-10-01T08:00:00.000Z")
+    return made
+
+
+def _add_course(made: PluvoTenant, course: FictionCourse) -> None:
+    if course.level == "course":
+        made.add_offer_event(course.title, course.ref, courses=[made.add_course(course.title)["id"]])
+        return
+    training = made.add_training(course.title)["id"]
+    if course.target == "group":
+        made.add_group(course.title, course.ref, trainings=[training])
+    else:
+        made.add_offer_event(course.title, course.ref, trainings=[training])
+
+
+def tenants_toml(
+    afas_url: str,
+    pluvo_url: str,
+    tenants: tuple[FictionTenant, ...] = TENANTS,
+    *,
+    confirm_after: str = "0s",
+    calls_per_second: int = 0,
+) -> str:
+    """Write the tenants file for these tenants on these simulators.
+
+    A rehearsal waits for nothing: removals act on the first absence and calls are not slowed, unless told otherwise.
+    """
+    parts = [_tenant_toml(each, afas_url, pluvo_url, confirm_after, calls_per_second) for each in tenants]
+    return "\n".join(parts)
+
+
+def _tenant_toml(tenant: FictionTenant, afas_url: str, pluvo_url: str, confirm_after: str, rate: int) -> str:
+    if tenant.auth == "oauth":
+        login = f'client_id = "{tenant.slug}"\nclient_secret = "{tenant.secret("afas")}"'
+    else:
+        login = f'token = "{token_xml(tenant.token)}"'
+    head = f"""\
+[[tenants]]
+slug = "{tenant.slug}"
+name = "{tenant.name}"
+
+[tenants.afas]
+member_id = "{tenant.member_id}"
+auth = "{tenant.auth}"
+{login}
+base_url = "{afas_url}/t/{tenant.member_id}/ProfitRestServices"
+
+[tenants.pluvo]
+organisation = "{tenant.slug}"
+client_id = "{tenant.slug}"
+client_secret = "{tenant.secret("pluvo")}"
+webhook_secret = "{tenant.secret("webhook")}"
+calls_per_second = {rate}
+base_url = "{pluvo_url}/t/{tenant.slug}"
+
+[tenants.removals]
+confirm_after = "{confirm_after}"
+"""
+    return "\n".join([head, *(_course_toml(tenant, course) for course in tenant.courses)])
+
+
+def _course_toml(tenant: FictionTenant, course: FictionCourse) -> str:
+    fields = "\n".join(f'{what} = "{name}"' for what, name in tenant.columns.items())
+    as_text = 'completion_format = "%d-%m-%Y"\n' if tenant.completion_type == "text" else ""
+    return f"""\
+[[tenants.courses]]
+event_id = "{course.event_id}"
+getconnector = "{GET_CONNECTOR}"
+updateconnector = "{UPDATE_CONNECTOR}"
+completion_field = "{tenant.completion_field}"
+completion_type = "{tenant.completion_type}"
+{as_text}[tenants.courses.fields]
+{fields}
+[tenants.courses.pluvo]
+{course.target}_ref = "{course.ref}"
+completion_level = "{course.level}"
+completion_title = "{course.title}"
+"""
