@@ -6,4 +6,9 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.postgres", "tests.fixtures.valkey", "tests.fixtures.environment"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.postgres",
+    "tests.fixtures.valkey",
+    "tests.fixtures.environment",
+]

@@ -2,7 +2,7 @@
 
 Life of a server::
 
-    start_postgres, start_valkey   one owner per home (``koppeling up``); its servers stop with it, on Linux also after kill -9
+    start_postgres, start_valkey   one owner per home (``koppeling up``), whose end, on Linux even by kill -9, is theirs
     ensure_postgres                uses what runs, else starts PostgreSQL for the moment; the last such command stops it
     running                        where the servers of this home are, for commands that only want to connect
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: made once below ``home/postgres``, on a port of its own on 127.0.0.1, with a made-up password.
+"""The embedded PostgreSQL: made once below ``home/postgres``, on its own port of 127.0.0.1, with a random password.
 
 ``data/postmaster.pid`` is where PostgreSQL itself says who serves the data and on which port; that, not a file of ours,
 decides whether it runs. The password is worth 256 bits, so it needs no slow hashing (``scram_iterations``): a new
@@ -30,6 +30,7 @@ from ops.embedded.process import (
     give_to_server,
     home_folder,
     last_line,
+    reap,
     server_folder,
     spawn,
 )
@@ -70,14 +71,15 @@ class Postgres:
 def start_postgres(home: Path) -> Postgres:
     """Start this home's PostgreSQL for as long as this process lives. Call it from the main thread.
 
-    Waits for commands that use it for the moment. A server left by a killed owner is stopped and started again.
+    Waits for commands that use it for the moment. A server left by a killed owner is stopped and started again; one
+    that died under its owner is started again by calling this once more.
     Raises EmbeddedError: somebody else owns it, or it does not start.
     """
     home = home_folder(home)
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         with locked(home, "postgres") as entry:
-            if entry.owner:
+            if entry.owner and (entry.owner != Process.me() or find(home)):
                 raise EmbeddedError(
                     f"PostgreSQL of {home} already runs for process {entry.owner.pid}: stop that, "
                     "or set another KOPPELING_HOME."
@@ -107,19 +109,32 @@ def ensure_postgres(home: Path) -> Iterator[Postgres]:
     Raises EmbeddedError when it can't be started.
     """
     home = home_folder(home)
-    with locked(home, "postgres") as entry:
-        url = find(home) or _launch(home, bound=False)
-        for_the_moment = entry.owner is None
-        if for_the_moment:
-            entry.holders.append(Process.me())
+    url, counted = _borrow(home)
     try:
         yield Postgres(url, lambda: None)
     finally:
-        if for_the_moment:
+        if counted:
             with locked(home, "postgres") as entry:
                 entry.holders.remove(Process.me())
                 if not entry.in_use:
                     _stop_server(home)
+
+
+def _borrow(home: Path) -> tuple[str, bool]:
+    """The URL, and whether we are one of those the last of whom stops the server: not while it has an owner."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        with locked(home, "postgres") as entry:
+            url = find(home)
+            if entry.owner is None:
+                url = url or _launch(home, bound=False)
+                entry.holders.append(Process.me())
+            if url:
+                return url, entry.owner is None
+            owner = entry.owner.pid if entry.owner else 0
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"PostgreSQL of {home} does not answer, though process {owner} runs it: restart that.")
+        time.sleep(0.1)
 
 
 def find(home: Path) -> str | None:
@@ -158,8 +173,8 @@ def _launch(home: Path, *, bound: bool) -> str:
     folder = server_folder(home / "postgres")
     if not (folder / "data").exists():
         _make(folder)
-    _forget_other_program(folder / "data/postmaster.pid")
     for _ in range(TRIES):
+        _forget_other_program(folder / "data/postmaster.pid")
         port = free_port()
         settings = [f"-c{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items()]
         command = as_server([_program("postgres"), "-D", folder / "data", *settings], folder / "data", bound=bound)
@@ -176,7 +191,9 @@ def _launch(home: Path, *, bound: bool) -> str:
 def _forget_other_program(pid_file: Path) -> None:
     # PostgreSQL refuses to start when the noted number is any living process of its user, e.g. after a reboot.
     try:
-        if psutil.Process(int(pid_file.read_text().splitlines()[0])).name() == "postgres":
+        noted = int(pid_file.read_text().splitlines()[0])
+        reap(noted)
+        if psutil.Process(noted).name() == "postgres":
             return
     except (FileNotFoundError, IndexError, ValueError, psutil.Error):
         return

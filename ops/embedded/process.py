@@ -1,8 +1,8 @@
 """Start, recognise and stop a server process; the same for PostgreSQL and Valkey.
 
-PostgreSQL refuses to run as root. When root starts us, both servers run as ``nobody``, which exists on every Linux, so no
-account is made. Where ``nobody`` can't enter the folder of the servers or of their programs (a home of 0700), they keep
-one right of root's, to pass closed folders (``dac_override``), instead of us opening root's folders to everyone.
+PostgreSQL refuses to run as root. When root starts us, both servers run as ``nobody``, which exists on every Linux,
+so no account is made. Where ``nobody`` can't enter the folder of the servers or of their programs (a home of 0700),
+they keep one right of root's, to pass closed folders (``dac_override``), instead of us opening those to everyone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +55,8 @@ class Process:
     def me(cls) -> Process:
         """This process."""
         process = cls.of(os.getpid())
-        assert process is not None
+        if process is None:
+            raise EmbeddedError("Can't read /proc, which tells living processes from dead ones: mount it.")
         return process
 
     def alive(self) -> bool:
@@ -62,24 +65,27 @@ class Process:
     def stop(self, *steps: tuple[signal.Signals, float]) -> None:
         """Send each signal and wait its seconds, until the process is gone. Raises EmbeddedError when it stays."""
         for number, seconds in steps:
+            if not self.alive():
+                break
             try:
-                process = psutil.Process(self.pid)
-                if not self.alive():
-                    break
-                process.send_signal(number)
-                process.wait(seconds)
+                os.kill(self.pid, number)
+            except ProcessLookupError:
                 break
-            except psutil.NoSuchProcess:
-                break
-            except psutil.TimeoutExpired:
-                continue
-            except psutil.AccessDenied:
+            except PermissionError:
                 raise EmbeddedError(f"Process {self.pid} belongs to another user: stop it as that user.") from None
-        else:
+            deadline = time.monotonic() + seconds
+            while self.alive() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        if self.alive():
             raise EmbeddedError(f"Process {self.pid} does not stop: end it with `kill -9 {self.pid}`.")
-        child = _children.pop(self.pid, None)
-        if child:
-            child.wait()
+        reap(self.pid)
+
+
+def reap(pid: int) -> None:
+    """Let go of a server of ours that has ended, so that its number is free."""
+    child = _children.get(pid)
+    if child and child.poll() is not None:
+        del _children[pid]
 
 
 def free_port() -> int:
@@ -181,12 +187,10 @@ def spawn(command: Sequence[str], log: Path, *, stdin: bytes = b"", cwd: Path) -
             env=dict(_environment()),
         )
     _children[child.pid] = child
-    assert child.stdin is not None
-    try:
-        child.stdin.write(stdin)
-        child.stdin.close()
-    except BrokenPipeError:
-        return child  # it ended at once; whoever waits for it reads why in the log
+    with suppress(BrokenPipeError):  # it ended at once; whoever waits for it reads why in the log
+        if child.stdin:
+            child.stdin.write(stdin)
+            child.stdin.close()
     return child
 
 

@@ -3,8 +3,8 @@
     {"postgres": {"owner": [712, 8812], "holders": [[715, 8990]]},
      "valkey":   {"owner": [712, 8812], "holders": [], "server": [714, 8840], "url": "redis://…"}}
 
-A process is its number and start (see ``Process``). A record of a process that is gone counts for nothing and is dropped on reading,
-so nothing has to be tidied after a kill -9. The file holds a password: only its user can read it.
+A process is its number and start (see ``Process``). A record of a process that is gone counts for nothing and is
+dropped on reading, so nothing has to be tidied after a kill -9. The file holds a password: only its user can read it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The embedded Valkey: the broker of one machine. It keeps nothing on disk; PostgreSQL's ledger knows what is to be done.
+"""The embedded Valkey: the broker of one machine. Nothing of it is kept on disk; PostgreSQL's ledger knows it all.
 
 Its configuration goes in through standard input, so its password stands in no file of its own and on no command line.
 """
@@ -55,14 +55,16 @@ class Valkey:
 def start_valkey(home: Path) -> Valkey:
     """Start this home's Valkey for as long as this process lives. Call it from the main thread.
 
-    One left by a killed owner is stopped: its password may be known, its content is disposable.
+    One left by a killed owner is stopped: its content is disposable. One that died under its owner is started again
+    by calling this once more.
     Raises EmbeddedError: somebody else owns it, or it does not start.
     """
     home = home_folder(home)
     with locked(home, "valkey") as entry:
-        if entry.owner:
+        if entry.owner and (entry.owner != Process.me() or entry.server):
             raise EmbeddedError(
-                f"Valkey of {home} already runs for process {entry.owner.pid}: stop that, or set another KOPPELING_HOME."
+                f"Valkey of {home} already runs for process {entry.owner.pid}: stop that, "
+                "or set another KOPPELING_HOME."
             )
         _stop_server(entry)
         entry.url, entry.server = _launch(server_folder(home / "valkey"))

@@ -1,0 +1,39 @@
+# Everything a machine with python3 (3.11 or newer, with venv) needs. `make` lists what there is.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint chaos bench lock
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: ## make .venv with the locked packages; the command is .venv/bin/koppeling
+	@PYTHON="$(PYTHON)" sh .ci/install
+
+demo: install ## show it all on simulators; KEEP=1 leaves it running
+	$(BIN)/koppeling demo $(if $(KEEP),--keep)
+
+test: install ## run every test against real servers
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: install ## check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: install ## kill processes at random for a minute and count what got lost or doubled
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+bench: install ## measure throughput and write benchmarks/result-*.json
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: install ## renew the two lock files from pyproject.toml, hashes included
+	$(PYTHON) -m venv .venv/lock-tools
+	.venv/lock-tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
+	  --extra dev pyproject.toml -o requirements-dev.lock
+	.venv/lock-tools/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
+	  -c requirements-dev.lock pyproject.toml -o requirements.lock
