@@ -46,7 +46,7 @@ class PluvoServer:
     base_url: str = ""
 
     def client(self, **options: Any) -> PluvoClient:
-        settings = {"client_id": "client-one", "client_secret": "s3cret-of-one", "tokens": TokenCache()}
+        settings: dict[str, Any] = {"client_id": "client-one", "client_secret": "s3cret-of-one", "tokens": TokenCache()}
         return PluvoClient(base_url=self.base_url, on_call=self.calls.append, **(settings | options))
 
     def will(self, *bodies: Any) -> None:
