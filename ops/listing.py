@@ -1,0 +1,52 @@
+"""Listings by key: a page, and where the next one begins. Never by offset, so a page costs the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ops.problems import Problem
+
+MAX_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Page:
+    """``{"items": […], "next": null or a cursor}``."""
+
+    items: list[dict[str, Any]]
+    next: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"items": self.items, "next": self.next}
+
+
+def checked_limit(limit: int) -> int:
+    """Refuse what can't be a page size."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Problem(f"--limit is 1 to {MAX_LIMIT}.")
+    return limit
+
+
+def number_cursor(cursor: str | None) -> int | None:
+    """Read a cursor that is a row's number."""
+    if cursor is None:
+        return None
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise Problem("--cursor: give the 'next' of the page before.")
+    return int(cursor)
+
+
+def rows(connection: Connection, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Run a query and give its rows as dicts."""
+    return [dict(row) for row in connection.execute(text(sql), parameters).mappings()]
+
+
+def page(found: Sequence[Mapping[str, Any]], limit: int, key: str) -> Page:
+    """Cut ``limit + 1`` rows to a page; ``key`` names the column the cursor is made of."""
+    items = [dict(row) for row in found[:limit]]
+    return Page(items, str(items[-1][key]) if len(found) > limit else None)

@@ -1,0 +1,7 @@
+"""What an operator did, named or configured wrongly. One line each; commands print it and exit with 2."""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """Wrong usage, an unknown slug or id, a paused tenant, nothing that could do the work. The text says what to do."""

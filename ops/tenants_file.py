@@ -1,0 +1,158 @@
+"""Read a tenants file: all of it or nothing, and every problem at once, each with its line.
+
+tenants.toml:17: tenants.afas.parallel_calls: must be 1 to 5
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+import settings
+from ops import tenant_spec
+from ops.problems import Problem
+from ops.tenant_spec import Tenant
+from ops.toml_lines import Lines
+
+MAX_BYTES = 20_000_000
+_WORDS = {
+    "string_type": "must be text: write it between quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number, without quotes",
+    "float_parsing": "must be a number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "string_too_short": "is empty",
+    "string_pattern_mismatch": "must be letters, digits and underscores only",
+    "list_type": "must be an array of tables: write [[…]]",
+    "model_type": "must be a table: write […]",
+}
+
+
+class FileProblems(Problem):
+    """What is wrong with a file, one line each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def read(path: Path) -> list[Tenant]:
+    """The tenants of a file. Raises FileProblems that names every problem with file and line."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FileProblems([f"{path}: larger than {MAX_BYTES // 1_000_000} MB, that is no tenants file"])
+        content = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    except UnicodeError:
+        raise FileProblems([f"{path}: is not UTF-8 text"]) from None
+    except OSError as error:
+        raise FileProblems([f"{path}: can't be read ({error.strerror})"]) from None
+    return parse(content, name=str(path), folder=path.parent)
+
+
+def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
+    """The tenants in a text; ``folder`` is where relative secret files are looked for."""
+    try:
+        document = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise FileProblems([_syntax(name, content, str(error))]) from None
+    except RecursionError:
+        raise FileProblems([f"{name}:1: nested too deeply"]) from None
+    context = {"folder": folder, "allow_insecure_urls": settings.get().allow_insecure_urls}
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    tenants: list[Tenant] = []
+    try:
+        tenants = tenant_spec.File.model_validate(document, context=context).tenants
+    except ValidationError as error:
+        found += [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
+    found += _doubles(document)
+    if found:
+        lines = Lines(content)
+        placed = sorted({(lines.line(path), f"{_named(path)}: {what}") for path, what in found})
+        raise FileProblems([f"{name}:{line}: {what}" for line, what in placed])
+    return tenants
+
+
+def _syntax(name: str, content: str, said: str) -> str:
+    place = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)", said)
+    line = place[1] if place and place[1] else len(content.rstrip().splitlines()) or 1
+    return f"{name}:{line}: {said[: place.start()] if place else said}"
+
+
+def _named(path: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in path if isinstance(part, str)) or "file"
+
+
+def _problem(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
+    path, kind = detail["loc"], detail["type"]
+    context = detail.get("ctx", {})
+    if kind == "missing":
+        return path[:-1], f"{path[-1]} is missing"
+    if kind == "extra_forbidden":
+        said = f"unknown key{_did_you_mean(path)}"
+    elif kind == "value_error":
+        said = str(context["error"])
+    elif kind == "literal_error":
+        said = f"must be {context['expected']}"
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        said = _range(path, detail["msg"])
+    elif kind == "string_too_long":
+        said = f"is longer than {context['max_length']} characters"
+    else:
+        said = _WORDS.get(kind, detail["msg"])
+    return path, said
+
+
+def _range(path: tuple[str | int, ...], said: str) -> str:
+    if path[-1] == "parallel_calls":
+        return "must be 1 to 5"
+    if str(path[-1]).endswith("_percent"):
+        return "must be 0 to 100"
+    return said.replace("Input should be", "must be")
+
+
+def _did_you_mean(path: tuple[str | int, ...]) -> str:
+    model: Any = tenant_spec.File
+    for part in path[:-1]:
+        if isinstance(part, str) and model is not None:
+            model = _model_of(model, part)
+    known = list(model.model_fields) if model is not None else []
+    close = difflib.get_close_matches(str(path[-1]), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    kind = model.model_fields[key].annotation if key in model.model_fields else None
+    inner = getattr(kind, "__args__", (kind,))[0]
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+def _doubles(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Slugs used twice in the file, event ids used twice in a tenant."""
+    tenants = _tables(document.get("tenants"))
+    yield from _repeated(tenants, ("tenants",), "slug")
+    for number, tenant in enumerate(tenants):
+        yield from _repeated(_tables(tenant.get("courses")), ("tenants", number, "courses"), "event_id")
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    return [item if isinstance(item, Mapping) else {} for item in value] if isinstance(value, list) else []
+
+
+def _repeated(
+    tables: list[Mapping[str, Any]], path: tuple[str | int, ...], key: str
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    seen: set[str] = set()
+    for number, table in enumerate(tables):
+        value = table.get(key)
+        if isinstance(value, str):
+            if value.strip() in seen:
+                yield (*path, number, key), f"{value.strip()!r} is there twice"
+            seen.add(value.strip())
