@@ -226,9 +226,15 @@ class PluvoClient:
     # --------------------------------------------------------------------------------------- enrollments and groups
 
     def unenroll(self, user_id: str, *, offer_event_id: str) -> bool:
-        """Take a user out of an offer event; True as well when the user was not in it."""
+        """Take a user out of an offer event; True as well when the user was not in it.
+
+        Whether Pluvo answers that with success is not documented, so a "no" costs a second call that looks.
+        """
         step = Step("unenroll", "unenroll", {"user_id": user_id, "offer_event_id": offer_event_id})
-        return self._undo("unenroll", step, lambda value: value.get("success") is True)
+        if self._undo("unenroll", step, lambda value: value.get("success") is True):
+            return True
+        left = self.enrollment(user_id, offer_event_id)
+        return left is None or left.status in {"CANCELLED", "DECLINED"}
 
     def remove_from_group(self, group_ref: str, user_id: str) -> bool:
         """Take a user out of a group; True as well when the user was not in it."""

@@ -108,8 +108,8 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
     writes = document.kind == "mutation"
     body = _graphql(response)
     if body is None:
-        whole = pluvo_errors.from_status(response, writes=writes, secrets=secrets)
-        return Answer(document, response.status, whole=whole)
+        told = pluvo_errors.from_status(response, writes=writes, secrets=secrets)
+        return Answer(document, response.status, whole=told)
     data, errors = body.get("data"), _errors(body.get("errors"))
     by_alias: dict[str, list[RemoteError]] = {}
     for error in errors:
@@ -121,7 +121,7 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
         judged = pluvo_errors.from_body(error, response, writes=writes, secrets=secrets)
         by_alias.setdefault(alias, []).append(judged)
     fields = {alias: pluvo_errors.first_in_table(found) for alias, found in by_alias.items()}
-    whole: RemoteError | None = fields.pop("") if "" in fields else None
+    whole = fields.pop("") if "" in fields else None
     refused_unread = data is None and whole is not None  # validation precedes execution and has no path
     unknown = {name for error in errors if refused_unread for name in pluvo_errors.unknown_names(error)}
     return Answer(document, response.status, data or {}, fields, whole, frozenset(unknown))

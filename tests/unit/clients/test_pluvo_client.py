@@ -232,6 +232,12 @@ def test_an_unknown_user_is_not_found_however_pluvo_words_it_because_the_searche
     assert server.client().find_users(emails=["p.jansen@example.nl"], refs=["afas:1:2"]) == [PIA]
 
 
+def test_a_user_with_another_ref_than_asked_for_is_not_it(server: PluvoServer) -> None:
+    server.will({"data": {"ref0": user_json(ref="afas:1:22")}})
+
+    assert server.client().find_users(refs=["afas:1:2"]) == []
+
+
 def test_a_ref_that_is_refused_in_other_words_is_not_taken_for_unknown(server: PluvoServer) -> None:
     server.will({"data": {"ref0": None}, "errors": [{"message": "Ongeldig", "path": ["ref0"]}]})
 
@@ -528,13 +534,21 @@ def test_a_refusal_of_anything_else_is_not_tried_again(server: PluvoServer) -> N
     ("answer", "result"),
     [
         ({"data": {"unenroll": {"success": True}}}, True),
-        ({"data": {"unenroll": {"success": False}}}, False),
         ({"data": {"unenroll": None}, "errors": [{"message": "Not enrolled", "path": ["unenroll"]}]}, True),
         ({"data": {"unenroll": None}, "errors": [{"message": "Enrollment not found", "path": ["unenroll"]}]}, True),
     ],
 )
 def test_unenrolling_someone_who_is_not_in_it_is_done_already(server: PluvoServer, answer: Any, result: bool) -> None:
     server.will(answer)
+
+    assert server.client().unenroll(USER_ID, offer_event_id=OFFER_EVENT_ID) is result
+
+
+@pytest.mark.parametrize(
+    ("left", "result"), [(None, True), (ENROLLED | {"status": "CANCELLED"}, True), (ENROLLED, False)]
+)
+def test_an_unsuccessful_unenrolling_is_looked_at(server: PluvoServer, left: Any, result: bool) -> None:
+    server.will({"data": {"unenroll": {"success": False}}}, {"data": {"enrollment": left}})
 
     assert server.client().unenroll(USER_ID, offer_event_id=OFFER_EVENT_ID) is result
 

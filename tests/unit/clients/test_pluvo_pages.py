@@ -94,3 +94,16 @@ def test_a_listing_that_does_not_end_well_twice_is_incomplete(answer: Any, twins
         walk(answer, twins=twins)
 
     assert caught.value.code == "listing_incomplete"
+
+
+def test_a_cursor_that_comes_back_ends_the_pass_at_once() -> None:
+    asked: list[str | None] = []
+
+    def fetch(cursor: str | None) -> Page:
+        asked.append(cursor)
+        return page(f"{len(asked)}", count=1000, cursor="again")
+
+    with pytest.raises(Unavailable):
+        walk(fetch)
+
+    assert asked == [None, "again"] * 2
