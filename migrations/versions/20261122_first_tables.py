@@ -259,6 +259,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("kills", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("run_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("worker", sa.String(), nullable=True),
@@ -285,18 +286,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_message_run", "message", ["run_id"], unique=False)
     op.create_index(
-        "ix_message_scheduled",
-        "message",
-        ["run_at"],
-        unique=False,
-        postgresql_where=sa.text("state = 'scheduled'"),
+        "ix_message_scheduled", "message", ["run_at"], unique=False, postgresql_where=sa.text("state = 'scheduled'")
     )
     op.create_index(
-        "ix_message_sent",
-        "message",
-        ["lease_until"],
-        unique=False,
-        postgresql_where=sa.text("state = 'sent'"),
+        "ix_message_sent", "message", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'sent'")
     )
     op.create_index("ix_message_turn", "message", ["turn", "id"], unique=False)
     op.create_table(
@@ -432,10 +425,7 @@ def upgrade() -> None:
         sa.Column("last_run_id", sa.String(), nullable=True),
         sa.Column("last_full_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
-            ["tenant_id"],
-            ["tenant.id"],
-            name=op.f("fk_tenant_direction_tenant_id_tenant"),
-            ondelete="CASCADE",
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_tenant_direction_tenant_id_tenant"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_direction")),
         sa.UniqueConstraint("tenant_id", "direction", name=op.f("uq_tenant_direction_tenant_id_direction")),
@@ -461,6 +451,34 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_webhook_event_received_at"), "webhook_event", ["received_at"], unique=False)
     op.create_table(
+        "directory_user",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("pluvo_id", sa.String(), nullable=False),
+        sa.Column("ref", sa.String(), nullable=True),
+        sa.Column("email", sa.String(), nullable=True),
+        sa.Column("email_folded", sa.String(), nullable=True),
+        sa.Column("name", sa.String(), nullable=True),
+        sa.Column("archived", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("afas_person_id", sa.String(), nullable=True),
+        sa.Column("afas_contact_id", sa.String(), nullable=True),
+        sa.Column("afas_connection_id", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_directory_user_run_id_run"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_directory_user_tenant_id_tenant"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_directory_user")),
+        sa.UniqueConstraint("run_id", "pluvo_id", name=op.f("uq_directory_user_run_id_pluvo_id")),
+    )
+    op.create_index(
+        op.f("ix_directory_user_run_id_afas_contact_id"), "directory_user", ["run_id", "afas_contact_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_directory_user_run_id_email_folded"), "directory_user", ["run_id", "email_folded"], unique=False
+    )
+    op.create_index(op.f("ix_directory_user_run_id_ref"), "directory_user", ["run_id", "ref"], unique=False)
+    op.create_table(
         "enrollment",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
@@ -469,6 +487,7 @@ def upgrade() -> None:
         sa.Column("external_id", sa.String(), nullable=True),
         sa.Column("desired", sa.String(), server_default=sa.text("'enrolled'"), nullable=False),
         sa.Column("archive", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=True),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("applied_version", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.String(), server_default=sa.text("'new'"), nullable=False),
@@ -498,10 +517,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("person_id", "course_id", name=op.f("uq_enrollment_person_id_course_id")),
     )
     op.create_index(
-        op.f("ix_enrollment_tenant_id_course_id_state"),
-        "enrollment",
-        ["tenant_id", "course_id", "state"],
-        unique=False,
+        op.f("ix_enrollment_tenant_id_course_id_state"), "enrollment", ["tenant_id", "course_id", "state"], unique=False
     )
     op.create_table(
         "link",
@@ -611,11 +627,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_completion")),
         sa.UniqueConstraint(
-            "tenant_id",
-            "course_id",
-            "subject",
-            "field",
-            name=op.f("uq_completion_tenant_id_course_id_subject_field"),
+            "tenant_id", "course_id", "subject", "field", name=op.f("uq_completion_tenant_id_course_id_subject_field")
         ),
     )
     op.create_index(op.f("ix_completion_enrollment_id"), "completion", ["enrollment_id"], unique=False)
@@ -636,10 +648,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
-            ["enrollment_id"],
-            ["enrollment.id"],
-            name=op.f("fk_hold_line_enrollment_id_enrollment"),
-            ondelete="CASCADE",
+            ["enrollment_id"], ["enrollment.id"], name=op.f("fk_hold_line_enrollment_id_enrollment"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(["hold_id"], ["hold.id"], name=op.f("fk_hold_line_hold_id_hold"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
@@ -666,6 +675,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("todo", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("hold_id", sa.String(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
@@ -673,10 +683,7 @@ def upgrade() -> None:
             ["course_id"], ["course.id"], name=op.f("fk_plan_line_course_id_course"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["enrollment_id"],
-            ["enrollment.id"],
-            name=op.f("fk_plan_line_enrollment_id_enrollment"),
-            ondelete="CASCADE",
+            ["enrollment_id"], ["enrollment.id"], name=op.f("fk_plan_line_enrollment_id_enrollment"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_plan_line_run_id_run"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
@@ -710,13 +717,15 @@ def downgrade() -> None:
     op.drop_table("link")
     op.drop_index(op.f("ix_enrollment_tenant_id_course_id_state"), table_name="enrollment")
     op.drop_table("enrollment")
+    op.drop_index(op.f("ix_directory_user_run_id_ref"), table_name="directory_user")
+    op.drop_index(op.f("ix_directory_user_run_id_email_folded"), table_name="directory_user")
+    op.drop_index(op.f("ix_directory_user_run_id_afas_contact_id"), table_name="directory_user")
+    op.drop_table("directory_user")
     op.drop_index(op.f("ix_webhook_event_received_at"), table_name="webhook_event")
     op.drop_table("webhook_event")
     op.drop_table("tenant_direction")
     op.drop_index(
-        "ix_run_unfinished",
-        table_name="run",
-        postgresql_where=sa.text("status IN ('queued','running','applying')"),
+        "ix_run_unfinished", table_name="run", postgresql_where=sa.text("status IN ('queued','running','applying')")
     )
     op.drop_index(op.f("ix_run_tenant_id_direction_id"), table_name="run")
     op.drop_index(op.f("ix_run_batch"), table_name="run")
