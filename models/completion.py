@@ -74,6 +74,13 @@ class Completion(SQLModel, table=True):
     verified_at: datetime | None = instant()
     # What a human typed, where that stopped us
     found_value: str | None = None
+    # The field's column as last read for this write, as AFAS gave it; the reading is good for a minute.
+    shown_value: str | None = None
+    shown_at: datetime | None = instant()
+    # What was refused: settings version, row state and external id. It stays failed until one of them is another.
+    failed_for: str | None = None
+    # The newest run whose report listed it
+    seen_run: str | None = None
     puts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     first_seen_at: datetime | None = instant(now=True)
     changed_at: datetime | None = instant(now=True)
