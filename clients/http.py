@@ -146,7 +146,7 @@ class Http:
             status = answer.status if answer is not None else error.status if error is not None else None
             code = error.code if error is not None else None
             self._on_call(Call(self.system, operation, status, time.monotonic() - started, code, token))
-            if stale and not last and not writes:
+            if stale and not last:
                 continue  # a fresh connection now, so this happens once
             if error is not None:
                 raise error
@@ -216,7 +216,7 @@ class Http:
 
 
 class _Stale(Unavailable):
-    """The other side closed an idle connection just when we used it: worth one immediate repeat of a read."""
+    """A read met an idle connection that the other side had just closed: worth one immediate repeat."""
 
 
 def _timed_out(trouble: BaseException) -> bool:
