@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -20,6 +21,7 @@ MAX_QUERY = 2049
 
 NUMBERS = frozenset({"event_id", "internal_id"})
 DATES = frozenset({"start", "end"})
+A_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?$")
 OPERATORS: dict[int, Callable[[Any, Any], Any]] = {1: eq, 2: ge, 3: le, 4: gt, 5: lt, 7: ne}
 TEXT_OPERATORS: dict[int, Callable[[str, str], bool]] = {
     6: lambda text, part: part in text,
@@ -199,7 +201,7 @@ def _comparable(value: Any, condition: Condition) -> tuple[Any, Any]:
         return value, _number(condition.value)
     if isinstance(value, bool):
         return value, condition.value.lower() in {"1", "true"}
-    if condition.source in DATES | {"modified"}:
+    if A_DATE.match(str(value)):  # plain dates too are moments here: midnight
         return _moment(value), _moment(condition.value)
     return str(value).casefold(), condition.value.casefold()
 

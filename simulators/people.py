@@ -8,15 +8,19 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-FIRST = """
-    Anouk Bram Carlijn Daan Esmée Floris Geertje Hidde Ilse Jelle Kaatje Lotte Maarten Noor Olav Pien Quirijn Roos
-    Sjoerd Tess Ubbo Veerle Wouter Xandra Yfke Zoë Bjørn Céline Fatima Hüseyin Łukasz Nguyễn
-""".split()
+# fmt: off
+FIRST = (
+    "Anouk", "Bram", "Carlijn", "Daan", "Esmée", "Floris", "Geertje", "Hidde", "Ilse", "Jelle", "Kaatje",
+    "Lotte", "Maarten", "Noor", "Olav", "Pien", "Quirijn", "Roos", "Sjoerd", "Tess", "Ubbo", "Veerle",
+    "Wouter", "Xandra", "Yfke", "Zoë", "Bjørn", "Céline", "Fatima", "Hüseyin", "Łukasz", "Nguyễn",
+)
 BETWEEN = ("", "", "", "", "van", "de", "van der", "ten", "van den", "'t")
-LAST = """
-    Akkerman Beekhuis Coenradi Dijkgraaf Elzinga Fokkema Groeneveld Hoekstra IJsseldijk Jongbloed Kuipers Lindeboom
-    Meijerink Noordhof Oosterveen Pruijssers Ridderbos Scholtens Terpstra Uitermark Veldkamp Wagenaar Zijlstra
-""".split()
+LAST = (
+    "Akkerman", "Beekhuis", "Coenradi", "Dijkgraaf", "Elzinga", "Fokkema", "Groeneveld", "Hoekstra",
+    "IJsseldijk", "Jongbloed", "Kuipers", "Lindeboom", "Meijerink", "Noordhof", "Oosterveen", "Pruijssers",
+    "Ridderbos", "Scholtens", "Terpstra", "Uitermark", "Veldkamp", "Wagenaar", "Zijlstra",
+)
+# fmt: on
 DOMAINS = ("example.nl", "example.org", "example.com")
 
 
