@@ -60,7 +60,6 @@ class PluvoSimulator(System):
         """Start without tenants."""
         super().__init__()
         self.app = Door(self)
-        self._buckets: dict[str, tuple[float, float]] = {}
 
     def add_tenant(self, organisation: str, *, client_id: str, client_secret: str, **state: Any) -> PluvoTenant:
         """Add an organisation with one API client; ``state`` as in ``PluvoTenant``."""
@@ -98,7 +97,7 @@ class PluvoSimulator(System):
         return _token(tenant, request) if request.operation == "token" else self._graphql(tenant, request)
 
     def _graphql(self, tenant: PluvoTenant, request: Request) -> Answer:
-        limited = self._limited(tenant)
+        limited = _limited(tenant)
         if limited is not None:
             return limited
         token = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
@@ -114,19 +113,20 @@ class PluvoSimulator(System):
             return _errors([GraphQLError(text, extensions={"code": "PermissionDenied"})], 200)
         return _executed(tenant, operation, request)
 
-    def _limited(self, tenant: PluvoTenant) -> Answer | None:
-        """Refuse what comes faster than the switch allows, counting in a bucket that fills by the second."""
-        rate, burst = tenant.switches.calls_per_second, max(tenant.switches.rate_burst, 1)
-        if rate is None:
-            return None
-        now = time.monotonic()
-        left, at = self._buckets.get(tenant.organisation, (float(burst), now))
-        left = min(burst, left + (now - at) * rate)
-        self._buckets[tenant.organisation] = (left - 1 if left >= 1 else left, now)
-        if left >= 1:
-            return None
-        wait = str(max(1, round((1 - left) / rate)))
-        return Answer(429, b"", {"retry-after": wait} if tenant.switches.retry_after else {})
+
+def _limited(tenant: PluvoTenant) -> Answer | None:
+    """Refuse what comes faster than the switch allows, counting in a bucket that fills by the second."""
+    rate, burst = tenant.switches.calls_per_second, max(tenant.switches.rate_burst, 1)
+    if rate is None:
+        return None
+    now = time.monotonic()
+    left, at = tenant.bucket or (float(burst), now)
+    left = min(burst, left + (now - at) * rate)
+    tenant.bucket = (left - 1 if left >= 1 else left, now)
+    if left >= 1:
+        return None
+    wait = str(max(1, round((1 - left) / rate)))
+    return Answer(429, b"", {"retry-after": wait} if tenant.switches.retry_after else {})
 
 
 def _unauthenticated(tenant: PluvoTenant) -> Answer:

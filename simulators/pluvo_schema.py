@@ -56,7 +56,7 @@ def schema(hidden: frozenset[str] = frozenset()) -> GraphQLSchema:
     for name, pattern in (("UUID", UUID), ("DateTime", INSTANT)):
         scalar = made.type_map[name]
         if isinstance(scalar, GraphQLScalarType):
-            vars(scalar)["parse_value"] = _parser(name, pattern)
+            scalar.coerce_input_value = _parser(name, pattern)
     return made
 
 

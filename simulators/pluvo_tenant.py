@@ -88,6 +88,8 @@ class PluvoTenant:
 
     def __post_init__(self) -> None:
         """Build the indexes."""
+        self.bucket: tuple[float, float] | None = None
+        """Calls left under the rate switch, and when that was."""
         self._cached: dict[Any, list[Record]] = {}
         self._by_email: dict[str, str] = {}
         self._by_ref: dict[str, str] = {}

@@ -197,7 +197,7 @@ def test_columns_can_have_any_name_and_a_connector_can_be_narrowed(afas: Afas) -
 def test_ids_can_come_as_text(afas: Afas) -> None:
     afas.tenant.change_switches(ids_as_text=True)
 
-    assert ids(afas.rows(take=1)) == [("340", "80")]
+    assert [(row["CrId"], row["Intern_ID"]) for row in afas.rows(take=1)] == [("340", "80")]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
