@@ -34,7 +34,7 @@ from clients.pluvo_records import (
     UserPage,
     same_email,
 )
-from clients.pluvo_transport import SCOPES, PluvoTransport
+from clients.pluvo_transport import SCOPES, PluvoTransport, SchemaMemory
 
 __all__ = [
     "OPERATIONS",
@@ -88,6 +88,7 @@ class PluvoClient:
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
         operations: Mapping[str, Operation] = OPERATIONS,
+        memory: SchemaMemory | None = None,
     ) -> None:
         self._line = PluvoTransport(
             base_url,
@@ -98,6 +99,7 @@ class PluvoClient:
             on_call=on_call,
             read_timeout=read_timeout,
             tokens=tokens,
+            memory=memory,
         )
 
     @property

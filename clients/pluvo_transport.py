@@ -29,6 +29,13 @@ _CREDENTIALS_REFUSED = {400: "credentials_refused", 401: "credentials_refused", 
 MAX_BYTES = 20_000_000
 
 
+class SchemaMemory:
+    """What a live schema turned out to lack. Share one between clients of the same organisation."""
+
+    def __init__(self) -> None:
+        self.refused: Refused = frozenset()
+
+
 class PluvoTransport:
     """One organisation's line. Safe to use from many threads."""
 
@@ -43,13 +50,23 @@ class PluvoTransport:
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
+        memory: SchemaMemory | None = None,
     ) -> None:
         self._http = Http(base_url, system=SYSTEM, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
         self._credentials = (client_id, client_secret)
         self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
         self._pace = pace or (lambda: None)
         self.operations = operations
-        self.refused: Refused = frozenset()
+        self._memory = memory or SchemaMemory()
+
+    @property
+    def refused(self) -> Refused:
+        """What the schema lacks, as far as known."""
+        return self._memory.refused
+
+    @refused.setter
+    def refused(self, names: Refused) -> None:
+        self._memory.refused = names
 
     def run(self, name: str, *steps: Step) -> Answer:
         """Send the steps as one document called ``name``; makes no call when no step has anything to say.

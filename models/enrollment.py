@@ -52,6 +52,8 @@ class Enrollment(SQLModel, table=True):
     desired: str = Field(default=Desired.ENROLLED, sa_column_kwargs={"server_default": text("'enrolled'")})
     # The account goes to the archive with this removal, if it still may when the moment comes.
     archive: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # Of the row's content (name, address, external id); a new one raises the version.
+    fingerprint: str | None = None
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     state: str = Field(default=Applied.NEW, sa_column_kwargs={"server_default": text("'new'")})

@@ -110,6 +110,31 @@ class SnapshotRow(SQLModel, table=True):
     fingerprint: str | None = None
 
 
+class DirectoryUser(SQLModel, table=True):
+    """A Pluvo user as listed or looked up in a run, for matching; deleted once the run is over."""
+
+    __tablename__ = "directory_user"
+    __table_args__ = (
+        UniqueConstraint("run_id", "pluvo_id"),
+        Index(None, "run_id", "email_folded"),
+        Index(None, "run_id", "afas_contact_id"),
+        Index(None, "run_id", "ref"),
+    )
+
+    id: int | None = identity()
+    run_id: str = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), nullable=False))
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
+    pluvo_id: str
+    ref: str | None = None
+    email: str | None = None
+    email_folded: str | None = None
+    name: str | None = None
+    archived: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    afas_person_id: str | None = None
+    afas_contact_id: str | None = None
+    afas_connection_id: str | None = None
+
+
 class PlanLine(SQLModel, table=True):
     """What a run would do, or did, about one person in one event. Rows with nothing to do have none."""
 
@@ -139,6 +164,8 @@ class PlanLine(SQLModel, table=True):
     reason: str | None = None
     before: dict[str, Any] | None = json()
     after: dict[str, Any] | None = json()
+    # What the commit of the plan needs beyond before and after, e.g. {"match": {…}, "fingerprint": "…"}
+    todo: dict[str, Any] | None = json()
     hold_id: str | None = None
     created_at: datetime | None = instant(now=True)
     settled_at: datetime | None = instant()

@@ -1,0 +1,237 @@
+"""Which completions are to be written now, and the messages for them: one line and one message each.
+
+Locks are taken in one order everywhere: messages before completions, by id. The actor does the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from models import ledger
+from models.message import Kind, Priority
+from models.tenant import Direction
+from producers.completion_record import Window
+from producers.completion_rules import Rule
+from producers.completion_values import Judged
+
+CHUNK = 1000
+PLANNED = "planned"
+# What was refused, and under what. Attempts that ran out have no such mark: the next run tries them again.
+CURRENT = "t.settings_version || '/' || e.row_state || '/' || coalesce(e.external_id, '')"
+
+_OFFER_AGAIN = text(
+    """
+    UPDATE completion c SET state = 'pending', reason = NULL, enrollment_id = e.id, changed_at = now()
+      FROM enrollment e JOIN person p ON p.id = e.person_id
+     WHERE c.tenant_id = :tenant AND c.state = 'orphan' AND c.subject = 'person:' || p.internal_id
+       AND p.tenant_id = c.tenant_id AND e.course_id = c.course_id AND e.row_state <> 'absent'
+       AND c.completed_on IS NOT NULL
+    """
+)
+_LOST = text(
+    """
+    UPDATE completion c SET state = 'orphan', reason = 'not_in_afas', changed_at = now()
+     WHERE c.tenant_id = :tenant AND c.state = 'pending'
+       AND NOT EXISTS (SELECT 1 FROM enrollment e WHERE e.id = c.enrollment_id AND e.row_state <> 'absent')
+    """
+)
+_DUE = f"""
+    SELECT c.id, c.tenant_id, c.course_id, c.enrollment_id, c.internal_id, c.field, c.completed_on, c.state, c.version
+      FROM completion c
+      JOIN enrollment e ON e.id = c.enrollment_id AND e.row_state <> 'absent'
+      JOIN tenant t ON t.id = c.tenant_id
+     WHERE c.tenant_id = :tenant AND c.completed_on IS NOT NULL
+       AND (c.course_id, c.field) IN (SELECT r.course_id, r.field
+                                        FROM jsonb_to_recordset(CAST(:rules AS jsonb)) AS r(course_id bigint, field text))
+       AND (c.state IN ('pending', 'sending')
+            OR (c.state = 'failed' AND c.failed_for IS DISTINCT FROM {CURRENT}))
+       AND c.completed_on >= coalesce(CAST(:since AS date), '-infinity')
+       AND c.completed_on <= coalesce(CAST(:until AS date), 'infinity')
+"""
+_COUNT_DUE = text(f"SELECT course_id, count(*) FROM ({_DUE}) due GROUP BY course_id")  # noqa: S608  constants only
+_UNSEEN_WRITTEN = text(
+    """
+    SELECT DISTINCT course_id FROM completion
+     WHERE tenant_id = :tenant AND state = 'written' AND written_at > now() - interval '48 hours'
+    """
+)
+_DUE_IDS = text(f"{_DUE} AND c.id > :after ORDER BY c.id LIMIT :limit")
+_DUE_LOCKED = text(f"{_DUE} AND c.id = ANY(:ids) ORDER BY c.id FOR NO KEY UPDATE OF c")
+_LOCK_MESSAGES = text("SELECT id FROM message WHERE kind = :kind AND subject_id = ANY(:ids) ORDER BY id FOR UPDATE")
+_REVIVE = text(
+    """
+    UPDATE completion SET state = CASE WHEN sending_at IS NULL THEN 'pending' ELSE 'sending' END, reason = NULL,
+           changed_at = now()
+     WHERE id = ANY(:ids) AND state = 'failed'
+    """
+)
+_LINES = text(
+    """
+    INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, completion_id, event_id, internal_id, action,
+                           outcome, reason, before, after, settled_at)
+    SELECT :run, :tenant, r.course_id, r.enrollment_id, r.completion_id, r.event_id, r.internal_id, r.action,
+           r.outcome, r.reason, r.before, r.after, CASE WHEN r.outcome <> 'pending' THEN now() END
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+           course_id bigint, enrollment_id bigint, completion_id bigint, event_id text, internal_id text,
+           action text, outcome text, reason text, before jsonb, after jsonb)
+    RETURNING id, completion_id
+    """
+)
+_QUIET = text(
+    """
+    SELECT CASE WHEN c.state = 'sending' THEN 'pending' WHEN c.state = 'written' THEN 'unchanged'
+                ELSE c.state END AS outcome, count(*)
+      FROM completion c
+     WHERE c.tenant_id = :tenant AND c.course_id = ANY(:courses)
+       AND (c.seen_run = :run OR (:all AND c.state = 'no_date'))
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.completion_id = c.id)
+     GROUP BY 1
+    """
+)
+_COURSE_ROWS = text(
+    """
+    SELECT course_id, count(*) FROM (
+        SELECT c.course_id, c.id FROM completion c
+         WHERE c.tenant_id = :tenant AND c.course_id = ANY(:courses)
+           AND (c.seen_run = :run OR (:all AND c.state = 'no_date'))
+         UNION
+        SELECT l.course_id, l.completion_id FROM plan_line l WHERE l.run_id = :run) seen
+     GROUP BY course_id
+    """
+)
+
+
+class Planner:
+    """The due completions of one run's rules, inside one window."""
+
+    def __init__(self, tenant_id: int, run_id: str | None, rules: Sequence[Rule], window: Window) -> None:
+        self.tenant_id = tenant_id
+        self.run_id = run_id
+        self.rules = {rule.key: rule for rule in rules if rule.target is not None}
+        self.window = window
+        self.hash = hashlib.sha256()
+
+    @property
+    def _scope(self) -> dict[str, Any]:
+        pairs = [{"course_id": course_id, "field": field} for course_id, field in self.rules]
+        days = {"since": self.window.since, "until": self.window.until}
+        return {"tenant": self.tenant_id, "rules": json.dumps(pairs), **days}
+
+    def refresh(self, connection: Connection) -> None:
+        """Orphans whose person is back become due; due ones whose row is gone become orphans."""
+        connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id})
+        connection.execute(_LOST, {"tenant": self.tenant_id})
+
+    def due_by_course(self, connection: Connection) -> dict[int, int]:
+        """How many are due in each course."""
+        return {course_id: count for course_id, count in connection.execute(_COUNT_DUE, self._scope)}
+
+    def unconfirmed_courses(self, connection: Connection) -> set[int]:
+        """Courses in which something we wrote lately has not been seen in AFAS yet."""
+        return set(connection.execute(_UNSEEN_WRITTEN, {"tenant": self.tenant_id}).scalars())
+
+    def chunks(self, connection: Connection) -> Iterator[list[int]]:
+        """Ids of due completions, some hundreds at a time; read anew for each chunk."""
+        after = 0
+        while True:
+            ids = self.next_ids(connection, after)
+            if not ids:
+                return
+            yield ids
+            after = ids[-1]
+
+    def next_ids(self, connection: Connection, after: int) -> list[int]:
+        """The next due completions after an id."""
+        values = self._scope | {"after": after, "limit": CHUNK}
+        return [row.id for row in connection.execute(_DUE_IDS, values)]
+
+    def enqueue(self, connection: Connection, ids: Sequence[int], priority: int = Priority.NORMAL) -> int:
+        """Lines (in a run) and messages for those of ``ids`` that are still due; returns how many."""
+        connection.execute(_LOCK_MESSAGES, {"kind": Kind.WRITE_BACK, "ids": list(ids)})
+        rows = connection.execute(_DUE_LOCKED, self._scope | {"ids": list(ids)}).all()
+        if not rows:
+            return 0
+        connection.execute(_REVIVE, {"ids": [row.id for row in rows]})
+        lines = self._lines(connection, rows) if self.run_id else {}
+        messages = [self._message(row, lines.get(row.id), priority) for row in rows]
+        ledger.enqueue(connection, messages)
+        return len(rows)
+
+    def settled_lines(self, connection: Connection, judged: Sequence[Judged]) -> None:
+        """Lines for completions that AFAS's own column settled in this run."""
+        by_id = {one.id: one for one in judged}
+        found = connection.execute(
+            text("SELECT id, course_id, field, completed_on FROM completion WHERE id = ANY(:ids) ORDER BY id"),
+            {"ids": list(by_id)},
+        ).all()
+        rows = [
+            self._line(row, by_id[row.id].internal_id, by_id[row.id].enrollment_id)
+            | {"action": "none", "outcome": by_id[row.id].state, "reason": by_id[row.id].reason}
+            | {"before": {"completion": by_id[row.id].found} if by_id[row.id].found else None}
+            for row in found
+        ]
+        self._insert(connection, rows)
+
+    def _lines(self, connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
+        lines = [
+            self._line(row, row.internal_id, row.enrollment_id)
+            | {"action": "write", "outcome": "pending", "reason": PLANNED}
+            for row in rows
+        ]
+        return self._insert(connection, lines)
+
+    def _line(self, row: Row[Any], internal_id: str | None, enrollment_id: int | None) -> dict[str, Any]:
+        rule = self.rules[row.course_id, row.field]
+        value = rule.target.write(row.completed_on) if rule.target else None
+        return {
+            "course_id": row.course_id,
+            "enrollment_id": enrollment_id,
+            "completion_id": row.id,
+            "event_id": rule.event_id,
+            "internal_id": internal_id,
+            "after": {"completion": value, "field": row.field},
+        }
+
+    def _insert(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> dict[int, int]:
+        for line in lines:
+            self.hash.update(json.dumps([line["event_id"], line["internal_id"], line["after"]]).encode())
+        values = {"run": self.run_id, "tenant": self.tenant_id, "rows": json.dumps(list(lines))}
+        return {row.completion_id: row.id for row in connection.execute(_LINES, values)}
+
+    def _message(self, row: Row[Any], line_id: int | None, priority: int) -> ledger.NewMessage:
+        return ledger.NewMessage(
+            tenant_id=row.tenant_id,
+            kind=Kind.WRITE_BACK,
+            direction=Direction.COMPLETIONS,
+            subject_id=row.id,
+            turn=f"afas:{row.enrollment_id}",
+            version=row.version,
+            run_id=self.run_id,
+            plan_line_id=line_id,
+            priority=priority,
+        )
+
+
+def count_quiet(connection: Connection, planner: Planner, course_ids: Sequence[int]) -> dict[str, int]:
+    """Outcomes of the finished ones seen in this run that need no line. What was written before is ``unchanged``."""
+    values = _counted(planner, course_ids)
+    return {outcome: count for outcome, count in connection.execute(_QUIET, values)}
+
+
+def count_rows(connection: Connection, planner: Planner, course_ids: Sequence[int]) -> dict[int, int]:
+    """Finished ones of each course in this run."""
+    return {course_id: count for course_id, count in connection.execute(_COURSE_ROWS, _counted(planner, course_ids))}
+
+
+def _counted(planner: Planner, course_ids: Sequence[int]) -> dict[str, Any]:
+    return {
+        "tenant": planner.tenant_id,
+        "run": planner.run_id,
+        "courses": list(course_ids),
+        "all": not planner.window.narrow,
+    }

@@ -1,0 +1,256 @@
+"""Remember who finished what: one row per (tenant, course, person, field) for ever, the first date wins.
+
+A row of Pluvo's report names a Pluvo user and a title. Whose AFAS enrollment that is, the links and the last snapshot
+decide: each course with this title in which one of the user's persons is enrolled. Where nobody is, the row is an
+``orphan`` and is looked at again whenever it is seen. Equal rows are one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from models.completion import CompletionState
+from models.completion_dates import day_of
+from models.enrollment import RowState
+from models.tenant import Tenant
+from producers.completion_rules import Rule
+
+
+class Finished(NamedTuple):
+    """Someone finished something. ``raw`` None: a finish event told so, but the report has no date (yet)."""
+
+    pluvo_id: str
+    level: str
+    title: str
+    raw: str | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Only days from ``since`` to ``until``, both included."""
+
+    since: date | None = None
+    until: date | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Window:
+        """Read a run's options: ``{"since": "2026-01-01", "until": "2026-06-30"}``."""
+        days = [date.fromisoformat(options[name]) if options.get(name) else None for name in ("since", "until")]
+        return cls(*days)
+
+    @property
+    def narrow(self) -> bool:
+        return self.since is not None or self.until is not None
+
+    def holds(self, on: date | None) -> bool:
+        """Whether a day is inside; what has no day is inside only a window without ends."""
+        if on is None:
+            return not self.narrow
+        return (self.since is None or self.since <= on) and (self.until is None or on <= self.until)
+
+
+@dataclass
+class Entry:
+    """What one completion row should say. Field names are column names."""
+
+    course_id: int
+    subject: str
+    internal_id: str | None
+    enrollment_id: int | None
+    pluvo_id: str
+    field: str
+    level: str
+    title: str
+    completed_raw: str | None
+    completed_on: str | None
+    state: str
+    reason: str | None
+
+
+class _Owner(NamedTuple):
+    """A person behind a Pluvo user, with their enrollment in one course if there is one."""
+
+    internal_id: str
+    course_id: int | None
+    enrollment_id: int | None
+    row_state: str | None
+
+
+_OWNERS = text(
+    """
+    SELECT l.pluvo_id, p.internal_id, e.course_id, e.id AS enrollment_id, e.row_state
+      FROM link l
+      JOIN person p ON p.id = l.person_id
+      LEFT JOIN enrollment e ON e.person_id = p.id AND e.course_id = ANY(:courses)
+     WHERE l.tenant_id = :tenant AND l.pluvo_id = ANY(:users) AND l.state <> 'ignored'
+     ORDER BY p.id, e.course_id
+    """
+)
+# Known only by Pluvo user until now: the person's own row takes over what was first seen.
+_TAKE_OVER = text(
+    """
+    DELETE FROM completion c USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(pluvo_id text, level text, title text)
+     WHERE c.tenant_id = :tenant AND c.subject = 'pluvo:' || r.pluvo_id AND c.level = r.level AND c.title = r.title
+       AND c.course_id = ANY(:courses)
+    RETURNING c.pluvo_id, c.level, c.title, c.completed_raw, c.completed_on::text AS completed_on
+    """
+)
+_UPSERT = text(
+    """
+    INSERT INTO completion AS c (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,
+                                 title, completed_raw, completed_on, state, reason, seen_run, signalled_by)
+    SELECT :tenant, r.course_id, r.subject, r.internal_id, r.enrollment_id, r.pluvo_id, r.field, r.level, r.title,
+           r.completed_raw, r.completed_on, r.state, r.reason, :run, :signal
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+           course_id bigint, subject text, internal_id text, enrollment_id bigint, pluvo_id text, field text,
+           level text, title text, completed_raw text, completed_on date, state text, reason text)
+     ORDER BY r.course_id, r.subject, r.field
+    ON CONFLICT (tenant_id, course_id, subject, field) DO UPDATE SET
+        enrollment_id = coalesce(excluded.enrollment_id, c.enrollment_id), pluvo_id = excluded.pluvo_id,
+        level = excluded.level, title = excluded.title,
+        completed_raw = CASE WHEN c.completed_on IS NULL THEN coalesce(excluded.completed_raw, c.completed_raw)
+                             ELSE c.completed_raw END,
+        completed_on = coalesce(c.completed_on, excluded.completed_on),
+        later = CASE WHEN excluded.completed_on <> c.completed_on AND jsonb_array_length(c.later) < 20
+                      AND NOT c.later @> jsonb_build_array(jsonb_build_object('on', excluded.completed_on))
+                     THEN c.later || jsonb_build_object('raw', excluded.completed_raw, 'on', excluded.completed_on,
+                                                        'at', now())
+                     ELSE c.later END,
+        state = CASE WHEN c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
+                      AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL)
+                     THEN excluded.state ELSE c.state END,
+        reason = CASE WHEN c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
+                       AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL)
+                      THEN excluded.reason ELSE c.reason END,
+        changed_at = CASE WHEN c.state = excluded.state THEN c.changed_at ELSE now() END,
+        seen_run = coalesce(excluded.seen_run, c.seen_run)
+    RETURNING c.id
+    """
+)
+
+
+def record(
+    connection: Connection,
+    tenant: Tenant,
+    rules: Sequence[Rule],
+    finished: Sequence[Finished],
+    *,
+    run_id: str | None = None,
+    window: Window | None = None,
+    signal: str = "poll",
+) -> list[int]:
+    """Bring the completion rows of these people up to date; returns their ids. Safe to repeat, in any order."""
+    entries = [e for e in _entries(connection, tenant, rules, finished) if (window or Window()).holds(_day(e))]
+    if not entries:
+        return []
+    merged = _first_of_each(entries)
+    _take_over(connection, tenant, rules, merged)
+    rows = json.dumps([asdict(entry) for entry in merged])
+    values = {"tenant": tenant.id, "run": run_id, "signal": signal, "rows": rows}
+    return [row.id for row in connection.execute(_UPSERT, values)]
+
+
+def _entries(
+    connection: Connection, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
+) -> list[Entry]:
+    by_title: dict[tuple[str, str], list[Rule]] = defaultdict(list)
+    for rule in rules:
+        by_title[rule.level, rule.title].append(rule)
+    owners = _owners(connection, tenant, rules, finished)
+    made: list[Entry] = []
+    for row in finished:
+        of_user = owners.get(row.pluvo_id, [])
+        made += [_entry(tenant, rule, row, owner) for rule, owner in _assign(by_title[row.level, row.title], of_user)]
+    return made
+
+
+def _owners(
+    connection: Connection, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
+) -> dict[str, list[_Owner]]:
+    users, courses = {row.pluvo_id for row in finished}, {rule.course_id for rule in rules}
+    values = {"tenant": tenant.id, "users": list(users), "courses": list(courses)}
+    found: dict[str, list[_Owner]] = defaultdict(list)
+    for row in connection.execute(_OWNERS, values):
+        found[row.pluvo_id].append(_Owner(row.internal_id, row.course_id, row.enrollment_id, row.row_state))
+    return found
+
+
+def _assign(rules: Sequence[Rule], owners: Sequence[_Owner]) -> list[tuple[Rule, _Owner | None]]:
+    """Which rules a row counts for, and for whom: where someone is enrolled, else where someone was, else the first."""
+    pairs = [(rule, owner) for rule in rules for owner in owners if owner.course_id == rule.course_id]
+    enrolled = [(rule, owner) for rule, owner in pairs if owner.row_state != RowState.ABSENT]
+    if chosen := enrolled or pairs:
+        return [*chosen]
+    known = owners[0]._replace(course_id=None, enrollment_id=None, row_state=None) if owners else None
+    return [(rules[0], known)] if rules else []
+
+
+def _entry(tenant: Tenant, rule: Rule, row: Finished, owner: _Owner | None) -> Entry:
+    on, state, reason = None, CompletionState.NO_DATE, None
+    if row.raw is not None:
+        state = CompletionState.PENDING
+        try:
+            day, reason = day_of(row.raw, tenant.timezone)
+            on = day.isoformat()
+        except ValueError:
+            state, reason = CompletionState.REJECTED, "unreadable_date"
+    if state == CompletionState.PENDING:
+        if owner is None or owner.enrollment_id is None or owner.row_state == RowState.ABSENT:
+            state, reason = CompletionState.ORPHAN, _why_orphan(owner)
+        elif rule.refusal:
+            state, reason = CompletionState.REJECTED, rule.refusal
+    enrollment_id = owner.enrollment_id if owner else None
+    # Without an AFAS row the completion stays with the Pluvo user: which event it is for nobody knows yet.
+    subject = f"person:{owner.internal_id}" if owner and enrollment_id is not None else f"pluvo:{row.pluvo_id}"
+    return Entry(
+        course_id=rule.course_id,
+        subject=subject,
+        internal_id=owner.internal_id if owner else None,
+        enrollment_id=enrollment_id,
+        pluvo_id=row.pluvo_id,
+        field=rule.field,
+        level=rule.level,
+        title=rule.title,
+        completed_raw=row.raw,
+        completed_on=on,
+        state=state,
+        reason=reason,
+    )
+
+
+def _why_orphan(owner: _Owner | None) -> str:
+    if owner is None:
+        return "unknown_person"
+    return "not_enrolled" if owner.enrollment_id is None else "not_in_afas"
+
+
+def _day(entry: Entry) -> date | None:
+    return date.fromisoformat(entry.completed_on) if entry.completed_on else None
+
+
+def _first_of_each(entries: Sequence[Entry]) -> list[Entry]:
+    """One entry per completion row: the earliest day of equal ones, which the later ones don't move."""
+    kept: dict[tuple[int, str, str], Entry] = {}
+    for entry in sorted(entries, key=lambda one: (one.completed_on is None, one.completed_on or "")):
+        kept.setdefault((entry.course_id, entry.subject, entry.field), entry)
+    return list(kept.values())
+
+
+def _take_over(connection: Connection, tenant: Tenant, rules: Sequence[Rule], entries: Sequence[Entry]) -> None:
+    found = [e for e in entries if e.subject.startswith("person:")]
+    if not found:
+        return
+    rows = json.dumps([{"pluvo_id": e.pluvo_id, "level": e.level, "title": e.title} for e in found])
+    values = {"tenant": tenant.id, "rows": rows, "courses": list({rule.course_id for rule in rules})}
+    first = {(row.pluvo_id, row.level, row.title): row for row in connection.execute(_TAKE_OVER, values)}
+    for entry in found:
+        known = first.get((entry.pluvo_id, entry.level, entry.title))
+        if known is not None and known.completed_on is not None and entry.completed_on is not None:
+            entry.completed_raw, entry.completed_on = known.completed_raw, known.completed_on

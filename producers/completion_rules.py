@@ -1,0 +1,155 @@
+"""What is written back, and where to: the rules of a tenant's courses, each checked before anything is read.
+
+A rule says: whoever finished ``title`` at ``level`` gets the day in ``field`` of the AFAS row. A course may have more
+than one. One that can't work is refused with a reason, for that course alone:
+
+==================================================  ======================================================
+title_unknown, title_ambiguous (with candidates)    no training has this title, or several have
+group_unknown                                       Pluvo does not know the course's group
+field_unknown, field_type, field_too_short,         the AFAS field can't hold a date: its finished people
+bad_format                                          are listed as ``rejected``
+==================================================  ======================================================
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from clients.afas import AfasClient
+from clients.errors import Unavailable
+from clients.pluvo import PluvoClient, TrainingInfo
+from models.completion_dates import Target, UnfitField, target_of
+from models.course import Course
+from models.translate import fold_space
+
+VERDICTS_KEPT_SECONDS = 600.0
+MAX_CANDIDATES = 20
+KnownFields = Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. ``column`` shows the field in the GetConnector; ``refusal`` is about the field, not the title."""
+
+    course_id: int
+    event_id: str
+    field: str
+    level: str
+    title: str
+    column: str | None
+    target: Target | None
+    refusal: str | None = None
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """A course writes at most one thing into a field."""
+        return self.course_id, self.field
+
+
+@dataclass(frozen=True)
+class TitleVerdict:
+    """Whether a title stands for exactly one training; ``candidates``: ``[{"id", "ref", "title", "archived"}]``."""
+
+    reason: str | None = None
+    candidates: tuple[dict[str, Any], ...] = ()
+
+
+def rules_of(course: Course, known: KnownFields | None = None) -> list[Rule]:
+    """The rules of a course, with how their fields take a day as ``known`` (default: as last asked) says."""
+    assert course.id is not None  # noqa: S101  read from the database
+    types = known if known is not None else course.completion_types or {}
+    made: dict[str, Rule] = {}
+    for one in course.rules:
+        rule = Rule(
+            course_id=course.id,
+            event_id=course.event_id,
+            field=one["field"],
+            level="course" if one.get("level") == "course" else "training",
+            title=fold_space(one["title"]),
+            column=one.get("column") or None,
+            target=None,
+        )
+        try:
+            rule = replace(rule, target=target_of(one.get("type"), one.get("format"), types.get(rule.field)))
+        except UnfitField as error:
+            rule = replace(rule, refusal=error.reason)
+        made.setdefault(rule.field, rule)
+    return list(made.values())
+
+
+def ask_fields(afas: AfasClient, courses: Sequence[Course]) -> dict[int, KnownFields]:
+    """Type and length of every completion field, one metainfo call per UpdateConnector; the last answer when AFAS
+    is away. Raises Unavailable when there is none either."""
+    asked: dict[str, KnownFields] = {}
+    answers: dict[int, KnownFields] = {}
+    for course in courses:
+        assert course.id is not None  # noqa: S101  read from the database
+        if course.updateconnector not in asked:
+            try:
+                fields = afas.update_connector_fields(course.updateconnector)
+            except Unavailable:
+                if course.completion_types is None:
+                    raise
+                answers[course.id] = course.completion_types
+                continue
+            asked[course.updateconnector] = {
+                one.field_id or one.id: {"type": one.data_type, "length": one.length, "bound": bool(one.values)}
+                for one in fields
+            }
+        wanted = {one["field"] for one in course.rules}
+        answers[course.id] = {name: one for name, one in asked[course.updateconnector].items() if name in wanted}
+    return answers
+
+
+def keep_fields(connection: Connection, tenant_id: int, known: Mapping[int, KnownFields]) -> None:
+    """Remember the answers for those who can't ask each time."""
+    for course_id, types in known.items():
+        values = {"tenant": tenant_id, "course": course_id, "types": json.dumps(dict(types))}
+        connection.execute(_KEEP_FIELDS, values)
+
+
+_KEEP_FIELDS = text(
+    """
+    UPDATE course SET completion_types = CAST(:types AS jsonb)
+     WHERE tenant_id = :tenant AND id = :course AND completion_types IS DISTINCT FROM CAST(:types AS jsonb)
+    """
+)
+
+
+def judge_title(pluvo: PluvoClient, level: str, title: str) -> TitleVerdict:
+    """Ask whether exactly one training has the title. Courses can't be asked for: the report itself shows doubles."""
+    if level == "course":
+        return TitleVerdict()
+    found = pluvo.trainings(title)
+    same = [one for one in found if fold_space(one.title) == title]
+    if len(same) == 1:
+        return TitleVerdict()
+    candidates = tuple(_candidate(one) for one in (same or found)[:MAX_CANDIDATES])
+    return TitleVerdict("title_ambiguous" if same else "title_unknown", candidates)
+
+
+class TitleVerdicts:
+    """Verdicts of the last ten minutes, for those who look at one person and must be quick. One per process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str, str], tuple[float, TitleVerdict]] = {}
+
+    def of(self, tenant_id: int, pluvo: PluvoClient, level: str, title: str) -> TitleVerdict:
+        """The verdict, asked for only when it is not known or too old."""
+        key, now = (tenant_id, level, title), time.monotonic()
+        known = self._kept.get(key)
+        if known is None or now - known[0] > VERDICTS_KEPT_SECONDS:
+            if len(self._kept) > 10_000:
+                self._kept.clear()
+            known = self._kept[key] = (now, judge_title(pluvo, level, title))
+        return known[1]
+
+
+def _candidate(training: TrainingInfo) -> dict[str, Any]:
+    return {"id": training.id, "ref": training.ref, "title": training.title, "archived": training.archived}

@@ -1,0 +1,77 @@
+"""Pluvo's users as far as matching needs them, in ``directory_user`` for the length of a run.
+
+Everyone is listed when someone has no link yet: only a listing shows which account carries a person's AFAS id, and
+linking by address alone could pick the wrong one. New addresses of linked people are looked up one by one while they
+are few.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+from clients.errors import Unavailable
+from clients.pluvo import PluvoClient, PluvoUser
+from models.translate import fold_email
+from producers.reading import RETRY_WAITS_SECONDS, sleep
+from producers.scope import Scope
+
+FEW_ADDRESSES = 25
+
+_INSERT = text(
+    """
+    INSERT INTO directory_user (run_id, tenant_id, pluvo_id, ref, email, email_folded, name, archived, afas_person_id,
+                                afas_contact_id, afas_connection_id)
+    SELECT :run, :tenant, r.* FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+        pluvo_id text, ref text, email text, email_folded text, name text, archived boolean, afas_person_id text,
+        afas_contact_id text, afas_connection_id text)
+    ON CONFLICT (run_id, pluvo_id) DO NOTHING
+    """
+)
+
+
+def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> None:
+    """Keep users for this run; a user that is there already stays as it is."""
+    rows = [
+        {
+            "pluvo_id": user.id,
+            "ref": user.ref,
+            "email": user.email,
+            "email_folded": fold_email(user.email) if user.email else None,
+            "name": user.name,
+            "archived": user.archived,
+            "afas_person_id": user.afas_person_id or None,
+            "afas_contact_id": user.afas_contact_id or None,
+            "afas_connection_id": user.afas_connection_id or None,
+        }
+        for user in users
+    ]
+    connection.execute(_INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)})
+
+
+def list_everyone(scope: Scope, pluvo: PluvoClient) -> None:
+    """List all users, archived ones too. Raises Unavailable when Pluvo can't be listed whole after some tries."""
+    waits = iter(RETRY_WAITS_SECONDS)
+    for archived in (False, True):
+        while True:
+            try:
+                for page in pluvo.user_pages(archived):
+                    scope.check()
+                    with scope.writing() as connection:
+                        store(connection, scope, page.users)
+                    scope.progress(users=len(page.users))
+                break
+            except Unavailable as error:
+                wait = next(waits, None)
+                if wait is None:
+                    raise
+                sleep(max(wait, min(error.retry_after_seconds or 0, 60)), scope.check)
+
+
+def look_up(scope: Scope, pluvo: PluvoClient, emails: list[str]) -> None:
+    """Find who holds these addresses."""
+    users = pluvo.find_users(emails=emails)
+    with scope.writing() as connection:
+        store(connection, scope, users)

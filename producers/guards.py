@@ -1,0 +1,183 @@
+"""Limits on what one run may do, judged on the plan before anything is enqueued.
+
+A guard holds every line of its kind in its scope, never some of them: which of forty removals are the right three,
+no program can know. Judging the plan, not the doing, is what keeps any number of workers from overshooting.
+
+==================  =========================================  ==========================================
+guard               scope                                      holds when
+==================  =========================================  ==========================================
+short_snapshot      removals of an event                       its snapshot is suspect for its size
+event_emptied       removals of an event                       everybody (2 or more) would go
+removals_event      removals of an event                       more than max(count, percent of the event)
+removals_run        removals of a tenant's run                 more than max(count, percent of its people)
+removals_window     removals of a tenant in 7 days             more than max(count, percent of its people)
+creates             new accounts of a tenant's run             the same, once it had a complete run
+email_changes       new addresses of a tenant's run            the same
+==================  =========================================  ==========================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.hold import Guard
+from models.tenant import Tenant
+from producers.scope import Scope
+from producers.snapshot import Snapshot
+
+WINDOW_DAYS = 7
+DEFAULT_LIMITS = {
+    "event_count": 3,
+    "event_percent": 10,
+    "run_count": 10,
+    "run_percent": 5,
+    "window_count": 25,
+    "window_percent": 15,
+    "creates_count": 100,
+    "creates_percent": 50,
+    "email_changes_count": 10,
+    "email_changes_percent": 20,
+}
+
+
+@dataclass(frozen=True)
+class Tripped:
+    """A guard that holds, its scope, and the measure that tripped it."""
+
+    guard: Guard
+    event_id: str | None
+    measure: dict[str, Any] = field(default_factory=dict)
+
+
+def allowed(limits: dict[str, Any], name: str, base: int) -> float:
+    """The most that may pass: the larger of a count and a share of the base."""
+    return max(float(limits[f"{name}_count"]), base * float(limits[f"{name}_percent"]) / 100)
+
+
+_REMOVALS = text(
+    """
+    SELECT l.event_id, count(*) AS removals,
+           (SELECT count(*) FROM enrollment e WHERE e.course_id = l.course_id AND e.state = 'enrolled') AS base
+      FROM plan_line l WHERE l.run_id = :run AND l.kind = 'removal' AND l.outcome = 'pending'
+     GROUP BY l.event_id, l.course_id
+    """
+)
+_PEOPLE = text(
+    "SELECT count(DISTINCT person_id) FROM enrollment WHERE tenant_id = :tenant AND state = 'enrolled'"
+)
+_OPEN = text(
+    "SELECT count(DISTINCT internal_id) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'"
+)
+# What an operator released was wanted and does not count.
+_WINDOW = text(
+    """
+    SELECT count(*) FROM plan_line l
+     WHERE l.tenant_id = :tenant AND l.kind = 'removal' AND l.run_id <> :run AND l.hold_id IS NULL
+       AND l.outcome IN ('removed', 'pending') AND l.created_at > now() - make_interval(days => :days)
+       AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run')
+    """
+)
+_HOLD = text(
+    """
+    UPDATE plan_line SET outcome = 'held', reason = :guard
+     WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
+       AND (CAST(:event AS text) IS NULL OR event_id = :event)
+    """
+)
+# Whose address only comes free through a held line must wait for it.
+_HOLD_FOLLOWERS = text(
+    """
+    UPDATE plan_line f SET outcome = 'held', reason = l.reason
+      FROM plan_line l
+     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.todo->>'after' = l.internal_id
+       AND l.outcome = 'held' AND l.is_row
+    """
+)
+# A new account that is held holds every event of that person.
+_HOLD_REST_OF_PERSON = text(
+    """
+    UPDATE plan_line f SET outcome = 'held', reason = l.reason
+      FROM plan_line l
+     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.is_row AND f.action = 'enroll'
+       AND f.internal_id = l.internal_id AND l.outcome = 'held' AND l.action IN ('create', 'link')
+    """
+)
+
+
+class Judge:
+    """Marks lines of a plan as held and says which guards did it. Order matters: the narrowest scope speaks first."""
+
+    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant) -> None:
+        self.connection = connection
+        self.run = {"run": scope.run_id}
+        self.tenant = tenant
+        self.limits = DEFAULT_LIMITS | tenant.removals.get("limits", {})
+        self.people: int = connection.execute(_PEOPLE, {"tenant": tenant.id}).scalar_one()
+
+    def judge(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
+        """Judge the whole plan."""
+        tripped = [*self._short(snapshots), *self._events(), *self._tenant_removals()]
+        if self.tenant.first_complete_at is not None:
+            tripped += self._kind(Guard.CREATES, "create", "creates")
+        tripped += self._kind(Guard.EMAIL_CHANGES, "email_change", "email_changes")
+        while self.connection.execute(_HOLD_FOLLOWERS, self.run).rowcount:
+            pass
+        self.connection.execute(_HOLD_REST_OF_PERSON, self.run)
+        return tripped
+
+    def _short(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
+        return [
+            Tripped(Guard.SHORT_SNAPSHOT, snapshot.event_id, {"rows": snapshot.rows})
+            for snapshot in snapshots
+            if snapshot.only_short and self._hold(Guard.SHORT_SNAPSHOT, "removal", snapshot.event_id)
+        ]
+
+    def _events(self) -> list[Tripped]:
+        tripped = []
+        for row in self.connection.execute(_REMOVALS, self.run).all():
+            limit = allowed(self.limits, "event", row.base)
+            guard = None
+            if row.removals >= row.base and row.removals >= 2:
+                guard = Guard.EVENT_EMPTIED
+            elif row.removals > limit:
+                guard = Guard.REMOVALS_EVENT
+            if guard:
+                self._hold(guard, "removal", row.event_id)
+                measure = {"count": row.removals, "limit": limit, "base": row.base}
+                tripped.append(Tripped(guard, row.event_id, measure))
+        return tripped
+
+    def _tenant_removals(self) -> list[Tripped]:
+        planned = self._open_lines("removal")
+        limit = allowed(self.limits, "run", self.people)
+        if planned > limit:
+            self._hold(Guard.REMOVALS_RUN, "removal", None)
+            return [Tripped(Guard.REMOVALS_RUN, None, {"count": planned, "limit": limit, "base": self.people})]
+        before = self.connection.execute(
+            _WINDOW, self.run | {"tenant": self.tenant.id, "days": WINDOW_DAYS}
+        ).scalar_one()
+        limit = allowed(self.limits, "window", self.people)
+        if planned and planned + before > limit:
+            self._hold(Guard.REMOVALS_WINDOW, "removal", None)
+            measure = {"count": planned, "before": before, "limit": limit, "base": self.people}
+            return [Tripped(Guard.REMOVALS_WINDOW, None, measure)]
+        return []
+
+    def _kind(self, guard: Guard, kind: str, name: str) -> list[Tripped]:
+        planned = self._open_lines(kind)
+        limit = allowed(self.limits, name, self.people)
+        if planned <= limit:
+            return []
+        self._hold(guard, kind, None)
+        return [Tripped(guard, None, {"count": planned, "limit": limit, "base": self.people})]
+
+    def _open_lines(self, kind: str) -> int:
+        return self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one()
+
+    def _hold(self, guard: Guard, kind: str, event_id: str | None) -> int:
+        values = self.run | {"guard": guard.value, "kind": kind, "event": event_id}
+        return self.connection.execute(_HOLD, values).rowcount

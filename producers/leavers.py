@@ -1,0 +1,162 @@
+"""Who is gone from AFAS, and whether that is certain enough to act on.
+
+Absent from two complete snapshots at least ``confirm_after`` apart makes a leaver. Before a removal goes anywhere the
+absence is proven: AFAS is asked for exactly that person, together with a neighbour on either side who is known to be
+there. Only an answer that shows the neighbours and not the person counts; anything else makes the snapshot suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from clients.afas import MAX_TAKE, AfasClient, Condition, Operator
+from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
+from models.course import Course
+from models.run import SnapshotState
+from models.tenant import Tenant
+from models.translate import identifier
+from producers.plan import Line
+from producers.scope import Scope
+from producers.snapshot import Snapshot
+
+# People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
+PER_QUERY = 4
+
+# Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
+_ABSENT = text(
+    """
+    SELECT e.id AS enrollment_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
+           p.internal_id, p.applied_name, p.applied_email, p.intent_at, l.pluvo_id, l.created_by_us,
+           EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
+                      AND s.internal_id = p.internal_id AND s.row_state = 'blocked') AS blocked
+      FROM enrollment e
+      JOIN person p ON p.id = e.person_id
+      LEFT JOIN link l ON l.person_id = p.id
+     WHERE e.tenant_id = :tenant AND e.course_id = :course AND e.state IN ('enrolled', 'new')
+       AND (CAST(:person AS text) IS NULL OR p.internal_id = :person)
+       AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
+                          AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
+     ORDER BY length(p.internal_id), p.internal_id
+    """
+)
+_NEIGHBOURS = text(
+    """
+    SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint)) FROM snapshot_row
+     WHERE run_id = :run AND course_id = :course AND internal_id ~ '^[1-9][0-9]{0,17}$'
+    """
+)
+
+
+def plan_leavers(
+    scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, snapshot: Snapshot
+) -> tuple[list[Line], int]:
+    """Removal lines of one event, and how many people are absent but not yet confirmed.
+
+    A ``short`` snapshot gives lines for everybody it misses: the guard holds them all. May make the snapshot suspect
+    (``absence_unproven``); then there are no lines.
+    """
+    if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
+        return [], 0
+    with scope.writing() as connection:
+        absent = [row for row in _absent(connection, scope, course) if not row.removal_refused]
+        neighbours = _neighbours(connection, scope, course)
+    if snapshot.only_short:
+        return [_line(row, course, tenant, "short_snapshot") for row in absent], 0
+    confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
+    due = [row for row in absent if _confirmed(row, snapshot, confirm_after)]
+    waiting = len(absent) - len(due)
+    gone = [row.internal_id for row in due if not row.blocked]
+    if gone and tenant.removals["policy"] != "keep" and not prove_absent(scope.check, afas, course, gone, neighbours):
+        snapshot.suspect("absence_unproven")
+        return [], waiting + len(due)
+    return [_line(row, course, tenant, "blocked" if row.blocked else "left_afas") for row in due], waiting
+
+
+def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
+    """The first and last person of the event as just read: they must show in every proof."""
+    row = connection.execute(_NEIGHBOURS, {"run": scope.run_id, "course": course.id}).one()
+    return {str(found) for found in row if found is not None}
+
+
+def _absent(connection: Connection, scope: Scope, course: Course) -> Sequence[Row[Any]]:
+    values = {
+        "run": scope.run_id,
+        "tenant": scope.tenant_id,
+        "course": course.id,
+        "person": scope.options.get("person"),
+    }
+    return connection.execute(_ABSENT, values).all()
+
+
+def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> bool:
+    if not confirm_after:
+        return True
+    return row.absent_since is not None and snapshot.read_at - row.absent_since >= confirm_after
+
+
+def _line(row: Row[Any], course: Course, tenant: Tenant, reason: str) -> Line:
+    assert course.id is not None
+    keep = tenant.removals["policy"] == "keep"
+    # Never applied, nothing reserved: there is nothing in Pluvo to take away.
+    silent = keep or (row.state == "new" and row.pluvo_id is None and row.intent_at is None)
+    archive = tenant.removals["policy"] == "unenroll_and_archive" and bool(row.created_by_us)
+    return Line(
+        course.id,
+        course.event_id,
+        row.internal_id,
+        action="none" if silent else ("archive" if archive else "unenroll"),
+        outcome="kept" if silent else "pending",
+        reason=("policy_keep" if keep else "never_enrolled") if silent else reason,
+        enrollment_id=row.enrollment_id,
+        is_row=False,
+        kind=None if silent else "removal",
+        before={"name": row.applied_name, "email": row.applied_email, "enrolled": True},
+        after=None if keep else {"enrolled": False, "archived": archive},
+        todo={"send": not silent, "remove": True, "archive": archive, "blocked": row.blocked},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- proof
+
+
+def prove_absent(
+    check: Callable[[], None], afas: AfasClient, course: Course, people: Sequence[str], neighbours: set[str]
+) -> bool:
+    """Ask AFAS for these very people and neighbours who are there; True only when just the neighbours come."""
+    if not neighbours:
+        return False
+    try:
+        for start in range(0, len(people), PER_QUERY):
+            check()
+            asked = people[start : start + PER_QUERY]
+            seen = ask(afas, course, [*sorted(neighbours), *asked])
+            if not neighbours <= seen or seen & set(asked):
+                return False
+    except (Unavailable, Misconfigured, TooLarge, Rejected):
+        return False
+    return True
+
+
+def ask(afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
+    """Which of these people have a row in the event right now, blocked or not. Raises as the client does."""
+    fields = course.fields
+    where = [
+        [
+            Condition(fields["event_id"], Operator.EQUAL, course.event_id),
+            Condition(fields["internal_id"], Operator.EQUAL, internal_id),
+        ]
+        for internal_id in people
+    ]
+    order_by = [fields["event_id"], fields["internal_id"]]
+    try:
+        rows = afas.rows(course.getconnector, take=MAX_TAKE, order_by=order_by, where=where)
+    except ValueError:  # long column names: the query would pass AFAS's limit
+        half = len(people) // 2
+        if not half:
+            raise
+        return ask(afas, course, people[:half]) | ask(afas, course, people[half:])
+    return {found for row in rows if (found := identifier(row.get(fields["internal_id"])))}

@@ -1,0 +1,220 @@
+"""Who is who: which Pluvo account belongs to an AFAS person. Pure; the only place where links are decided.
+
+Order for someone without a link: an AFAS id set beforehand, then the same address, then a new account. Whatever is not
+certain is ``ambiguous`` and waits, with its candidates, for an operator. A link never moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.person import LinkedBy, LinkState
+from models.translate import fold_email, fold_name
+
+
+def id_order(internal_id: str) -> tuple[int, str]:
+    """Sorts ids as AFAS counts them: 9 before 10."""
+    return (len(internal_id), internal_id)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A Pluvo account that may be the person's. ``linked_to``: the AFAS person it is linked to, if any."""
+
+    pluvo_id: str
+    email: str | None = None
+    name: str | None = None
+    ref: str | None = None
+    archived: bool = False
+    afas_person_id: str | None = None
+    afas_contact_id: str | None = None
+    linked_to: str | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """For the operator who decides."""
+        return {
+            "pluvo_id": self.pluvo_id,
+            "name": self.name,
+            "email": self.email,
+            "archived": self.archived,
+            "linked_to": self.linked_to,
+        }
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another AFAS person with the same address. ``pluvo_id`` when they have an account already."""
+
+    internal_id: str
+    name: str | None
+    pluvo_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that decides about one person without a link."""
+
+    internal_id: str
+    name: str
+    email: str
+    our_ref: str
+    decision: str | None = None
+    by_afas_id: Sequence[Candidate] = ()
+    by_ref: Sequence[Candidate] = ()
+    by_email: Sequence[Candidate] = ()
+    peers: Sequence[Peer] = ()
+    # Linked people who give up this very address in this run: {internal id}
+    moving_away: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Match:
+    """``create``, ``link`` (with the account), ``share`` (the account of another person) or ``ambiguous``."""
+
+    action: str
+    reason: str | None = None
+    linked_by: LinkedBy | None = None
+    candidate: Candidate | None = None
+    share_with: str | None = None
+    # Must have given up the address first.
+    after: str | None = None
+    candidates: Sequence[Candidate] = field(default=())
+
+
+def ambiguous(reason: str, candidates: Sequence[Candidate]) -> Match:
+    """Parked until an operator decides."""
+    return Match("ambiguous", reason=reason, candidates=candidates)
+
+
+def match(facts: Facts) -> Match:
+    """Decide about one person without a link."""
+    if facts.decision == "create":
+        return Match("create", reason="operator")
+    return _by_our_ref(facts) or _by_afas_id(facts) or _by_email(facts) or _by_peer(facts) or Match("create")
+
+
+def _free(candidate: Candidate, facts: Facts) -> bool:
+    return candidate.linked_to in (None, facts.internal_id)
+
+
+def _by_our_ref(facts: Facts) -> Match | None:
+    """An account that carries our own ref was made by us for this very person: the answer got lost then."""
+    ours = [candidate for candidate in facts.by_ref if candidate.ref == facts.our_ref and _free(candidate, facts)]
+    return Match("link", linked_by=LinkedBy.CREATED, candidate=ours[0]) if ours else None
+
+
+def _by_afas_id(facts: Facts) -> Match | None:
+    found = facts.by_afas_id
+    if not found:
+        return None
+    if len(found) > 1:
+        return ambiguous("several_with_afas_id", found)
+    if not _free(found[0], facts):
+        return ambiguous("candidate_taken", found)
+    return Match("link", linked_by=LinkedBy.AFAS_ID, candidate=found[0])
+
+
+def _by_email(facts: Facts) -> Match | None:
+    held = list(facts.by_email)
+    leaving = [candidate for candidate in held if candidate.linked_to in facts.moving_away]
+    held = [candidate for candidate in held if candidate not in leaving]
+    if not held:
+        if not leaving:
+            return None
+        return _by_peer(facts) or Match("create", after=leaving[0].linked_to)
+    if len(held) > 1:
+        return ambiguous("several_with_email", held)
+    candidate = held[0]
+    if not _free(candidate, facts):
+        return _by_peer(facts) or ambiguous("candidate_taken", held)
+    if candidate.afas_contact_id and candidate.afas_contact_id != facts.internal_id:
+        return ambiguous("other_afas_id", held)
+    return _by_peer(facts, held) or Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
+
+
+def _by_peer(facts: Facts, held: Sequence[Candidate] = ()) -> Match | None:
+    """Several AFAS persons with one address: whoever has the account, else the lowest id, comes first."""
+    first = first_of(facts.internal_id, facts.peers)
+    if first is None:
+        return None
+    if fold_name(first.name) == fold_name(facts.name):
+        return Match("share", linked_by=LinkedBy.EMAIL, share_with=first.internal_id)
+    shown = held or [
+        candidate for candidate in facts.by_email if candidate.linked_to in (None, first.internal_id)
+    ]
+    theirs = [Candidate(first.pluvo_id, facts.email, first.name, linked_to=first.internal_id)] if first.pluvo_id else []
+    return ambiguous("same_email", list(shown) or theirs)
+
+
+def first_of(internal_id: str, peers: Sequence[Peer]) -> Peer | None:
+    """The peer who goes before this person, if any."""
+    linked = [peer for peer in peers if peer.pluvo_id]
+    if linked:
+        return min(linked, key=lambda peer: id_order(peer.internal_id))
+    lower = [peer for peer in peers if id_order(peer.internal_id) < id_order(internal_id)]
+    return min(lower, key=lambda peer: id_order(peer.internal_id), default=None)
+
+
+# ------------------------------------------------------------------------------------------- addresses that change hands
+
+
+@dataclass(frozen=True)
+class Move:
+    """A linked person who wants an address. ``holder``: the linked person who has it now; ``foreign``: nobody of ours."""
+
+    internal_id: str
+    holder: str | None
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a move can go, after whose, or why not (``email_taken``, ``email_cycle``)."""
+
+    possible: bool
+    after: str | None = None
+    reason: str | None = None
+
+
+def order_moves(moves: Mapping[str, Move], movers: frozenset[str] | set[str]) -> dict[str, Verdict]:
+    """Decide the moves that find their address taken.
+
+    Args:
+        moves: by internal id, only those whose new address somebody else holds.
+        movers: every linked person who gives up their present address in this run, held up or not.
+    """
+    verdicts: dict[str, Verdict] = {}
+    for start in moves:
+        path: list[str] = []
+        here: str | None = start
+        while here is not None and here in moves and here not in verdicts and here not in path:
+            path.append(here)
+            here = moves[here].holder
+        if here is not None and here in path:
+            for member in path[path.index(here) :]:
+                verdicts[member] = Verdict(False, reason="email_cycle")
+            path = path[: path.index(here)]
+        for member in reversed(path):
+            verdicts[member] = _after_holder(moves[member], verdicts, movers)
+    return verdicts
+
+
+def _after_holder(move: Move, verdicts: Mapping[str, Verdict], movers: frozenset[str] | set[str]) -> Verdict:
+    holder = move.holder
+    if move.foreign or holder is None or holder not in movers:
+        return Verdict(False, reason="email_taken")
+    if holder in verdicts and not verdicts[holder].possible:
+        return Verdict(False, reason="email_taken")
+    return Verdict(True, after=holder)
+
+
+def changes_email(applied: str | None, desired: str) -> bool:
+    """Whether the address itself changes, not only its spelling."""
+    return applied is not None and fold_email(applied) != fold_email(desired)
+
+
+def is_linked(state: str | None, pluvo_id: str | None) -> bool:
+    """Whether someone has an account of which we are sure (also who left, also who is parked for an address)."""
+    return pluvo_id is not None and state in (LinkState.LINKED, LinkState.LEFT, LinkState.AMBIGUOUS)

@@ -1,0 +1,360 @@
+"""What a run would do: one line per row that needs something, with action, reason, before and after.
+
+The same code builds a preview and a real plan. Lines go to ``plan_line`` some hundreds at a time; guards then judge
+them there, and only ``commit.py`` turns what is left into desired state and messages.
+
+``todo`` carries what the commit needs beyond what a person wants to read:
+``{"name", "email", "external_id", "fp", "match", "person": this line changes the account, "send": a message goes,
+"after": internal id whose line must be done first, "park": {"reason", "candidates"}}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from models.enrollment import Applied, Desired
+from models.tenant import Tenant
+from models.translate import fold_email
+from producers.facts import FactReader, PersonFacts
+from producers.matching import (
+    Candidate,
+    Facts,
+    Match,
+    Move,
+    Verdict,
+    changes_email,
+    id_order,
+    is_linked,
+    match,
+    order_moves,
+)
+from producers.scope import Scope
+
+PLANNED = "planned"
+
+_INSERT = text(
+    """
+    INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, is_row, action, kind,
+                           outcome, reason, before, after, todo)
+    SELECT :run, :tenant, r.course_id, r.enrollment_id, r.event_id, r.internal_id, r.is_row, r.action, r.kind,
+           r.outcome, r.reason, r.before, r.after, r.todo
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+           course_id bigint, enrollment_id bigint, event_id text, internal_id text, is_row boolean, action text,
+           kind text, outcome text, reason text, before jsonb, after jsonb, todo jsonb)
+    """
+)
+_REJECTED = text(
+    """
+    INSERT INTO plan_line (run_id, tenant_id, course_id, event_id, internal_id, is_row, action, outcome, reason, after)
+    SELECT s.run_id, s.tenant_id, s.course_id, c.event_id, s.internal_id, true, 'none', 'rejected',
+           CASE WHEN s.row_state = 'rejected' THEN s.reason ELSE :reason END,
+           jsonb_build_object('name', s.name, 'email', s.email)
+      FROM snapshot_row s JOIN course c ON c.id = s.course_id
+     WHERE s.run_id = :run AND s.course_id = :course AND (:all OR s.row_state = 'rejected')
+    """
+)
+_IGNORED = {"reason": "ignored", "outcome": "rejected", "action": "none"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a plan."""
+
+    course_id: int
+    event_id: str
+    internal_id: str
+    action: str
+    outcome: str
+    reason: str | None = None
+    enrollment_id: int | None = None
+    is_row: bool = True
+    kind: str | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    todo: dict[str, Any] | None = None
+
+
+def store(connection: Connection, scope: Scope, lines: Iterable[Line]) -> int:
+    """Write lines; returns how many."""
+    rows = [asdict(line) for line in lines]
+    if rows:
+        connection.execute(
+            _INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)}
+        )
+    return len(rows)
+
+
+def store_rejected(connection: Connection, scope: Scope, course_id: int, whole_reason: str | None) -> None:
+    """A line for each rejected row; for every row when the whole snapshot may not be used."""
+    connection.execute(
+        _REJECTED,
+        {"run": scope.run_id, "course": course_id, "reason": whole_reason, "all": whole_reason is not None},
+    )
+
+
+def our_ref(member_id: str, internal_id: str) -> str:
+    """The ref of accounts made by us: it finds them back after a lost answer."""
+    return f"afas:{member_id}:{internal_id}"
+
+
+class Planner:
+    """Builds the lines of everybody who is in AFAS. Leavers are planned in ``leavers.py``."""
+
+    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant, courses: Sequence[int]) -> None:
+        self.connection = connection
+        self.scope = scope
+        self.tenant = tenant
+        self.facts = FactReader(connection, scope, courses)
+        self.verdicts: dict[str, Verdict] = {}
+        self.holders: dict[str, list[str]] = {}
+
+    def build(self) -> int:
+        """Plan everybody with work; returns the number of lines."""
+        self._settle_moves()
+        planned = 0
+        for chunk in self.facts.chunks(lambda internal_id: our_ref(self.tenant.afas["member_id"], internal_id)):
+            moving = self._moving_away(chunk)
+            lines = [line for person in chunk for line in self.person(person, moving)]
+            planned += store(self.connection, self.scope, lines)
+        return planned
+
+    def _settle_moves(self) -> None:
+        rows = self.facts.moves()
+        moves = {row.internal_id: Move(row.internal_id, row.holder, foreign=row.holder is None) for row in rows}
+        movers = self.facts.movers([move.holder for move in moves.values() if move.holder] + list(moves))
+        self.verdicts = order_moves(moves, movers)
+        for row in rows:
+            self.holders.setdefault(row.internal_id, []).append(row.pluvo_id)
+
+    def _moving_away(self, chunk: Sequence[PersonFacts]) -> frozenset[str]:
+        holders = {c.linked_to for person in chunk for c in person.by_email if c.linked_to}
+        movers = self.facts.movers(sorted(holders))
+        return frozenset(m for m in movers if self.verdicts.get(m, Verdict(True)).possible)
+
+    # ------------------------------------------------------------------------------------------------- one person
+
+    def person(self, person: PersonFacts, moving_away: frozenset[str]) -> list[Line]:
+        """All lines of one person: the row of the lowest event speaks for name and address."""
+        first = person.rows[0]
+        if first.link_state == "ignored":
+            return [_line(row, **_IGNORED) for row in person.rows if not row.settled or self.facts.full]
+        if is_linked(first.link_state, first.pluvo_id):
+            return self._linked(person)
+        return self._unlinked(person, moving_away)
+
+    def _unlinked(self, person: PersonFacts, moving_away: frozenset[str]) -> list[Line]:
+        first = person.rows[0]
+        found = match(
+            Facts(
+                internal_id=person.internal_id,
+                name=first.name,
+                email=first.email,
+                our_ref=our_ref(self.tenant.afas["member_id"], person.internal_id),
+                decision=first.decision,
+                by_afas_id=person.by_afas_id,
+                by_ref=person.by_ref,
+                by_email=person.by_email,
+                peers=person.peers,
+                moving_away=moving_away,
+            )
+        )
+        if found.action == "ambiguous":
+            return [self._parked(row, found) for row in person.rows]
+        action = "create" if found.action == "create" else "link"
+        refused = next((failed for row in person.rows if (failed := self._still_failed(row))), None)
+        if refused:  # their account was refused: no event of theirs can go on
+            return [
+                _line(row, action="none", outcome="failed", reason=refused.reason, todo={"send": False, "person": False})
+                for row in person.rows
+            ]
+        lines: list[Line] = []
+        for row in person.rows:
+            if not lines:
+                before = _shown_candidate(found.candidate)
+                lines.append(
+                    self._send(
+                        row,
+                        action,
+                        before=before,
+                        kind="create" if action == "create" else None,
+                        reason=_match_reason(found),
+                        todo={"match": _match_json(found), "person": True, "after": found.after or found.share_with},
+                    )
+                )
+            else:
+                lines.append(self._send(row, "enroll", before=None, todo={"person": False}))
+        return lines
+
+    def _linked(self, person: PersonFacts) -> list[Line]:
+        first = person.rows[0]
+        verdict = self.verdicts.get(person.internal_id)
+        email_changes = changes_email(first.applied_email, first.email)
+        if verdict and not verdict.possible and email_changes:
+            return [self._parked(row, self._taken(person, verdict)) for row in person.rows if self._open(row)]
+        changed = (first.applied_name, first.applied_email) != (first.name, first.email)
+        # A preset link (nothing applied yet) is made now; a changed one is updated; both with the first open row.
+        todo: dict[str, Any] = {"person": True, "after": verdict.after if verdict else None}
+        lines: list[Line] = []
+        carried = not (changed or first.link_state == "ambiguous")
+        for row in person.rows:
+            if not self._open(row):
+                continue
+            if failed := self._still_failed(row):
+                lines.append(failed)
+            elif not carried:
+                carried = True
+                preset = first.applied_email is None
+                lines.append(
+                    self._send(
+                        row,
+                        "link" if preset else _return_or(row, "update"),
+                        before={"name": first.applied_name, "email": first.applied_email},
+                        kind="email_change" if email_changes else None,
+                        todo=todo,
+                    )
+                )
+            else:
+                lines.append(self._row_only(row))
+        return lines
+
+    def _open(self, row: Row[Any]) -> bool:
+        return self.facts.full or not row.settled
+
+    def _row_only(self, row: Row[Any]) -> Line:
+        """The account is as it should be; only this enrollment may need something."""
+        enrolled = row.state == Applied.ENROLLED and row.desired == Desired.ENROLLED
+        if enrolled and row.applied_version == row.version and not self.facts.full:
+            return _line(row, action="none", outcome="unchanged", todo=_content(row) | {"person": False, "send": False})
+        if enrolled and self.facts.full:
+            return self._send(row, "none", before=_enrolled(row, True), todo={"person": False, "full": True})
+        return self._send(row, _return_or(row, "enroll"), before=_enrolled(row, False), todo={"person": False})
+
+    def _send(
+        self,
+        row: Row[Any],
+        action: str,
+        *,
+        todo: dict[str, Any],
+        before: dict[str, Any] | None,
+        kind: str | None = None,
+        reason: str | None = None,
+    ) -> Line:
+        return _line(
+            row,
+            action=action,
+            outcome="pending",
+            reason=reason or PLANNED,
+            kind=kind,
+            before=before,
+            todo=_content(row) | {"send": True} | todo,
+        )
+
+    def _still_failed(self, row: Row[Any]) -> Line | None:
+        same = row.failed_code and row.failed_version == row.version and row.known_fingerprint == row.fingerprint
+        if not same or row.failed_settings != self.tenant.settings_version:
+            return None
+        return _line(row, action="none", outcome="failed", reason=row.failed_code, todo={"send": False, "person": False})
+
+    def _parked(self, row: Row[Any], found: Match) -> Line:
+        park = {"reason": found.reason, "candidates": [candidate.shown() for candidate in found.candidates]}
+        return _line(
+            row,
+            action="none",
+            outcome="ambiguous",
+            reason=found.reason,
+            before={"candidates": park["candidates"]},
+            todo=_content(row) | {"park": park, "send": False, "person": False},
+        )
+
+    def _taken(self, person: PersonFacts, verdict: Verdict) -> Match:
+        pluvo_id = person.rows[0].pluvo_id
+        others = [candidate for candidate in person.by_email if candidate.pluvo_id != pluvo_id]
+        return Match("ambiguous", reason=verdict.reason, candidates=others)
+
+
+def _line(row: Row[Any], **given: Any) -> Line:
+    after = {"name": row.name, "email": row.email, "enrolled": True} if given["outcome"] != "rejected" else None
+    return Line(
+        row.course_id,
+        row.event_id,
+        row.internal_id,
+        enrollment_id=row.enrollment_id,
+        **({"after": after} | given),
+    )
+
+
+def _content(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "email": row.email,
+        "email_folded": row.email_folded,
+        "external_id": row.external_id,
+        "fp": row.fingerprint,
+    }
+
+
+def _enrolled(row: Row[Any], enrolled: bool) -> dict[str, Any]:
+    return {"name": row.applied_name, "email": row.applied_email, "enrolled": enrolled}
+
+
+def _return_or(row: Row[Any], action: str) -> str:
+    return "restore" if row.state in (Applied.REMOVED, Applied.KEPT) or row.archived else action
+
+
+def _shown_candidate(candidate: Candidate | None) -> dict[str, Any] | None:
+    return candidate.shown() if candidate else None
+
+
+def _match_reason(found: Match) -> str:
+    if found.action == "create":
+        return found.reason or "no_account"
+    return f"same_person_as:{found.share_with}" if found.share_with else f"by_{found.linked_by}"
+
+
+def _match_json(found: Match) -> dict[str, Any]:
+    if found.share_with:
+        return {"action": "share", "internal_id": found.share_with}
+    if found.candidate is None:
+        return {"action": "create"}
+    account = found.candidate
+    return {
+        "action": "link",
+        "pluvo_id": account.pluvo_id,
+        "ref": account.ref,
+        "linked_by": found.linked_by,
+        "name": account.name,
+        "email": account.email,
+        "archived": account.archived,
+        "fill_person_id": not account.afas_person_id,
+        "fill_contact_id": not account.afas_contact_id,
+    }
+
+
+_HASH = text(
+    """
+    SELECT event_id, internal_id, action, outcome, before, after FROM plan_line
+     WHERE run_id = :run ORDER BY event_id, internal_id, id
+    """
+)
+
+
+def plan_hash(connection: Connection, run_id: str) -> str:
+    """The plan's fingerprint: the same lines give the same hash, whatever run they are in."""
+    digest = hashlib.sha256()
+    for row in connection.execution_options(yield_per=1000).execute(_HASH, {"run": run_id}):
+        digest.update(json.dumps(list(row), sort_keys=True, ensure_ascii=False).encode())
+    return digest.hexdigest()[:32]
+
+
+def same_address(one: str | None, other: str | None) -> bool:
+    """Whether two addresses are one."""
+    return fold_email(one or "") == fold_email(other or "")
+
+
+__all__ = ["PLANNED", "Line", "Planner", "id_order", "our_ref", "plan_hash", "same_address", "store", "store_rejected"]

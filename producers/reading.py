@@ -1,0 +1,164 @@
+"""Read one event of a GetConnector, page by page, by key; and notice when the reading can't be trusted.
+
+Each page but the first asks for "internal id ≥ the last one": the row that ended a page comes again, so nothing can
+hide in the seam, and doubled rows stay together. Rows of that last key are kept back until the next page shows them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
+from clients.errors import TooLarge, Unavailable
+from models.translate import identifier
+
+RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
+SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
+MAX_RESTARTS = 2
+Row = Mapping[str, Any]
+
+
+class Restart(Exception):
+    """The roster moved while it was read, or a page lied: throw everything away and read from the start."""
+
+
+class Partial(Exception):
+    """A page still failed after all tries; what was read before is good."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass
+class Evidence:
+    """What was noticed while reading. Any reason makes the snapshot suspect."""
+
+    reasons: list[str] = field(default_factory=list)
+    pages: int = 0
+
+    def note(self, reason: str) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+def number(value: Any) -> int | None:
+    """An internal id as AFAS orders it; None when it is no whole number."""
+    text = identifier(value)
+    return int(text) if text is not None and text.isdecimal() and text.isascii() else None
+
+
+class EventReader:
+    """Reads the rows of one event (of one person when ``internal_id`` is given)."""
+
+    def __init__(
+        self,
+        afas: AfasClient,
+        connector: str,
+        fields: Mapping[str, str],
+        event_id: str,
+        *,
+        internal_id: str | None = None,
+        check: Callable[[], None] = lambda: None,
+        restarts_left: int = 0,
+    ) -> None:
+        self.afas = afas
+        self.connector = connector
+        self.event_column, self.key_column = fields["event_id"], fields["internal_id"]
+        self.event_id = event_id
+        self.internal_id = internal_id
+        self.check = check
+        self.restarts_left = restarts_left
+        self.evidence = Evidence()
+        self.take = MAX_TAKE
+        self._seam = False
+
+    def pages(self) -> Iterator[list[Row]]:
+        """Yield the rows, each once, in pages. Raises Restart, Partial, or what the client says of the whole tenant."""
+        held: list[Row] = []
+        cursor: int | None = None
+        skip = 0
+        while True:
+            self._seam = cursor is not None and skip == 0
+            rows = self._page(cursor, skip)
+            self.evidence.pages += 1
+            last_page = len(rows) < self.take and len(rows) != SILENT_DEFAULT
+            keys = [number(row.get(self.key_column)) for row in rows]
+            self._judge_order(keys, cursor)
+            if held and rows and keys[0] == cursor and skip == 0:
+                held = []  # they came again, with whatever doubles followed them
+            fresh = held + list(rows)
+            held = []
+            highest = max((key for key in keys if key is not None), default=None)
+            if last_page:
+                yield fresh
+                return
+            if highest is None or highest == cursor:
+                # No key to go on from, or a whole page of one key: step through it.
+                skip += len(rows)
+                yield fresh
+                continue
+            held = [row for row in fresh if number(row.get(self.key_column)) == highest]
+            yield [row for row in fresh if number(row.get(self.key_column)) != highest]
+            cursor, skip = highest, 0
+            self._fit_take(rows)
+
+    def _judge_order(self, keys: Sequence[int | None], cursor: int | None) -> None:
+        known = [key for key in keys if key is not None]
+        if cursor is not None and any(key < cursor for key in known):
+            self._odd("read_twice")
+        if cursor is not None and self._seam and cursor not in known:
+            # The row that ended the last page must begin this one, unless it was just deleted or this page lies.
+            self._odd("gap")
+        if any(later < earlier for earlier, later in zip(known, known[1:], strict=False)):
+            self.evidence.note("key_order")
+
+    def _odd(self, reason: str) -> None:
+        if self.restarts_left > 0:
+            raise Restart
+        self.evidence.note(reason)
+
+    def _fit_take(self, rows: Sequence[Row]) -> None:
+        self.take = min(self.take, page_size(max((len(row) for row in rows), default=1)))
+
+    def where(self, cursor: int | None) -> list[Condition]:
+        """This event, this person if only one is asked, from the cursor on."""
+        conditions = [Condition(self.event_column, Operator.EQUAL, self.event_id)]
+        if self.internal_id is not None:
+            conditions.append(Condition(self.key_column, Operator.EQUAL, self.internal_id))
+        elif cursor is not None:
+            conditions.append(Condition(self.key_column, Operator.AT_LEAST, str(cursor)))
+        return conditions
+
+    def _page(self, cursor: int | None, skip: int) -> list[dict[str, Any]]:
+        waits = iter(RETRY_WAITS_SECONDS)
+        while True:
+            self.check()
+            try:
+                return self.afas.rows(
+                    self.connector,
+                    take=self.take,
+                    skip=skip,
+                    order_by=[self.event_column, self.key_column],
+                    where=[self.where(cursor)],
+                )
+            except TooLarge as error:
+                if self.take == 1:
+                    raise Partial(error.code) from error
+                self.take = max(1, self.take // 2)
+            except Unavailable as error:
+                wait = next(waits, None)
+                if wait is None:
+                    raise Partial(error.code) from error
+                sleep(max(wait, min(error.retry_after_seconds or 0, 60)), self.check)
+
+
+def sleep(seconds: float, check: Callable[[], None]) -> None:
+    """Wait, but hear within a second that the run was stopped."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, 1.0))
