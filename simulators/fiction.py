@@ -8,86 +8,21 @@ and a guest) have nothing to do with AFAS and must stay as they are. In acme the
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from simulators.afas import AfasSimulator
-from simulators.afas_auth import token_xml
-from simulators.afas_tenant import GET_CONNECTOR, UPDATE_CONNECTOR, AfasTenant, Connector, FreeField, OAuthClient
+from simulators.afas_tenant import GET_CONNECTOR, AfasTenant, Connector, FreeField, OAuthClient
+from simulators.fiction_tenant import OTHER_COLUMNS, FictionCourse, FictionTenant
 from simulators.people import Somebody, people
 from simulators.pluvo import PluvoSimulator
 from simulators.pluvo_tenant import PluvoTenant
+from simulators.tenants_file import tenants_toml as tenants_file
 
 Row = dict[str, Any]
 """The values of one participant, as ``AfasTenant.enroll`` takes them."""
-
-USUAL_COLUMNS = {
-    "event_id": "CrId",
-    "internal_id": "Intern_ID",
-    "external_id": "Extern_ID",
-    "name": "Naam",
-    "email_primary": "Email_werk",
-    "email_secondary": "Email_prive",
-    "completion": "Voltooid_op",
-    "modified": "Gewijzigd",
-}
-OTHER_COLUMNS = {
-    "event_id": "EvenementId",
-    "internal_id": "ContactId",
-    "external_id": "PersoonCode",
-    "name": "Deelnemer",
-    "email_primary": "Mail",
-    "completion": "DatumVoltooid",
-}
-
-
-@dataclass(frozen=True)
-class FictionCourse:
-    """One AFAS event and where its people go in Pluvo. ``share`` is the part of the tenant's people in it."""
-
-    event_id: int
-    title: str
-    target: str = "offer_event"
-    """offer_event or group."""
-    level: str = "training"
-    share: tuple[float, float] = (0.0, 1.0)
-
-    @property
-    def ref(self) -> str:
-        """The ref in Pluvo."""
-        return f"afas-{self.event_id}"
-
-
-@dataclass(frozen=True)
-class FictionTenant:
-    """One customer that does not exist. Secrets are derived from the slug: they guard nothing."""
-
-    slug: str
-    name: str
-    member_id: str
-    people: int
-    courses: tuple[FictionCourse, ...]
-    auth: str = "oauth"
-    columns: dict[str, str] = field(default_factory=lambda: dict(USUAL_COLUMNS))
-    completion_type: str = "date"
-    without_address: bool = False
-
-    @property
-    def completion_field(self) -> str:
-        """The code of the free field for completion dates, different in every environment."""
-        return "U" + hashlib.md5(self.slug.encode(), usedforsecurity=False).hexdigest().upper()
-
-    def secret(self, what: str) -> str:
-        """Give a made-up secret."""
-        return hashlib.sha256(f"{self.slug} {what}".encode()).hexdigest()
-
-    @property
-    def token(self) -> str:
-        """The 64 hex of the classic token."""
-        return self.secret("token").upper()
 
 
 TENANTS = (
@@ -135,7 +70,7 @@ class World:
 
     def tenants_toml(self, afas_url: str, pluvo_url: str, **settings: Any) -> str:
         """Write the tenants file; see ``simulators.tenants_file``."""
-        return tenants_toml(afas_url, pluvo_url, self.tenants, **settings)
+        return tenants_file(afas_url, pluvo_url, self.tenants, **settings)
 
 
 def world(tenants: tuple[FictionTenant, ...] = TENANTS) -> World:
@@ -235,66 +170,6 @@ def _add_course(made: PluvoTenant, course: FictionCourse) -> None:
         made.add_offer_event(course.title, course.ref, trainings=[training])
 
 
-def tenants_toml(
-    afas_url: str,
-    pluvo_url: str,
-    tenants: tuple[FictionTenant, ...] = TENANTS,
-    *,
-    confirm_after: str = "0s",
-    calls_per_second: int = 0,
-) -> str:
-    """Write the tenants file for these tenants on these simulators.
-
-    A rehearsal waits for nothing: removals act on the first absence and calls are not slowed, unless told otherwise.
-    """
-    parts = [_tenant_toml(each, afas_url, pluvo_url, confirm_after, calls_per_second) for each in tenants]
-    return "\n".join(parts)
-
-
-def _tenant_toml(tenant: FictionTenant, afas_url: str, pluvo_url: str, confirm_after: str, rate: int) -> str:
-    if tenant.auth == "oauth":
-        login = f'client_id = "{tenant.slug}"\nclient_secret = "{tenant.secret("afas")}"'
-    else:
-        login = f'token = "{token_xml(tenant.token)}"'
-    head = f"""\
-[[tenants]]
-slug = "{tenant.slug}"
-name = "{tenant.name}"
-
-[tenants.afas]
-member_id = "{tenant.member_id}"
-auth = "{tenant.auth}"
-{login}
-base_url = "{afas_url}/t/{tenant.member_id}/ProfitRestServices"
-
-[tenants.pluvo]
-organisation = "{tenant.slug}"
-client_id = "{tenant.slug}"
-client_secret = "{tenant.secret("pluvo")}"
-webhook_secret = "{tenant.secret("webhook")}"
-calls_per_second = {rate}
-base_url = "{pluvo_url}/t/{tenant.slug}"
-
-[tenants.removals]
-confirm_after = "{confirm_after}"
-"""
-    return "\n".join([head, *(_course_toml(tenant, course) for course in tenant.courses)])
-
-
-def _course_toml(tenant: FictionTenant, course: FictionCourse) -> str:
-    fields = "\n".join(f'{what} = "{name}"' for what, name in tenant.columns.items())
-    as_text = 'completion_format = "%d-%m-%Y"\n' if tenant.completion_type == "text" else ""
-    return f"""\
-[[tenants.courses]]
-event_id = "{course.event_id}"
-getconnector = "{GET_CONNECTOR}"
-updateconnector = "{UPDATE_CONNECTOR}"
-completion_field = "{tenant.completion_field}"
-completion_type = "{tenant.completion_type}"
-{as_text}[tenants.courses.fields]
-{fields}
-[tenants.courses.pluvo]
-{course.target}_ref = "{course.ref}"
-completion_level = "{course.level}"
-completion_title = "{course.title}"
-"""
+def tenants_toml(afas_url: str, pluvo_url: str, **settings: Any) -> str:
+    """Write the tenants file of the three default tenants; settings as for ``simulators.tenants_file``."""
+    return tenants_file(afas_url, pluvo_url, TENANTS, **settings)

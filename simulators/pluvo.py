@@ -19,7 +19,8 @@ from simulators.door import Door
 from simulators.faults import Fault
 from simulators.messages import Answer, Request, json_answer
 from simulators.pluvo_schema import Operation, read, schema
-from simulators.pluvo_tenant import ApiClient, PluvoTenant
+from simulators.pluvo_switches import ApiClient
+from simulators.pluvo_tenant import PluvoTenant
 from simulators.system import System
 
 PATH = re.compile(r"/t/([^/]+)(/.*)")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulators.pluvo_mutations import MUTATIONS, Info
-from simulators.pluvo_tenant import PluvoTenant, Record, Refusal
+from simulators.pluvo_switches import Refusal
+from simulators.pluvo_tenant import PluvoTenant, Record
 
 PAGE = 50
 CURSOR = "arrayconnection:"

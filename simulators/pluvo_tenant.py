@@ -13,47 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from simulators import webhooks
+from simulators.pluvo_switches import ApiClient, Refusal, Switches
 
 Record = dict[str, Any]
-
-
-class Refusal(Exception):
-    """Pluvo refuses what was asked. ``code`` goes into the error's extensions (our guess: no list is published)."""
-
-    def __init__(self, code: str, message: str) -> None:
-        """Keep code and message."""
-        super().__init__(message)
-        self.extensions = {"code": code}
-
-
-@dataclass
-class Switches:
-    """Where Pluvo is known to differ, or nobody knows. The defaults are the likeliest."""
-
-    unknown_user: str = "null"
-    """What ``user`` gives for nobody: null or error."""
-    finds_archived: bool = True
-    """Whether ``user`` and an ``archived`` left out show archived users too."""
-    auth_failure: str = "401"
-    """A bad token gives 401, or 200 with an error code that holds ``Auth``."""
-    introspection: bool = True
-    hidden: list[str] = field(default_factory=list)
-    """Names the schema lacks: ``afasContactId``, or ``Query.portfolioReport.userIds`` for one argument."""
-    token_lifetime_seconds: int = 86_400
-    membership_delay_seconds: float = 0.0
-    calls_per_second: float | None = None
-    """Refuse what comes faster, with 429."""
-    rate_burst: int = 1
-    retry_after: bool = True
-    """Whether such a 429 says how long to wait."""
-
-
-@dataclass
-class ApiClient:
-    """OAuth client credentials and what they may do; None is everything."""
-
-    secret: str
-    scopes: list[str] | None = None
 
 
 @dataclass

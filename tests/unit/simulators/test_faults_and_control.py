@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.unit.simulators.calls import PAGE, Afas, Pluvo
+from tests.unit.simulators.calls import PAGE, Afas, Pluvo, afas_headers
 
 GOOD = {"BcCo": "0000080", "UC3B61455480EEFAFE78EBC831C6E1B30": "2026-11-20"}
 
@@ -70,7 +70,7 @@ def test_a_hang_outlasts_the_caller(afas: Afas, applies: bool) -> None:
         requests.put(
             f"{afas.url}/t/12345/ProfitRestServices/connectors/KnCourseMember",
             json={"KnCourseMember": {"Element": {"@CrId": "340", "@CdId": "80", "Fields": GOOD}}},
-            headers=_headers(),
+            headers=afas_headers(),
             timeout=(5, 0.2),
         )
 
@@ -282,9 +282,3 @@ def test_a_simulator_runs_as_a_process_and_stops_on_sigterm(system: str) -> None
 
     assert (ready, len(tenants)) == ("ready", 3)
     assert process.wait(10) == 0
-
-
-def _headers() -> dict[str, str]:
-    from tests.unit.simulators.calls import afas_headers
-
-    return afas_headers()
