@@ -151,7 +151,7 @@ def _postmaster(home: Path) -> tuple[Process | None, int, str]:
         server = Process.of(int(lines[0]))
         if server is None or str(data) not in psutil.Process(server.pid).cmdline():
             return None, 0, ""  # left by a server that was killed; the number may be another program's by now
-    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+    except (OSError, IndexError, ValueError, psutil.Error):
         return None, 0, ""
     return server, int(lines[3]) if len(lines) > 3 else 0, lines[7].strip() if len(lines) > 7 else ""
 

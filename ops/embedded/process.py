@@ -118,6 +118,8 @@ def home_folder(home: Path) -> Path:
             home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     except OSError as error:
         raise EmbeddedError(f"Can't use {home} ({error.strerror}): set KOPPELING_HOME to a folder of yours.") from None
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        raise EmbeddedError(f"{home} belongs to another user: set KOPPELING_HOME to a folder of yours.")
     return home
 
 

@@ -60,7 +60,7 @@ def peek(home: Path, name: str) -> Entry:
 def _read(home: Path) -> dict[str, Any]:
     try:
         document = json.loads((home / "embedded.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}  # a broken file says as much as none: who is alive is asked of the system anyway
     return document if isinstance(document, dict) else {}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import psycopg
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
@@ -14,6 +17,7 @@ import models  # noqa: F401  registers every table
 from migrations.run import current, downgrade, driver_url, head, upgrade
 from models.base import metadata
 
+VERSIONS = sorted((Path(__file__).parents[2] / "migrations/versions").glob("*.py"))
 OBJECTS = """
     SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace
     UNION ALL SELECT typname, 'T' FROM pg_type t WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')
@@ -87,3 +91,15 @@ def test_every_constraint_and_index_is_named_by_the_convention(database_url: str
             *(found["name"] for found in inspector.get_indexes(table)),
         ]
         assert [name for name in names if not expected.match(str(name))] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.stem)
+def test_a_version_depends_on_nothing_of_ours_and_so_never_changes_its_meaning(version: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(version.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+
+    assert {name.partition(".")[0] for name in imported} <= {"__future__", "collections", "alembic", "sqlalchemy"}
