@@ -47,6 +47,7 @@ __all__ = [
     "PluvoClient",
     "PluvoUser",
     "PortfolioRow",
+    "SchemaMemory",
     "Target",
     "TrainingInfo",
     "UserChanges",

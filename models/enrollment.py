@@ -74,6 +74,8 @@ class Enrollment(SQLModel, table=True):
     failed_code: str | None = None
     failed_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     failed_settings: int | None = Field(default=None, sa_column=Column(Integer))
+    # An operator refused to carry out this content (a held create or new address)
+    refused_fingerprint: str | None = None
     # An operator refused this removal; not raised again until the person was back in between.
     removal_refused: bool = Field(
         default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))

@@ -503,6 +503,7 @@ def upgrade() -> None:
         sa.Column("failed_code", sa.String(), nullable=True),
         sa.Column("failed_version", sa.BigInteger(), nullable=True),
         sa.Column("failed_settings", sa.Integer(), nullable=True),
+        sa.Column("refused_fingerprint", sa.String(), nullable=True),
         sa.Column("removal_refused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(
             ["course_id"], ["course.id"], name=op.f("fk_enrollment_course_id_course"), ondelete="CASCADE"
