@@ -159,8 +159,9 @@ _SUPERSEDE = text(
 )
 # One account, one turn: persons who share an account take turns too.
 _SEND = text(
-    f"""
-    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, priority, "full")
+    """
+    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, priority,
+                              "full")
     SELECT l.tenant_id, :kind, :direction, e.id,
            coalesce('account:' || k.pluvo_id, 'account:' || sk.pluvo_id, 'person:' || coalesce(sp.id, p.id)),
            e.version, l.run_id, l.id, :priority, coalesce(CAST(l.todo->>'full' AS boolean), false)
@@ -181,7 +182,7 @@ _SEND = text(
         attempts = CASE WHEN excluded.version > m.version THEN 0 ELSE m.attempts END,
         state = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN 'ready' ELSE m.state END,
         run_at = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN now() ELSE m.run_at END
-    """  # noqa: S608  constants only
+    """
 )
 # Whose account or address comes free first; then the person's other events after the one that makes the account.
 _AFTER = text(
@@ -212,7 +213,11 @@ def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot
     connection.execute(_NAMES_OF_PRESETS, run)
     connection.execute(_ENROLLMENTS, run | {"courses": usable})
     for snapshot in snapshots:
-        values = run | {"course": snapshot.course_id, "read_at": snapshot.read_at, "person": scope.options.get("person")}
+        values = run | {
+            "course": snapshot.course_id,
+            "read_at": snapshot.read_at,
+            "person": scope.options.get("person"),
+        }
         if snapshot.usable:
             connection.execute(_SEEN, values)
         if snapshot.state == "complete":

@@ -27,25 +27,25 @@ _JOINED = """
     LEFT JOIN link l ON l.person_id = p.id
    WHERE s.run_id = :run AND s.row_state = 'present' AND s.course_id = ANY(:courses)
 """
-_COUNT_SETTLED = text(f"SELECT count(*) {_JOINED} AND {_SETTLED}")  # noqa: S608  constants only
+_COUNT_SETTLED = text(f"SELECT count(*) {_JOINED} AND {_SETTLED}")
 _UNLINKED = text(
     f"""
     SELECT EXISTS (SELECT 1 {_JOINED} AND NOT {_SETTLED}
         AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false))
-    """  # noqa: S608  constants only
+    """
 )
 _NEW_ADDRESSES = text(
     f"""
     SELECT DISTINCT s.email {_JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
        AND p.applied_email IS NOT NULL AND s.email_folded <> lower(p.applied_email) AND NOT {_SETTLED}
      LIMIT :limit
-    """  # noqa: S608  constants only
+    """
 )
 _PEOPLE = text(
     f"""
     SELECT DISTINCT s.internal_id COLLATE "C" AS internal_id {_JOINED} AND (:full OR NOT {_SETTLED})
        AND s.internal_id COLLATE "C" > :after ORDER BY 1 LIMIT :limit
-    """  # noqa: S608  constants only
+    """
 )
 _ROWS = text(
     f"""
@@ -53,9 +53,9 @@ _ROWS = text(
            c.event_id, p.id AS person_id, p.name AS stored_name, p.email AS stored_email, p.applied_name,
            p.applied_email, p.match, l.state AS link_state, l.pluvo_id, l.ref, l.decision, l.archived,
            e.id AS enrollment_id, e.state, e.desired, e.version, e.applied_version, e.failed_code, e.failed_version,
-           e.failed_settings, e.fingerprint AS known_fingerprint, {_SETTLED} AS settled
+           e.failed_settings, e.refused_fingerprint, e.fingerprint AS known_fingerprint, {_SETTLED} AS settled
     {_JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
-    """  # noqa: S608  constants only
+    """
 )
 _CANDIDATES = text(
     """
@@ -88,19 +88,24 @@ _MOVES = text(
     f"""
     SELECT DISTINCT s.internal_id, h.internal_id AS holder, d.pluvo_id, lower(p.applied_email) AS old_email,
            s.email_folded AS new_email
-    {_JOINED.replace("WHERE", '''
+    {
+        _JOINED.replace(
+            "WHERE",
+            '''
     JOIN directory_user d ON d.run_id = s.run_id AND d.email_folded = s.email_folded AND d.pluvo_id <> l.pluvo_id
     LEFT JOIN link hl ON hl.tenant_id = s.tenant_id AND hl.pluvo_id = d.pluvo_id AND hl.state <> 'ignored'
     LEFT JOIN person h ON h.id = hl.person_id
-    WHERE''')}
+    WHERE''',
+        )
+    }
        AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored' AND s.email_folded <> lower(coalesce(p.applied_email, ''))
-    """  # noqa: S608  constants only
+    """
 )
 _MOVERS = text(
     f"""
     SELECT DISTINCT s.internal_id {_JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
        AND p.applied_email IS NOT NULL AND s.email_folded <> lower(p.applied_email) AND s.internal_id = ANY(:people)
-    """  # noqa: S608  constants only
+    """
 )
 
 

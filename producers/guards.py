@@ -66,9 +66,7 @@ _REMOVALS = text(
      GROUP BY l.event_id, l.course_id
     """
 )
-_PEOPLE = text(
-    "SELECT count(DISTINCT person_id) FROM enrollment WHERE tenant_id = :tenant AND state = 'enrolled'"
-)
+_PEOPLE = text("SELECT count(DISTINCT person_id) FROM enrollment WHERE tenant_id = :tenant AND state = 'enrolled'")
 _OPEN = text(
     "SELECT count(DISTINCT internal_id) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'"
 )
@@ -176,7 +174,7 @@ class Judge:
         return [Tripped(guard, None, {"count": planned, "limit": limit, "base": self.people})]
 
     def _open_lines(self, kind: str) -> int:
-        return self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one()
+        return int(self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one())
 
     def _hold(self, guard: Guard, kind: str, event_id: str | None) -> int:
         values = self.run | {"guard": guard.value, "kind": kind, "event": event_id}

@@ -29,7 +29,7 @@ PER_QUERY = 4
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
 _ABSENT = text(
     """
-    SELECT e.id AS enrollment_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
+    SELECT e.id AS enrollment_id, e.course_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
            p.internal_id, p.applied_name, p.applied_email, p.intent_at, l.pluvo_id, l.created_by_us,
            EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
                       AND s.internal_id = p.internal_id AND s.row_state = 'blocked') AS blocked
@@ -99,13 +99,12 @@ def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> b
 
 
 def _line(row: Row[Any], course: Course, tenant: Tenant, reason: str) -> Line:
-    assert course.id is not None
     keep = tenant.removals["policy"] == "keep"
     # Never applied, nothing reserved: there is nothing in Pluvo to take away.
     silent = keep or (row.state == "new" and row.pluvo_id is None and row.intent_at is None)
     archive = tenant.removals["policy"] == "unenroll_and_archive" and bool(row.created_by_us)
     return Line(
-        course.id,
+        row.course_id,
         course.event_id,
         row.internal_id,
         action="none" if silent else ("archive" if archive else "unenroll"),

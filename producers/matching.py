@@ -141,9 +141,7 @@ def _by_peer(facts: Facts, held: Sequence[Candidate] = ()) -> Match | None:
         return None
     if fold_name(first.name) == fold_name(facts.name):
         return Match("share", linked_by=LinkedBy.EMAIL, share_with=first.internal_id)
-    shown = held or [
-        candidate for candidate in facts.by_email if candidate.linked_to in (None, first.internal_id)
-    ]
+    shown = held or [candidate for candidate in facts.by_email if candidate.linked_to in (None, first.internal_id)]
     theirs = [Candidate(first.pluvo_id, facts.email, first.name, linked_to=first.internal_id)] if first.pluvo_id else []
     return ambiguous("same_email", list(shown) or theirs)
 
@@ -157,12 +155,12 @@ def first_of(internal_id: str, peers: Sequence[Peer]) -> Peer | None:
     return min(lower, key=lambda peer: id_order(peer.internal_id), default=None)
 
 
-# ------------------------------------------------------------------------------------------- addresses that change hands
+# ------------------------------------------------------------------------------------------ addresses changing hands
 
 
 @dataclass(frozen=True)
 class Move:
-    """A linked person who wants an address. ``holder``: the linked person who has it now; ``foreign``: nobody of ours."""
+    """A linked person who wants an address. ``holder``: the linked person who has it; ``foreign``: nobody of ours."""
 
     internal_id: str
     holder: str | None

@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Row, text
 
 from models.enrollment import Applied, Desired
 from models.tenant import Tenant
-from models.translate import fold_email
 from producers.facts import FactReader, PersonFacts
 from producers.matching import (
     Candidate,
@@ -29,7 +28,6 @@ from producers.matching import (
     Move,
     Verdict,
     changes_email,
-    id_order,
     is_linked,
     match,
     order_moves,
@@ -52,14 +50,13 @@ _INSERT = text(
 _REJECTED = text(
     """
     INSERT INTO plan_line (run_id, tenant_id, course_id, event_id, internal_id, is_row, action, outcome, reason, after)
-    SELECT s.run_id, s.tenant_id, s.course_id, c.event_id, s.internal_id, true, 'none', 'rejected',
-           CASE WHEN s.row_state = 'rejected' THEN s.reason ELSE :reason END,
+    SELECT s.run_id, s.tenant_id, s.course_id, c.event_id, s.internal_id, true, 'none', 'rejected', s.reason,
            jsonb_build_object('name', s.name, 'email', s.email)
       FROM snapshot_row s JOIN course c ON c.id = s.course_id
-     WHERE s.run_id = :run AND s.course_id = :course AND (:all OR s.row_state = 'rejected')
+     WHERE s.run_id = :run AND s.course_id = :course AND s.row_state = 'rejected'
+     ORDER BY s.position
     """
 )
-_IGNORED = {"reason": "ignored", "outcome": "rejected", "action": "none"}
 
 
 @dataclass(frozen=True)
@@ -84,18 +81,13 @@ def store(connection: Connection, scope: Scope, lines: Iterable[Line]) -> int:
     """Write lines; returns how many."""
     rows = [asdict(line) for line in lines]
     if rows:
-        connection.execute(
-            _INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)}
-        )
+        connection.execute(_INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)})
     return len(rows)
 
 
-def store_rejected(connection: Connection, scope: Scope, course_id: int, whole_reason: str | None) -> None:
-    """A line for each rejected row; for every row when the whole snapshot may not be used."""
-    connection.execute(
-        _REJECTED,
-        {"run": scope.run_id, "course": course_id, "reason": whole_reason, "all": whole_reason is not None},
-    )
+def store_rejected(connection: Connection, scope: Scope, course_id: int) -> None:
+    """A line for each row that can't be used as it is."""
+    connection.execute(_REJECTED, {"run": scope.run_id, "course": course_id})
 
 
 def our_ref(member_id: str, internal_id: str) -> str:
@@ -143,7 +135,9 @@ class Planner:
         """All lines of one person: the row of the lowest event speaks for name and address."""
         first = person.rows[0]
         if first.link_state == "ignored":
-            return [_line(row, **_IGNORED) for row in person.rows if not row.settled or self.facts.full]
+            return [_refused(row, "ignored") for row in person.rows]
+        if any(row.refused_fingerprint == row.fingerprint for row in person.rows):
+            return [_refused(row, "refused_by_operator") for row in person.rows if self._open(row)]
         if is_linked(first.link_state, first.pluvo_id):
             return self._linked(person)
         return self._unlinked(person, moving_away)
@@ -170,7 +164,9 @@ class Planner:
         refused = next((failed for row in person.rows if (failed := self._still_failed(row))), None)
         if refused:  # their account was refused: no event of theirs can go on
             return [
-                _line(row, action="none", outcome="failed", reason=refused.reason, todo={"send": False, "person": False})
+                _line(
+                    row, action="none", outcome="failed", reason=refused.reason, todo={"send": False, "person": False}
+                )
                 for row in person.rows
             ]
         lines: list[Line] = []
@@ -259,7 +255,7 @@ class Planner:
         same = row.failed_code and row.failed_version == row.version and row.known_fingerprint == row.fingerprint
         if not same or row.failed_settings != self.tenant.settings_version:
             return None
-        return _line(row, action="none", outcome="failed", reason=row.failed_code, todo={"send": False, "person": False})
+        return _failed(row, row.failed_code)
 
     def _parked(self, row: Row[Any], found: Match) -> Line:
         park = {"reason": found.reason, "candidates": [candidate.shown() for candidate in found.candidates]}
@@ -289,6 +285,14 @@ def _line(row: Row[Any], **given: Any) -> Line:
     )
 
 
+def _failed(row: Row[Any], reason: str | None) -> Line:
+    return _line(row, action="none", outcome="failed", reason=reason, todo={"send": False, "person": False})
+
+
+def _refused(row: Row[Any], reason: str) -> Line:
+    return _line(row, action="none", outcome="rejected", reason=reason, todo={"send": False, "person": False})
+
+
 def _content(row: Row[Any]) -> dict[str, Any]:
     return {
         "name": row.name,
@@ -314,7 +318,9 @@ def _shown_candidate(candidate: Candidate | None) -> dict[str, Any] | None:
 def _match_reason(found: Match) -> str:
     if found.action == "create":
         return found.reason or "no_account"
-    return f"same_person_as:{found.share_with}" if found.share_with else f"by_{found.linked_by}"
+    if found.share_with:
+        return f"same_person_as:{found.share_with}"
+    return f"by_{found.linked_by.value}" if found.linked_by else PLANNED
 
 
 def _match_json(found: Match) -> dict[str, Any]:
@@ -352,9 +358,4 @@ def plan_hash(connection: Connection, run_id: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def same_address(one: str | None, other: str | None) -> bool:
-    """Whether two addresses are one."""
-    return fold_email(one or "") == fold_email(other or "")
-
-
-__all__ = ["PLANNED", "Line", "Planner", "id_order", "our_ref", "plan_hash", "same_address", "store", "store_rejected"]
+__all__ = ["PLANNED", "Line", "Planner", "our_ref", "plan_hash", "store", "store_rejected"]

@@ -6,13 +6,14 @@ hide in the seam, and doubled rows stay together. Rows of that last key are kept
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
-from clients.errors import TooLarge, Unavailable
+from clients.errors import Rejected, TooLarge, Unavailable
 from models.translate import identifier
 
 RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
@@ -113,7 +114,7 @@ class EventReader:
         if cursor is not None and self._seam and cursor not in known:
             # The row that ended the last page must begin this one, unless it was just deleted or this page lies.
             self._odd("gap")
-        if any(later < earlier for earlier, later in zip(known, known[1:], strict=False)):
+        if any(later < earlier for earlier, later in itertools.pairwise(known)):
             self.evidence.note("key_order")
 
     def _odd(self, reason: str) -> None:
@@ -149,7 +150,7 @@ class EventReader:
                 if self.take == 1:
                     raise Partial(error.code) from error
                 self.take = max(1, self.take // 2)
-            except Unavailable as error:
+            except (Unavailable, Rejected) as error:
                 wait = next(waits, None)
                 if wait is None:
                     raise Partial(error.code) from error

@@ -31,7 +31,7 @@ from models.course import Course
 from models.run import SnapshotState
 from models.tenant import Tenant
 from models.translate import Record, missing_columns, translate
-from producers.reading import MAX_RESTARTS, EventReader, Partial, Restart, Row
+from producers.reading import MAX_RESTARTS, EventReader, Partial, Restart
 from producers.scope import Scope
 
 UNUSABLE = {"missing_column", "wrong_environment"}
@@ -91,8 +91,8 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
 
     Raises what concerns the whole tenant (``Unauthorized``); everything else ends in the verdict.
     """
-    assert course.id is not None
-    snapshot = Snapshot(course.id, course.event_id, datetime.now(UTC))
+    today = datetime.now(ZoneInfo(tenant.timezone)).date()
+    snapshot = Snapshot(course.id or 0, course.event_id, datetime.now(UTC))
     if foreign:
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):
@@ -100,7 +100,16 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
             _forget(connection, scope.run_id, course.id)
         snapshot.read_at = datetime.now(UTC)
         try:
-            _read(scope, afas, tenant, course, snapshot, restarts_left)
+            reader = EventReader(
+                afas,
+                course.getconnector,
+                course.fields,
+                course.event_id,
+                internal_id=scope.options.get("person"),
+                check=scope.check,
+                restarts_left=restarts_left,
+            )
+            _read(scope, reader, course, snapshot, today)
             break
         except Restart:
             continue
@@ -112,19 +121,7 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
     return snapshot
 
 
-def _read(
-    scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, snapshot: Snapshot, restarts_left: int
-) -> None:
-    today = datetime.now(ZoneInfo(tenant.timezone)).date()
-    reader = EventReader(
-        afas,
-        course.getconnector,
-        course.fields,
-        course.event_id,
-        internal_id=scope.options.get("person"),
-        check=scope.check,
-        restarts_left=restarts_left,
-    )
+def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot, today: date) -> None:
     position = 0
     try:
         for page in reader.pages():
@@ -132,7 +129,8 @@ def _read(
                 snapshot.suspect("missing_column")
                 snapshot.detail = f"missing or replaced: {', '.join(missing)}"
             with scope.writing() as connection:
-                store(connection, scope, course, page, position, today)
+                records = (translate(row, course.fields, course.event_id, today) for row in page)
+                store(connection, scope, course, records, position)
             position += len(page)
             scope.progress(pages=1, rows=len(page))
     except Partial as error:
@@ -144,13 +142,10 @@ def _read(
     snapshot.suspect(*reader.evidence.reasons)
 
 
-def store(
-    connection: Connection, scope: Scope, course: Course, rows: Iterable[Row], start: int, today: date
-) -> None:
+def store(connection: Connection, scope: Scope, course: Course, rows: Iterable[Row], start: int, today: date) -> None:
     """Copy one page into staging, translated."""
-    with connection.connection.cursor().copy(_COPY) as copy:  # type: ignore[attr-defined]  # psycopg's own cursor
-        for position, row in enumerate(rows, start):
-            record = _translated(row, course, today)
+    with connection.connection.cursor().copy(_COPY) as copy:
+        for position, record in enumerate(records, start):
             copy.write_row(
                 (
                     scope.run_id,
@@ -170,10 +165,6 @@ def store(
             )
 
 
-def _translated(row: Row, course: Course, today: date) -> Record:
-    return translate(row, course.fields, course.event_id, today)
-
-
 def _forget(connection: Connection, run_id: str, course_id: int) -> None:
     connection.execute(
         text("DELETE FROM snapshot_row WHERE run_id = :run AND course_id = :course"),
@@ -182,10 +173,8 @@ def _forget(connection: Connection, run_id: str, course_id: int) -> None:
 
 
 def _count(connection: Connection, run_id: str, course_id: int) -> int:
-    return connection.execute(
-        text("SELECT count(*) FROM snapshot_row WHERE run_id = :run AND course_id = :course"),
-        {"run": run_id, "course": course_id},
-    ).scalar_one()
+    query = text("SELECT count(*) FROM snapshot_row WHERE run_id = :run AND course_id = :course")
+    return int(connection.execute(query, {"run": run_id, "course": course_id}).scalar_one())
 
 
 _MARK_DOUBLES = text(
