@@ -26,7 +26,8 @@ _ENQUEUE = text(
     ON CONFLICT (kind, subject_id) DO UPDATE SET
         version = greatest(m.version, excluded.version), turn = excluded.turn,
         run_id = coalesce(excluded.run_id, m.run_id), plan_line_id = coalesce(excluded.plan_line_id, m.plan_line_id),
-        after_id = excluded.after_id, priority = least(m.priority, excluded.priority), "full" = m."full" OR excluded."full",
+        after_id = excluded.after_id, priority = least(m.priority, excluded.priority),
+        "full" = m."full" OR excluded."full",
         attempts = CASE WHEN excluded.version > m.version THEN 0 ELSE m.attempts END,
         state = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN 'ready' ELSE m.state END,
         run_at = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN now() ELSE m.run_at END

@@ -1,7 +1,8 @@
 """AFAS row ↔ our record. Pure: which column becomes which field has one answer, and it is here.
 
 Rules (docs/architecture.md): strings keep leading zeros; the secondary address counts only when the primary is empty;
-names are trimmed and inner white space folded, otherwise untouched; an address is compared case-folded, stored as given.
+names are trimmed and inner white space folded, otherwise untouched; an address is compared case-folded, stored as it
+was given.
 """
 
 from __future__ import annotations

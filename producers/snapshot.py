@@ -97,7 +97,7 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):
         with scope.writing() as connection:
-            _forget(connection, scope.run_id, course.id)
+            _forget(connection, scope.run_id, snapshot.course_id)
         snapshot.read_at = datetime.now(UTC)
         try:
             reader = EventReader(
@@ -115,7 +115,7 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
             continue
     with scope.writing() as connection:
         _judge_doubles(connection, scope.run_id, snapshot)
-        snapshot.rows = _count(connection, scope.run_id, course.id)
+        snapshot.rows = _count(connection, scope.run_id, snapshot.course_id)
         if snapshot.state == SnapshotState.COMPLETE and scope.options.get("person") is None:
             _judge_size(snapshot, course)
     return snapshot
@@ -142,8 +142,8 @@ def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot,
     snapshot.suspect(*reader.evidence.reasons)
 
 
-def store(connection: Connection, scope: Scope, course: Course, rows: Iterable[Row], start: int, today: date) -> None:
-    """Copy one page into staging, translated."""
+def store(connection: Connection, scope: Scope, course: Course, records: Iterable[Record], start: int) -> None:
+    """Copy one page into staging."""
     with connection.connection.cursor().copy(_COPY) as copy:
         for position, record in enumerate(records, start):
             copy.write_row(

@@ -48,7 +48,8 @@ _LOAD = text(
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
                 WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state = 'linked'
-                  AND op.id <> p.id AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
+                  AND op.id <> p.id
+                  AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
                   AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = op.id AND oe.state = 'enrolled')
            ) AS speaks
       FROM enrollment e
