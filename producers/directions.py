@@ -99,7 +99,9 @@ def resume(connection: Connection, tenant_id: int, direction: str | None = None)
     """End a pause, a quarantine and a waiting time at once, for one direction or both; which were stopped."""
     directions = [direction] if direction else [d.value for d in Direction]
     connection.execute(
-        text("UPDATE tenant_direction SET wait_until = NULL WHERE tenant_id = :tenant AND direction = ANY(:directions)"),
+        text(
+            "UPDATE tenant_direction SET wait_until = NULL WHERE tenant_id = :tenant AND direction = ANY(:directions)"
+        ),
         {"tenant": tenant_id, "directions": directions},
     )
     return [d for d in directions if _heal(connection, tenant_id, d, (Health.QUARANTINED, Health.PAUSED))]

@@ -1,0 +1,165 @@
+"""A database with the test tables, tenants, and worker parts run in this process or as real ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import psycopg
+import pytest
+import redis
+from sqlalchemy import text
+
+import settings
+from models.ledger import NewMessage, enqueue
+from models.session import transaction
+from tests.integration.engine import kinds
+from workers.broker import LedgerBroker, broker
+from workers.control import STOPPING
+from workers.relay import Relay
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Engine:
+    """What tests do with the ledger: fill it, look at it, wait for it."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def execute(self, statement: str, **names: Any) -> Any:
+        """One statement in a transaction of its own; its rows, or the number of rows it changed."""
+        with transaction() as connection:
+            result = connection.execute(text(statement), names)
+            return result.all() if result.returns_rows else result.rowcount
+
+    def value(self, statement: str, **names: Any) -> Any:
+        return self.execute(statement, **names)[0][0]
+
+    def tenant(self, slug: str = "acme", parallel_calls: int = 2) -> int:
+        """Insert a tenant with two healthy directions; its id."""
+        tenant_id = self.value(
+            """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas)
+               VALUES (:slug, :slug, 'Europe/Amsterdam', 3600, jsonb_build_object('parallel_calls', CAST(:calls AS int)))
+               RETURNING id""",
+            slug=slug,
+            calls=parallel_calls,
+        )
+        for direction in ("enrollments", "completions"):
+            self.execute(
+                "INSERT INTO tenant_direction (tenant_id, direction) VALUES (:t, :d)", t=tenant_id, d=direction
+            )
+        return int(tenant_id)
+
+    def enqueue(self, tenant_id: int, *subjects: int, kind: str = kinds.KIND, **fields: Any) -> dict[int, int]:
+        """Enqueue test messages, each with a turn of its own unless ``turn`` is given."""
+        fields.setdefault("direction", "completions" if kind.startswith("completion.") else "enrollments")
+        turn = fields.pop("turn", None)
+        with transaction() as connection:
+            return enqueue(
+                connection,
+                [
+                    NewMessage(tenant_id=tenant_id, kind=kind, subject_id=s, turn=turn or f"{kind}:{s}", **fields)  # type: ignore[arg-type]
+                    for s in subjects
+                ],
+            )
+
+    def script(self, subject: int, action: str, seconds: float = 0.0) -> None:
+        """Say what a subject does from now on."""
+        self.execute(
+            """INSERT INTO test_script VALUES (:s, :a, :x)
+               ON CONFLICT (subject_id) DO UPDATE SET action = excluded.action, seconds = excluded.seconds""",
+            s=subject,
+            a=action,
+            x=seconds,
+        )
+
+    def message(self, message_id: int) -> Any:
+        rows = self.execute("SELECT * FROM message WHERE id = :id", id=message_id)
+        return rows[0] if rows else None
+
+    def effects(self) -> list[int]:
+        """Subjects in the order in which their effects were recorded."""
+        return [row[0] for row in self.execute("SELECT subject_id FROM test_effect ORDER BY id")]
+
+    def letters(self) -> list[Any]:
+        return list(self.execute("SELECT * FROM dead_letter ORDER BY id"))
+
+    def wait(self, condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
+        """Wait until the condition holds; its value."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                found = condition()
+            except Exception as error:  # a server that a test stopped is away for a moment
+                found, what = None, f"{what} {error!r}"
+            if found:
+                return found
+            time.sleep(0.02)
+        pytest.fail(f"did not happen within {seconds} s: {what or condition}")
+
+    def empty(self, seconds: float = 20.0) -> None:
+        """Wait until the ledger is empty."""
+        self.wait(lambda: self.value("SELECT count(*) FROM message") == 0, seconds, "an empty ledger")
+
+    @contextmanager
+    def relay(self, to: LedgerBroker = broker) -> Iterator[Relay]:
+        relay = Relay(to)
+        relay.start()
+        try:
+            yield relay
+        finally:
+            relay.stop()
+
+    @contextmanager
+    def worker(self, threads: int = 4) -> Iterator[dramatiq.Worker]:
+        """A real worker in this process."""
+        worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=50)
+        worker.queue_prefetch = threads
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.stop(timeout=5000)
+            broker.middleware[:] = broker.middleware[:2]
+
+    @contextmanager
+    def process(self, threads: int = 4, runners: int = 1, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A real worker process; killed at the end if it still runs."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.engine.worker_process", str(threads), str(runners)],
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **environment},
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def alive(self, count: int) -> None:
+        """Wait until this many worker processes have shown a sign of life."""
+        self.wait(lambda: self.value("SELECT count(*) FROM worker") == count, 30, f"{count} workers")
+
+
+@pytest.fixture
+def engine(configured: settings.Settings, environment: dict[str, str], database_url: str) -> Iterator[Engine]:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(kinds.TABLES)
+    for held in (broker.held, broker.unacked):
+        for queue in held:
+            held[queue].clear()
+    STOPPING.clear()
+    yield Engine(environment)
+
+
+@pytest.fixture
+def client(engine: Engine) -> redis.Redis:
+    """The Redis of the test."""
+    return broker.connect()

@@ -1,0 +1,101 @@
+"""Kinds of messages that only tests have. What a subject does is scripted in a table, what it did is counted in another.
+
+Imported by tests and by the worker processes they start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from sqlalchemy import Connection, text
+
+from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
+from models.session import transaction
+from workers.turns import Turn, handles
+
+TABLES = """
+CREATE TABLE test_script (subject_id bigint PRIMARY KEY, action text NOT NULL, seconds float NOT NULL DEFAULT 0);
+CREATE TABLE test_effect (id bigserial PRIMARY KEY, subject_id bigint NOT NULL, tenant_id bigint NOT NULL,
+    message_id bigint NOT NULL, delivery int NOT NULL, version bigint NOT NULL, pid int NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE test_begun (subject_id bigint NOT NULL, pid int NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE test_hook (subject_id bigint NOT NULL, hook text NOT NULL, code text NOT NULL);
+"""
+KIND = "test.do"
+WRITES = "completion.test"
+
+
+def _hook(name: str) -> object:
+    def note(connection: Connection, turn: Turn, code: str) -> None:
+        connection.execute(
+            text("INSERT INTO test_hook VALUES (:s, :h, :c)"), {"s": turn.subject_id, "h": name, "c": code}
+        )
+
+    return note
+
+
+def _describe(connection: Connection, turn: Turn) -> dict[str, str]:
+    return {"internal_id": f"1000{turn.subject_id}", "event_id": "340"}
+
+
+def _script(turn: Turn) -> tuple[str, float]:
+    with transaction() as connection:
+        connection.execute(
+            text("INSERT INTO test_begun (subject_id, pid) VALUES (:s, :p)"), {"s": turn.subject_id, "p": os.getpid()}
+        )
+        row = connection.execute(
+            text("SELECT action, seconds FROM test_script WHERE subject_id = :s"), {"s": turn.subject_id}
+        ).first()
+    return (row.action, row.seconds) if row else ("note", 0.0)
+
+
+def _work(turn: Turn) -> None:
+    action, seconds = _script(turn)
+    turn.call_log.append("a call")
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if action == "sleep":
+        time.sleep(seconds)
+    if action == "quiet":
+        turn.call_log.clear()
+    if action == "unavailable":
+        raise Unavailable("throttled", "too many calls", status=429, retry_after_seconds=seconds or None)
+    if action == "unknown":
+        raise Unknown("timeout", "no answer in time")
+    if action == "rejected":
+        raise Rejected("functional", "AFAS refused it", status=500, reference="ABC123", remote_text="bij 'Medewerker' 17")
+    if action == "unauthorized":
+        raise Unauthorized("token_refused", "AFAS does not accept the token", status=401)
+    if action == "misconfigured":
+        raise Misconfigured("unknown_field", "the field does not exist")
+    if action == "broken":
+        raise KeyError("jan@example.org")
+    if action == "checked":
+        time.sleep(seconds)
+        turn.check(1)
+    with turn.settle() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO test_effect (subject_id, tenant_id, message_id, delivery, version, pid)
+                   VALUES (:s, :t, :m, :d, :v, :p)"""
+            ),
+            {
+                "s": turn.subject_id,
+                "t": turn.tenant_id,
+                "m": turn.message_id,
+                "d": turn.delivery,
+                "v": turn.version,
+                "p": os.getpid(),
+            },
+        )
+        if turn.plan_line_id:
+            connection.execute(
+                text("UPDATE plan_line SET outcome = 'created', settled_at = now() WHERE id = :id"),
+                {"id": turn.plan_line_id},
+            )
+
+
+for _kind in (KIND, WRITES):
+    handles(_kind, died=_hook("died"), waiting=_hook("waiting"), describe=_describe)(_work)  # type: ignore[arg-type]

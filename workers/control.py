@@ -1,0 +1,45 @@
+"""What stops a turn without anything being wrong with its message. Handlers let these pass."""
+
+from __future__ import annotations
+
+import threading
+
+# From the moment this process is told to stop: nothing is fetched, claimed or begun any more.
+STOPPING = threading.Event()
+
+
+class Control(Exception):
+    """Base: none of these burns an attempt."""
+
+
+class NotOurs(Control):
+    """The delivery ended meanwhile (lease over, replaced, finished elsewhere): nothing may be recorded."""
+
+
+class LeaseShort(Control):
+    """Too little is left of the lease for the next call: the message is handed out again."""
+
+
+class Held(Control):
+    """The direction is paused or quarantined: the message stays in the ledger."""
+
+
+class Waiting(Control):
+    """The direction was told to wait (``Retry-After``): the message stays in the ledger."""
+
+
+class Stopped(Control):
+    """The run was stopped: the message leaves the ledger, its line stays ``pending``."""
+
+
+class Snooze(Control):
+    """Try again after ``seconds``, for ``reason`` (a stable word)."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(f"again in {seconds:.1f} s: {reason}")
+        self.seconds = seconds
+        self.reason = reason
+
+
+class UnknownKind(Exception):
+    """This version of the program knows no such kind of message, or no such version of its form."""

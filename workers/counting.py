@@ -1,0 +1,104 @@
+"""What came of a run: outcomes of its rows, its removals, and the status that says how it ended.
+
+Law: ``rows`` = the sum of ``outcomes``, for every finished run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from models.run import RunStatus, SnapshotState
+
+ENROLLMENTS = "created linked updated unchanged rejected ambiguous held failed pending not_yet ended blocked".split()
+COMPLETIONS = "written verified unchanged conflict orphan no_date rejected failed pending".split()
+
+
+@dataclass
+class Count:
+    """Outcomes of the rows and of the removals (which no row stands for)."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    removals: dict[str, int] = field(default_factory=dict)
+
+
+def empty(direction: str) -> dict[str, int]:
+    """Every outcome of a direction, nought times."""
+    return dict.fromkeys(ENROLLMENTS if direction == "enrollments" else COMPLETIONS, 0)
+
+
+def count(connection: Connection, run: Row[Any]) -> Count:
+    """Add up a run's plan lines and its quiet rows."""
+    counted = Count(empty(run.direction))
+    for outcome, number in run.quiet.items():
+        counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + int(number)
+    rows = connection.execute(
+        text("SELECT is_row, outcome, count(*) AS number FROM plan_line WHERE run_id = :run GROUP BY is_row, outcome"),
+        {"run": run.id},
+    )
+    for row in rows:
+        into = counted.outcomes if row.is_row else counted.removals
+        into[row.outcome] = into.get(row.outcome, 0) + row.number
+    return counted
+
+
+def status_of(counted: Count, snapshot: str | None, *, quarantined: bool = False) -> RunStatus:
+    """How a run that was not cut short ended. Pure. Failures come before holds, holds before done."""
+    outcomes, removals = counted.outcomes, counted.removals
+    if quarantined:
+        return RunStatus.QUARANTINED
+    if outcomes.get("failed") or removals.get("failed") or snapshot == SnapshotState.PARTIAL:
+        return RunStatus.DONE_WITH_FAILURES
+    held = outcomes.get("held", 0) + outcomes.get("ambiguous", 0) + removals.get("held", 0)
+    if held or snapshot == SnapshotState.SUSPECT:
+        return RunStatus.DONE_WITH_HOLDS
+    return RunStatus.DONE
+
+
+def store(connection: Connection, run: Row[Any], counted: Count, status: str, *, reason: str | None = None) -> bool:
+    """Write the result of a run; the rows it read are no longer needed. False when nothing changed."""
+    written = connection.execute(
+        text(
+            """
+            UPDATE run SET status = :status, reason = coalesce(:reason, reason), outcomes = CAST(:outcomes AS jsonb),
+                   rows = :rows, removed = :removed, held_removals = :held, pending_removals = unconfirmed + :pending,
+                   finished_at = coalesce(finished_at, now()), lease_owner = NULL, lease_until = NULL
+             WHERE id = :id AND (status, outcomes, removed, held_removals, pending_removals)
+                   IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :removed, :held, unconfirmed + :pending)
+            """
+        ),
+        {
+            "id": run.id,
+            "status": status,
+            "reason": reason,
+            "outcomes": json.dumps(counted.outcomes),
+            "rows": sum(counted.outcomes.values()),
+            "removed": counted.removals.get("removed", 0),
+            "held": counted.removals.get("held", 0),
+            "pending": counted.removals.get("pending", 0),
+        },
+    ).rowcount
+    for table in ("snapshot_row", "directory_user"):
+        connection.execute(text(f"DELETE FROM {table} WHERE run_id = :id"), {"id": run.id})  # noqa: S608  constants
+    return bool(written)
+
+
+def find(connection: Connection, run_id: str) -> Row[Any] | None:
+    """A run with what counting needs, locked."""
+    return connection.execute(
+        text(
+            """SELECT id, tenant_id, direction, status, quiet, snapshot, rows, fence, stop_requested FROM run
+                WHERE id = :id FOR UPDATE"""
+        ),
+        {"id": run_id},
+    ).first()
+
+
+def end(connection: Connection, run_id: str, status: str, reason: str | None = None) -> None:
+    """End a run that was cut short: failed, stopped, quarantined or paused."""
+    run = find(connection, run_id)
+    if run is not None:
+        store(connection, run, count(connection, run), status, reason=reason)

@@ -1,0 +1,83 @@
+"""dramatiq's hooks, used for two things: the time limit, and what runs beside the messages in every worker process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.common import iter_queue
+from dramatiq.middleware import Middleware, TimeLimit
+
+import settings
+from workers.control import STOPPING
+
+log = structlog.get_logger("workers.middleware")
+
+
+class LeaseTimeLimit(TimeLimit):
+    """Interrupts a turn before its lease ends, so that nobody else begins it while it runs."""
+
+    def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
+        self.time_limit = time_limit_seconds() * 1000
+        super().before_process_message(broker, message)
+
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        if not getattr(self.manager, "ident", None):
+            super().after_process_boot(broker)
+
+
+def time_limit_seconds() -> float:
+    """The longest a turn may take: the lease without a tenth, at most 20 s, to record the failure in."""
+    lease = settings.get().lease
+    return lease - min(20.0, lease / 5)
+
+
+class Services(Middleware):
+    """Starts relay, runners, upkeep and heartbeat with a worker process, under any command that boots one.
+
+    A ``dramatiq.Worker`` made without booting a process (tests) gets none of them.
+    """
+
+    def __init__(self) -> None:
+        self.booted = False
+        self.runners = 4
+        self.running: Any = None
+
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        self.booted = True
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        # Little is held, so that little has to be given back; what is idle is polled often.
+        worker.queue_prefetch = worker.worker_threads
+        worker.worker_timeout = 100
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        if self.booted:
+            from workers.services import start  # noqa: PLC0415  they use the broker, which has this middleware
+
+            self.running = start(worker.worker_threads, self.runners)
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """No new work from here on, and what was only fetched goes back at once instead of after the slowest turn."""
+        STOPPING.set()
+        if self.running:
+            self.running.stop_claiming()
+        give_back_fetched(worker)
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        if self.running:
+            self.running.stop()
+        if not self.booted:
+            STOPPING.clear()  # the process lives on
+
+
+def give_back_fetched(worker: dramatiq.Worker) -> None:
+    """Hand the messages that wait in this process's memory back to Redis."""
+    waiting: dict[str, list[Any]] = {}
+    for item in iter_queue(worker.work_queue):  # type: ignore[no-untyped-call]  # dramatiq's own helper
+        waiting.setdefault(item.message.queue_name, []).append(item.message)
+    for queue, messages in waiting.items():
+        thread = worker.consumers[queue]
+        if thread.consumer:
+            thread.consumer.requeue(messages)

@@ -1,0 +1,293 @@
+"""How a turn that failed ends: which exception means what, as a table, and the one place that records it.
+
+=========================================  ========================================================================
+raised                                     what happens
+=========================================  ========================================================================
+Unavailable, Unknown                       ``retry``: an attempt more, again by the schedule; dead letter after it
+the same with ``retry_after_seconds``      ``wait``: the direction waits everywhere, no attempt burnt
+Rejected, TooLarge                         ``die``: dead letter at once
+Unauthorized, Misconfigured                ``quarantine``: of the tenant's direction, no attempt burnt
+TooBusy, Snooze, TimeoutError (no slot)    ``snooze``: again after the seconds it names, no attempt burnt
+LeaseShort, Held, Waiting                  ``back``: ready again at once, no attempt burnt
+Stopped                                    ``stop``: out of the ledger, its line stays pending
+NotOurs                                    ``drop``: nothing may be recorded
+PostgreSQL is away                         ``leave``: given back once it answers, no attempt burnt
+time limit, a kind nobody knows            ``retry``
+anything else: our own fault               ``retry`` at most twice, then dead letter ``internal_error``
+=========================================  ========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import redis
+import structlog
+from dramatiq.middleware import TimeLimitExceeded
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+import settings
+from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
+from clients.redaction import clean
+from models.session import transaction
+from producers import directions
+from producers.pace import TooBusy
+from workers.control import Control, NotOurs, Snooze, Stopped, UnknownKind
+from workers.dead_letters import HISTORY, Failure, bury, entry, insert_parked, settle_line, supersede
+from workers.presence import DATABASE_TROUBLE, give_back_later
+
+if TYPE_CHECKING:
+    from workers.envelope import Envelope
+    from workers.turns import Handler, Turn
+
+__all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_foreign", "record", "worth_repeating"]
+
+Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop", "drop", "leave"]
+OWN_FAULT_TRIES = 3
+NO_SLOT_SECONDS = 30.0
+# Serialization failure, deadlock, lock not available: the same again usually works.
+_REPEAT = {"40001", "40P01", "55P03"}
+# A statement that was cancelled for taking too long is a fault of ours, not trouble of PostgreSQL's.
+_CANCELLED = "57014"
+_ROOT = Path(__file__).resolve().parent.parent
+log = structlog.get_logger("workers.policy")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do with a message that failed, and what to write down about it."""
+
+    action: Action
+    failure: Failure
+    seconds: float = 0.0
+    tries: int | None = None
+
+
+_REMOTE: tuple[tuple[type[RemoteError], Action], ...] = (
+    (Unavailable, "retry"),
+    (Unknown, "retry"),
+    (Rejected, "die"),
+    (TooLarge, "die"),
+    (Unauthorized, "quarantine"),
+    (Misconfigured, "quarantine"),
+)
+
+
+def judge(error: BaseException) -> Verdict:
+    """Say what an exception means for its message. Pure."""
+    if isinstance(error, RemoteError):
+        return _judge_remote(error)
+    if isinstance(error, NotOurs):
+        return Verdict("drop", Failure("not_ours", "the delivery ended meanwhile"))
+    if isinstance(error, Stopped):
+        return Verdict("stop", Failure("stopped", "the run was stopped"))
+    if isinstance(error, Snooze | TooBusy):
+        reason = error.reason if isinstance(error, Snooze) else "pace"
+        return Verdict("snooze", Failure(reason, "waits for its turn"), seconds=error.seconds)
+    if isinstance(error, Control):
+        return Verdict("back", Failure(type(error).__name__.lower(), "not now"))
+    if isinstance(error, TimeoutError):
+        return Verdict("snooze", Failure("no_slot", "waits for its turn"), seconds=NO_SLOT_SECONDS)
+    if isinstance(error, redis.RedisError):
+        return Verdict("snooze", Failure("broker_away", "Redis did not answer"), seconds=10.0)
+    if isinstance(error, TimeLimitExceeded):
+        return Verdict("retry", Failure("time_limit", "took longer than its lease allows"))
+    if isinstance(error, UnknownKind):
+        return Verdict("retry", Failure("unknown_actor", str(error)))
+    if isinstance(error, DATABASE_TROUBLE) and _is_away(error):
+        return Verdict("leave", Failure("database_away", type(error).__name__))
+    return Verdict("retry", Failure("internal_error", where(error)), tries=OWN_FAULT_TRIES)
+
+
+def _judge_remote(error: RemoteError) -> Verdict:
+    action = next(action for kind, action in _REMOTE if isinstance(error, kind))
+    said = clean(error.remote_text) if error.remote_text else ""
+    words = clean(error.message) + (f": {said}" if said else "")
+    failure = Failure(error.code, words, error.status, error.reference)
+    if action == "retry" and error.retry_after_seconds is not None:
+        return Verdict("wait", failure, seconds=max(1.0, error.retry_after_seconds))
+    return Verdict(action, failure)
+
+
+def _is_away(error: BaseException) -> bool:
+    if not isinstance(error, DBAPIError):
+        return True  # no connection came free in time
+    state = getattr(error.orig, "sqlstate", None)
+    gone = (
+        error.connection_invalidated or isinstance(error, OperationalError) or type(error).__name__ == "InterfaceError"
+    )
+    return gone and state != _CANCELLED
+
+
+def worth_repeating(error: BaseException) -> bool:
+    """Whether PostgreSQL only asks to do the same once more."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _REPEAT
+
+
+def where(error: BaseException) -> str:
+    """Type and place of a fault of our own; never its text, which may hold data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if Path(f.filename).is_relative_to(_ROOT) and "site-packages" not in f.filename]
+    if not ours:
+        return type(error).__name__
+    frame = ours[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} in {frame.name}"
+
+
+def record(turn: Turn, handler: Handler | None, error: BaseException) -> None:
+    """Judge what a handler raised and write the result down. Database trouble is remembered, never raised."""
+    verdict = judge(error)
+    names = {"message": turn.message_id, "tenant": turn.tenant_id, "kind": turn.kind, "code": verdict.failure.code}
+    if verdict.failure.code == "internal_error":
+        log.error("turn_broke", where=verdict.failure.text, **names)
+    try:
+        if verdict.action == "leave":
+            leave(turn.message_id, turn.delivery)
+        elif verdict.action != "drop":
+            with transaction() as connection:
+                carry_out(connection, turn, handler, verdict)
+    except NotOurs:
+        log.info("turn_was_over", **names)
+    except DATABASE_TROUBLE as trouble:
+        log.warning("not_recorded", error=type(trouble).__name__, **names)
+        leave(turn.message_id, turn.delivery)
+    else:
+        log.info("turn_ended", action=verdict.action, **names)
+
+
+def leave(message_id: int, delivery: int) -> None:
+    """PostgreSQL can't be told now: the process gives the delivery back as soon as it can."""
+    give_back_later(message_id, delivery)
+
+
+def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
+    """Record a verdict, if the delivery is still ours (else NotOurs)."""
+    row = turn.lock(connection)
+    if turn.probe:
+        judge_probe(connection, turn, verdict)
+    if turn.outdated(row) and verdict.action in ("retry", "die"):
+        turn.put_back(connection, fresh=True)  # newer content is waiting: what failed is no longer asked for
+    elif verdict.action == "die":
+        bury(connection, turn, handler, verdict.failure)
+    elif verdict.action == "retry":
+        _retry(connection, turn, handler, verdict)
+    elif verdict.action == "snooze":
+        _schedule(connection, turn, verdict, max(0.1, verdict.seconds), burn=False)
+    elif verdict.action == "stop":
+        settle_line(connection, turn, "pending", "stopped")
+        connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})
+    else:
+        if verdict.action == "wait":
+            directions.wait_until(connection, turn.tenant_id, turn.direction, verdict.seconds)
+        elif verdict.action == "quarantine":
+            _quarantine(connection, turn, verdict)
+        turn.put_back(connection)
+        if verdict.action in ("wait", "quarantine"):
+            _wait_visibly(connection, turn, handler, verdict.failure.code)
+
+
+def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:
+    failure = verdict.failure
+    call = turn.last_call or {"operation": turn.kind, "status": failure.status}
+    if directions.quarantine(connection, turn.tenant_id, turn.direction, failure.code, failure.text, call):
+        log.error("quarantined", tenant=turn.tenant_id, direction=turn.direction, code=failure.code)
+
+
+def _retry(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
+    schedule = settings.get().retry_schedule
+    if verdict.tries is not None:
+        schedule = schedule[: verdict.tries - 1]
+    if turn.attempts >= len(schedule):
+        bury(connection, turn, handler, verdict.failure)
+        return
+    wait = schedule[turn.attempts] * (1 + random.uniform(0, 0.2))  # noqa: S311  spreads them, guards nothing
+    _schedule(connection, turn, verdict, wait, burn=True)
+    _wait_visibly(connection, turn, handler, verdict.failure.code)
+
+
+def _schedule(connection: Connection, turn: Turn, verdict: Verdict, seconds: float, *, burn: bool) -> None:
+    connection.execute(
+        text(
+            """
+            UPDATE message
+               SET state = 'scheduled', run_at = now() + make_interval(secs => :seconds), started_at = NULL,
+                   worker = NULL, lease_until = NULL, attempts = attempts + :burnt,
+                   first_failed_at = CASE WHEN :burnt > 0 THEN coalesce(first_failed_at, now()) ELSE first_failed_at END,
+                   history = CASE WHEN :burnt > 0 THEN
+                       (SELECT coalesce(jsonb_agg(e ORDER BY n), '[]') FROM (
+                            SELECT e, n FROM jsonb_array_elements(history || CAST(:entry AS jsonb))
+                                   WITH ORDINALITY AS all_entries(e, n) ORDER BY n DESC LIMIT :keep) AS kept)
+                       ELSE history END
+             WHERE id = :id
+            """
+        ),
+        {
+            "id": turn.message_id,
+            "seconds": seconds,
+            "burnt": int(burn),
+            "entry": json.dumps([entry(connection, verdict.failure)]),
+            "keep": HISTORY,
+        },
+    )
+
+
+def _wait_visibly(connection: Connection, turn: Turn, handler: Handler | None, code: str) -> None:
+    if turn.plan_line_id is not None:
+        connection.execute(
+            text("UPDATE plan_line SET outcome = 'pending', reason = :code WHERE id = :line AND tenant_id = :tenant"),
+            {"code": code, "line": turn.plan_line_id, "tenant": turn.tenant_id},
+        )
+    if handler and handler.waiting:
+        handler.waiting(connection, turn, code)
+
+
+def direction_state(connection: Connection, turn: Turn) -> Row[Any] | None:
+    """Health of the turn's direction."""
+    return directions.state(connection, turn.tenant_id, turn.direction)
+
+
+def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = None) -> None:
+    """Reopen the direction when its probe got an answer that only a working one gives; see that one that did not call
+    anybody proves nothing."""
+    if verdict is not None and verdict.action not in ("die", "back", "snooze"):
+        return  # it failed: the next probe has its time already
+    if turn.call_log and (verdict is None or verdict.action == "die"):
+        if directions.reopen(connection, turn.tenant_id, turn.direction):
+            log.info("reopened", tenant=turn.tenant_id, direction=turn.direction)
+    else:
+        directions.probe_again(connection, turn.tenant_id, turn.direction)
+
+
+def supersede_dead_letters(connection: Connection, turn: Turn) -> None:
+    """What was dead for this subject is settled now."""
+    supersede(connection, turn, "settled by a later message")
+
+
+def park_foreign(connection: Connection, envelope: Envelope) -> None:
+    """Tell a double or late delivery (nothing to do) from a forged one, which becomes a dead letter of no tenant."""
+    row = connection.execute(
+        text(
+            """SELECT tenant_id, kind, deliveries,
+                      :id > coalesce(pg_sequence_last_value(pg_get_serial_sequence('message', 'id')::regclass), 0) AS unborn
+                 FROM (SELECT) AS one LEFT JOIN message ON id = :id"""
+        ),
+        {"id": envelope.message_id},
+    ).one()
+    if row.unborn:
+        wrong = "an id that was never given out"
+    elif row.tenant_id is None:
+        return
+    elif row.tenant_id != envelope.tenant_id:
+        wrong = "another tenant than the message's own"
+    elif row.kind != envelope.kind or envelope.delivery > row.deliveries:
+        wrong = "another kind or delivery than the ledger's"
+    else:
+        return
+    log.error("foreign_message", message=envelope.message_id, kind=envelope.kind)
+    insert_parked(connection, envelope.kind, "foreign_message", f"A message names {wrong}")

@@ -1,0 +1,132 @@
+"""This worker process: its name, the version it runs, its sign of life in PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from functools import lru_cache
+from importlib.metadata import version
+
+import structlog
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from models.session import transaction
+
+# Rises with what stored messages and dead letters mean, not with every release.
+REVISION = 1
+HEARTBEAT_SECONDS = 3.0
+ALIVE_SECONDS = 15
+DATABASE_TROUBLE = (DBAPIError, NoConnection)
+log = structlog.get_logger("workers.presence")
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """What dead letters and worker rows are stamped with, e.g. ``0.1.0/1``."""
+    return f"{version('koppeling')}/{REVISION}"
+
+
+@lru_cache(maxsize=4)
+def _name(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
+
+
+def worker_id() -> str:
+    """``host:pid:random`` of this process; another one after a fork."""
+    return _name(os.getpid())
+
+
+def beat(connection: Connection, threads: int) -> None:
+    """Say that this process is alive and how many messages it works on at once."""
+    connection.execute(
+        text(
+            """INSERT INTO worker (id, host, pid, threads, code_version)
+               VALUES (:id, :host, :pid, :threads, :version)
+               ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), threads = excluded.threads"""
+        ),
+        {
+            "id": worker_id(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "threads": threads,
+            "version": code_version(),
+        },
+    )
+
+
+def leave(connection: Connection) -> None:
+    """Take this process off the list."""
+    connection.execute(text("DELETE FROM worker WHERE id = :id"), {"id": worker_id()})
+
+
+def live_workers(connection: Connection) -> list[str]:
+    """Ids of the worker processes whose last sign of life is less than 15 s old."""
+    rows = connection.execute(
+        text("SELECT id FROM worker WHERE heartbeat_at > now() - make_interval(secs => :alive) ORDER BY id"),
+        {"alive": ALIVE_SECONDS},
+    )
+    return [row.id for row in rows]
+
+
+# Deliveries that could not be recorded because PostgreSQL was away. They are given back as soon as it answers, so that
+# its trouble costs neither an attempt nor the rest of a lease, and never looks like a message that kills its worker.
+_unrecorded: set[tuple[int, int]] = set()
+
+
+def give_back_later(message_id: int, delivery: int) -> None:
+    """Remember a delivery of this process that ended without being recorded."""
+    _unrecorded.add((message_id, delivery))
+
+
+def give_back(connection: Connection) -> int:
+    """Put the remembered deliveries back to ready; how many there were. Again is harmless."""
+    count = 0
+    for message_id, delivery in list(_unrecorded):
+        count += connection.execute(
+            text(
+                """UPDATE message SET state = 'ready', run_at = now(), started_at = NULL, worker = NULL,
+                          lease_until = NULL
+                    WHERE id = :id AND deliveries = :delivery AND state = 'sent'"""
+            ),
+            {"id": message_id, "delivery": delivery},
+        ).rowcount
+    if count:
+        connection.execute(text("NOTIFY koppeling_ledger"))
+    return count
+
+
+class Heartbeat(threading.Thread):
+    """Beats every 3 s until ``stop``; also gives back what could not be recorded."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self.threads = threads
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while True:
+            try:
+                remembered = set(_unrecorded)
+                with transaction() as connection:
+                    beat(connection, self.threads)
+                    give_back(connection)
+                _unrecorded.difference_update(remembered)
+            except DATABASE_TROUBLE as error:
+                log.warning("heartbeat_failed", error=type(error).__name__)
+            if self._stopping.wait(HEARTBEAT_SECONDS):
+                return
+
+    def stop(self) -> None:
+        """End, and take the process off the list (best effort: the row ages otherwise)."""
+        self._stopping.set()
+        self.join(timeout=5)
+        try:
+            with transaction() as connection:
+                give_back(connection)
+                leave(connection)
+        except DATABASE_TROUBLE as error:
+            log.warning("worker_row_left", error=type(error).__name__)

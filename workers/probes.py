@@ -1,0 +1,56 @@
+"""Probes of quarantined directions that have no message to probe with: a cheap read, through a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+from sqlalchemy import text
+
+from clients.errors import RemoteError
+from models.session import transaction
+from producers import directions
+from producers.pace import TooBusy
+
+# {direction: a function of the tenant id that makes one cheap read, and raises when the direction does not work}
+PROBES: dict[str, Callable[[int], None]] = {}
+_POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe")
+log = structlog.get_logger("workers.probes")
+
+# The relay comes first where a message is ready; what is due for two seconds has none.
+_DUE = text(
+    """
+    SELECT d.tenant_id, d.direction FROM tenant_direction d
+     WHERE d.state = 'quarantined' AND d.probe_at < now() - interval '2 seconds'
+       AND coalesce(d.wait_until, now()) <= now()
+       AND NOT EXISTS (SELECT 1 FROM message m WHERE m.tenant_id = d.tenant_id AND m.direction = d.direction
+                          AND m.state = 'sent')
+     LIMIT 20
+    """
+)
+
+
+def probe() -> list[Future[bool]]:
+    """Begin the probes that are due; each ends with whether the direction was reopened."""
+    begun = []
+    with transaction() as connection:
+        due = connection.execute(_DUE).all()
+    for row in due:
+        with transaction() as connection:
+            taken = row.direction in PROBES and directions.take_probe(connection, row.tenant_id, row.direction)
+        if taken:
+            begun.append(_POOL.submit(_try, row.tenant_id, row.direction))
+    return begun
+
+
+def _try(tenant_id: int, direction: str) -> bool:
+    try:
+        PROBES[direction](tenant_id)
+    except (RemoteError, TooBusy, TimeoutError) as error:
+        log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "busy"))
+        return False
+    with transaction() as connection:
+        reopened = directions.reopen(connection, tenant_id, direction)
+    log.info("reopened", tenant=tenant_id, direction=direction)
+    return reopened

@@ -1,0 +1,73 @@
+"""The relay's statements. Quotas come from Python: letting each lane take up to the whole window locks far too many
+rows, and joining the claimed ids instead of ``= ANY(ARRAY(…))`` makes the planner walk the whole primary key."""
+
+from __future__ import annotations
+
+# Lanes with something ready, by hopping over the index from one to the next; what their direction and tenant allow.
+READY_LANES = """
+WITH RECURSIVE lane AS (
+    (SELECT tenant_id, direction FROM message WHERE state = 'ready' ORDER BY tenant_id, direction LIMIT 1)
+    UNION ALL
+    SELECT next.tenant_id, next.direction FROM lane CROSS JOIN LATERAL (
+        SELECT m.tenant_id, m.direction FROM message m
+         WHERE m.state = 'ready' AND (m.tenant_id, m.direction) > (lane.tenant_id, lane.direction)
+         ORDER BY m.tenant_id, m.direction LIMIT 1) AS next
+)
+SELECT lane.tenant_id, lane.direction, coalesce(d.state, 'healthy') AS state,
+       coalesce(d.wait_until > now(), false) AS waiting, coalesce(d.probe_at <= now(), false) AS probe_due,
+       coalesce((t.afas ->> 'parallel_calls')::int, 2) AS parallel_calls
+  FROM lane
+  JOIN tenant t ON t.id = lane.tenant_id
+  LEFT JOIN tenant_direction d ON d.tenant_id = lane.tenant_id AND d.direction = lane.direction
+"""
+
+IN_FLIGHT = "SELECT tenant_id, direction, count(*) FROM message WHERE state = 'sent' GROUP BY tenant_id, direction"
+
+# Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
+CLAIM = """
+WITH quota AS (
+    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[]) AS q(tenant_id, direction, room)
+), pick AS (
+    SELECT c.id FROM quota q CROSS JOIN LATERAL (
+        SELECT m.id FROM message m
+         WHERE m.state = 'ready' AND m.tenant_id = q.tenant_id AND m.direction = q.direction
+           AND NOT EXISTS (
+                SELECT 1 FROM message o WHERE o.turn = m.turn AND o.tenant_id = m.tenant_id AND o.id <> m.id
+                   AND (o.state = 'sent' OR (o.state = 'ready' AND o.id < m.id AND o.direction = m.direction)))
+           AND (m.after_id IS NULL OR NOT EXISTS (SELECT 1 FROM message a WHERE a.id = m.after_id))
+         ORDER BY m.priority, m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
+)
+UPDATE message
+   SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(), started_at = NULL, worker = NULL,
+       lease_until = now() + make_interval(secs => %(lease)s)
+ WHERE id = ANY(ARRAY(SELECT id FROM pick))
+RETURNING id, tenant_id, kind, direction, deliveries, priority
+"""
+
+TAKE_PROBE = """
+UPDATE tenant_direction
+   SET probes = probes + 1,
+       probe_at = clock_timestamp() + make_interval(secs => (%(waits)s::int[])[least(probes + 2, %(count)s)])
+ WHERE tenant_id = %(tenant)s AND direction = %(direction)s AND state = 'quarantined' AND probe_at <= clock_timestamp()
+"""
+
+PROMOTE = """
+UPDATE message SET state = 'ready' WHERE id = ANY(ARRAY(
+    SELECT id FROM message WHERE state = 'scheduled' AND run_at <= now() ORDER BY run_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
+"""
+
+# Handed out, not begun, for longer than it takes to push: candidates for having been lost on the way.
+NOT_BEGUN = """
+SELECT id, deliveries, direction FROM message
+ WHERE state = 'sent' AND started_at IS NULL AND sent_at < clock_timestamp() - make_interval(secs => %(age)s)
+"""
+
+TAKE_BACK = """
+UPDATE message SET state = 'ready', lease_until = NULL
+ WHERE state = 'sent' AND started_at IS NULL
+   AND (id, deliveries) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(deliveries)s::int[]))
+"""
+
+TAKE_ALL_BACK = "UPDATE message SET state = 'ready', lease_until = NULL WHERE state = 'sent' AND started_at IS NULL"
+
+THREADS = "SELECT coalesce(sum(threads), 0) AS threads FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"

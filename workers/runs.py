@@ -1,0 +1,192 @@
+"""Runners: claim queued runs from PostgreSQL and let their producer work on them, a few at a time in every process.
+
+queued ─[claim]→ running ─[producer]→ applying ─[finalizer]→ done …
+   ▲                │
+   └── this process ends                a lease that ended: claimed again, fence + 1, from the start;
+                                        the third crash ends the run as failed
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from importlib import import_module
+
+import structlog
+from sqlalchemy import Connection, text
+
+from clients.errors import Misconfigured, RemoteError, Unauthorized
+from clients.redaction import clean
+from models.run import RunStatus
+from models.session import transaction
+from producers import directions
+from producers.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
+from producers.triggers import drop_messages, lock_runs
+from workers import counting
+from workers.policy import where
+from workers.presence import DATABASE_TROUBLE, worker_id
+
+MAX_CRASHES = 3
+POLL_SECONDS = 0.5
+log = structlog.get_logger("workers.runs")
+
+Producer = Callable[[RunLease], None]
+# Tests put their own here; the real ones are looked up by name, so that importing this needs none of them.
+PRODUCERS: dict[str, Producer] = {}
+
+_CANDIDATE = """
+    (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < now()))
+    AND NOT EXISTS (SELECT 1 FROM run o WHERE o.tenant_id = r.tenant_id AND o.direction = r.direction
+                       AND o.id <> r.id AND o.status IN ('running', 'applying'))
+"""
+_FIND = text(f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20")  # noqa: S608
+_CLAIM = text(
+    f"""
+    UPDATE run r
+       SET status = 'running', fence = fence + 1, lease_owner = :owner, started_at = coalesce(started_at, now()),
+           lease_until = now() + make_interval(secs => :lease),
+           progress = jsonb_build_object('crashes', coalesce((progress ->> 'crashes')::int, 0)
+                                                    + (status = 'running')::int)
+     WHERE id = :id AND {_CANDIDATE}
+    RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes
+    """  # noqa: S608  the condition is a constant
+)
+
+
+def producer_of(direction: str) -> Producer:
+    """The function that does a run of this direction."""
+    if direction not in PRODUCERS:
+        found: Producer = import_module(f"producers.{direction}").run
+        PRODUCERS[direction] = found
+    return PRODUCERS[direction]
+
+
+def claim(stopping: threading.Event | None = None) -> RunLease | None:
+    """Take the oldest run that may go, or None. Ends those on the way that can't run at all."""
+    with transaction() as connection:
+        candidates = connection.execute(_FIND).all()
+    for candidate in candidates:
+        with transaction() as connection:
+            lock_runs(connection, candidate.tenant_id, candidate.direction)
+            row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
+            if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
+                continue
+            state = directions.state(connection, row.tenant_id, row.direction)
+            if state is not None and state.state in ("paused", "quarantined"):
+                counting.end(connection, row.id, state.state, state.reason)
+                continue
+            lease = RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
+            lease.stopping = stopping or lease.stopping
+            return lease
+    return None
+
+
+def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, crashes: int) -> bool:
+    if stop_requested:
+        drop_messages(connection, run_id)
+        counting.end(connection, run_id, RunStatus.STOPPED)
+    elif crashes >= MAX_CRASHES:
+        log.error("run_crashed", run=run_id, crashes=crashes)
+        counting.end(connection, run_id, RunStatus.FAILED, "crashed")
+    else:
+        return False
+    return True
+
+
+def work(lease: RunLease) -> None:
+    """Let the producer do a claimed run, and record how it ended when it could not end it itself."""
+    names = {"run": lease.run_id, "tenant": lease.tenant_id, "direction": lease.direction}
+    log.info("run_begins", fence=lease.fence, **names)
+    lease.keep()
+    try:
+        producer_of(lease.direction)(lease)
+        _hand_over(lease)
+    except RunLost:
+        log.warning("run_lost", **names)
+    except RunInterrupted:
+        _end(lease, RunStatus.QUEUED, None)
+    except RunStopped:
+        _end(lease, RunStatus.STOPPED, None)
+    except (Unauthorized, Misconfigured) as error:
+        log.error("run_quarantined", code=error.code, **names)
+        _end(lease, RunStatus.QUARANTINED, error.code, error)
+    except DATABASE_TROUBLE as error:
+        # Nothing can be said about it now: the lease ends and somebody begins again.
+        log.warning("run_left", error=type(error).__name__, where=where(error), **names)
+    except RemoteError as error:
+        log.warning("run_failed", code=error.code, **names)
+        _end(lease, RunStatus.FAILED, error.code, error)
+    except Exception as error:  # our own fault: the run says so, its traceback could hold data
+        log.error("run_broke", where=where(error), **names)
+        _end(lease, RunStatus.FAILED, f"internal_error: {where(error)}")
+    finally:
+        lease.end()
+
+
+def _hand_over(lease: RunLease) -> None:
+    # A producer that has nothing to say about the end leaves it to the finalizer.
+    with transaction() as connection:
+        connection.execute(
+            text("UPDATE run SET status = 'applying' WHERE id = :id AND fence = :fence AND status = 'running'"),
+            {"id": lease.run_id, "fence": lease.fence},
+        )
+        connection.execute(text("NOTIFY koppeling_runs"))
+
+
+def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteError | None = None) -> None:
+    """Record an early end, if the run is still ours. Database trouble leaves it to the next one who claims it."""
+    try:
+        with transaction() as connection:
+            run = counting.find(connection, lease.run_id)
+            if run is None or run.fence != lease.fence or run.status != RunStatus.RUNNING:
+                return
+            if status == RunStatus.QUEUED:
+                connection.execute(
+                    text("UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL WHERE id = :id"),
+                    {"id": lease.run_id},
+                )
+                return
+            if status == RunStatus.QUARANTINED and error is not None:
+                call = {"operation": f"run {lease.direction}", "status": error.status}
+                words = clean(error.message)
+                directions.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
+            if status == RunStatus.STOPPED:
+                drop_messages(connection, lease.run_id)
+            counting.store(connection, run, counting.count(connection, run), status, reason=reason)
+            connection.execute(text("NOTIFY koppeling_runs"))
+    except DATABASE_TROUBLE as trouble:
+        log.warning("run_end_not_recorded", run=lease.run_id, error=type(trouble).__name__)
+
+
+class Runners:
+    """``slots`` threads that each claim and work, until ``stop``."""
+
+    def __init__(self, slots: int) -> None:
+        self.stopping = threading.Event()
+        self.threads = [
+            threading.Thread(target=self._loop, name=f"runner {number}", daemon=True) for number in range(slots)
+        ]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Claim nothing more; runs in hand go back to the queue at their next check."""
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(timeout=timeout)
+
+    def _loop(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                lease = claim(self.stopping)
+            except DATABASE_TROUBLE as error:
+                log.warning("no_run_claimed", error=type(error).__name__)
+                lease = None
+            if lease is not None:
+                work(lease)
+            else:
+                # The more slots are idle, the less each of them asks.
+                self.stopping.wait(POLL_SECONDS * len(self.threads) * random.uniform(0.8, 1.2))  # noqa: S311

@@ -1,0 +1,35 @@
+"""Empties dramatiq's dead-letter sets: what could not be parked while PostgreSQL was away becomes a dead letter now."""
+
+from __future__ import annotations
+
+import hashlib
+
+import structlog
+
+from workers.broker import QUEUES, LedgerBroker, broker
+from workers.envelope import MAX_BYTES, VERSION, Defect, Envelope, parse
+from workers.parking import park
+
+BITE = 100
+log = structlog.get_logger("workers.sweeping")
+
+
+def sweep(of: LedgerBroker = broker) -> int:
+    """Park what is there, at most 100 a queue; how many. Trouble of either server raises, the rest comes next time."""
+    client = of.connect()
+    count = 0
+    for queue in QUEUES:
+        dead, bodies = of.key(f"{queue}.XQ"), of.key(f"{queue}.XQ.msgs")
+        for redis_id in client.zrange(dead, 0, BITE - 1):
+            size = client.hstrlen(bodies, redis_id)
+            data = client.hget(bodies, redis_id) if 0 < size <= MAX_BYTES else b""
+            read = Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data or b"")
+            # A good one needs no grave: the ledger has it, or has done it.
+            if not (isinstance(read, Envelope) and read.version == VERSION and read.kind in of.actors):
+                park(read, size, hashlib.sha256(data or b"").hexdigest() if data else "not read")
+            client.zrem(dead, redis_id)
+            client.hdel(bodies, redis_id)
+            count += 1
+    if count:
+        log.warning("swept", count=count)
+    return count

@@ -1,0 +1,258 @@
+"""One message being worked on: claimed, held to its lease, and settled in one transaction.
+
+Life of a message (rows of ``models.message``; who moves it stands in brackets)::
+
+    ready ─[relay]→ sent ─[claim]→ sent + started ─[settle]→ deleted
+      ▲                │                 │
+      │                │ lease over      ├─[policy]→ scheduled ─[relay, when due]→ ready
+      └────────────────┴─────────────────┤
+                                         └─[policy]→ deleted + dead letter
+
+A delivery is named by (id, deliveries). Whoever holds an older one can claim, settle and record nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dramatiq
+from sqlalchemy import Connection, Row, text
+
+import settings
+from models.session import transaction
+from workers import policy
+from workers.control import STOPPING, Held, LeaseShort, NotOurs, Stopped, Waiting
+from workers.envelope import Envelope
+from workers.presence import worker_id
+
+SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
+            m.attempts, m.deliveries, m.sent_at, m.lease_until"""
+_CLAIM = text(
+    f"""
+    UPDATE message AS m
+       SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
+     WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
+       AND m.state = 'sent' AND m.started_at IS NULL
+    RETURNING {SCHEMA}
+    """  # noqa: S608  only names of columns are put in
+)
+_CHECK = text(
+    """
+    SELECT extract(epoch FROM m.lease_until - now()) AS remaining, d.state, d.wait_until > now() AS waiting,
+           coalesce(r.stop_requested OR r.status = 'stopped', false) AS stopped
+      FROM message m
+      LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
+      LEFT JOIN run r ON r.id = m.run_id
+     WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery AND m.state = 'sent'
+    """
+)
+
+
+@dataclass(frozen=True)
+class Handler:
+    """What a kind of message needs: the work, and what else is to be recorded when it waits or dies."""
+
+    work: Callable[[Turn], None]
+    died: Callable[[Connection, Turn, str], None] | None = None
+    waiting: Callable[[Connection, Turn, str], None] | None = None
+    describe: Callable[[Connection, Turn], dict[str, Any]] | None = None
+
+
+HANDLERS: dict[str, Handler] = {}
+
+
+@dataclass
+class Turn:
+    """A delivery in hand. Handlers read it, ``check`` before every outside write, and ``settle`` once at the end."""
+
+    message_id: int
+    delivery: int
+    tenant_id: int
+    kind: str
+    direction: str
+    subject_id: int
+    version: int = 0
+    run_id: str | None = None
+    plan_line_id: int | None = None
+    full: bool = False
+    attempts: int = 0
+    # Handed out while the direction is in quarantine, to see whether it works again.
+    probe: bool = False
+    lease_seconds: float = 0.0
+    # What the clients' ``on_call`` hook was told, one entry for each HTTP call.
+    call_log: list[Any] = field(default_factory=list)
+    last_call: dict[str, Any] | None = None
+    settled: bool = False
+    _deadline: float = 0.0
+
+    def remaining_seconds(self) -> float:
+        """What is left of the lease by this process's clock."""
+        return self._deadline - time.monotonic()
+
+    def note_call(self, operation: str, request: Any, status: int | None, answer: str) -> None:
+        """Keep the last call for a dead letter: the request masked, the answer cleaned, by the caller."""
+        self.last_call = {"operation": operation, "request": request, "status": status, "answer": answer}
+
+    def check(self, need_seconds: float) -> None:
+        """Call right before every outside write that may take ``need_seconds``; raises a Control when it may not go."""
+        with transaction() as connection:
+            row = connection.execute(_CHECK, self.key).first()
+        if row is None:
+            raise NotOurs("the delivery ended meanwhile")
+        # A lease shorter than one call would never let it go: most of a fresh lease is always enough.
+        if row.remaining < min(need_seconds, 0.8 * self.lease_seconds):
+            raise LeaseShort(f"{row.remaining:.0f} s left")
+        if row.stopped:
+            raise Stopped("the run was stopped")
+        if row.state == "paused" or (row.state == "quarantined" and not self.probe):
+            raise Held(row.state)
+        if row.waiting:
+            raise Waiting("told to wait")
+
+    @contextmanager
+    def settle(self) -> Iterator[Connection]:
+        """One transaction to record what was done; the message leaves the ledger with it.
+
+        Raises NotOurs before the block where the delivery is no longer ours. What joined the message meanwhile (newer
+        content, another run's line) is done by a delivery of its own: the message goes back to ready.
+        """
+        with transaction() as connection:
+            row = self.lock(connection)
+            yield connection
+            if self.outdated(row):
+                self.put_back(connection, fresh=True)
+            else:
+                connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": self.message_id})
+                policy.supersede_dead_letters(connection, self)
+            if self.probe:
+                policy.judge_probe(connection, self)
+        self.settled = True
+
+    @property
+    def key(self) -> dict[str, int]:
+        """What names this delivery in SQL."""
+        return {"id": self.message_id, "tenant": self.tenant_id, "delivery": self.delivery}
+
+    def lock(self, connection: Connection) -> Row[Any]:
+        """Lock the message's row for this transaction; NotOurs when the delivery ended."""
+        row = connection.execute(
+            text(
+                """SELECT version, plan_line_id, "full", kills FROM message
+                    WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' FOR UPDATE"""
+            ),
+            self.key,
+        ).first()
+        if row is None:
+            raise NotOurs("the delivery ended meanwhile")
+        return row
+
+    def outdated(self, row: Row[Any]) -> bool:
+        """Whether more was asked for since this delivery was claimed."""
+        return row.version > self.version or row.plan_line_id != self.plan_line_id or (row.full and not self.full)
+
+    def put_back(self, connection: Connection, *, fresh: bool = False) -> None:
+        """Back to ready, as if it had not been handed out; ``fresh`` forgets the attempts too."""
+        connection.execute(
+            text(
+                """UPDATE message SET state = 'ready', run_at = now(), started_at = NULL, worker = NULL,
+                          lease_until = NULL, attempts = CASE WHEN :fresh THEN 0 ELSE attempts END
+                    WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery"""
+            ),
+            self.key | {"fresh": fresh},
+        )
+        connection.execute(text("NOTIFY koppeling_ledger"))
+
+
+def turn_of(row: Row[Any]) -> Turn:
+    """A turn from a row with the columns of SCHEMA."""
+    return Turn(
+        message_id=row.id,
+        delivery=row.deliveries,
+        tenant_id=row.tenant_id,
+        kind=row.kind,
+        direction=row.direction,
+        subject_id=row.subject_id,
+        version=row.version,
+        run_id=row.run_id,
+        plan_line_id=row.plan_line_id,
+        full=row.full,
+        attempts=row.attempts,
+    )
+
+
+def claim(envelope: Envelope) -> Turn | None:
+    """Begin a delivery, or None when there is nothing to do: it is a double, late or not this process's to begin."""
+    lease = settings.get().lease
+    names = {
+        "id": envelope.message_id,
+        "tenant": envelope.tenant_id,
+        "kind": envelope.kind,
+        "delivery": envelope.delivery,
+    }
+    with transaction() as connection:
+        row = connection.execute(_CLAIM, names | {"worker": worker_id(), "lease": lease}).first()
+        if row is None:
+            policy.park_foreign(connection, envelope)
+            return None
+        turn = turn_of(row)
+        turn.lease_seconds = lease
+        turn._deadline = time.monotonic() + lease
+        state = policy.direction_state(connection, turn)
+        turn.probe = bool(state and state.state == "quarantined" and row.sent_at > state.since)
+        if STOPPING.is_set() or (state and state.state in ("paused", "quarantined") and not turn.probe):
+            turn.put_back(connection)
+            return None
+    return turn
+
+
+def handles(
+    kind: str,
+    *,
+    died: Callable[[Connection, Turn, str], None] | None = None,
+    waiting: Callable[[Connection, Turn, str], None] | None = None,
+    describe: Callable[[Connection, Turn], dict[str, Any]] | None = None,
+) -> Callable[[Callable[[Turn], None]], Callable[[Turn], None]]:
+    """Register the handler of a kind and declare the actor of that name on its queue.
+
+    ``died`` and ``waiting`` record more in the transaction in which the message dies or waits for another try;
+    ``describe`` names ``internal_id`` and ``event_id`` for its dead letter.
+    """
+
+    def register(work: Callable[[Turn], None]) -> Callable[[Turn], None]:
+        HANDLERS[kind] = Handler(work, died, waiting, describe)
+        queue = "completions" if kind.startswith("completion.") else "enrollments"
+        dramatiq.actor(actor_name=kind, queue_name=queue)(run_delivery)
+        return work
+
+    return register
+
+
+def run_delivery(envelope: Envelope) -> None:
+    """What every actor does: claim, work, and let the policy record how it failed. Never raises for a failure."""
+    try:
+        turn = claim(envelope)
+    except policy.DATABASE_TROUBLE:
+        policy.leave(envelope.message_id, envelope.delivery)
+        return
+    if turn is None:
+        return
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            HANDLERS[turn.kind].work(turn)
+            if not turn.settled:
+                raise RuntimeError("the handler ended without settling its turn")
+            return
+        except BaseException as error:
+            if policy.worth_repeating(error) and tries < 3 and not turn.settled:
+                continue
+            if not turn.settled:
+                policy.record(turn, HANDLERS[turn.kind], error)
+            elif not isinstance(error, Exception):
+                raise
+            return
