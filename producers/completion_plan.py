@@ -1,13 +1,13 @@
 """Which completions are to be written now, and the messages for them: one line and one message each.
 
-Locks are taken in one order everywhere: messages before completions, by id. The actor does the same.
+Locks are taken in one order everywhere: the tenant's, then messages, then completions. The actor keeps to it too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 from models import ledger
 from models.message import Kind, Priority
 from models.tenant import Direction
-from producers.completion_record import Window
+from producers.completion_record import Window, lock_completions
 from producers.completion_rules import Rule
 from producers.completion_values import Judged
 
@@ -46,14 +46,15 @@ _DUE = f"""
       JOIN enrollment e ON e.id = c.enrollment_id AND e.row_state <> 'absent'
       JOIN tenant t ON t.id = c.tenant_id
      WHERE c.tenant_id = :tenant AND c.completed_on IS NOT NULL
-       AND (c.course_id, c.field) IN (SELECT r.course_id, r.field
-                                        FROM jsonb_to_recordset(CAST(:rules AS jsonb)) AS r(course_id bigint, field text))
+       AND (c.course_id, c.field) IN (
+               SELECT r.course_id, r.field
+                 FROM jsonb_to_recordset(CAST(:rules AS jsonb)) AS r(course_id bigint, field text))
        AND (c.state IN ('pending', 'sending')
             OR (c.state = 'failed' AND c.failed_for IS DISTINCT FROM {CURRENT}))
        AND c.completed_on >= coalesce(CAST(:since AS date), '-infinity')
        AND c.completed_on <= coalesce(CAST(:until AS date), 'infinity')
-"""
-_COUNT_DUE = text(f"SELECT course_id, count(*) FROM ({_DUE}) due GROUP BY course_id")  # noqa: S608  constants only
+"""  # noqa: S608  constants only
+_COUNT_DUE = text(f"SELECT course_id, count(*) AS rows FROM ({_DUE}) due GROUP BY course_id")  # noqa: S608  constants only
 _UNSEEN_WRITTEN = text(
     """
     SELECT DISTINCT course_id FROM completion
@@ -70,7 +71,18 @@ _REVIVE = text(
      WHERE id = ANY(:ids) AND state = 'failed'
     """
 )
-_LINES = text(
+# A run that starts again after a crash has lines already: they are used again.
+_OLD_LINES = text(
+    """
+    UPDATE plan_line l
+       SET outcome = r.outcome, reason = r.reason, before = coalesce(r.before, l.before),
+           settled_at = CASE WHEN r.outcome <> 'pending' THEN now() END
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(completion_id bigint, outcome text, reason text, before jsonb)
+     WHERE l.run_id = :run AND l.completion_id = r.completion_id
+    RETURNING l.id, l.completion_id
+    """
+)
+_NEW_LINES = text(
     """
     INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, completion_id, event_id, internal_id, action,
                            outcome, reason, before, after, settled_at)
@@ -85,7 +97,7 @@ _LINES = text(
 _QUIET = text(
     """
     SELECT CASE WHEN c.state = 'sending' THEN 'pending' WHEN c.state = 'written' THEN 'unchanged'
-                ELSE c.state END AS outcome, count(*)
+                ELSE c.state END AS outcome, count(*) AS rows
       FROM completion c
      WHERE c.tenant_id = :tenant AND c.course_id = ANY(:courses)
        AND (c.seen_run = :run OR (:all AND c.state = 'no_date'))
@@ -95,7 +107,7 @@ _QUIET = text(
 )
 _COURSE_ROWS = text(
     """
-    SELECT course_id, count(*) FROM (
+    SELECT course_id, count(*) AS rows FROM (
         SELECT c.course_id, c.id FROM completion c
          WHERE c.tenant_id = :tenant AND c.course_id = ANY(:courses)
            AND (c.seen_run = :run OR (:all AND c.state = 'no_date'))
@@ -124,26 +136,17 @@ class Planner:
 
     def refresh(self, connection: Connection) -> None:
         """Orphans whose person is back become due; due ones whose row is gone become orphans."""
+        lock_completions(connection, self.tenant_id)
         connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id})
         connection.execute(_LOST, {"tenant": self.tenant_id})
 
     def due_by_course(self, connection: Connection) -> dict[int, int]:
         """How many are due in each course."""
-        return {course_id: count for course_id, count in connection.execute(_COUNT_DUE, self._scope)}
+        return {row.course_id: row.rows for row in connection.execute(_COUNT_DUE, self._scope)}
 
     def unconfirmed_courses(self, connection: Connection) -> set[int]:
         """Courses in which something we wrote lately has not been seen in AFAS yet."""
         return set(connection.execute(_UNSEEN_WRITTEN, {"tenant": self.tenant_id}).scalars())
-
-    def chunks(self, connection: Connection) -> Iterator[list[int]]:
-        """Ids of due completions, some hundreds at a time; read anew for each chunk."""
-        after = 0
-        while True:
-            ids = self.next_ids(connection, after)
-            if not ids:
-                return
-            yield ids
-            after = ids[-1]
 
     def next_ids(self, connection: Connection, after: int) -> list[int]:
         """The next due completions after an id."""
@@ -152,6 +155,7 @@ class Planner:
 
     def enqueue(self, connection: Connection, ids: Sequence[int], priority: int = Priority.NORMAL) -> int:
         """Lines (in a run) and messages for those of ``ids`` that are still due; returns how many."""
+        lock_completions(connection, self.tenant_id)
         connection.execute(_LOCK_MESSAGES, {"kind": Kind.WRITE_BACK, "ids": list(ids)})
         rows = connection.execute(_DUE_LOCKED, self._scope | {"ids": list(ids)}).all()
         if not rows:
@@ -175,15 +179,15 @@ class Planner:
             | {"before": {"completion": by_id[row.id].found} if by_id[row.id].found else None}
             for row in found
         ]
-        self._insert(connection, rows)
+        self._keep(connection, rows)
 
     def _lines(self, connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
         lines = [
             self._line(row, row.internal_id, row.enrollment_id)
-            | {"action": "write", "outcome": "pending", "reason": PLANNED}
+            | {"action": "write", "outcome": "pending", "reason": PLANNED, "before": None}
             for row in rows
         ]
-        return self._insert(connection, lines)
+        return self._keep(connection, lines)
 
     def _line(self, row: Row[Any], internal_id: str | None, enrollment_id: int | None) -> dict[str, Any]:
         rule = self.rules[row.course_id, row.field]
@@ -197,11 +201,16 @@ class Planner:
             "after": {"completion": value, "field": row.field},
         }
 
-    def _insert(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> dict[int, int]:
+    def _keep(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> dict[int, int]:
         for line in lines:
             self.hash.update(json.dumps([line["event_id"], line["internal_id"], line["after"]]).encode())
         values = {"run": self.run_id, "tenant": self.tenant_id, "rows": json.dumps(list(lines))}
-        return {row.completion_id: row.id for row in connection.execute(_LINES, values)}
+        ids = {row.completion_id: row.id for row in connection.execute(_OLD_LINES, values)}
+        new = [line for line in lines if line["completion_id"] not in ids]
+        if new:
+            added = connection.execute(_NEW_LINES, values | {"rows": json.dumps(new)})
+            ids.update((row.completion_id, row.id) for row in added)
+        return ids
 
     def _message(self, row: Row[Any], line_id: int | None, priority: int) -> ledger.NewMessage:
         return ledger.NewMessage(
@@ -220,12 +229,12 @@ class Planner:
 def count_quiet(connection: Connection, planner: Planner, course_ids: Sequence[int]) -> dict[str, int]:
     """Outcomes of the finished ones seen in this run that need no line. What was written before is ``unchanged``."""
     values = _counted(planner, course_ids)
-    return {outcome: count for outcome, count in connection.execute(_QUIET, values)}
+    return {row.outcome: row.rows for row in connection.execute(_QUIET, values)}
 
 
 def count_rows(connection: Connection, planner: Planner, course_ids: Sequence[int]) -> dict[int, int]:
     """Finished ones of each course in this run."""
-    return {course_id: count for course_id, count in connection.execute(_COURSE_ROWS, _counted(planner, course_ids))}
+    return {row.course_id: row.rows for row in connection.execute(_COURSE_ROWS, _counted(planner, course_ids))}
 
 
 def _counted(planner: Planner, course_ids: Sequence[int]) -> dict[str, Any]:

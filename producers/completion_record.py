@@ -136,6 +136,19 @@ _UPSERT = text(
 )
 
 
+_LOCK_CLASS = 7_301_003
+
+
+def lock_completions(connection: Connection, tenant_id: int) -> None:
+    """One writer of many completions at a time per tenant, until the transaction ends: no order of rows can deadlock.
+
+    Taken before any row is locked. The write-back actor, which touches one row, needs no part in it.
+    """
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(:class, :tenant)"), {"class": _LOCK_CLASS, "tenant": tenant_id}
+    )
+
+
 def record(
     connection: Connection,
     tenant: Tenant,
@@ -150,6 +163,7 @@ def record(
     entries = [e for e in _entries(connection, tenant, rules, finished) if (window or Window()).holds(_day(e))]
     if not entries:
         return []
+    lock_completions(connection, tenant.id or 0)
     merged = _first_of_each(entries)
     _take_over(connection, tenant, rules, merged)
     rows = json.dumps([asdict(entry) for entry in merged])
@@ -167,7 +181,12 @@ def _entries(
     made: list[Entry] = []
     for row in finished:
         of_user = owners.get(row.pluvo_id, [])
-        made += [_entry(tenant, rule, row, owner) for rule, owner in _assign(by_title[row.level, row.title], of_user)]
+        made += [
+            _entry(tenant, rule, row, owner)
+            for rule, owner in _assign(by_title[row.level, row.title], of_user)
+            # A finish without a date is worth listing only for someone whose date could be written.
+            if row.raw is not None or (owner and owner.row_state not in (None, RowState.ABSENT))
+        ]
     return made
 
 

@@ -21,6 +21,8 @@ from models.completion import CompletionState
 from models.completion_dates import Shown, Target, compare
 from models.course import Course
 from models.translate import identifier, missing_columns
+from producers.alerts import close_alert, open_alert
+from producers.completion_record import lock_completions
 from producers.completion_rules import Rule, rules_of
 from producers.reading import EventReader
 from producers.scope import Scope
@@ -168,17 +170,19 @@ def _take(values: Values, rows: Sequence[Mapping[str, Any]], course: Course, rul
 
 def note(connection: Connection, tenant_id: int, course_id: int, age_seconds: float, values: dict[str, Values]) -> None:
     """Keep what a page showed with the completions it matters to."""
+    lock_completions(connection, tenant_id)
     for field, shown in values.items():
         rows = json.dumps([{"subject": f"person:{who}", "value": value} for who, value in shown.items()])
         names = {"tenant": tenant_id, "course": course_id, "field": field, "rows": rows, "age": age_seconds}
         connection.execute(_NOTE, names)
 
 
-def judge(connection: Connection, rules: Sequence[Rule], states: Sequence[str]) -> list[Judged]:
+def judge(connection: Connection, tenant_id: int, rules: Sequence[Rule], states: Sequence[str]) -> list[Judged]:
     """Settle the completions of one course's rules by what was shown last; returns those that changed."""
     targets = {rule.field: rule.target for rule in rules if rule.target and rule.column}
     if not targets:
         return []
+    lock_completions(connection, tenant_id)
     course_id, after = rules[0].course_id, 0
     changed: list[Judged] = []
     while True:
@@ -221,36 +225,26 @@ def confirm_written(connection: Connection, course: Course) -> int:
     default = course.fields.get("completion")
     rules = [rule for rule in rules_of(course) if rule.column]
     fields = [rule.field for rule in rules if rule.column == default]
+    lock_completions(connection, course.tenant_id)
     connection.execute(_FROM_SNAPSHOT, {"course": course.id, "fields": fields})
-    changed = judge(connection, rules, [CompletionState.WRITTEN, CompletionState.CONFLICT])
+    changed = judge(connection, course.tenant_id, rules, [CompletionState.WRITTEN, CompletionState.CONFLICT])
     watch_visibility(connection, course, rules)
     return sum(one.state == CompletionState.VERIFIED for one in changed)
 
 
+# Rows of an unchanged roster are not written by the snapshot, so its own time says that it looked.
 _INVISIBLE = text(
     """
-    SELECT count(*) FROM completion
-     WHERE course_id = :course AND state = 'written' AND field = ANY(:fields)
-       AND written_at < now() - interval '24 hours' AND shown_at > written_at AND coalesce(shown_value, '') = ''
-    """
-)
-_ALERT = text(
-    """
-    INSERT INTO alert (tenant_id, kind, subject, text) VALUES (:tenant, 'not_visible', :event, :text)
-    ON CONFLICT (tenant_id, kind, subject) WHERE closed_at IS NULL DO UPDATE SET text = excluded.text
-    """
-)
-_ALERT_OVER = text(
-    """
-    UPDATE alert SET closed_at = now()
-     WHERE tenant_id = :tenant AND kind = 'not_visible' AND subject = :event AND closed_at IS NULL
+    SELECT count(*) FROM completion c JOIN course k ON k.id = c.course_id
+     WHERE c.course_id = :course AND c.state = 'written' AND c.field = ANY(:fields)
+       AND c.written_at < now() - interval '24 hours'
+       AND greatest(c.shown_at, k.base_at) > c.written_at AND coalesce(c.shown_value, '') = ''
     """
 )
 
 
 def watch_visibility(connection: Connection, course: Course, rules: Sequence[Rule]) -> None:
     """One alert a course while something written is not to be seen in AFAS after a day."""
-    values = {"tenant": course.tenant_id, "event": course.event_id}
     fields = [rule.field for rule in rules if rule.column]
     missing = connection.execute(_INVISIBLE, {"course": course.id, "fields": fields}).scalar_one()
     if missing:
@@ -258,6 +252,6 @@ def watch_visibility(connection: Connection, course: Course, rules: Sequence[Rul
             f"{missing} completion dates written more than 24 hours ago are not to be seen in event {course.event_id}: "
             "is the completion column the field that is written?"
         )
-        connection.execute(_ALERT, values | {"text": told})
+        open_alert(connection, course.tenant_id, "not_visible", course.event_id, told)
     else:
-        connection.execute(_ALERT_OVER, values)
+        close_alert(connection, course.tenant_id, "not_visible", course.event_id)

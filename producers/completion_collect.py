@@ -1,0 +1,120 @@
+"""Check a tenant's rules, read Pluvo's report, and hand on who finished what. Also right before people are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, text
+
+from clients.errors import Unavailable
+from models.course import Course
+from models.session import session
+from models.tenant import Tenant
+from producers.completion_record import Finished, record
+from producers.completion_rules import KnownFields, Rule, ask_fields, keep_fields, rules_of
+from producers.completion_sweep import CourseNote, Notes, find_groups, sweep_all, usable_rules
+from producers.outside import Outside, outside_of
+from producers.scope import Scope
+from producers.snapshot import worst
+
+HARMLESS = {"title_unknown", "title_ambiguous", "group_unknown"}
+
+
+@dataclass
+class Collected:
+    """What a sweep was about and how it went; the finished rows themselves went to the sink."""
+
+    tenant: Tenant
+    courses: list[Course]
+    rules: list[Rule]
+    doubtful: list[Rule]
+    notes: Notes
+    fields: dict[int, KnownFields]
+
+    @property
+    def good(self) -> list[Rule]:
+        """The rules that may be acted on."""
+        refused = {rule.key for rule in self.doubtful}
+        return [rule for rule in self.rules if rule.key not in refused]
+
+    @property
+    def snapshot(self) -> str:
+        return worst(one.snapshot for one in self.notes.values())
+
+    @property
+    def reasons(self) -> list[str]:
+        return sorted({reason for one in self.notes.values() for reason in one.reasons})
+
+
+def collect(
+    scope: Scope,
+    outside: Outside,
+    tenant: Tenant,
+    courses: list[Course],
+    sink: Callable[[Sequence[Finished], Sequence[Rule]], None],
+) -> Collected:
+    """Check the rules and read the report for these courses. Writes nothing itself."""
+    notes: Notes = {course.id: CourseNote(course.event_id) for course in courses if course.id is not None}
+    fields = ask_fields(outside.afas, courses) if courses else {}
+    rules = [rule for course in courses for rule in rules_of(course, fields[course.id or 0])]
+    rules = usable_rules(outside.pluvo, rules, notes, scope.check)
+    groups = find_groups(outside.pluvo, courses, notes)
+    usable = [rule for rule in rules if rule.course_id in groups]
+    doubtful = sweep_all(
+        outside.pluvo, usable, groups, notes, sink=lambda batch: sink(batch, usable), check=scope.check
+    )
+    return Collected(tenant, courses, usable, doubtful, notes, fields)
+
+
+def collect_before_removal(scope: Scope, course_ids: Sequence[int], outside: Outside | None = None) -> None:
+    """Remember the completions of people who are about to be unenrolled; the next completions run writes them.
+
+    Raises Unavailable when the report can't be read in full: then nobody is to be removed yet. A course whose title is
+    ambiguous or unknown has no completions to lose.
+    """
+    tenant, courses = load(scope.tenant_id)
+    if not any(course.id in set(course_ids) for course in courses):
+        return
+
+    def sink(batch: Sequence[Finished], rules: Sequence[Rule]) -> None:
+        with scope.writing() as connection:
+            record(connection, tenant, rules, batch)
+
+    found = collect(scope, outside or outside_of(tenant), tenant, courses, sink)
+    with scope.writing() as connection:
+        keep_fields(connection, scope.tenant_id, found.fields)
+        forget(connection, None, found.doubtful)
+    lost = {reason for one in found.notes.values() for reason in one.reasons} - HARMLESS
+    lost -= {rule.refusal for rule in found.rules if rule.refusal}
+    if lost:
+        raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system="pluvo")
+
+
+def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
+    """A tenant and its active courses that have something to write back."""
+    with session() as database:
+        tenant = database.get_one(Tenant, tenant_id)
+        query = select(Course).where(Course.tenant_id == tenant_id, Course.active.is_(True)).order_by(Course.id)  # type: ignore[arg-type,attr-defined]  # columns look like their values to mypy
+        courses = [course for course in database.scalars(query) if course.rules]
+    return tenant, courses
+
+
+_FORGET = text(
+    """
+    DELETE FROM completion
+     WHERE course_id = :course AND field = :field AND state IN ('pending', 'orphan', 'rejected') AND puts = 0
+       AND first_seen_at > now() - interval '1 day'
+    """
+)
+_NOT_SEEN = text(
+    "UPDATE completion SET seen_run = NULL WHERE course_id = :course AND field = :field AND seen_run = :run"
+)
+
+
+def forget(connection: Connection, run_id: str | None, doubtful: Sequence[Rule]) -> None:
+    """Drop what was noted under a title that turned out to stand for several courses: the dates may be another's."""
+    for rule in doubtful:
+        values = {"course": rule.course_id, "field": rule.field}
+        connection.execute(_FORGET, values)
+        connection.execute(_NOT_SEEN, values | {"run": run_id})

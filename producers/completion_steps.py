@@ -1,0 +1,73 @@
+"""The steps after the report was read, shared by a run and its preview: look at AFAS's column, plan, count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from clients.errors import Misconfigured, TooLarge, Unavailable
+from models.completion import CompletionState
+from models.course import Course
+from producers.completion_collect import Collected
+from producers.completion_plan import Planner, count_quiet, count_rows
+from producers.completion_rules import Rule
+from producers.completion_values import judge, note, read_event
+from producers.outside import Outside
+from producers.reading import Partial
+from producers.scope import Scope
+
+PAGES_FROM = 5
+DUE_STATES = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
+SETTLED_STATES = (CompletionState.WRITTEN, CompletionState.CONFLICT)
+UNREADABLE = (Unavailable, TooLarge, Partial, Misconfigured)
+
+
+def courses_to_read(scope: Scope, planner: Planner, found: Collected) -> Iterator[tuple[Course, list[Rule]]]:
+    """Courses whose AFAS column is worth reading as a whole: many are due, or something written is unconfirmed."""
+    with scope.writing() as connection:
+        due = planner.due_by_course(connection)
+        unconfirmed = planner.unconfirmed_courses(connection)
+    for course in found.courses:
+        rules = [rule for rule in found.good if rule.course_id == course.id and rule.column and rule.target]
+        if rules and (due.get(course.id or 0, 0) >= PAGES_FROM or course.id in unconfirmed):
+            yield course, rules
+
+
+def read_values(scope: Scope, outside: Outside, course: Course, rules: Sequence[Rule]) -> None:
+    """Read a course's column from AFAS; when that fails the actors read row by row, or wait, by themselves."""
+    try:
+        for age, values in read_event(scope, outside.afas, course, rules):
+            with scope.writing() as connection:
+                note(connection, scope.tenant_id, course.id or 0, age, values)
+    except UNREADABLE:
+        return
+
+
+def settle_by_column(connection: Connection, planner: Planner, course: Course, rules: Sequence[Rule]) -> None:
+    """What AFAS's column settles without a PUT: conflicts, unchanged ones, and what we wrote earlier."""
+    planner.settled_lines(connection, judge(connection, planner.tenant_id, rules, DUE_STATES))
+    judge(connection, planner.tenant_id, rules, SETTLED_STATES)
+
+
+def plan(scope: Scope, planner: Planner) -> None:
+    """One line and one message for each due completion, a thousand a transaction."""
+    after = 0
+    while True:
+        with scope.writing() as connection:
+            ids = planner.next_ids(connection, after)
+            planned = planner.enqueue(connection, ids) if ids else 0
+        if not ids:
+            return
+        after = ids[-1]
+        scope.progress(planned=planned)
+
+
+def count(connection: Connection, planner: Planner, found: Collected) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    course_ids = [course.id for course in found.courses if course.id is not None]
+    quiet = count_quiet(connection, planner, course_ids)
+    for course_id, rows in count_rows(connection, planner, course_ids).items():
+        if course_id in found.notes:
+            found.notes[course_id].rows = rows
+    return quiet, [one.as_json() for one in found.notes.values()]

@@ -1,0 +1,142 @@
+"""A finish event came in: read that person's report now, and write what is due at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import Connection, text
+from sqlmodel import select
+
+from clients.pluvo import PluvoClient
+from models.completion import WebhookEvent
+from models.course import Course
+from models.message import Kind, Priority
+from models.session import session, transaction
+from models.tenant import Tenant
+from models.translate import fold_space
+from producers.completion_collect import load
+from producers.completion_events import Hint, read
+from producers.completion_plan import Planner
+from producers.completion_record import Finished, Window, record
+from producers.completion_rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
+from producers.outside import afas_of, pluvo_of
+from workers.turns import Turn, handles
+
+PATIENCE_SECONDS = 15.0
+_titles = TitleVerdicts()
+
+
+@dataclass
+class Found:
+    """What the report says of one person."""
+
+    dated: list[Finished] = field(default_factory=list)
+    undated: set[tuple[str, str]] = field(default_factory=set)
+
+
+@handles(Kind.FETCH)
+def fetch(turn: Turn) -> None:
+    """Look at one person. The event itself is only a hint: no date is taken from it."""
+    event = _event(turn)
+    if event is None or event.handled_at is not None:
+        with turn.settle():
+            return
+    hint = read(event.body) if event.body else Hint(event.event, event.pluvo_id, event.ref)
+    tenant, courses = load(turn.tenant_id)
+    pluvo = pluvo_of(tenant, turn.call_log.append, PATIENCE_SECONDS)
+    rules = _rules(turn, tenant, courses, pluvo, hint)
+    pluvo_id = _user(pluvo, hint) if rules else None
+    finished = _finished(_report(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
+    with transaction() as connection:
+        ids = record(connection, tenant, rules, finished, signal="webhook") if finished else []
+    with turn.settle() as connection:
+        planner = Planner(turn.tenant_id, None, rules, Window())
+        due = planner.enqueue(connection, ids, Priority.INTERACTIVE) if ids else 0
+        _handled(connection, turn, _outcome(rules, pluvo_id, finished, due))
+
+
+def _event(turn: Turn) -> WebhookEvent | None:
+    with session() as database:
+        query = select(WebhookEvent).where(WebhookEvent.id == turn.subject_id, WebhookEvent.tenant_id == turn.tenant_id)
+        return database.exec(query).first()
+
+
+def _user(pluvo: PluvoClient, hint: Hint) -> str | None:
+    if hint.pluvo_id or not hint.ref:
+        return hint.pluvo_id
+    users = pluvo.find_users(refs=[hint.ref])
+    return users[0].id if users else None
+
+
+def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient, hint: Hint) -> list[Rule]:
+    """The rules this event may be about, with titles that stand for one training."""
+    unasked = [course for course in courses if course.completion_types is None]
+    if unasked:
+        known = ask_fields(afas_of(tenant, turn.call_log.append, PATIENCE_SECONDS), unasked)
+        with transaction() as connection:
+            keep_fields(connection, turn.tenant_id, known)
+        for course in unasked:
+            course.completion_types = dict(known[course.id or 0])
+    rules = [rule for course in courses for rule in rules_of(course) if hint.level in (None, rule.level)]
+    good = {(r.level, r.title): _titles.of(turn.tenant_id, pluvo, r.level, r.title).reason is None for r in rules}
+    return [rule for rule in rules if good[rule.level, rule.title]]
+
+
+def _report(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
+    """This person's rows under the rules' titles. Different rows under one title: it stands for several courses."""
+    found = Found()
+    titles: dict[str, set[str]] = defaultdict(set)
+    for rule in rules:
+        titles[rule.level].add(rule.title)
+    for level, wanted in titles.items():
+        asked: Literal["TRAINING", "COURSE"] = "COURSE" if level == "course" else "TRAINING"
+        dates: dict[str, set[str | None]] = defaultdict(set)
+        for page in pluvo.portfolio_pages(asked, user_ids=[pluvo_id]):
+            for row in page:
+                dates[fold_space(row.title)].add(row.completion_date)
+        for title in wanted & dates.keys():
+            given = [raw for raw in dates[title] if raw is not None]
+            if level == "course" and len(dates[title]) > 1:
+                continue
+            found.dated += [Finished(pluvo_id, level, title, raw) for raw in given]
+            if not given:
+                found.undated.add((level, title))
+    return found
+
+
+def _finished(found: Found, rules: Sequence[Rule], hint: Hint, pluvo_id: str) -> list[Finished]:
+    """What to record: every date, and ``no_date`` for what the event says is finished while the report has no date.
+
+    An event without a title tells only that something is finished: that is believed of all that is begun, when the
+    report has no date at all for this person.
+    """
+    if not hint.is_finish:
+        return found.dated
+    named = {(rule.level, rule.title) for rule in rules if rule.title == hint.title}
+    if named:
+        lacking = named - {(row.level, row.title) for row in found.dated}
+    else:
+        lacking = set() if found.dated or hint.title else found.undated
+    return found.dated + [Finished(pluvo_id, level, title, None) for level, title in sorted(lacking)]
+
+
+def _outcome(rules: Sequence[Rule], pluvo_id: str | None, finished: Sequence[Finished], due: int) -> str:
+    if not rules:
+        return "no_rule"
+    if pluvo_id is None:
+        return "unknown_user"
+    if due:
+        return "due"
+    if any(row.raw is None for row in finished):
+        return "no_date"
+    return "nothing_due"
+
+
+def _handled(connection: Connection, turn: Turn, outcome: str) -> None:
+    connection.execute(
+        text("UPDATE webhook_event SET handled_at = now(), outcome = :outcome WHERE id = :id AND tenant_id = :tenant"),
+        {"id": turn.subject_id, "tenant": turn.tenant_id, "outcome": outcome},
+    )
