@@ -40,7 +40,7 @@ _ENROLLMENTS = text(
     """
     INSERT INTO enrollment (tenant_id, person_id, course_id, external_id, row_state, seen_run, seen_at, outcome, reason,
                             completion_value, completion_read_at)
-    SELECT DISTINCT ON (p.id, s.course_id) s.tenant_id, p.id, s.course_id, s.external_id, s.row_state, :run, now(),
+    SELECT DISTINCT ON (p.id, s.course_id) s.tenant_id, p.id, s.course_id, s.external_id, s.row_state, s.run_id, now(),
            CASE WHEN s.row_state <> 'present' THEN s.row_state END, s.reason, s.completion, now()
       FROM snapshot_row s JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
      WHERE s.run_id = :run AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
@@ -54,7 +54,7 @@ _SEEN = text(
     """
     UPDATE enrollment e
        SET row_state = s.row_state, external_id = s.external_id, absent_since = NULL, removal_refused = false,
-           completion_value = s.completion, completion_read_at = :read_at, seen_run = :run, seen_at = :read_at,
+           completion_value = s.completion, completion_read_at = :read_at, seen_run = s.run_id, seen_at = :read_at,
            outcome = CASE WHEN s.row_state = 'present' THEN e.outcome ELSE s.row_state END,
            reason = CASE WHEN s.row_state = 'present' THEN e.reason ELSE s.reason END
       FROM snapshot_row s JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id

@@ -94,10 +94,9 @@ def run(lease: RunLease) -> None:
         with lease.writing() as connection:
             commit.record_roster(connection, lease, plan.snapshots)
             holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
-            planned = commit.commit_plan(connection, lease)
+            commit.commit_plan(connection, lease)
             _record_tenant(connection, lease, plan)
             _record_run(connection, lease.run_id, plan, RunStatus.APPLYING)
-        lease.progress(planned=planned)
     finally:
         _record_calls(lease.run_id, outside.counts.take())
 
@@ -116,7 +115,8 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
             store_rejected(connection, scope, course_id)
         planner = Planner(connection, scope, tenant, usable)
         quiet["unchanged"] = quiet.get("unchanged", 0) + planner.facts.count_settled()
-        scope.progress(planned=planner.build())
+        planned = planner.build()
+    scope.progress(planned=planned)
     unconfirmed = 0
     for course, snapshot in zip(courses, snapshots, strict=True):
         lines, waiting = plan_leavers(scope, outside.afas, tenant, course, snapshot)
