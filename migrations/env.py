@@ -14,7 +14,7 @@ import settings
 from models.base import metadata
 from models.crypto import Encrypted
 
-MIGRATION_LOCK = 7_301_001
+MIGRATION_LOCK = 7_301_000
 
 
 def plain_types(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:

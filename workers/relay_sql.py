@@ -24,16 +24,19 @@ SELECT lane.tenant_id, lane.direction, coalesce(d.state, 'healthy') AS state,
 IN_FLIGHT = "SELECT tenant_id, direction, count(*) FROM message WHERE state = 'sent' GROUP BY tenant_id, direction"
 
 # Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
+# An older one that waits for this very message does not stand in its way.
 CLAIM = """
 WITH quota AS (
-    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[]) AS q(tenant_id, direction, room)
+    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[])
+               AS q(tenant_id, direction, room)
 ), pick AS (
     SELECT c.id FROM quota q CROSS JOIN LATERAL (
         SELECT m.id FROM message m
          WHERE m.state = 'ready' AND m.tenant_id = q.tenant_id AND m.direction = q.direction
            AND NOT EXISTS (
                 SELECT 1 FROM message o WHERE o.turn = m.turn AND o.tenant_id = m.tenant_id AND o.id <> m.id
-                   AND (o.state = 'sent' OR (o.state = 'ready' AND o.id < m.id AND o.direction = m.direction)))
+                   AND (o.state = 'sent' OR (o.state = 'ready' AND o.id < m.id AND o.direction = m.direction
+                                             AND o.after_id IS DISTINCT FROM m.id)))
            AND (m.after_id IS NULL OR NOT EXISTS (SELECT 1 FROM message a WHERE a.id = m.after_id))
          ORDER BY m.priority, m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
 )
@@ -53,7 +56,8 @@ UPDATE tenant_direction
 
 PROMOTE = """
 UPDATE message SET state = 'ready' WHERE id = ANY(ARRAY(
-    SELECT id FROM message WHERE state = 'scheduled' AND run_at <= now() ORDER BY run_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
+    SELECT id FROM message WHERE state = 'scheduled' AND run_at <= now() ORDER BY run_at LIMIT 1000
+       FOR UPDATE SKIP LOCKED))
 """
 
 # Handed out, not begun, for longer than it takes to push: candidates for having been lost on the way.
