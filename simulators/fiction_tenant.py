@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from simulators.afas_tenant import COMPLETION_FIELD
+
 USUAL_COLUMNS = {
     "event_id": "CrId",
     "internal_id": "Intern_ID",
@@ -59,13 +61,15 @@ class FictionTenant:
     @property
     def completion_field(self) -> str:
         """The code of the free field for completion dates, different in every environment."""
+        if self.slug == "acme":
+            return COMPLETION_FIELD
         return "U" + hashlib.md5(self.slug.encode(), usedforsecurity=False).hexdigest().upper()
 
     def secret(self, what: str) -> str:
-        """Give a made-up secret."""
-        return hashlib.sha256(f"{self.slug} {what}".encode()).hexdigest()
+        """Give a made-up secret that people can type, e.g. ``afas-secret-acme``."""
+        return f"{what}-secret-{self.slug}"
 
     @property
     def token(self) -> str:
         """The 64 hex of the classic token."""
-        return self.secret("token").upper()
+        return hashlib.sha256(self.slug.encode()).hexdigest().upper()
