@@ -1,8 +1,8 @@
 """Health of one direction of one tenant: quarantined by what the outside answers, paused by an operator.
 
-While a direction is quarantined or paused its messages stay in the ledger and burn nothing. A quarantine lets one probe
-out at ``probe_at``; the relay counts it and sets the next time in the same statement, so a probe that gets lost or fails
-needs no bookkeeping. The first one that succeeds reopens the direction.
+While a direction is quarantined or paused its messages stay in the ledger and burn nothing. A quarantine lets one
+probe out at ``probe_at``; the relay counts it and sets the next time in the same statement, so a probe that gets lost
+or fails needs no bookkeeping. The first one that succeeds reopens the direction.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def state(connection: Connection, tenant_id: int, direction: str) -> Row[Any] | 
     ).first()
 
 
-def quarantine(
+def quarantine(  # noqa: PLR0917  what, why and the proof, in the order one says it
     connection: Connection, tenant_id: int, direction: str, code: str, words: str, call: dict[str, Any] | None
 ) -> bool:
     """Stop a direction because no call of it can work; True when this began it. One that is paused stays paused.

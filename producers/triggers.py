@@ -79,7 +79,7 @@ def request_stop(connection: Connection, run_id: str) -> str | None:
 
 def drop_messages(connection: Connection, run_id: str) -> int:
     """Take a run's messages that nobody has begun out of the ledger; their lines stay ``pending``. How many."""
-    return connection.execute(
+    count: int = connection.execute(
         text(
             """
             WITH gone AS (
@@ -94,3 +94,4 @@ def drop_messages(connection: Connection, run_id: str) -> int:
         ),
         {"run": run_id},
     ).scalar_one()
+    return count

@@ -1,4 +1,4 @@
-"""How the window is shared: the lanes (one direction of one tenant) with the least in flight get the next places. Pure."""
+"""How the window is shared: lanes (one direction of one tenant) with the least in flight get the next places. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOW_PER_THREAD = 3
 
 @dataclass(frozen=True)
 class Lane:
-    """A lane that has something ready; at most ``cap`` of it may be out at once. ``served``: when it last got a place."""
+    """A lane with something ready; at most ``cap`` of it may be out at once. ``served``: when it last got a place."""
 
     tenant_id: int
     direction: str

@@ -2,8 +2,8 @@
 
 dramatiq's own layout and scripts are used (``ns:Q`` list of ids, ``ns:Q.msgs`` bodies, ``ns:__acks__.broker.Q`` fetched
 ones), with three differences: messages are pushed by the relay in bulk under ids that name the delivery, there are no
-delay queues, and maintenance is done when the leader asks for it instead of by chance. Only this file and ``consumer.py``
-know Redis keys.
+delay queues, and maintenance is done when the leader asks for it instead of by chance. Only this file, ``consumer.py``
+and ``sweeping.py`` know Redis keys.
 """
 
 from __future__ import annotations

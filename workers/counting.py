@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Row, text
 
 from models.run import RunStatus, SnapshotState
 
-ENROLLMENTS = "created linked updated unchanged rejected ambiguous held failed pending not_yet ended blocked".split()
-COMPLETIONS = "written verified unchanged conflict orphan no_date rejected failed pending".split()
+ENROLLMENTS: tuple[str, ...] = ("created", "linked", "updated", "unchanged", "rejected", "ambiguous", "held", "failed", "pending")
+ENROLLMENTS += ("not_yet", "ended", "blocked")
+COMPLETIONS = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
 
 
 @dataclass

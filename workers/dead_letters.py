@@ -104,7 +104,8 @@ def supersede(connection: Connection, turn: Turn, why: str) -> None:
     """Close what is open for the same subject: newer work has settled it, or died instead of it."""
     connection.execute(
         text(
-            """UPDATE dead_letter SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
+            """UPDATE dead_letter
+                  SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
                 WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'"""
         ),
         {"kind": turn.kind, "subject": turn.subject_id, "tenant": turn.tenant_id, "why": why},
@@ -124,7 +125,7 @@ def insert_parked(connection: Connection, kind: str, code: str, words: str) -> s
             "kind": kind,
             "code": code,
             "words": words,
-            "fingerprint": fingerprint(kind, code, words.split(";")[0]),
+            "fingerprint": fingerprint(kind, code, words.split(";", 1)[0]),
             "version": code_version(),
         },
     )

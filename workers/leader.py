@@ -24,7 +24,7 @@ class Leader:
         self.leading = False
 
     def lead(self) -> psycopg.Connection | None:
-        """The connection to work through while this process leads, else None. Raises psycopg.Error without PostgreSQL."""
+        """The connection to work through while this process leads, else None. psycopg.Error without PostgreSQL."""
         if self.connection is None or self.connection.closed:
             self.leading = False
             self.connection = psycopg.connect(

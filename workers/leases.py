@@ -1,4 +1,4 @@
-"""Leases that ended: messages whose worker never finished them go back to ready; the third time they are dead letters."""
+"""Leases that ended: messages whose worker never finished them are ready again, or dead the third time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ log = structlog.get_logger("workers.leases")
 
 _BACK = text(
     """
-    UPDATE message SET state = 'ready', lease_until = NULL, worker = NULL, kills = kills + (started_at IS NOT NULL)::int,
-           started_at = NULL, run_at = CASE WHEN started_at IS NULL THEN run_at ELSE now() END
+    UPDATE message SET state = 'ready', lease_until = NULL, worker = NULL, started_at = NULL,
+           kills = kills + (started_at IS NOT NULL)::int,
+           run_at = CASE WHEN started_at IS NULL THEN run_at ELSE now() END
      WHERE id = ANY(:ids) RETURNING id, kills
     """
 )
@@ -53,7 +54,8 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
     _take_back(connection, list(rows))
     connection.execute(
         text(
-            "UPDATE run SET lease_until = now() - interval '1 second' WHERE lease_owner = :worker AND status = 'running'"
+            """UPDATE run SET lease_until = now() - interval '1 second'
+                WHERE lease_owner = :worker AND status = 'running'"""
         ),
         {"worker": worker},
     )

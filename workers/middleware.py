@@ -20,11 +20,11 @@ class LeaseTimeLimit(TimeLimit):
 
     def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
         self.time_limit = time_limit_seconds() * 1000
-        super().before_process_message(broker, message)
+        super().before_process_message(broker, message)  # type: ignore[no-untyped-call]  # dramatiq's has no types
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         if not getattr(self.manager, "ident", None):
-            super().after_process_boot(broker)
+            super().after_process_boot(broker)  # type: ignore[no-untyped-call]  # as above
 
 
 def time_limit_seconds() -> float:

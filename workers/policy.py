@@ -38,7 +38,7 @@ from clients.redaction import clean
 from models.session import transaction
 from producers import directions
 from producers.pace import TooBusy
-from workers.control import Control, NotOurs, Snooze, Stopped, UnknownKind
+from workers.control import Held, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import HISTORY, Failure, bury, entry, insert_parked, settle_line, supersede
 from workers.presence import DATABASE_TROUBLE, give_back_later
 
@@ -51,6 +51,7 @@ __all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_f
 Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop", "drop", "leave"]
 OWN_FAULT_TRIES = 3
 NO_SLOT_SECONDS = 30.0
+BROKER_SECONDS = 10.0
 # Serialization failure, deadlock, lock not available: the same again usually works.
 _REPEAT = {"40001", "40P01", "55P03"}
 # A statement that was cancelled for taking too long is a fault of ours, not trouble of PostgreSQL's.
@@ -79,29 +80,32 @@ _REMOTE: tuple[tuple[type[RemoteError], Action], ...] = (
 )
 
 
+_OWN: tuple[tuple[type[BaseException], Action, str, str, float], ...] = (
+    (NotOurs, "drop", "not_ours", "the delivery ended meanwhile", 0.0),
+    (Stopped, "stop", "stopped", "the run was stopped", 0.0),
+    # A moment later another delivery has a fresh lease.
+    (LeaseShort, "back", "lease_short", "too little was left of its lease", 0.0),
+    (Held, "back", "held", "the direction is stopped", 0.0),
+    (Waiting, "back", "waiting", "the direction was told to wait", 0.0),
+    (TimeoutError, "snooze", "no_slot", "no call came free", NO_SLOT_SECONDS),
+    (redis.RedisError, "snooze", "broker_away", "Redis did not answer", BROKER_SECONDS),
+    (TimeLimitExceeded, "retry", "time_limit", "took longer than its lease allows", 0.0),
+)
+
+
 def judge(error: BaseException) -> Verdict:
     """Say what an exception means for its message. Pure."""
     if isinstance(error, RemoteError):
         return _judge_remote(error)
-    if isinstance(error, NotOurs):
-        return Verdict("drop", Failure("not_ours", "the delivery ended meanwhile"))
-    if isinstance(error, Stopped):
-        return Verdict("stop", Failure("stopped", "the run was stopped"))
-    if isinstance(error, Snooze | TooBusy):
-        reason = error.reason if isinstance(error, Snooze) else "pace"
-        return Verdict("snooze", Failure(reason, "waits for its turn"), seconds=error.seconds)
-    if isinstance(error, Control):
-        return Verdict("back", Failure(type(error).__name__.lower(), "not now"))
-    if isinstance(error, TimeoutError):
-        return Verdict("snooze", Failure("no_slot", "waits for its turn"), seconds=NO_SLOT_SECONDS)
-    if isinstance(error, redis.RedisError):
-        return Verdict("snooze", Failure("broker_away", "Redis did not answer"), seconds=10.0)
-    if isinstance(error, TimeLimitExceeded):
-        return Verdict("retry", Failure("time_limit", "took longer than its lease allows"))
-    if isinstance(error, UnknownKind):
-        return Verdict("retry", Failure("unknown_actor", str(error)))
     if isinstance(error, DATABASE_TROUBLE) and _is_away(error):
         return Verdict("leave", Failure("database_away", type(error).__name__))
+    for kind, action, code, words, seconds in _OWN:
+        if isinstance(error, kind):
+            return Verdict(action, Failure(code, words), seconds)
+    if isinstance(error, Snooze | TooBusy):
+        return Verdict("snooze", Failure(getattr(error, "reason", "pace"), "waits for its turn"), error.seconds)
+    if isinstance(error, UnknownKind):
+        return Verdict("retry", Failure("unknown_actor", str(error)))
     return Verdict("retry", Failure("internal_error", where(error)), tries=OWN_FAULT_TRIES)
 
 
@@ -218,7 +222,7 @@ def _schedule(connection: Connection, turn: Turn, verdict: Verdict, seconds: flo
             UPDATE message
                SET state = 'scheduled', run_at = now() + make_interval(secs => :seconds), started_at = NULL,
                    worker = NULL, lease_until = NULL, attempts = attempts + :burnt,
-                   first_failed_at = CASE WHEN :burnt > 0 THEN coalesce(first_failed_at, now()) ELSE first_failed_at END,
+                   first_failed_at = coalesce(first_failed_at, CASE WHEN :burnt > 0 THEN now() END),
                    history = CASE WHEN :burnt > 0 THEN
                        (SELECT coalesce(jsonb_agg(e ORDER BY n), '[]') FROM (
                             SELECT e, n FROM jsonb_array_elements(history || CAST(:entry AS jsonb))
@@ -274,7 +278,8 @@ def park_foreign(connection: Connection, envelope: Envelope) -> None:
     row = connection.execute(
         text(
             """SELECT tenant_id, kind, deliveries,
-                      :id > coalesce(pg_sequence_last_value(pg_get_serial_sequence('message', 'id')::regclass), 0) AS unborn
+                      :id > coalesce(pg_sequence_last_value(pg_get_serial_sequence('message', 'id')::regclass), 0)
+                          AS unborn
                  FROM (SELECT) AS one LEFT JOIN message ON id = :id"""
         ),
         {"id": envelope.message_id},

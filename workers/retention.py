@@ -1,4 +1,7 @@
-"""What is forgotten, and when. One table, a bite at a time, so that no statement runs long."""
+"""What is forgotten, and when. One table, a bite at a time, so that no statement runs long.
+
+The statements are built from the names in RULES and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ class Rule:
     table: str
     column: str
     setting: str
-    key: str = "id"
     empty: str | None = None
     where: str = "true"
 
@@ -42,12 +44,10 @@ def apply() -> dict[str, int]:
     touched: dict[str, int] = {}
     for rule in RULES:
         age = getattr(settings.get(), rule.setting)
-        act = f"UPDATE {rule.table} SET {rule.empty}" if rule.empty else f"DELETE FROM {rule.table}"
-        statement = text(
-            f"""{act} WHERE {rule.key} = ANY(ARRAY(SELECT {rule.key} FROM {rule.table}
-                 WHERE {rule.column} < now() - make_interval(secs => :age) AND {rule.where}
-                 ORDER BY {rule.column} LIMIT {BITE}))"""  # noqa: S608  names out of the table above
-        )
+        act = f"UPDATE {rule.table} SET {rule.empty}" if rule.empty else f"DELETE FROM {rule.table}"  # noqa: S608
+        old = f"{rule.column} < now() - make_interval(secs => :age) AND {rule.where}"
+        bite = f"SELECT id FROM {rule.table} WHERE {old} ORDER BY {rule.column} LIMIT {BITE}"  # noqa: S608
+        statement = text(f"{act} WHERE id = ANY(ARRAY({bite}))")
         while True:
             with transaction() as connection:
                 count = connection.execute(statement, {"age": age}).rowcount

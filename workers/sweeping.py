@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import structlog
 
@@ -20,9 +21,10 @@ def sweep(of: LedgerBroker = broker) -> int:
     count = 0
     for queue in QUEUES:
         dead, bodies = of.key(f"{queue}.XQ"), of.key(f"{queue}.XQ.msgs")
-        for redis_id in client.zrange(dead, 0, BITE - 1):
+        ids: Any = client.zrange(dead, 0, BITE - 1)
+        for redis_id in ids:
             size = client.hstrlen(bodies, redis_id)
-            data = client.hget(bodies, redis_id) if 0 < size <= MAX_BYTES else b""
+            data: Any = client.hget(bodies, redis_id) if 0 < size <= MAX_BYTES else b""
             read = Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data or b"")
             # A good one needs no grave: the ledger has it, or has done it.
             if not (isinstance(read, Envelope) and read.version == VERSION and read.kind in of.actors):

@@ -47,7 +47,8 @@ class Engine:
         """Insert a tenant with two healthy directions; its id."""
         tenant_id = self.value(
             """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas)
-               VALUES (:slug, :slug, 'Europe/Amsterdam', 3600, jsonb_build_object('parallel_calls', CAST(:calls AS int)))
+               VALUES (:slug, :slug, 'Europe/Amsterdam', 3600,
+                       jsonb_build_object('parallel_calls', CAST(:calls AS int)))
                RETURNING id""",
             slug=slug,
             calls=parallel_calls,
@@ -66,7 +67,7 @@ class Engine:
             return enqueue(
                 connection,
                 [
-                    NewMessage(tenant_id=tenant_id, kind=kind, subject_id=s, turn=turn or f"{kind}:{s}", **fields)  # type: ignore[arg-type]
+                    NewMessage(tenant_id, kind, subject_id=s, turn=turn or f"{kind}:{s}", **fields)  # type: ignore[arg-type]  # test
                     for s in subjects
                 ],
             )
@@ -149,14 +150,14 @@ class Engine:
 
 
 @pytest.fixture
-def engine(configured: settings.Settings, environment: dict[str, str], database_url: str) -> Iterator[Engine]:
+def engine(configured: settings.Settings, environment: dict[str, str], database_url: str) -> Engine:
     with psycopg.connect(database_url) as connection:
         connection.execute(kinds.TABLES)
     for held in (broker.held, broker.unacked):
         for queue in held:
             held[queue].clear()
     STOPPING.clear()
-    yield Engine(environment)
+    return Engine(environment)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Kinds of messages that only tests have. What a subject does is scripted in a table, what it did is counted in another.
+"""Kinds of messages that only tests have. One table scripts what a subject does, another counts what it did.
 
 Imported by tests and by the worker processes they start.
 """
@@ -20,7 +20,8 @@ CREATE TABLE test_script (subject_id bigint PRIMARY KEY, action text NOT NULL, s
 CREATE TABLE test_effect (id bigserial PRIMARY KEY, subject_id bigint NOT NULL, tenant_id bigint NOT NULL,
     message_id bigint NOT NULL, delivery int NOT NULL, version bigint NOT NULL, pid int NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp());
-CREATE TABLE test_begun (subject_id bigint NOT NULL, pid int NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE test_begun (subject_id bigint NOT NULL, pid int NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE test_hook (subject_id bigint NOT NULL, hook text NOT NULL, code text NOT NULL);
 """
 KIND = "test.do"
@@ -65,7 +66,8 @@ def _work(turn: Turn) -> None:
     if action == "unknown":
         raise Unknown("timeout", "no answer in time")
     if action == "rejected":
-        raise Rejected("functional", "AFAS refused it", status=500, reference="ABC123", remote_text="bij 'Medewerker' 17")
+        said = "bij 'Medewerker' 17, jan@example.org"
+        raise Rejected("functional", "AFAS refused it", status=500, reference="ABC123", remote_text=said)
     if action == "unauthorized":
         raise Unauthorized("token_refused", "AFAS does not accept the token", status=401)
     if action == "misconfigured":
