@@ -1,0 +1,49 @@
+"""What to do about each finding of ``koppeling check``, by its code."""
+
+from __future__ import annotations
+
+ACTIONS = {
+    # AFAS
+    "token_refused": "Make a new token (`koppeling token SLUG`, or in AFAS) or correct it in the tenants file.",
+    "client_refused": "Correct client_id and client_secret in the tenants file; the secret may have ended.",
+    "wrong_environment": "Correct environment in the tenants file, or allow client credentials on the app connector.",
+    "ip_refused": "Add this machine's address to the app connector's allowed addresses.",
+    "token_ends": "Make a new token before that day and import it.",
+    "environment_mismatch": "Correct member_id or the credentials: they belong to different environments.",
+    "envid_changed": "Correct the credentials. If the environment changed on purpose, change member_id or environment.",
+    "connector_missing": "Add the connector to the app connector in AFAS, or correct its name in the tenants file.",
+    "connector_not_allowed": "Add the connector to the app connector, and give its user the right to it.",
+    "connector_blocked": "Have the AFAS administrator unblock the GetConnector's definition.",
+    "column_missing": "Add the column to the GetConnector, or correct its name under [tenants.courses.fields].",
+    "column_replaced": "Add the field to the GetConnector again: the one it showed was removed.",
+    "unknown_field": "Correct the column's name under [tenants.courses.fields].",
+    "no_rows": "Look at the GetConnector's filter and at the rights of the app connector's user.",
+    "double_rows": "Take the joined table that doubles rows out of the GetConnector.",
+    "completion_field_missing": "Correct completion_field: its code differs per environment.",
+    "completion_field_type": 'Choose a date field, or a text field with completion_type = "text".',
+    "completion_field_short": "Make the text field at least 10 characters long, or choose a date field.",
+    "maintenance": "Wait: AFAS is in maintenance.",
+    "throttled": "Wait a moment and check again.",
+    "wrong_credentials": "Correct the credentials in the tenants file.",
+    # Pluvo
+    "auth_refused": "Correct client_id and client_secret under [tenants.pluvo].",
+    "not_permitted": "Have Pluvo give the API client the rights (scopes) it needs.",
+    "scope_missing": "Have Pluvo give the API client these scopes.",
+    "operation_missing": "Tell the maintainers: Pluvo's interface changed.",
+    "offer_event_unknown": "Correct offer_event_ref, or give the offer event this ref in Pluvo.",
+    "group_unknown": "Correct group_ref, or give the group this ref in Pluvo.",
+    "title_unknown": "Correct completion_title: it is compared letter by letter.",
+    "title_ambiguous": "Rename trainings in Pluvo so that one has this title.",
+    "own_link_active": "Switch Pluvo's built-in AFAS link off: two links would both create and rename users.",
+    # both
+    "insecure_url": "Correct base_url, or set KOPPELING_ALLOW_INSECURE_URLS=1 for simulators and proxies.",
+    "redirect": "Correct base_url, member_id or organisation: that address sends us elsewhere.",
+    "not_found": "Correct base_url, member_id, organisation or the connector's name.",
+    "no_courses": "Add a [[tenants.courses]] table and import the file.",
+}
+ELSE = "Check again in a few minutes; if it stays, show this line to whoever runs that system."
+
+
+def action_for(code: str) -> str:
+    """One sentence that says what to do."""
+    return ACTIONS.get(code, ELSE)

@@ -1,0 +1,78 @@
+"""The command ``koppeling``. Parses and prints, decides nothing: every verb is a function in ``ops/*.py``.
+
+Exit codes: 0 done · 1 something failed · 2 wrong usage or settings · 3 done, but something waits.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ops import (
+    cli_dead_letters,
+    cli_holds,
+    cli_insight,
+    cli_links,
+    cli_processes,
+    cli_runs,
+    cli_sync,
+    cli_tenants,
+)
+from ops.cli_common import HELP
+from ops.cli_errors import explained
+
+app = typer.Typer(
+    name="koppeling",
+    help="Links AFAS Profit and Pluvo: enrollments one way, completion dates the other, for many tenants at once.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+    epilog="Example: koppeling up   Then, elsewhere: koppeling tenants import tenants.toml; koppeling sync --all --wait",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"koppeling {version('koppeling')}\n")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Nothing is done without a command."""
+
+
+cli_processes.add_to(app)
+cli_sync.add_to(app)
+cli_insight.add_to(app)
+app.add_typer(cli_tenants.app, name="tenants")
+app.add_typer(cli_runs.app, name="runs")
+app.add_typer(cli_holds.app, name="holds")
+app.add_typer(cli_links.app, name="links")
+app.add_typer(cli_dead_letters.app, name="dead-letters")
+
+
+def main() -> None:
+    """Run the command; whatever goes wrong is one line on standard error and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except Exception as error:
+        code = explained(error)
+        if code is None:
+            raise
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Turn whatever went wrong into one line that says what to do. A traceback is shown only with ``KOPPELING_DEBUG=1``."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+import redis
+from sqlalchemy import exc
+
+from clients.errors import RemoteError
+from clients.redaction import clean
+from models.crypto import SecretUnreadable
+from ops import output
+from ops.embedded import EmbeddedError
+from ops.problems import Problem
+from settings import SettingsError
+
+_DATABASE = "Check KOPPELING_DATABASE_URL and that the server runs, or unset it to use the embedded one."
+_BROKER = "Check KOPPELING_REDIS_URL and that the server runs, or unset it to use the embedded one."
+
+
+def explained(error: Exception) -> int | None:
+    """Print the line and give the exit code; None when the traceback is wanted."""
+    if os.environ.get("KOPPELING_DEBUG") == "1":
+        return None
+    line, code = _line(error)
+    output.say(line, error=True)
+    return code
+
+
+def _line(error: Exception) -> tuple[str, int]:
+    found = f"Internal error: {_place(error)}. KOPPELING_DEBUG=1 shows where it came from.", 1
+    if isinstance(error, Problem | SettingsError | EmbeddedError | SecretUnreadable):
+        found = str(error), 2
+    elif isinstance(error, exc.ArgumentError):
+        found = "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database.", 2
+    elif isinstance(error, exc.ProgrammingError) and "does not exist" in str(error.orig):
+        found = "The database's tables are not those of this version: run `koppeling migrate`.", 2
+    elif isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError):
+        found = f"Can't reach the database ({_said(error)}). {_DATABASE}", 2
+    elif isinstance(error, redis.RedisError):
+        found = f"Can't reach the broker ({clean(str(error), limit=200)}). {_BROKER}", 2
+    elif isinstance(error, RemoteError):
+        found = f"{error.code}: {clean(error.message)} {clean(error.remote_text)}".rstrip(), 1
+    return found
+
+
+def _said(error: exc.SQLAlchemyError) -> str:
+    orig = getattr(error, "orig", None)
+    lines = [line.strip() for line in str(orig or error).splitlines() if line.strip()]
+    return clean(lines[0] if lines else type(error).__name__, limit=200)
+
+
+def _place(error: Exception) -> str:
+    """Kind and place, never the text: it could hold a name."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" at {os.path.basename(last[0].filename)}:{last[0].lineno}" if last else ""
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,131 @@
+"""``koppeling up, worker, scheduler, serve, migrate, simulate``: one process type each, or all of them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+
+import settings
+from migrations.run import head, upgrade
+from ops import environment, logs, output, timetable
+from ops.cli_common import example
+from ops.embedded import ensure_postgres, running
+from ops.http.app import check_bind, make_app
+from ops.parent import end_with_parent
+from ops.problems import Problem
+from ops.up import Options, up
+from simulators import __main__ as simulators
+from workers.processes import ChildSpec, Supervisor, run_worker
+
+SIMULATOR_PORTS = {"afas": 8801, "pluvo": 8802}
+Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]
+Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands into the application."""
+    app.command("up", epilog=example("koppeling up --workers 4"))(up_)
+    app.command("worker", epilog=example("koppeling worker --processes 4 --threads 8"))(worker)
+    app.command("scheduler", epilog=example("koppeling scheduler"))(scheduler)
+    app.command("serve", epilog=example("koppeling serve --port 8000"))(serve)
+    app.command("migrate", epilog=example("koppeling migrate"))(migrate)
+    app.command("simulate", epilog=example("koppeling simulate afas --port 8801"))(simulate)
+
+
+def up_(
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Worker processes.")] = 2,
+    threads: Threads = 8,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the web server, on 127.0.0.1.")] = 8000,
+    no_scheduler: Annotated[bool, typer.Option("--no-scheduler", help="Without the timetable.")] = False,
+    no_console: Annotated[
+        bool, typer.Option("--no-console", help="Without the console (health and webhooks stay).")
+    ] = False,
+) -> None:
+    """Run everything on this machine until Ctrl-C; embedded servers where no URL is set."""
+    logs.configure()
+    raise typer.Exit(up(Options(workers, threads, port, not no_scheduler, not no_console)))
+
+
+def worker(
+    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="Processes on this machine.")] = 1,
+    threads: Threads = 8,
+) -> None:
+    """Work on messages and runs until told to stop. Start as many as you like, on any machine."""
+    logs.configure()
+    _need_servers()
+    if processes == 1:
+        raise typer.Exit(run_worker(threads))
+    one = [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", str(threads)]
+    raise typer.Exit(Supervisor([ChildSpec(f"worker {number + 1}", one) for number in range(processes)]).run())
+
+
+def scheduler(child: Child = False) -> None:
+    """Keep the timetable until told to stop: due runs, the nightly full ones, holds that expire."""
+    logs.configure()
+    _need_servers()
+    if child:
+        end_with_parent()
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    timetable.run(stopping)
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to bind to.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
+    no_console: Annotated[bool, typer.Option("--no-console", help="Health and webhooks only.")] = False,
+    child: Child = False,
+) -> None:
+    """Serve health and webhooks over HTTP until told to stop."""
+    logs.configure()
+    check_bind(host)
+    _need_servers()
+    if child:
+        end_with_parent()
+    uvicorn.run(make_app(), host=host, port=port, log_config=None, access_log=False, server_header=False)
+
+
+def _need_servers() -> None:
+    environment.connect_running()
+    environment.need_current_schema()
+    settings.get().need_secret_keys()
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema. Safe from several machines at once."""
+    logs.configure(level=30)
+    found = settings.get()
+    if found.database_url:
+        upgrade(found.need_database())
+    else:
+        url = running(found.home).database_url
+        if url:
+            upgrade(url)
+        else:
+            with ensure_postgres(found.home) as postgres:
+                upgrade(postgres.url)
+    output.say(f"The database is at {head()}.")
+
+
+def simulate(
+    system: Annotated[str, typer.Argument(help="afas or pluvo", metavar="afas|pluvo")],
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="8801 for AFAS, 8802 for Pluvo.")] = None,
+) -> None:
+    """Play AFAS or Pluvo over HTTP, with fictitious tenants, until told to stop."""
+    if system not in SIMULATOR_PORTS:
+        raise Problem(f"Simulate afas or pluvo, not {system!r}.")
+    try:
+        simulators.main(system, port or SIMULATOR_PORTS[system])
+    except OSError as error:
+        raise Problem(f"Can't listen ({error.strerror}): choose another --port.") from None

@@ -1,0 +1,144 @@
+"""``koppeling sync`` and ``koppeling completions``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models.tenant import Direction
+from ops import dry_runs, output, plan_view, runs, syncs
+from ops.cli_common import Json, at_database, day, example, show
+from ops.problems import Problem
+from ops.progress import RunProgress
+from settings import parse_duration
+
+Slugs = Annotated[list[str] | None, typer.Argument(help="Tenants.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All tenants; paused ones are left out.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until nothing more can be done now.")]
+Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait at most; the run goes on.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="With --dry-run: write the plan to this CSV file.")]
+COLUMNS = (
+    "tenant",
+    "status",
+    "snapshot",
+    "rows",
+    "outcomes",
+    "removed",
+    "held",
+    "pending removals",
+    "calls",
+    "seconds",
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the two commands into the application."""
+    app.command("sync", epilog=example("koppeling sync acme --wait", "koppeling sync --all --dry-run"))(sync)
+    app.command("completions", epilog=example("koppeling completions --all --wait"))(completions)
+
+
+def sync(
+    *,
+    slugs: Slugs = None,
+    everyone: All = False,
+    dry_run: Dry = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at every enrollment in Pluvo, repair what differs.")
+    ] = False,
+    wait: Wait = False,
+    person: Annotated[str | None, typer.Option("--person", help="Only this person (internal id), now.")] = None,
+    timeout: Timeout = "30m",
+    csv: Csv = None,
+    json: Json = False,
+) -> None:
+    """Bring enrollments from AFAS to Pluvo."""
+    options: dict[str, Any] = ({"full": True} if full else {}) | ({"person": person.strip()} if person else {})
+    if person is not None and (everyone or len(slugs or []) != 1 or not person.strip()):
+        raise Problem("--person needs an internal id and exactly one tenant.")
+    _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
+
+
+def completions(
+    *,
+    slugs: Slugs = None,
+    everyone: All = False,
+    dry_run: Dry = False,
+    wait: Wait = False,
+    since: Annotated[str | None, typer.Option("--since", help="Completed on this day or later.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Completed on this day or earlier.")] = None,
+    timeout: Timeout = "30m",
+    csv: Csv = None,
+    json: Json = False,
+) -> None:
+    """Bring completion dates from Pluvo to AFAS."""
+    given = {"since": day(since, "--since"), "until": day(until, "--until")}
+    options = {name: value for name, value in given.items() if value}
+    if since and until and given["since"] > given["until"]:  # type: ignore[operator]  # both are there
+        raise Problem("--since comes after --until.")
+    _run(Direction.COMPLETIONS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
+
+
+def _run(
+    direction: Direction,
+    slugs: list[str],
+    everyone: bool,
+    options: dict[str, Any],
+    how: tuple[bool, bool, str, Path | None, bool],
+) -> None:
+    dry_run, wait, timeout, csv, json = how
+    try:
+        seconds = parse_duration(timeout)
+    except ValueError as error:
+        raise Problem(f"--timeout: {error}") from None
+    if csv and not dry_run:
+        raise Problem("--csv goes with --dry-run.")
+    with at_database():
+        if dry_run:
+            document, over = _dry(direction, slugs, everyone, options, csv), True
+        else:
+            document, over = _real(direction, slugs, everyone, options, seconds if wait else None)
+    show(document, json, plan_view.show_plans if dry_run else show_runs)
+    if not over:
+        output.say("The time is up: the runs go on. `koppeling runs list` shows how they do.", error=True)
+    if wait or dry_run:
+        raise typer.Exit(runs.exit_code(document["runs"], timed_out=not over))
+
+
+def _dry(
+    direction: Direction, slugs: list[str], everyone: bool, options: dict[str, Any], csv: Path | None
+) -> dict[str, Any]:
+    document = dry_runs.document(direction, slugs, everyone=everyone, options=options)
+    if csv:
+        plan_view.write_csv(csv, document)
+    return document
+
+
+def _real(
+    direction: Direction, slugs: list[str], everyone: bool, options: dict[str, Any], seconds: int | None
+) -> tuple[dict[str, Any], bool]:
+    started = syncs.start(direction, slugs, everyone=everyone, options=options, need_worker=seconds is not None)
+    if seconds is None:
+        if not started.workers:
+            output.say("No worker is running: the run waits until one is (`koppeling up`).", error=True)
+        return syncs.document(started), True
+    with RunProgress() as progress:
+        over = syncs.wait(started, seconds, progress.update)
+    return syncs.document(started), over
+
+
+def show_runs(document: dict[str, Any]) -> None:
+    """Print the runs of a batch as a table."""
+    output.show_table(COLUMNS, [_row(run) for run in document["runs"]])
+    for run in document["runs"]:
+        if run["reason"] or run["reasons"]:
+            output.say(f"{run['tenant']}: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
+
+
+def _row(run: dict[str, Any]) -> list[Any]:
+    outcomes = ", ".join(f"{number} {name}" for name, number in run["outcomes"].items() if number) or "-"
+    calls = f"{run['calls']['afas']} AFAS, {run['calls']['pluvo']} Pluvo"
+    numbers = [run["removed"], run["held_removals"], run["pending_removals"]]
+    return [run["tenant"], run["status"], run["snapshot"], run["rows"], outcomes, *numbers, calls, run["seconds"]]

@@ -1,0 +1,73 @@
+"""What happens next with a person, or what an operator can do: one line for the first thing that stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Row = dict[str, Any]
+
+_WAITING_ROWS = {
+    "not_yet": "begins later: the person is enrolled once the start date of the row has come",
+    "ended": "is over for this person in AFAS: nothing more is done",
+    "blocked": "is blocked for this person in AFAS, which counts as absent",
+    "rejected": "has a row that can't be used: put it right in AFAS",
+}
+
+
+def next_action(slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]) -> str:
+    """The line, with the command where there is one."""
+    return next(_obstacles(slug, person, enrollments, dead, directions), "Nothing: all is as AFAS says.")
+
+
+def _obstacles(slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]) -> Iterator[str]:
+    who = person["internal_id"]
+    for way in directions:
+        if way["state"] in ("paused", "quarantined"):
+            stopped = f"{way['direction'].capitalize()} of {slug} are {way['state']} ({way['reason']})"
+            yield f"{stopped}: `koppeling tenants resume {slug}` once that is settled."
+    yield from _link(slug, person)
+    for row in enrollments:
+        for hold in row["holds"]:
+            yield f"A guard ({hold['guard']}) holds it until somebody decides: `koppeling holds show {hold['hold']}`."
+    for letter in dead:
+        said = f"{letter['error']}: {letter['message']}".rstrip(": ")
+        yield f"It gave up ({said}): settle that, then `koppeling dead-letters replay {letter['dead_letter']}`."
+    for row in enrollments:
+        yield from _enrollment(row)
+    if not enrollments:
+        yield f"No row in AFAS was seen yet: `koppeling sync {slug} --person {who}` looks now."
+
+
+def _link(slug: str, person: Row) -> Iterator[str]:
+    command = f"koppeling links decide {slug} {person['internal_id']}"
+    if person["link_state"] == "ambiguous" and person["decision"] is None:
+        yield (
+            f"Nobody knows which account this is ({person['link_reason']}):"
+            f" `{command} link PLUVO_ID`, `create` or `ignore`."
+        )
+    if person["link_state"] == "ignored":
+        yield f"An operator decided to ignore this person: `{command} link PLUVO_ID` or `create` ends that."
+
+
+def _enrollment(row: Row) -> Iterator[str]:
+    event = row["event_id"]
+    if row["message_state"] == "scheduled":
+        yield f"Event {event} is tried again at {row['message_run_at']:%Y-%m-%d %H:%M:%S} UTC ({row['message_code']})."
+    elif row["message_state"]:
+        yield f"Event {event} is under way."
+    if row["row_state"] in _WAITING_ROWS:
+        yield f"Event {event} {_WAITING_ROWS[row['row_state']]} ({row['reason'] or row['row_state']})."
+    if row["row_state"] == "absent" and row["state"] == "enrolled":
+        since = f" since {row['absent_since']:%Y-%m-%d %H:%M} UTC" if row["absent_since"] else ""
+        yield f"Absent in event {event}{since}: removed from Pluvo once that is confirmed."
+    if row["failed_code"]:
+        yield f"Event {event} was refused ({row['failed_code']}): it is tried again when content or settings change."
+    if row["desired"] == "enrolled" and row["state"] != "enrolled" and row["row_state"] == "present":
+        yield f"Event {event} is done in the next run."
+    completion = row["completion"]
+    if completion and completion["state"] in ("pending", "sending"):
+        yield f"The completion of {completion['completed_on']} is being written to AFAS."
+    if completion and completion["state"] == "conflict":
+        found = completion["found_value"]
+        yield f"AFAS holds another completion date ({found}) than Pluvo: put right in AFAS what is wrong there."

@@ -1,0 +1,104 @@
+"""What the guards held back: list, show, release, refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.hold import HoldState
+from models.session import transaction
+from ops import audit, lookup
+from ops.listing import Page, checked_limit, page, rows
+from ops.problems import Problem
+from producers import holds
+
+_COLUMNS = """
+    SELECT h.id, t.slug AS tenant, h.run_id AS run, h.guard, h.event_id, h.state, h.created_at, h.expires_at, h.measure,
+           h.plan_hash, h.decided_at, h.decided_by, h.decided_reason, h.tenant_id,
+           (SELECT count(*) FROM hold_line l WHERE l.hold_id = h.id) AS lines,
+           (SELECT count(*) FROM hold_line l WHERE l.hold_id = h.id AND l.state = 'open') AS open_lines
+      FROM hold h JOIN tenant t ON t.id = h.tenant_id
+"""
+_LIST = f"""{_COLUMNS}
+     WHERE (CAST(:cursor AS text) IS NULL OR h.id < :cursor) AND (CAST(:tenant AS text) IS NULL OR t.slug = :tenant)
+       AND (CAST(:state AS text) IS NULL OR h.state = :state)
+     ORDER BY h.id DESC LIMIT :limit
+"""
+_LINES = """
+    SELECT event_id, internal_id, action, before, after, state, decided_at FROM hold_line
+     WHERE hold_id = :hold ORDER BY event_id, length(internal_id), internal_id
+"""
+
+
+def listing(
+    limit: int = 100, cursor: str | None = None, *, tenant: str | None = None, state: str | None = None
+) -> Page:
+    """Holds, newest first."""
+    if state is not None and state not in set(HoldState):
+        raise Problem(f"--state is one of {', '.join(HoldState)}.")
+    with transaction() as connection:
+        if tenant:
+            lookup.tenant_id(connection, tenant)
+        found = rows(connection, _LIST, cursor=cursor, tenant=tenant, state=state, limit=checked_limit(limit) + 1)
+    cut = page(found, limit, "id")
+    return Page([_item(row) for row in cut.items], cut.next)
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "tenant_id"}
+
+
+def show(hold_id: str) -> dict[str, Any]:
+    """One hold with its lines (names and addresses included: an operator must see what would happen)."""
+    with transaction() as connection:
+        hold = _one(connection, hold_id)
+        lines = rows(connection, _LINES, hold=hold_id)
+    return _item(hold) | {"count": hold["lines"], "lines": lines}
+
+
+def _one(connection: Connection, hold_id: str) -> dict[str, Any]:
+    missing = f"There is no hold {hold_id!r}: `koppeling holds list` shows them."
+    return lookup.one(connection, f"{_COLUMNS} WHERE h.id = :hold", missing, hold=hold_id)
+
+
+def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> dict[str, Any]:
+    """Let held lines go on, each checked again against the newest state: all, or those of events or persons."""
+    _need_reason(reason)
+    chosen = {"events": list(events), "persons": list(persons)}
+    with transaction() as connection:
+        hold = _open(connection, hold_id)
+        done = holds.release(
+            connection, hold_id, reason=reason, who=who, events=events or None, persons=persons or None
+        )
+        if not done["released"] and not done["dropped"]:
+            raise Problem(f"Hold {hold_id} has no open line of those: `koppeling holds show {hold_id}` lists them.")
+        about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
+        audit.record(connection, who=who, verb="holds release", detail=chosen | done, **about)
+    return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"]} | done
+
+
+def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
+    """Never do what is held; the same lines are not raised again."""
+    _need_reason(reason)
+    with transaction() as connection:
+        hold = _open(connection, hold_id)
+        done = holds.refuse(connection, hold_id, reason=reason, who=who)
+        about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
+        audit.record(connection, who=who, verb="holds refuse", **about)
+    return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["dropped"]}
+
+
+def _open(connection: Connection, hold_id: str) -> dict[str, Any]:
+    """The hold, locked: of two operators the second sees what the first decided."""
+    connection.execute(text("SELECT id FROM hold WHERE id = :hold FOR UPDATE"), {"hold": hold_id})
+    hold = _one(connection, hold_id)
+    if hold["state"] != HoldState.OPEN:
+        raise Problem(f"Hold {hold_id} is {hold['state']} already: nothing is left to decide.")
+    return hold
+
+
+def _need_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Problem("--reason is empty: say why, it is kept with the decision.")

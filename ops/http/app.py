@@ -1,0 +1,37 @@
+"""The web application: health and webhooks. Everything else on HTTP joins here."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from fastapi import FastAPI
+
+import settings
+from ops.http import health
+from ops.http.webhooks import router as webhooks
+from ops.problems import Problem
+
+
+def make_app() -> FastAPI:
+    """The application, ready to serve."""
+    app = FastAPI(title="koppeling", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(health.router)
+    app.include_router(webhooks)
+    return app
+
+
+def check_bind(host: str) -> None:
+    """Refuse an address that others can reach while there is no login. Raises Problem."""
+    if not is_loopback(host) and not settings.get().login_token:
+        raise Problem(
+            f"{host} can be reached from elsewhere and there is no login: "
+            "set KOPPELING_LOGIN_TOKEN, or bind to 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address. A name other than localhost could be anything."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

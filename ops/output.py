@@ -1,0 +1,101 @@
+"""Print: JSON for scripts, tables for people. What comes from outside is made harmless for a terminal first."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.base import utc_now
+
+WIDE = 200  # columns, where no terminal says how many it has
+
+
+def console(*, error: bool = False) -> Console:
+    """Standard output or standard error as it is now (tests replace them)."""
+    stream = sys.stderr if error else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else WIDE, soft_wrap=False, highlight=False)
+
+
+def plain(value: Any) -> Any:
+    """What JSON can't say by itself: times become ISO 8601 in UTC."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    return str(value)
+
+
+def as_json(document: Any) -> str:
+    """One JSON document, in ASCII so that any terminal and any pipe takes it."""
+    return json.dumps(document, default=plain, indent=2)
+
+
+def show_json(document: Any) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(as_json(document) + "\n")
+    sys.stdout.flush()
+
+
+def say(line: str, *, error: bool = False) -> None:
+    """Print one line."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write(harmless(line) + "\n")
+    stream.flush()
+
+
+def harmless(text: str) -> str:
+    """Without control and other invisible characters: a name must not move the cursor or hide what follows."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in text)
+
+
+def shown(value: Any) -> str:
+    """A value in a table's cell."""
+    if value is None or (isinstance(value, Mapping | list) and not value):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(item) for item in value)
+    return harmless(str(value)).replace("\n", " ")
+
+
+def show_table(columns: Sequence[str], found: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print a table; numbers to the right, nothing cut where no terminal limits it."""
+    listed = [list(row) for row in found]
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(columns):
+        counts = bool(listed) and all(isinstance(row[number], int | float) for row in listed)
+        table.add_column(Text(name), justify="right" if counts else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(Text(shown(value)) for value in row))
+    console().print(table)
+
+
+def show_fields(document: Mapping[str, Any], *, skip: Sequence[str] = ()) -> None:
+    """Print a record, one line a field."""
+    show_table(["", ""], [(key, value) for key, value in document.items() if key not in skip])
+
+
+def ago(at: datetime | None) -> str:
+    """``3 m ago`` or ``in 2 h``."""
+    if at is None:
+        return "-"
+    seconds = (utc_now() - at).total_seconds()
+    size = abs(seconds)
+    unit, length = next(((u, n) for u, n in (("d", 86400), ("h", 3600), ("m", 60)) if size >= n), ("s", 1))
+    count = f"{size / length:.0f} {unit}"
+    return f"{count} ago" if seconds >= 0 else f"in {count}"

@@ -1,0 +1,106 @@
+"""Show a plan: counts first, then who, by event and action, before and after; or all of it as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ops import output
+from ops.problems import Problem
+
+SHOWN_OF_A_GROUP = 25
+CSV_COLUMNS = ("tenant", "event_id", "internal_id", "action", "outcome", "reason", "before", "after")
+_ADOPTION = {
+    "by_afas_id": "linked by AFAS id",
+    "by_email": "linked by e-mail",
+    "shared": "share an account with somebody of the same name",
+    "to_create": "get a new account",
+    "ambiguous": "wait for your decision",
+}
+
+
+def show_plans(document: dict[str, Any]) -> None:
+    """Print the plans of a batch."""
+    for number, run in enumerate(document["runs"]):
+        if number:
+            output.say("")
+        _show_plan(run)
+
+
+def _show_plan(run: dict[str, Any]) -> None:
+    output.say(f"{run['tenant']}: {run['status']}, snapshot {run['snapshot'] or '-'}, {run['rows']} rows read")
+    if run["reason"] or run["reasons"]:
+        output.say(f"  because: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
+    counts = [f"{number} {name}" for name, number in run["outcomes"].items() if number]
+    removals = (
+        ("removed", "to be removed"),
+        ("held_removals", "removals held"),
+        ("pending_removals", "not confirmed yet"),
+    )
+    counts += [f"{run[key]} {words}" for key, words in removals if run[key]]
+    output.say(f"  {', '.join(counts) or 'nothing to do'}")
+    _show_adoption(run.get("adoption"))
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for line in run["plan"]["lines"]:
+        if line["action"] != "none" or line["outcome"] not in ("unchanged", "not_yet", "ended"):
+            groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), []).append(line)
+    for (event, action, outcome), lines in groups.items():
+        _show_group(event, action, outcome, lines)
+    if run["plan"]["hash"]:
+        output.say(f"  plan {run['plan']['hash'][:16]}")
+
+
+def _show_group(event: str, action: str, outcome: str, lines: list[dict[str, Any]]) -> None:
+    output.say(f"  event {event}, {action} → {outcome}: {len(lines)}")
+    for line in lines[:SHOWN_OF_A_GROUP]:
+        reason = f"  ({line['reason']})" if line["reason"] else ""
+        output.say(f"    {line['internal_id'] or '-'}  {difference(line['before'], line['after'])}{reason}")
+    if len(lines) > SHOWN_OF_A_GROUP:
+        output.say(f"    … and {len(lines) - SHOWN_OF_A_GROUP} more (--csv FILE or --json shows all)")
+
+
+def difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+    """What changes: ``email: a@example.nl → b@example.nl``."""
+    return ", ".join(_parts(before or {}, after or {}))
+
+
+def _parts(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for key in [*after, *(key for key in before if key not in after)]:
+        old, new = before.get(key), after.get(key)
+        if key not in before:
+            yield f"{key}: {output.shown(new)}"
+        elif key not in after:
+            yield f"{key}: {output.shown(old)} → -" if not after else f"{key}: {output.shown(old)}"
+        elif old != new:
+            yield f"{key}: {output.shown(old)} → {output.shown(new)}"
+
+
+def _show_adoption(adoption: dict[str, Any] | None) -> None:
+    if not adoption:
+        return
+    output.say("  first run, people of AFAS and accounts in Pluvo:")
+    for key, words in _ADOPTION.items():
+        output.say(f"    {adoption[key]:>6} {words}")
+    output.say(f"    {len(adoption['only_in_pluvo']):>6} accounts are only in Pluvo and stay untouched")
+
+
+def write_csv(path: Path, document: dict[str, Any]) -> None:
+    """Write every line of the plans. Values that a spreadsheet would take for a formula get an apostrophe."""
+    try:
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
+            writer = csv.writer(file)
+            writer.writerow(CSV_COLUMNS)
+            for run in document["runs"]:
+                for line in run["plan"]["lines"]:
+                    cells = [run["tenant"], *(line[column] for column in CSV_COLUMNS[1:])]
+                    writer.writerow([harmless_cell(cell) for cell in cells])
+    except OSError as error:
+        raise Problem(f"Can't write {path} ({error.strerror}).") from None
+
+
+def harmless_cell(value: Any) -> str:
+    """Text for a spreadsheet: nothing in it is run as a formula."""
+    text = "" if value is None else output.shown(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

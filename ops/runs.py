@@ -1,0 +1,150 @@
+"""Runs: list, show, stop, and the one shape in which a run is told (``sync --wait --json`` prints the same)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.run import RunStatus, SnapshotState
+from models.session import transaction
+from models.tenant import Direction
+from ops import audit, lookup
+from ops.listing import Page, checked_limit, page, rows
+from ops.problems import Problem
+from producers.triggers import request_stop
+
+OUTCOMES = {
+    Direction.ENROLLMENTS: (
+        *("created", "linked", "updated", "unchanged", "rejected", "ambiguous", "held", "failed", "pending"),
+        *("not_yet", "ended", "blocked"),
+    ),
+    Direction.COMPLETIONS: (
+        *("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending"),
+    ),
+}
+FAILED = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.QUARANTINED, RunStatus.DONE_WITH_FAILURES}
+
+_RUNS = """
+    SELECT r.*, t.slug AS tenant, extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at) AS seconds
+      FROM run r JOIN tenant t ON t.id = r.tenant_id
+"""
+_NEWEST_FIRST = """
+     WHERE (CAST(:cursor AS text) IS NULL OR r.id < :cursor) AND (CAST(:tenant AS text) IS NULL OR t.slug = :tenant)
+       AND (CAST(:direction AS text) IS NULL OR r.direction = :direction)
+       AND (CAST(:status AS text) IS NULL OR r.status = :status)
+     ORDER BY r.id DESC LIMIT :limit
+"""
+_LINES = """
+    SELECT id, event_id, internal_id, is_row, action, kind, outcome, reason, hold_id AS hold, settled_at
+      FROM plan_line WHERE run_id = :run AND (CAST(:cursor AS bigint) IS NULL OR id > :cursor)
+     ORDER BY id LIMIT :limit
+"""
+
+
+def document(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as interface.md promises it: every outcome is named, also those that didn't happen."""
+    outcomes = run["outcomes"] or {}
+    named = OUTCOMES[Direction(run["direction"])]
+    return {
+        "run": run["id"],
+        "tenant": run["tenant"],
+        "direction": run["direction"],
+        "status": run["status"],
+        "reason": run["reason"],
+        "snapshot": run["snapshot"],
+        "reasons": run["reasons"],
+        "courses": run["courses"],
+        "rows": run["rows"],
+        "outcomes": {name: int(outcomes.get(name, 0)) for name in (*named, *sorted(outcomes.keys() - set(named)))},
+        "removed": run["removed"],
+        "held_removals": run["held_removals"],
+        "pending_removals": run["pending_removals"],
+        "calls": {"afas": run["calls_afas"], "pluvo": run["calls_pluvo"]},
+        "seconds": round(float(run["seconds"]), 1) if run["seconds"] is not None else None,
+    }
+
+
+def item(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run in a listing: the same, with its id, its batch and its times."""
+    told = document(run)
+    keys = ("batch", "trigger", "options", "created_at", "started_at", "finished_at")
+    return {"id": told["run"]} | {key: run[key] for key in keys} | told
+
+
+def by_ids(ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of runs in the order asked for, with ``progress`` and who is on it."""
+    with transaction() as connection:
+        found = {run["id"]: run for run in rows(connection, f"{_RUNS} WHERE r.id = ANY(:ids)", ids=list(ids))}
+    return [found[run] for run in ids if run in found]
+
+
+def listing(
+    limit: int = 100,
+    cursor: str | None = None,
+    *,
+    tenant: str | None = None,
+    direction: str | None = None,
+    status: str | None = None,
+) -> Page:
+    """Runs, newest first."""
+    if status is not None and status not in set(RunStatus):
+        raise Problem(f"--status is one of {', '.join(RunStatus)}.")
+    way = lookup.direction(direction) if direction else None
+    with transaction() as connection:
+        if tenant is not None:
+            lookup.tenant_id(connection, tenant)
+        wanted = {"tenant": tenant, "direction": way, "status": status, "cursor": cursor}
+        found = rows(connection, _RUNS + _NEWEST_FIRST, limit=checked_limit(limit) + 1, **wanted)
+    cut = page(found, limit, "id")
+    return Page([item(run) for run in cut.items], cut.next)
+
+
+def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> dict[str, Any]:
+    """One run with its plan lines (ids, no names), its holds and its progress."""
+    with transaction() as connection:
+        run = lookup.one(
+            connection,
+            f"{_RUNS} WHERE r.id = :run",
+            f"There is no run {run_id!r}: `koppeling runs list` shows them.",
+            run=run_id,
+        )
+        lines = rows(connection, _LINES, run=run_id, cursor=cursor, limit=checked_limit(limit) + 1)
+        holds = rows(connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run", run=run_id)
+    cut = page(lines, limit, "id")
+    told = {"plan_hash": run["plan_hash"], "progress": run["progress"], "stop_requested": run["stop_requested"]}
+    return item(run) | told | {"holds": holds, "lines": cut.items, "next": cut.next}
+
+
+def stop(run_id: str, *, who: str) -> str:
+    """Ask a run to stop; returns the status it had. One that is over already is left as it is."""
+    with transaction() as connection:
+        run = lookup.one(
+            connection,
+            "SELECT id, tenant_id, status FROM run WHERE id = :run",
+            f"There is no run {run_id!r}: `koppeling runs list` shows them.",
+            run=run_id,
+        )
+        if run["status"] in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING):
+            request_stop(connection, run_id)
+            audit.record(connection, who=who, verb="runs stop", tenant_id=run["tenant_id"], subject=run_id)
+    return str(run["status"])
+
+
+def exit_code(runs: Sequence[Mapping[str, Any]], *, timed_out: bool = False) -> int:
+    """0, 1 or 3 for runs in the shape of ``document``: 1 before 3 before 0."""
+    if any(_failed(run) for run in runs):
+        return 1
+    return 3 if timed_out or any(_waits(run) for run in runs) else 0
+
+
+def _failed(run: Mapping[str, Any]) -> bool:
+    return bool(run["status"] in FAILED or run["snapshot"] == SnapshotState.PARTIAL or run["outcomes"].get("failed"))
+
+
+def _waits(run: Mapping[str, Any]) -> bool:
+    """Something waits for a person or for later."""
+    counted = any(run["outcomes"].get(name) for name in ("held", "ambiguous", "pending", "conflict"))
+    removals = run["held_removals"] or run["pending_removals"]
+    return bool(
+        counted or removals or run["status"] == RunStatus.DONE_WITH_HOLDS or run["snapshot"] == SnapshotState.SUSPECT
+    )

@@ -1,0 +1,234 @@
+"""Bring the stored tenants in line with a tenants file: create or update by slug, all of it in one transaction.
+
+Importing the same file again changes nothing. Tenants that are not in the file stay; a course that is no longer in it
+becomes inactive, and its people are not leavers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+from sqlalchemy import text
+from sqlalchemy.orm import defer
+from sqlmodel import Session, select
+
+from models import tenant as tables
+from models.base import utc_now
+from models.course import Course
+from models.crypto import SecretUnreadable, decrypt
+from models.session import session
+from models.tenant import Direction, TenantDirection
+from ops import audit, tenant_spec
+from ops.problems import Problem
+
+_SECRETS = {
+    "afas_client_secret": "afas.client_secret",
+    "afas_token": "afas.token",
+    "pluvo_client_secret": "pluvo.client_secret",
+    "webhook_secret": "pluvo.webhook_secret",
+}
+_LOCK = 7_301_010
+
+
+@dataclass
+class Imported:
+    """What the import did to one tenant; ``changes`` are lines for people, never with a secret."""
+
+    slug: str
+    action: str
+    changes: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"tenant": self.slug, "action": self.action, "changes": self.changes}
+
+
+def apply(specs: list[tenant_spec.Tenant], who: str) -> list[Imported]:
+    """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so."""
+    with session() as opened:
+        opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        return [_apply_one(opened, spec, who) for spec in specs]
+
+
+def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
+    stored = opened.exec(
+        select(tables.Tenant)
+        .where(tables.Tenant.slug == spec.slug)
+        .options(*(defer(getattr(tables.Tenant, column)) for column in _SECRETS))
+        .with_for_update()
+    ).one_or_none()
+    done = Imported(spec.slug, "updated" if stored else "created")
+    if stored is None:
+        stored = tables.Tenant(slug=spec.slug, name=spec.name, timezone=spec.timezone, interval_seconds=spec.interval)
+        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, spec, {})
+        opened.add(stored)
+        opened.flush()  # gives it its number
+    else:
+        _refuse_other_organisation(opened, stored, spec)
+        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, _secrets(opened, stored))
+    tenant_id = cast(int, stored.id)
+    done.changes += _set_courses(opened, tenant_id, spec)
+    _set_timetable(opened, tenant_id, spec.interval)
+    if done.action == "updated":
+        if not done.changes:
+            done.action = "unchanged"
+            return done
+        stored.settings_version += 1
+        stored.updated_at = utc_now()
+    if spec.afas.auth == "token" and stored.afas_token is None:
+        done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
+    connection = opened.connection()
+    audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})
+    return done
+
+
+def _plain(spec: tenant_spec.Tenant) -> dict[str, Any]:
+    """The columns of a tenant that hold no secret."""
+    afas = spec.afas.model_dump(exclude={"client_secret", "token"}, exclude_none=True)
+    pluvo = spec.pluvo.model_dump(exclude={"client_secret", "webhook_secret"}, exclude_none=True)
+    return {
+        "name": spec.name,
+        "timezone": spec.timezone,
+        "interval_seconds": spec.interval,
+        "afas": afas,
+        "pluvo": pluvo,
+        "removals": spec.removals.model_dump(),
+    }
+
+
+def _set_plain(stored: tables.Tenant, spec: tenant_spec.Tenant, *, new: bool) -> list[str]:
+    changes: list[str] = []
+    if not new and any(stored.afas.get(key) != getattr(spec.afas, key) for key in ("member_id", "environment")):
+        stored.envid = None  # another environment on purpose: the next complete read names it again
+    for column, value in _plain(spec).items():
+        if not new:
+            changes += differences(column, getattr(stored, column), value)
+        setattr(stored, column, value)
+    return changes
+
+
+def differences(name: str, before: Any, after: Any) -> Iterator[str]:
+    """Lines such as ``afas.parallel_calls: 2 → 3``."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in sorted(before.keys() | after.keys()):
+            yield from differences(f"{name}.{key}", before.get(key), after.get(key))
+    elif before != after:
+        yield f"{name}: {_shown(before)} → {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _refuse_other_organisation(opened: Session, stored: tables.Tenant, spec: tenant_spec.Tenant) -> None:
+    """Links name accounts of one organisation; under another one they would name strangers or nobody."""
+    before, after = stored.pluvo.get("organisation"), spec.pluvo.organisation
+    if before in (None, after):
+        return
+    links = opened.execute(
+        text("SELECT count(*) FROM link WHERE tenant_id = :tenant AND pluvo_id IS NOT NULL"), {"tenant": stored.id}
+    ).scalar()
+    if links:
+        raise Problem(
+            f"{spec.slug}: pluvo.organisation can't change from {before} to {after}: {links} people are linked to "
+            f"accounts of {before}. Give the new organisation a tenant of its own, or remove this one first."
+        )
+
+
+def _secrets(opened: Session, stored: tables.Tenant) -> dict[str, str | None]:
+    """The stored secrets; one that can't be read with today's keys counts as absent, so the import repairs it."""
+    row = opened.execute(
+        text(f"SELECT {', '.join(_SECRETS)} FROM tenant WHERE id = :id"),  # noqa: S608 - constants only
+        {"id": stored.id},
+    ).mappings()
+    found: dict[str, str | None] = {}
+    for column, value in row.one().items():
+        try:
+            found[str(column)] = None if value is None else decrypt(value)
+        except SecretUnreadable:
+            found[str(column)] = None
+    return found
+
+
+def _set_secrets(stored: tables.Tenant, spec: tenant_spec.Tenant, before: dict[str, str | None]) -> list[str]:
+    after: dict[str, str | None] = {
+        "afas_client_secret": spec.afas.client_secret,
+        "afas_token": spec.afas.token,
+        "pluvo_client_secret": spec.pluvo.client_secret,
+        "webhook_secret": spec.pluvo.webhook_secret,
+    }
+    if spec.afas.auth == "token" and spec.afas.token is None:
+        after["afas_token"] = before.get("afas_token")  # made with `koppeling token`, and nowhere in the file
+    changes = []
+    for column, value in after.items():
+        old = before.get(column)
+        if value != old:
+            changes.append(f"{_SECRETS[column]}: {'removed' if value is None else 'changed' if old else 'set'}")
+        if value != old or not before:
+            setattr(stored, column, value)
+    return changes
+
+
+def _course_columns(spec: tenant_spec.Course) -> dict[str, Any]:
+    target = {"offer_event_ref": spec.pluvo.offer_event_ref, "group_ref": spec.pluvo.group_ref}
+    return {
+        "getconnector": spec.getconnector,
+        "updateconnector": spec.updateconnector,
+        "fields": spec.fields.model_dump(exclude_none=True),
+        "pluvo": {key: ref for key, ref in target.items() if ref} | {"send_invite": spec.pluvo.send_invite},
+        "rules": [rule.model_dump() for rule in spec.rules()],
+        "active": True,
+    }
+
+
+def _set_courses(opened: Session, tenant_id: int, spec: tenant_spec.Tenant) -> list[str]:
+    stored = {one.event_id: one for one in opened.exec(select(Course).where(Course.tenant_id == tenant_id))}
+    changes = []
+    for course in spec.courses:
+        columns, known = _course_columns(course), stored.pop(course.event_id, None)
+        if known is None:
+            opened.add(Course(tenant_id=tenant_id, event_id=course.event_id, **columns))
+            changes.append(f"course {course.event_id}: added")
+        else:
+            changes += [f"course {course.event_id}: {line}" for line in _update_course(known, columns)]
+    for gone in stored.values():
+        if gone.active:
+            gone.active = False
+            changes.append(f"course {gone.event_id}: inactive, no longer in the file")
+    return changes
+
+
+def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
+    changes = []
+    for column, value in columns.items():
+        before = getattr(known, column)
+        if before == value:
+            continue
+        if column == "rules":
+            changes.append("completions: changed")
+        else:
+            changes += differences(column, before, value)
+        setattr(known, column, value)
+        if column in ("updateconnector", "rules"):
+            known.completion_types = None  # asked again of metainfo
+        if column == "pluvo":
+            known.target_id = None
+    return changes
+
+
+def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int) -> None:
+    """Both directions have a place in the timetable, spread over the interval; a shorter one counts at once."""
+    stored = opened.exec(select(TenantDirection).where(TenantDirection.tenant_id == tenant_id))
+    known = {row.direction: row for row in stored}
+    for direction in Direction:
+        # Spreading is all that is wanted of chance here.
+        at = utc_now() + timedelta(seconds=random.uniform(0.1, 1.0) * interval_seconds)  # noqa: S311
+        row = known.get(direction)
+        if row is None:
+            opened.add(TenantDirection(tenant_id=tenant_id, direction=direction, next_run_at=at))
+        elif row.next_run_at is None or row.next_run_at > utc_now() + timedelta(seconds=interval_seconds):
+            row.next_run_at = at

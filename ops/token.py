@@ -1,0 +1,66 @@
+"""Make an AFAS token from an API key, an environment key and the code that AFAS mails; store it for the tenant.
+
+The two keys are used once and forgotten. (Static tokens end for everyone on 31 August 2027: new tenants use OAuth.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlmodel import select
+
+from clients.afas import AfasOtp, afas_base_url
+from clients.errors import RemoteError
+from models.base import utc_now
+from models.session import session
+from models.tenant import Tenant
+from ops import audit
+from ops.problems import Problem
+from producers.outside import AFAS_HOSTS, address
+
+Ask = Callable[[str, bool], str]
+
+
+def make(slug: str, ask: Ask, *, who: str) -> None:
+    """Ask for keys and user, have the code mailed, ask for it, store the token and set ``auth = "token"``.
+
+    Args:
+        ask: gives the answer to a question; the flag says that it is a secret.
+    """
+    otp = AfasOtp(_base(slug))
+    api_key, environment_key = _asked(ask, "API key", True), _asked(ask, "Environment key", True)
+    user = _asked(ask, "User (as in 12345.jansen, or an address)", False)
+    try:
+        otp.request_otp(api_key, environment_key, user)
+        token = otp.validate_otp(api_key, environment_key, user, _asked(ask, "Code from the mail", True))
+    except RemoteError as error:
+        raise Problem(f"AFAS gave no token: {error.message} {error.remote_text}".rstrip()) from None
+    _store(slug, token, who)
+
+
+def _base(slug: str) -> str:
+    with session() as opened:
+        config = opened.exec(select(Tenant.afas).where(Tenant.slug == slug)).one_or_none()
+    if config is None:
+        raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
+    try:
+        return address(config.get("base_url"), afas_base_url(config["member_id"], config["environment"]), AFAS_HOSTS)
+    except RemoteError as error:
+        raise Problem(error.message) from None
+
+
+def _asked(ask: Ask, question: str, secret: bool) -> str:
+    answer = ask(question, secret).strip()
+    if not answer:
+        raise Problem(f"{question}: nothing was given.")
+    return answer
+
+
+def _store(slug: str, token: str, who: str) -> None:
+    with session() as opened:
+        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug).with_for_update()).one()
+        tenant.afas_token = token
+        tenant.afas = tenant.afas | {"auth": "token"}
+        tenant.settings_version += 1
+        tenant.updated_at = utc_now()
+        audit.record(opened.connection(), who=who, verb="token", tenant_id=tenant.id)

@@ -1,0 +1,165 @@
+"""``koppeling up``: everything on this machine until Ctrl-C.
+
+    embedded servers where no URL is set → key → migrate → workers, scheduler, web server → "ready http://…"
+
+A child that dies is started again. A signal, or the terminal going away, stops all that was started, last the servers.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import requests
+
+import settings
+from migrations.run import upgrade
+from models.session import transaction
+from ops import environment, output
+from ops.embedded import start_postgres, start_valkey
+from ops.problems import Problem
+from workers.presence import live_workers
+from workers.supervisor import ChildSpec, Supervisor
+
+READY_SECONDS = 60.0
+TICK_SECONDS = 0.2
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Options:
+    workers: int = 2
+    threads: int = 8
+    port: int = 8000
+    scheduler: bool = True
+    console: bool = True
+
+
+class _Stopped(BaseException):
+    """A signal came while things were being started."""
+
+
+def up(options: Options) -> int:
+    """Run everything until told to stop; the exit code."""
+    check_port(options.port)
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    with ExitStack() as stack:
+        try:
+            with _interruptible(nohup):
+                _servers(stack)
+                upgrade(settings.get().need_database())
+        except _Stopped:
+            return 0
+        supervisor = Supervisor(children(options))
+        supervisor.install_signals()
+        if nohup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        supervisor.start()
+        try:
+            ready = _wait_until_ready(supervisor, options)
+            while not supervisor.stop_requested:
+                supervisor.tick()
+                time.sleep(TICK_SECONDS)
+        finally:
+            killed = supervisor.stop()
+        if not ready and supervisor.asked == 0:
+            output.say("It did not get ready: the lines above say why.", error=True)
+            return 1
+        return killed
+
+
+@contextmanager
+def _interruptible(nohup: bool) -> Iterator[None]:
+    """Until the supervisor takes the signals over, one of them ends the start in an orderly way."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS if not (nohup and number == signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _servers(stack: ExitStack) -> None:
+    found = settings.get()
+    if not found.database_url:
+        postgres = start_postgres(found.home)
+        stack.callback(postgres.stop)
+        environment.use(database_url=postgres.url)
+        if not found.secret_keys:
+            environment.use(secret_keys=environment.home_key(found.home))
+    if not found.redis_url:
+        valkey = start_valkey(found.home)
+        stack.callback(valkey.stop)
+        environment.use(redis_url=valkey.url)
+    settings.get().need_secret_keys()
+
+
+def children(options: Options) -> list[ChildSpec]:
+    """The processes to keep running. They find the servers in the environment they inherit."""
+    koppeling = [sys.executable, "-m", "ops.cli"]
+    found = [
+        ChildSpec(f"worker {number}", [*koppeling, "worker", "--processes", "1", "--threads", str(options.threads)])
+        for number in range(1, options.workers + 1)
+    ]
+    if options.scheduler:
+        found.append(ChildSpec("scheduler", [*koppeling, "scheduler", "--child"]))
+    serve = [*koppeling, "serve", "--port", str(options.port), "--child"]
+    found.append(ChildSpec("serve", serve if options.console else [*serve, "--no-console"]))
+    return found
+
+
+def check_port(port: int) -> None:
+    """Say at once that a port is taken, instead of starting everything first."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Problem(
+                f"Port {port} of 127.0.0.1 can't be used ({error.strerror}): choose another with --port."
+            ) from None
+
+
+def _wait_until_ready(supervisor: Supervisor, options: Options) -> bool:
+    """Announce the address once every part runs. False when that takes too long or a signal came first."""
+    url = f"http://127.0.0.1:{options.port}"
+    give_up = time.monotonic() + READY_SECONDS
+    while not supervisor.stop_requested:
+        supervisor.tick()
+        if _all_run(supervisor, options.workers) and _answers(url):
+            output.say(f"ready {url}")
+            return True
+        if time.monotonic() > give_up:
+            supervisor.stop_requested = True
+            return False
+        time.sleep(TICK_SECONDS)
+    return False
+
+
+def _all_run(supervisor: Supervisor, workers: int) -> bool:
+    running = all(child.process is not None and child.process.poll() is None for child in supervisor.children)
+    if not running:
+        return False
+    pids = {child.process.pid for child in supervisor.children if child.process is not None}
+    with transaction() as connection:
+        alive = {int(name.split(":")[1]) for name in live_workers(connection)}
+    return len(alive & pids) == workers
+
+
+def _answers(url: str) -> bool:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy has nothing to do with this machine's own port
+            return session.get(f"{url}/readyz", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
