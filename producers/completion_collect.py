@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select, text
 
@@ -12,12 +12,13 @@ from models.course import Course
 from models.session import session
 from models.tenant import Tenant
 from producers.completion_record import Finished, record
-from producers.completion_rules import KnownFields, Rule, ask_fields, keep_fields, rules_of
+from producers.completion_rules import KnownFields, Rule, ask_fields, rules_of
 from producers.completion_sweep import CourseNote, Notes, find_groups, sweep_all, usable_rules
 from producers.outside import Outside, outside_of
 from producers.scope import Scope
 from producers.snapshot import worst
 
+BatchSink = Callable[[Sequence[Finished], Sequence[Rule]], None]
 HARMLESS = {"title_unknown", "title_ambiguous", "group_unknown"}
 
 
@@ -52,19 +53,25 @@ def collect(
     outside: Outside,
     tenant: Tenant,
     courses: list[Course],
-    sink: Callable[[Sequence[Finished], Sequence[Rule]], None],
+    sink: BatchSink,
 ) -> Collected:
     """Check the rules and read the report for these courses. Writes nothing itself."""
-    notes: Notes = {course.id: CourseNote(course.event_id) for course in courses if course.id is not None}
     fields = ask_fields(outside.afas, courses) if courses else {}
     rules = [rule for course in courses for rule in rules_of(course, fields[course.id or 0])]
-    rules = usable_rules(outside.pluvo, rules, notes, scope.check)
+    return _read_report(scope, outside, Collected(tenant, courses, rules, [], {}, fields), sink)
+
+
+def _read_report(scope: Scope, outside: Outside, given: Collected, sink: BatchSink) -> Collected:
+    """The report for these rules; returns them without those that can't be used."""
+    courses = given.courses
+    notes: Notes = {course.id: CourseNote(course.event_id) for course in courses if course.id is not None}
+    rules = usable_rules(outside.pluvo, given.rules, notes, scope.check)
     groups = find_groups(outside.pluvo, courses, notes)
     usable = [rule for rule in rules if rule.course_id in groups]
     doubtful = sweep_all(
         outside.pluvo, usable, groups, notes, sink=lambda batch: sink(batch, usable), check=scope.check
     )
-    return Collected(tenant, courses, usable, doubtful, notes, fields)
+    return replace(given, rules=usable, doubtful=doubtful, notes=notes)
 
 
 def collect_before_removal(scope: Scope, course_ids: Sequence[int], outside: Outside | None = None) -> None:
@@ -81,12 +88,13 @@ def collect_before_removal(scope: Scope, course_ids: Sequence[int], outside: Out
         with scope.writing() as connection:
             record(connection, tenant, rules, batch)
 
-    found = collect(scope, outside or outside_of(tenant), tenant, courses, sink)
+    # Whether the field can take the day is not asked of AFAS here: trouble with writing must not stop enrollments.
+    rules = [replace(rule, refusal=None) for course in courses for rule in rules_of(course)]
+    given = Collected(tenant, courses, rules, [], {}, {})
+    found = _read_report(scope, outside or outside_of(tenant), given, sink)
     with scope.writing() as connection:
-        keep_fields(connection, scope.tenant_id, found.fields)
         forget(connection, None, found.doubtful)
     lost = {reason for one in found.notes.values() for reason in one.reasons} - HARMLESS
-    lost -= {rule.refusal for rule in found.rules if rule.refusal}
     if lost:
         raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system="pluvo")
 

@@ -55,10 +55,11 @@ _DUE = f"""
        AND c.completed_on <= coalesce(CAST(:until AS date), 'infinity')
 """  # noqa: S608  constants only
 _COUNT_DUE = text(f"SELECT course_id, count(*) AS rows FROM ({_DUE}) due GROUP BY course_id")  # noqa: S608  constants only
-_UNSEEN_WRITTEN = text(
+_UNCONFIRMED = text(
     """
     SELECT DISTINCT course_id FROM completion
-     WHERE tenant_id = :tenant AND state = 'written' AND written_at > now() - interval '48 hours'
+     WHERE tenant_id = :tenant AND ((state = 'written' AND written_at > now() - interval '48 hours')
+           OR (state = 'conflict' AND coalesce(shown_at, changed_at) < now() - interval '1 hour'))
     """
 )
 _DUE_IDS = text(f"{_DUE} AND c.id > :after ORDER BY c.id LIMIT :limit")
@@ -145,8 +146,8 @@ class Planner:
         return {row.course_id: row.rows for row in connection.execute(_COUNT_DUE, self._scope)}
 
     def unconfirmed_courses(self, connection: Connection) -> set[int]:
-        """Courses in which something we wrote lately has not been seen in AFAS yet."""
-        return set(connection.execute(_UNSEEN_WRITTEN, {"tenant": self.tenant_id}).scalars())
+        """Courses where something we wrote lately was not seen yet, or a conflict was not looked at for an hour."""
+        return set(connection.execute(_UNCONFIRMED, {"tenant": self.tenant_id}).scalars())
 
     def next_ids(self, connection: Connection, after: int) -> list[int]:
         """The next due completions after an id."""

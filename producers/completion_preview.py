@@ -71,7 +71,7 @@ def preview(tenant: Tenant, options: dict[str, Any]) -> Preview:
         return scope
 
     with _rehearsal(looking.tenant_id) as connection:
-        to_read = list(courses_to_read(rehearse(connection), planner, found))
+        to_read = list(courses_to_read(rehearse(connection), planner, found, pages_from=1))
     shown = [(course, rules, _pages(looking, outside, course, rules)) for course, rules in to_read]
     with _rehearsal(looking.tenant_id) as connection:
         scope = rehearse(connection)

@@ -102,8 +102,13 @@ _TAKE_OVER = text(
     RETURNING c.pluvo_id, c.level, c.title, c.completed_raw, c.completed_on::text AS completed_on
     """
 )
+# What was not sent yet follows what is seen now; a finish without a date, or an unreadable one, takes nothing back.
+_OPEN = """
+    (c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
+     AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL))
+"""
 _UPSERT = text(
-    """
+    f"""
     INSERT INTO completion AS c (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,
                                  title, completed_raw, completed_on, state, reason, seen_run, signalled_by)
     SELECT :tenant, r.course_id, r.subject, r.internal_id, r.enrollment_id, r.pluvo_id, r.field, r.level, r.title,
@@ -123,16 +128,12 @@ _UPSERT = text(
                      THEN c.later || jsonb_build_object('raw', excluded.completed_raw, 'on', excluded.completed_on,
                                                         'at', now())
                      ELSE c.later END,
-        state = CASE WHEN c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
-                      AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL)
-                     THEN excluded.state ELSE c.state END,
-        reason = CASE WHEN c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
-                       AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL)
-                      THEN excluded.reason ELSE c.reason END,
-        changed_at = CASE WHEN c.state = excluded.state THEN c.changed_at ELSE now() END,
+        state = CASE WHEN {_OPEN} THEN excluded.state ELSE c.state END,
+        reason = CASE WHEN {_OPEN} THEN excluded.reason ELSE c.reason END,
+        changed_at = CASE WHEN {_OPEN} AND c.state <> excluded.state THEN now() ELSE c.changed_at END,
         seen_run = coalesce(excluded.seen_run, c.seen_run)
     RETURNING c.id
-    """
+    """  # noqa: S608  constants only
 )
 
 

@@ -18,20 +18,23 @@ from producers.outside import Outside
 from producers.reading import Partial
 from producers.scope import Scope
 
+# From how many due ones on a course is read as a whole; fewer are looked at one by one, by their actors.
 PAGES_FROM = 5
 DUE_STATES = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 SETTLED_STATES = (CompletionState.WRITTEN, CompletionState.CONFLICT)
 UNREADABLE = (Unavailable, TooLarge, Partial, Misconfigured)
 
 
-def courses_to_read(scope: Scope, planner: Planner, found: Collected) -> Iterator[tuple[Course, list[Rule]]]:
+def courses_to_read(
+    scope: Scope, planner: Planner, found: Collected, *, pages_from: int = PAGES_FROM
+) -> Iterator[tuple[Course, list[Rule]]]:
     """Courses whose AFAS column is worth reading as a whole: many are due, or something written is unconfirmed."""
     with scope.writing() as connection:
         due = planner.due_by_course(connection)
         unconfirmed = planner.unconfirmed_courses(connection)
     for course in found.courses:
         rules = [rule for rule in found.good if rule.course_id == course.id and rule.column and rule.target]
-        if rules and (due.get(course.id or 0, 0) >= PAGES_FROM or course.id in unconfirmed):
+        if rules and (due.get(course.id or 0, 0) >= pages_from or course.id in unconfirmed):
             yield course, rules
 
 

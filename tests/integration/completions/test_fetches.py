@@ -1,0 +1,153 @@
+"""A finish event: the person's report is read at once, and ten signals are one PUT."""
+
+from __future__ import annotations
+
+import json
+
+from simulators.webhooks import event_body
+from tests.integration.completions.conftest import TITLE, Classroom
+
+
+def outcomes(classroom: Classroom) -> list[str]:
+    """What became of the events, in order."""
+    return [row["outcome"] for row in classroom.world.rows("SELECT outcome FROM webhook_event ORDER BY id")]
+
+
+def test_a_finish_event_brings_the_date_to_afas(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80, 81)
+    classroom.complete(80, "2026-06-30T22:30:00Z")
+    classroom.complete(81, "2026-06-30T22:30:00Z")
+
+    # when one of them is told of
+    assert classroom.event(80) == "queued"
+    classroom.world.drain()
+
+    # then that one is written, and only that person's report was read
+    assert (classroom.shown(80), classroom.shown(81)) == ("2026-07-01", None)
+    assert outcomes(classroom) == ["due"]
+    assert classroom.completion(80)["signalled_by"] == "webhook"
+    assert [row["internal_id"] for row in classroom.completions()] == ["80"]
+
+
+def test_ten_signals_of_every_kind_are_one_put(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    body = json.dumps(event_body("TRAINING_FINISHED", classroom.world.pluvo.users[classroom.user(80)])).encode()
+
+    # when
+    told = [classroom.signal(body) for _ in range(4)]
+    told += [
+        classroom.event(80, name) for name in ("COURSE_FINISHED", "EVENT_CERTIFICATE_ACHIEVED", "TRAINING_FINISHED")
+    ]
+    classroom.run()
+    told += [classroom.signal(body), classroom.event(80)]
+    classroom.world.drain()
+    classroom.run()
+
+    # then
+    assert len(classroom.puts()) == 1
+    assert told == ["queued"] * 7 + ["repeated", "queued"]
+    assert classroom.world.rows("SELECT max(times) AS times FROM webhook_event") == [{"times": 5}]
+
+
+def test_a_finish_without_a_date_is_listed_until_the_report_has_one(classroom: Classroom) -> None:
+    # given the report lags
+    classroom.enroll(80)
+    classroom.event(80)
+    classroom.world.drain()
+    assert (outcomes(classroom), classroom.completion(80)["state"]) == (["no_date"], "no_date")
+    waiting = classroom.run()
+    assert (waiting.outcomes["no_date"], waiting.rows, classroom.puts()) == (1, 1, [])
+
+    # when it catches up
+    classroom.complete(80, "2026-05-04")
+    run = classroom.run()
+
+    # then
+    assert (run.outcomes["written"], run.rows, classroom.shown(80)) == (1, 1, "2026-05-04")
+
+
+def test_an_event_that_names_a_ref_only_finds_its_user(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    ref = classroom.world.user("p80@example.nl")["ref"]
+
+    # when
+    classroom.signal(json.dumps({"event": "TRAINING_FINISHED", "user": {"ref": ref}}).encode())
+    classroom.signal(json.dumps({"event": "TRAINING_FINISHED", "user": {"ref": "nobody's"}}).encode())
+    classroom.world.drain()
+
+    # then
+    assert classroom.shown(80) == "2026-05-04"
+    assert outcomes(classroom) == ["due", "unknown_user"]
+
+
+def test_a_date_inside_an_event_is_never_used(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    user = {"id": classroom.user(80)}
+
+    # when
+    body = {
+        "event": "TRAINING_FINISHED",
+        "user": user,
+        "completionDate": "2026-01-01",
+        "sentDate": "2026-01-01T10:00:00Z",
+    }
+    classroom.signal(json.dumps(body | {"training": {"title": TITLE}}).encode())
+    classroom.world.drain()
+
+    # then
+    assert (classroom.puts(), classroom.completion(80)["completed_on"]) == ([], None)
+
+
+def test_other_events_and_unreadable_ones_change_nothing(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+
+    # when
+    told = [
+        classroom.event(80, "USER_UPDATED"),
+        classroom.event(80, "SOMETHING_NEW"),
+        classroom.signal(b"\xff\x00 no json"),
+        classroom.signal(b'{"event": "TRAINING_FINISHED"}'),
+        classroom.signal(b'{"event": "TRAINING_FINISHED", "user": {"id": "\\u0000"}}'),
+    ]
+    delivered = classroom.world.drain()
+
+    # then
+    assert told == ["ignored", "ignored", "unreadable", "no_user", "no_user"]
+    assert (delivered, classroom.completions(), classroom.puts()) == (0, [], [])
+
+
+def test_an_event_about_a_stranger_writes_nothing(classroom: Classroom) -> None:
+    # given someone in Pluvo whom AFAS does not know
+    classroom.enroll(80)
+    stranger = classroom.world.pluvo.add_user("vreemd@example.org", "Vreemd")
+    classroom.world.pluvo.complete(stranger["id"], TITLE, "2026-05-04")
+
+    # when
+    classroom.signal(json.dumps(event_body("TRAINING_FINISHED", stranger)).encode())
+    classroom.world.drain()
+
+    # then
+    assert classroom.puts() == []
+    assert [(row["state"], row["reason"]) for row in classroom.completions()] == [("orphan", "unknown_person")]
+
+
+def test_an_ambiguous_title_is_not_written_from_an_event_either(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    classroom.world.pluvo.add_training(TITLE)
+
+    # when
+    classroom.event(80)
+    classroom.world.drain()
+
+    # then
+    assert (outcomes(classroom), classroom.completions(), classroom.puts()) == (["nothing_due"], [], [])
