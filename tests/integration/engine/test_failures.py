@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 
 import settings
+from clients.errors import Rejected
 from models.session import transaction
 from producers import directions
+from producers.triggers import request_stop
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
-from workers import leases
-from workers.control import NotOurs, Stopped
+from workers import leases, turns
+from workers.control import LeaseShort, NotOurs, Stopped
 from workers.envelope import Envelope
+from workers.middleware import time_limit_seconds
+from workers.policy import record
 from workers.probes import PROBES, probe
 from workers.turns import Turn, claim, run_delivery
-
-HOURS = {"KOPPELING_RETRY_SCHEDULE": "1h,2h"}
 
 
 @pytest.fixture
@@ -121,9 +123,6 @@ def test_newer_content_is_tried_instead_of_dying_with_the_old(engine: Engine) ->
     engine.script(1, "rejected")
     turn = begin(engine, message)
     engine.enqueue(tenant, 1, version=2)
-    from clients.errors import Rejected
-    from workers.policy import record
-
     record(turn, None, Rejected("functional", "no"))
     assert engine.letters() == []
     assert (engine.message(message).state, engine.message(message).attempts) == ("ready", 0)
@@ -174,8 +173,6 @@ def test_our_own_fault_is_tried_three_times_and_leaves_no_data(engine: Engine, c
 
 
 def test_a_handler_that_forgets_to_settle_is_a_fault_of_ours(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    import workers.turns as turns
-
     monkeypatch.setitem(turns.HANDLERS, KIND, turns.Handler(lambda turn: None))
     message = engine.enqueue(engine.tenant(), 1)[1]
     deliver(engine, message)
@@ -210,7 +207,9 @@ def quarantined(engine: Engine, tenant: int, *, probe_due: bool) -> None:
         assert directions.quarantine(connection, tenant, "enrollments", "token_refused", "no", {"status": 401})
         assert not directions.quarantine(connection, tenant, "enrollments", "other", "later", None)
     if probe_due:
-        engine.execute("UPDATE tenant_direction SET probe_at = now() - interval '3 seconds', since = now() - '1h'::interval")
+        engine.execute(
+            "UPDATE tenant_direction SET probe_at = now() - interval '3 seconds', since = now() - '1h'::interval"
+        )
 
 
 def state(engine: Engine, tenant: int) -> str:
@@ -282,8 +281,6 @@ def test_an_operator_resumes_at_once(engine: Engine) -> None:
 
 
 def test_a_stopped_run_lets_no_write_happen_and_leaves_its_line_pending(engine: Engine) -> None:
-    from producers.triggers import request_stop
-
     tenant = engine.tenant()
     line = plan_line(engine, tenant)
     working = engine.enqueue(tenant, 1, run_id="run1", plan_line_id=line)[1]
@@ -294,8 +291,6 @@ def test_a_stopped_run_lets_no_write_happen_and_leaves_its_line_pending(engine: 
         assert request_stop(connection, "run1") == "stopped"
     with pytest.raises(Stopped):
         turn.check(1)
-    from workers.policy import record
-
     record(turn, None, Stopped())
     assert engine.value("SELECT count(*) FROM message") == 0
     assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
@@ -303,8 +298,6 @@ def test_a_stopped_run_lets_no_write_happen_and_leaves_its_line_pending(engine: 
 
 
 def test_check_refuses_a_write_that_may_outlast_the_lease(engine: Engine) -> None:
-    from workers.control import LeaseShort
-
     turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
     turn.check(120)
     engine.execute("UPDATE message SET lease_until = now() + interval '20 seconds'")
@@ -338,7 +331,9 @@ def test_a_worker_that_dies_on_a_message_three_times_makes_it_a_dead_letter(engi
 def test_a_lease_that_ends_before_a_worker_began_counts_for_nothing(engine: Engine) -> None:
     message = engine.enqueue(engine.tenant(), 1)[1]
     for _ in range(5):
-        engine.execute("UPDATE message SET state = 'sent', deliveries = deliveries + 1, lease_until = now() - '1s'::interval")
+        engine.execute(
+            "UPDATE message SET state = 'sent', deliveries = deliveries + 1, lease_until = now() - '1s'::interval"
+        )
         leases.expire()
     assert (engine.message(message).state, engine.message(message).kills) == ("ready", 0)
 
@@ -362,8 +357,6 @@ def test_a_message_of_another_tenant_is_parked_and_the_real_one_untouched(engine
 
 
 def test_the_time_limit_ends_a_turn_before_its_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workers.middleware import time_limit_seconds
-
     assert time_limit_seconds() == 160
     monkeypatch.setenv("KOPPELING_LEASE", "5s")
     settings.get.cache_clear()

@@ -212,17 +212,16 @@ def test_scheduled_messages_go_when_they_are_due(engine: Engine) -> None:
 
 def test_one_process_leads_and_another_follows_when_it_ends(engine: Engine) -> None:
     tenant = engine.tenant()
-    with engine.worker():
-        with engine.relay() as first:
-            engine.wait(lambda: first.leader.leading)
-            with engine.relay() as second:
-                engine.enqueue(tenant, 1)
-                engine.empty()
-                assert not second.leader.leading
-                first.stop()
-                engine.wait(lambda: second.leader.leading)
-                engine.enqueue(tenant, 2)
-                engine.empty()
+    with engine.worker(), engine.relay() as first:
+        engine.wait(lambda: first.leader.leading)
+        with engine.relay() as second:
+            engine.enqueue(tenant, 1)
+            engine.empty()
+            assert not second.leader.leading
+            first.stop()
+            engine.wait(lambda: second.leader.leading)
+            engine.enqueue(tenant, 2)
+            engine.empty()
     assert engine.effects() == [1, 2]
 
 
