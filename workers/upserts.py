@@ -636,7 +636,8 @@ def died(connection: Connection, turn: Turn, code: str) -> None:
     connection.execute(
         text(
             """UPDATE enrollment e
-                  SET outcome = 'failed', reason = :code, failed_code = CASE WHEN :refused THEN :code END,
+                  SET outcome = 'failed', reason = CAST(:code AS text),
+                      failed_code = CASE WHEN :refused THEN CAST(:code AS text) END,
                       failed_version = e.version, failed_settings = t.settings_version
                  FROM tenant t WHERE e.id = :id AND t.id = e.tenant_id"""
         ),
