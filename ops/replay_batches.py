@@ -69,10 +69,15 @@ def advance(batch: str) -> dict[str, Any] | None:
             "SELECT *, extract(epoch FROM now() - created_at) AS age FROM replay_batch WHERE id = :id FOR UPDATE",
             id=batch,
         )[0]
-        fates = {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored["ids"])}
+        fates = _fates(connection, stored)
         if stored["state"] == "running":
             stored = _step(connection, stored, fates)
+            fates = _fates(connection, stored)  # what was sent just now is under way
         return {"state": stored["state"], "position": stored["position"], "of": len(stored["ids"]), "fates": fates}
+
+
+def _fates(connection: Connection, stored: dict[str, Any]) -> dict[str, str]:
+    return {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored["ids"])}
 
 
 def hash_of(batch: str) -> int:
