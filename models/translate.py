@@ -20,6 +20,7 @@ from models.enrollment import RowState
 REPLACED = "(vervangen)"  # AFAS fills a column whose field was removed with this text
 MAX_EMAIL = 254
 MAX_ID = 40
+MAX_NAME = 2000  # what is longer is no name
 # One @, nothing that can't stand in an unquoted address, a dot in the domain. Whether it exists, only mail can tell.
 _EMAIL = re.compile(r'^[^\s@<>()\[\]\\,;:"]{1,64}@[^\s@<>()\[\]\\,;:"]+\.[^\s@<>()\[\]\\,;:".]+$')
 _TRUE = {"1", "true", "ja", "j", "yes", "y", "-1"}
@@ -121,7 +122,7 @@ def _rejection(internal_id: str | None, event_ok: bool, name: str, email: str) -
         (internal_id is not None, "no_internal_id"),
         (event_ok, "other_event"),
         (bool(name), "no_name"),
-        (not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name), "bad_name"),
+        (len(name) <= MAX_NAME and not any(unicodedata.category(one) in ("Cc", "Cs") for one in name), "bad_name"),
         (bool(email), "no_email"),
         (is_email(email), "bad_email"),
     )
@@ -165,4 +166,4 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
 def _storable(text: str) -> str | None:
     """What PostgreSQL can keep: no NUL, no half surrogate pairs; a readable length. Only rejected rows ever differ."""
     clean = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    return clean[:2000] or None
+    return clean[:MAX_NAME] or None

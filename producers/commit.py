@@ -21,7 +21,7 @@ _PEOPLE = text(
     INSERT INTO person (tenant_id, internal_id, external_id, name, email, email_folded, seen_at)
     SELECT DISTINCT ON (s.internal_id) s.tenant_id, s.internal_id, s.external_id, s.name, s.email, s.email_folded, now()
       FROM snapshot_row s
-     WHERE s.run_id = :run AND s.internal_id IS NOT NULL AND s.row_state <> 'double'
+     WHERE s.run_id = :run AND s.internal_id IS NOT NULL AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
        AND NOT EXISTS (SELECT 1 FROM person p WHERE p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id)
      ORDER BY s.internal_id, s.position
     ON CONFLICT (tenant_id, internal_id) DO NOTHING
@@ -33,7 +33,7 @@ _NAMES_OF_PRESETS = text(
     UPDATE person p SET name = s.name, email = s.email, email_folded = s.email_folded, seen_at = now()
       FROM snapshot_row s
      WHERE s.run_id = :run AND p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id AND p.seen_at IS NULL
-       AND s.row_state <> 'double'
+       AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
     """
 )
 _ENROLLMENTS = text(
@@ -153,8 +153,9 @@ _SUPERSEDE = text(
     """
     UPDATE plan_line o SET reason = 'superseded', settled_at = now()
       FROM message m, plan_line l
-     WHERE l.run_id = :run AND l.outcome = 'pending' AND m.kind = :kind AND m.subject_id = l.enrollment_id
-       AND o.id = m.plan_line_id AND o.id <> l.id AND o.outcome = 'pending'
+     WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines)) AND l.outcome = 'pending'
+       AND m.kind = :kind AND m.subject_id = l.enrollment_id AND o.id = m.plan_line_id AND o.id <> l.id
+       AND o.outcome = 'pending'
     """
 )
 # One account, one turn: persons who share an account take turns too.
@@ -207,11 +208,11 @@ _AFTER_ACCOUNT = text(
 
 def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot]) -> None:
     """Note who was seen, who was not, and what their completion columns show."""
-    run = {"run": scope.run_id}
-    usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
+    run = {"run": scope.run_id, "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable]}
     connection.execute(_PEOPLE, run)
     connection.execute(_NAMES_OF_PRESETS, run)
-    connection.execute(_ENROLLMENTS, run | {"courses": usable})
+    connection.execute(_ENROLLMENTS, run)
+    connection.execute(_SET_ENROLLMENT, run)
     for snapshot in snapshots:
         values = run | {
             "course": snapshot.course_id,
@@ -238,7 +239,6 @@ def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = 
         "direction": Direction.ENROLLMENTS.value,
         "priority": Priority.INTERACTIVE if scope.options.get("person") or lines else Priority.NORMAL,
     }
-    connection.execute(_SET_ENROLLMENT, values)
     connection.execute(_DESIRED_PEOPLE, values)
     connection.execute(_DESIRED_ENROLLMENTS, values)
     connection.execute(_NOTE_OUTCOMES, values)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 
 from sqlalchemy import Connection, text
 
-from clients.errors import Unavailable
 from clients.pluvo import PluvoClient, PluvoUser
 from models.translate import fold_email
-from producers.reading import RETRY_WAITS_SECONDS, sleep
+from producers.reading import patiently
 from producers.scope import Scope
 
 FEW_ADDRESSES = 25
@@ -53,25 +53,20 @@ def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> N
 
 def list_everyone(scope: Scope, pluvo: PluvoClient) -> None:
     """List all users, archived ones too. Raises Unavailable when Pluvo can't be listed whole after some tries."""
-    waits = iter(RETRY_WAITS_SECONDS)
     for archived in (False, True):
-        while True:
-            try:
-                for page in pluvo.user_pages(archived):
-                    scope.check()
-                    with scope.writing() as connection:
-                        store(connection, scope, page.users)
-                    scope.progress(users=len(page.users))
-                break
-            except Unavailable as error:
-                wait = next(waits, None)
-                if wait is None:
-                    raise
-                sleep(max(wait, min(error.retry_after_seconds or 0, 60)), scope.check)
+        patiently(partial(_list, scope, pluvo, archived), scope.check)
+
+
+def _list(scope: Scope, pluvo: PluvoClient, archived: bool) -> None:
+    for page in pluvo.user_pages(archived):
+        scope.check()
+        with scope.writing() as connection:
+            store(connection, scope, page.users)
+        scope.progress(users=len(page.users))
 
 
 def look_up(scope: Scope, pluvo: PluvoClient, emails: list[str]) -> None:
     """Find who holds these addresses."""
-    users = pluvo.find_users(emails=emails)
+    users = patiently(partial(pluvo.find_users, emails=emails), scope.check)
     with scope.writing() as connection:
         store(connection, scope, users)

@@ -70,12 +70,16 @@ _PEOPLE = text("SELECT count(DISTINCT person_id) FROM enrollment WHERE tenant_id
 _OPEN = text(
     "SELECT count(DISTINCT internal_id) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'"
 )
-# What an operator released was wanted and does not count.
+# What an operator released was wanted and does not count; what this run plans again counts once.
 _WINDOW = text(
     """
     SELECT count(*) FROM plan_line l
      WHERE l.tenant_id = :tenant AND l.kind = 'removal' AND l.run_id <> :run AND l.hold_id IS NULL
-       AND l.outcome IN ('removed', 'pending') AND l.created_at > now() - make_interval(days => :days)
+       AND l.created_at > now() - make_interval(days => :days)
+       AND (l.outcome = 'removed'
+            OR (l.outcome = 'pending' AND l.reason IS DISTINCT FROM 'superseded'
+                AND NOT EXISTS (SELECT 1 FROM plan_line n WHERE n.run_id = :run AND n.kind = 'removal'
+                                   AND n.enrollment_id = l.enrollment_id)))
        AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run')
     """
 )

@@ -35,7 +35,10 @@ _RENEW = text(
     """UPDATE hold SET run_id = :run, plan_hash = :hash, measure = CAST(:measure AS jsonb),
               expires_at = now() + make_interval(days => :days) WHERE id = :id"""
 )
-_FORGET_LINES = text("DELETE FROM hold_line WHERE hold_id = :id AND state = 'open'")
+_FORGET_LINES = text(
+    """DELETE FROM hold_line WHERE hold_id = :id AND state = 'open'
+          AND (CAST(:person AS text) IS NULL OR internal_id = :person)"""
+)
 _LINES = text(
     """
     INSERT INTO hold_line (hold_id, tenant_id, enrollment_id, plan_line_id, event_id, internal_id, action, version,
@@ -62,14 +65,34 @@ _CLEAR = text(
     RETURNING id
     """
 )
-# A line is still true when its enrollment is as it was planned and, for a removal, the person is still away.
+# Who was away and is seen again, in whatever usable snapshot: nothing of theirs is held any more.
+_CAME_BACK = text(
+    """
+    WITH back AS (
+        UPDATE hold_line h SET state = 'dropped', decided_at = now()
+          FROM plan_line l, hold o
+         WHERE h.tenant_id = :tenant AND h.state = 'open' AND l.id = h.plan_line_id AND NOT l.is_row
+           AND o.id = h.hold_id AND o.state = 'open'
+           AND EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = ANY(:courses)
+                          AND s.course_id = l.course_id AND s.internal_id = h.internal_id AND s.row_state <> 'blocked')
+        RETURNING h.plan_line_id)
+    UPDATE plan_line SET outcome = 'dropped', reason = 'came_back', settled_at = now()
+     WHERE id IN (SELECT plan_line_id FROM back)
+    """
+)
+_CLOSE_EMPTY = text(
+    """UPDATE hold SET state = 'cleared', decided_at = now(), decided_reason = 'everybody on it came back'
+        WHERE tenant_id = :tenant AND state = 'open'
+          AND NOT EXISTS (SELECT 1 FROM hold_line l WHERE l.hold_id = hold.id AND l.state = 'open')"""
+)
+# A line is still true when its enrollment is as it was planned and the person is as absent, or as present, as then.
 _STILL_TRUE = """
-    e.version = h.version AND (l.is_row OR (e.state IN ('enrolled', 'new')
-                                            AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot')))
+    e.version = h.version AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
+        ELSE e.state IN ('enrolled', 'new') AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
 """
 _CHOOSE = text(
     f"""
-    SELECT h.id, h.plan_line_id, {_STILL_TRUE} AS still_true
+    SELECT h.id, h.plan_line_id, l.run_id, {_STILL_TRUE} AS still_true
       FROM hold_line h
       JOIN enrollment e ON e.id = h.enrollment_id
       JOIN plan_line l ON l.id = h.plan_line_id
@@ -89,7 +112,10 @@ def store_holds(
     connection: Connection, scope: Scope, tripped: Sequence[Tripped], snapshots: Sequence[Snapshot], plan_hash: str
 ) -> None:
     """Raise or renew a hold for each guard that tripped; clear those that a complete snapshot has overtaken."""
+    courses = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
+    connection.execute(_CAME_BACK, {"tenant": scope.tenant_id, "run": scope.run_id, "courses": courses})
     kept = [_raise(connection, scope, trip, plan_hash) for trip in tripped]
+    connection.execute(_CLOSE_EMPTY, {"tenant": scope.tenant_id})
     if scope.options.get("person"):
         return
     complete = [snapshot.event_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
@@ -106,7 +132,9 @@ def store_holds(
 
 
 def _raise(connection: Connection, scope: Scope, trip: Tripped, plan_hash: str) -> str:
-    names = {"tenant": scope.tenant_id, "guard": trip.guard.value, "event": trip.event_id}
+    """A run for one person only adds that person's lines to a hold that is open already."""
+    person = scope.options.get("person")
+    names = {"tenant": scope.tenant_id, "guard": trip.guard.value, "event": trip.event_id, "person": person}
     found = connection.execute(_OPEN, names).scalar()
     hold_id = str(found) if found else new_id()
     values = names | {
@@ -116,7 +144,8 @@ def _raise(connection: Connection, scope: Scope, trip: Tripped, plan_hash: str) 
         "measure": dumps(trip.measure),
         "days": EXPIRY_DAYS,
     }
-    connection.execute(_RENEW if found else _INSERT, values)
+    if not (found and person):
+        connection.execute(_RENEW if found else _INSERT, values)
     connection.execute(_FORGET_LINES, values)
     connection.execute(_LINES, values)
     connection.execute(_MARK, values)
@@ -146,24 +175,28 @@ def release(
     hold = _lock(connection, hold_id)
     values = {"id": hold_id, "guard": hold.guard, "events": _some(events), "people": _some(persons)}
     chosen = connection.execute(_CHOOSE, values).all()
-    going = [row.plan_line_id for row in chosen if row.still_true]
-    dropped = [row.plan_line_id for row in chosen if not row.still_true]
-    _decide(connection, [row.id for row in chosen if row.still_true], "released")
-    _decide(connection, [row.id for row in chosen if not row.still_true], "dropped")
-    _set_lines(connection, going, "pending", "released")
-    _set_lines(connection, dropped, None, "dropped")
+    going = [row for row in chosen if row.still_true]
+    dropped = [row for row in chosen if not row.still_true]
+    _decide(connection, [row.id for row in going], "released")
+    _decide(connection, [row.id for row in dropped], "dropped")
+    _set_lines(connection, [row.plan_line_id for row in going], "pending", "released")
+    _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
     if hold.guard == Guard.SHORT_SNAPSHOT and not events and not persons:
-        connection.execute(
-            text(
-                """UPDATE course SET base_rows = :rows, base_at = now()
-                    WHERE tenant_id = :tenant AND event_id = :event"""
-            ),
-            {"rows": hold.measure["rows"], "tenant": hold.tenant_id, "event": hold.event_id},
-        )
-    if going:
-        commit_plan(connection, PreviewScope(hold.run_id, hold.tenant_id, {}), going)
+        _new_base(connection, hold)
+    for run_id in sorted({row.run_id for row in going}):
+        lines = [row.plan_line_id for row in going if row.run_id == run_id]
+        commit_plan(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
+    _count_again(connection, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)
     return {"released": len(going), "dropped": len(dropped), "open": left}
+
+
+def _new_base(connection: Connection, hold: Any) -> None:
+    """An operator says that the event really is this small."""
+    connection.execute(
+        text("UPDATE course SET base_rows = :rows, base_at = now() WHERE tenant_id = :tenant AND event_id = :event"),
+        {"rows": hold.measure["rows"], "tenant": hold.tenant_id, "event": hold.event_id},
+    )
 
 
 def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> dict[str, int]:
@@ -182,17 +215,23 @@ def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> di
         ),
         values,
     )
-    count = connection.execute(
-        text(
-            """UPDATE plan_line l SET outcome = CASE WHEN l.is_row THEN 'rejected' ELSE 'refused' END,
+    runs = (
+        connection.execute(
+            text(
+                """UPDATE plan_line l SET outcome = CASE WHEN l.is_row THEN 'rejected' ELSE 'refused' END,
                       reason = 'refused_by_operator', settled_at = now()
-                 FROM hold_line h WHERE h.hold_id = :id AND h.state = 'open' AND l.id = h.plan_line_id"""
-        ),
-        values,
-    ).rowcount
+                 FROM hold_line h WHERE h.hold_id = :id AND h.state = 'open' AND l.id = h.plan_line_id
+            RETURNING l.run_id"""
+            ),
+            values,
+        )
+        .scalars()
+        .all()
+    )
+    _count_again(connection, [*runs, hold.run_id])
     _close_lines(connection, [hold_id], "refused")
     left = _finish(connection, hold, "refused", reason, who)
-    return {"released": 0, "refused": count, "open": left}
+    return {"released": 0, "refused": len(runs), "open": left}
 
 
 def expire(connection: Connection) -> int:
@@ -253,8 +292,12 @@ def _finish(connection: Connection, hold: Any, state: str, reason: str, who: str
             ),
             {"id": hold.id, "state": state, "who": who, "reason": reason},
         )
-    # The run is counted again: its held lines became something else.
-    connection.execute(
-        text("UPDATE run SET status = 'applying' WHERE id = :run AND status LIKE 'done%'"), {"run": hold.run_id}
-    )
     return int(left)
+
+
+def _count_again(connection: Connection, run_ids: Sequence[str]) -> None:
+    """The runs whose held lines became something else are counted again."""
+    connection.execute(
+        text("UPDATE run SET status = 'applying' WHERE id = ANY(:runs) AND status LIKE 'done%'"),
+        {"runs": list(run_ids)},
+    )

@@ -19,7 +19,7 @@ from models.course import Course
 from models.run import SnapshotState
 from models.tenant import Tenant
 from models.translate import identifier
-from producers.plan import Line
+from producers.plan_lines import Line
 from producers.scope import Scope
 from producers.snapshot import Snapshot
 
@@ -31,22 +31,35 @@ _ABSENT = text(
     """
     SELECT e.id AS enrollment_id, e.course_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
            p.internal_id, p.applied_name, p.applied_email, p.intent_at, l.pluvo_id, l.created_by_us,
+           CASE WHEN e.desired = 'removed' AND e.failed_version = e.version AND e.failed_settings = :settings
+                THEN e.failed_code END AS failed_code,
+           EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id) AS under_way,
            EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
                       AND s.internal_id = p.internal_id AND s.row_state = 'blocked') AS blocked
       FROM enrollment e
       JOIN person p ON p.id = e.person_id
       LEFT JOIN link l ON l.person_id = p.id
      WHERE e.tenant_id = :tenant AND e.course_id = :course AND e.state IN ('enrolled', 'new')
+       AND l.state IS DISTINCT FROM 'ignored'
+       -- what was let go already, by a guard or an operator, is on its way
+       AND NOT (e.desired = 'removed'
+                AND EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id))
        AND (CAST(:person AS text) IS NULL OR p.internal_id = :person)
        AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
                           AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
      ORDER BY length(p.internal_id), p.internal_id
     """
 )
+# Two others of the event who must show in a proof: as just read, or, in a run for one person, as known.
 _NEIGHBOURS = text(
     """
-    SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint)) FROM snapshot_row
-     WHERE run_id = :run AND course_id = :course AND internal_id ~ '^[1-9][0-9]{0,17}$'
+    SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint))
+      FROM (SELECT internal_id FROM snapshot_row WHERE run_id = :run AND course_id = :course
+             UNION ALL
+            SELECT p.internal_id FROM enrollment e JOIN person p ON p.id = e.person_id
+             WHERE CAST(:person AS text) IS NOT NULL AND e.course_id = :course AND e.absent_since IS NULL
+               AND e.row_state <> 'absent' AND p.internal_id <> :person) AS there
+     WHERE internal_id ~ '^[1-9][0-9]{0,17}$'
     """
 )
 
@@ -62,7 +75,7 @@ def plan_leavers(
     if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
         return [], 0
     with scope.writing() as connection:
-        absent = [row for row in _absent(connection, scope, course) if not row.removal_refused]
+        absent = [row for row in _absent(connection, scope, tenant, course) if not row.removal_refused]
         neighbours = _neighbours(connection, scope, course)
     if snapshot.only_short:
         return [_line(row, course, tenant, "short_snapshot") for row in absent], 0
@@ -77,17 +90,19 @@ def plan_leavers(
 
 
 def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
-    """The first and last person of the event as just read: they must show in every proof."""
-    row = connection.execute(_NEIGHBOURS, {"run": scope.run_id, "course": course.id}).one()
+    """The first and the last person of the event: they must show in every proof."""
+    values = {"run": scope.run_id, "course": course.id, "person": scope.options.get("person")}
+    row = connection.execute(_NEIGHBOURS, values).one()
     return {str(found) for found in row if found is not None}
 
 
-def _absent(connection: Connection, scope: Scope, course: Course) -> Sequence[Row[Any]]:
+def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course) -> Sequence[Row[Any]]:
     values = {
         "run": scope.run_id,
         "tenant": scope.tenant_id,
         "course": course.id,
         "person": scope.options.get("person"),
+        "settings": tenant.settings_version,
     }
     return connection.execute(_ABSENT, values).all()
 
@@ -98,25 +113,33 @@ def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> b
     return row.absent_since is not None and snapshot.read_at - row.absent_since >= confirm_after
 
 
-def _line(row: Row[Any], course: Course, tenant: Tenant, reason: str) -> Line:
-    keep = tenant.removals["policy"] == "keep"
-    # Never applied, nothing reserved: there is nothing in Pluvo to take away.
-    silent = keep or (row.state == "new" and row.pluvo_id is None and row.intent_at is None)
+def _line(row: Row[Any], course: Course, tenant: Tenant, why: str) -> Line:
     archive = tenant.removals["policy"] == "unenroll_and_archive" and bool(row.created_by_us)
+    outcome, reason = _outcome(row, tenant.removals["policy"], why)
+    send = outcome == "pending"
     return Line(
         row.course_id,
         course.event_id,
         row.internal_id,
-        action="none" if silent else ("archive" if archive else "unenroll"),
-        outcome="kept" if silent else "pending",
-        reason=("policy_keep" if keep else "never_enrolled") if silent else reason,
+        action=("archive" if archive else "unenroll") if send else "none",
+        outcome=outcome,
+        reason=reason,
         enrollment_id=row.enrollment_id,
         is_row=False,
-        kind=None if silent else "removal",
+        kind="removal" if send else None,
         before={"name": row.applied_name, "email": row.applied_email, "enrolled": True},
-        after=None if keep else {"enrolled": False, "archived": archive},
-        todo={"send": not silent, "remove": True, "archive": archive, "blocked": row.blocked},
+        after={"enrolled": False, "archived": archive} if send else None,
+        todo={"send": send, "remove": True, "archive": archive, "blocked": row.blocked},
     )
+
+
+def _outcome(row: Row[Any], policy: str, why: str) -> tuple[str, str]:
+    if policy == "keep":
+        return "kept", "policy_keep"
+    # Never applied, nothing reserved or on its way: there is nothing in Pluvo to take away.
+    if row.state == "new" and not (row.pluvo_id or row.intent_at or row.under_way):
+        return "kept", "never_enrolled"
+    return ("failed", row.failed_code) if row.failed_code else ("pending", why)
 
 
 # ---------------------------------------------------------------------------------------------------------------- proof

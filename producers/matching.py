@@ -91,12 +91,23 @@ def ambiguous(reason: str, candidates: Sequence[Candidate]) -> Match:
 def match(facts: Facts) -> Match:
     """Decide about one person without a link."""
     if facts.decision == "create":
-        return Match("create", reason="operator")
+        return _as_decided(facts)
     return _by_our_ref(facts) or _by_afas_id(facts) or _by_email(facts) or _by_peer(facts) or Match("create")
 
 
 def _free(candidate: Candidate, facts: Facts) -> bool:
     return candidate.linked_to in (None, facts.internal_id)
+
+
+def _as_decided(facts: Facts) -> Match:
+    """An operator wants a new account. It can only be made once nobody has the address."""
+    if ours := _by_our_ref(facts):
+        return ours
+    staying = [candidate for candidate in facts.by_email if candidate.linked_to not in facts.moving_away]
+    if staying:
+        return ambiguous("email_taken", staying)
+    after = next((candidate.linked_to for candidate in facts.by_email), None)
+    return Match("create", reason="operator", after=after)
 
 
 def _by_our_ref(facts: Facts) -> Match | None:
@@ -129,9 +140,16 @@ def _by_email(facts: Facts) -> Match | None:
     candidate = held[0]
     if not _free(candidate, facts):
         return _by_peer(facts) or ambiguous("candidate_taken", held)
-    if candidate.afas_contact_id and candidate.afas_contact_id != facts.internal_id:
+    if names_another(candidate.afas_contact_id, candidate.ref, facts.internal_id, facts.our_ref):
         return ambiguous("other_afas_id", held)
     return _by_peer(facts, held) or Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
+
+
+def names_another(contact_id: str | None, ref: str | None, internal_id: str, our_ref: str) -> bool:
+    """Whether an account says itself that it is another AFAS person's: by its contact id, or by a ref of ours."""
+    if contact_id:
+        return contact_id != internal_id
+    return (ref or "").startswith(our_ref.rpartition(":")[0] + ":") and ref != our_ref
 
 
 def _by_peer(facts: Facts, held: Sequence[Candidate] = ()) -> Match | None:

@@ -1,22 +1,15 @@
-"""What a run would do: one line per row that needs something, with action, reason, before and after.
+"""What a run would do about everybody who is in AFAS: action, reason, before and after, row by row.
 
-The same code builds a preview and a real plan. Lines go to ``plan_line`` some hundreds at a time; guards then judge
-them there, and only ``commit.py`` turns what is left into desired state and messages.
-
-``todo`` carries what the commit needs beyond what a person wants to read:
-``{"name", "email", "external_id", "fp", "match", "person": this line changes the account, "send": a message goes,
-"after": internal id whose line must be done first, "park": {"reason", "candidates"}}``.
+The same code builds a preview and a real plan. Lines are stored some hundreds at a time; guards then judge them there,
+and only ``commit.py`` turns what is left into desired state and messages.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row
 
 from models.enrollment import Applied, Desired
 from models.tenant import Tenant
@@ -32,67 +25,8 @@ from producers.matching import (
     match,
     order_moves,
 )
+from producers.plan_lines import PLANNED, Line, our_ref, store
 from producers.scope import Scope
-
-PLANNED = "planned"
-
-_INSERT = text(
-    """
-    INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, is_row, action, kind,
-                           outcome, reason, before, after, todo)
-    SELECT :run, :tenant, r.course_id, r.enrollment_id, r.event_id, r.internal_id, r.is_row, r.action, r.kind,
-           r.outcome, r.reason, r.before, r.after, r.todo
-      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
-           course_id bigint, enrollment_id bigint, event_id text, internal_id text, is_row boolean, action text,
-           kind text, outcome text, reason text, before jsonb, after jsonb, todo jsonb)
-    """
-)
-_REJECTED = text(
-    """
-    INSERT INTO plan_line (run_id, tenant_id, course_id, event_id, internal_id, is_row, action, outcome, reason, after)
-    SELECT s.run_id, s.tenant_id, s.course_id, c.event_id, s.internal_id, true, 'none', 'rejected', s.reason,
-           jsonb_build_object('name', s.name, 'email', s.email)
-      FROM snapshot_row s JOIN course c ON c.id = s.course_id
-     WHERE s.run_id = :run AND s.course_id = :course AND s.row_state = 'rejected'
-     ORDER BY s.position
-    """
-)
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a plan."""
-
-    course_id: int
-    event_id: str
-    internal_id: str
-    action: str
-    outcome: str
-    reason: str | None = None
-    enrollment_id: int | None = None
-    is_row: bool = True
-    kind: str | None = None
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-    todo: dict[str, Any] | None = None
-
-
-def store(connection: Connection, scope: Scope, lines: Iterable[Line]) -> int:
-    """Write lines; returns how many."""
-    rows = [asdict(line) for line in lines]
-    if rows:
-        connection.execute(_INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)})
-    return len(rows)
-
-
-def store_rejected(connection: Connection, scope: Scope, course_id: int) -> None:
-    """A line for each row that can't be used as it is."""
-    connection.execute(_REJECTED, {"run": scope.run_id, "course": course_id})
-
-
-def our_ref(member_id: str, internal_id: str) -> str:
-    """The ref of accounts made by us: it finds them back after a lost answer."""
-    return f"afas:{member_id}:{internal_id}"
 
 
 class Planner:
@@ -104,7 +38,7 @@ class Planner:
         self.tenant = tenant
         self.facts = FactReader(connection, scope, courses)
         self.verdicts: dict[str, Verdict] = {}
-        self.holders: dict[str, list[str]] = {}
+        self.rivals: dict[str, Candidate] = {}
 
     def build(self) -> int:
         """Plan everybody with work; returns the number of lines."""
@@ -117,12 +51,11 @@ class Planner:
         return planned
 
     def _settle_moves(self) -> None:
-        rows = self.facts.moves()
-        moves = {row.internal_id: Move(row.internal_id, row.holder, foreign=row.holder is None) for row in rows}
+        self.rivals = self.facts.rivals()
+        moves = {move.internal_id: move for move in self.facts.moves()}
+        moves |= {internal_id: Move(internal_id, None, foreign=True) for internal_id in self.rivals}
         movers = self.facts.movers([move.holder for move in moves.values() if move.holder] + list(moves))
         self.verdicts = order_moves(moves, movers)
-        for row in rows:
-            self.holders.setdefault(row.internal_id, []).append(row.pluvo_id)
 
     def _moving_away(self, chunk: Sequence[PersonFacts]) -> frozenset[str]:
         holders = {c.linked_to for person in chunk for c in person.by_email if c.linked_to}
@@ -147,8 +80,8 @@ class Planner:
         found = match(
             Facts(
                 internal_id=person.internal_id,
-                name=first.name,
-                email=first.email,
+                name=person.name,
+                email=person.email,
                 our_ref=our_ref(self.tenant.afas["member_id"], person.internal_id),
                 decision=first.decision,
                 by_afas_id=person.by_afas_id,
@@ -190,12 +123,14 @@ class Planner:
     def _linked(self, person: PersonFacts) -> list[Line]:
         first = person.rows[0]
         verdict = self.verdicts.get(person.internal_id)
-        email_changes = changes_email(first.applied_email, first.email)
-        if verdict and not verdict.possible and email_changes:
+        email_changes = changes_email(first.applied_email, person.email)
+        preset = first.applied_email is None
+        if verdict and not verdict.possible and (email_changes or preset):
             return [self._parked(row, self._taken(person, verdict)) for row in person.rows if self._open(row)]
-        changed = (first.applied_name, first.applied_email) != (first.name, first.email)
+        changed = (first.applied_name, first.applied_email) != (person.name, person.email)
         # A preset link (nothing applied yet) is made now; a changed one is updated; both with the first open row.
-        todo: dict[str, Any] = {"person": True, "after": verdict.after if verdict else None}
+        after = verdict.after if verdict and (email_changes or preset) else None
+        todo = _wanted(person) | {"person": True, "after": after}
         lines: list[Line] = []
         carried = not (changed or first.link_state == "ambiguous")
         for row in person.rows:
@@ -205,7 +140,6 @@ class Planner:
                 lines.append(failed)
             elif not carried:
                 carried = True
-                preset = first.applied_email is None
                 lines.append(
                     self._send(
                         row,
@@ -271,7 +205,8 @@ class Planner:
     def _taken(self, person: PersonFacts, verdict: Verdict) -> Match:
         pluvo_id = person.rows[0].pluvo_id
         others = [candidate for candidate in person.by_email if candidate.pluvo_id != pluvo_id]
-        return Match("ambiguous", reason=verdict.reason, candidates=others)
+        rival = self.rivals.get(person.internal_id)
+        return Match("ambiguous", reason=verdict.reason, candidates=others or ([rival] if rival else []))
 
 
 def _line(row: Row[Any], **given: Any) -> Line:
@@ -301,6 +236,10 @@ def _content(row: Row[Any]) -> dict[str, Any]:
         "external_id": row.external_id,
         "fp": row.fingerprint,
     }
+
+
+def _wanted(person: PersonFacts) -> dict[str, Any]:
+    return {"name": person.name, "email": person.email, "email_folded": person.email_folded}
 
 
 def _enrolled(row: Row[Any], enrolled: bool) -> dict[str, Any]:
@@ -340,22 +279,3 @@ def _match_json(found: Match) -> dict[str, Any]:
         "fill_person_id": not account.afas_person_id,
         "fill_contact_id": not account.afas_contact_id,
     }
-
-
-_HASH = text(
-    """
-    SELECT event_id, internal_id, action, outcome, before, after FROM plan_line
-     WHERE run_id = :run ORDER BY event_id, internal_id, id
-    """
-)
-
-
-def plan_hash(connection: Connection, run_id: str) -> str:
-    """The plan's fingerprint: the same lines give the same hash, whatever run they are in."""
-    digest = hashlib.sha256()
-    for row in connection.execution_options(yield_per=1000).execute(_HASH, {"run": run_id}):
-        digest.update(json.dumps(list(row), sort_keys=True, ensure_ascii=False).encode())
-    return digest.hexdigest()[:32]
-
-
-__all__ = ["PLANNED", "Line", "Planner", "our_ref", "plan_hash", "store", "store_rejected"]

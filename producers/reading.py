@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
 from clients.errors import Rejected, TooLarge, Unavailable
@@ -20,6 +20,7 @@ RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
 SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
 MAX_RESTARTS = 2
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Restart(Exception):
@@ -155,6 +156,19 @@ class EventReader:
                 if wait is None:
                     raise Partial(error.code) from error
                 sleep(max(wait, min(error.retry_after_seconds or 0, 60)), self.check)
+
+
+def patiently(call: Callable[[], T], check: Callable[[], None]) -> T:
+    """Call once more after 2, 10 and 30 s, or what the system asks for, while it is unavailable; then raise that."""
+    waits = iter(RETRY_WAITS_SECONDS)
+    while True:
+        try:
+            return call()
+        except Unavailable as error:
+            wait = next(waits, None)
+            if wait is None:
+                raise
+            sleep(max(wait, min(error.retry_after_seconds or 0, 60)), check)
 
 
 def sleep(seconds: float, check: Callable[[], None]) -> None:

@@ -1,0 +1,119 @@
+"""The questions that planning asks the database. They all start from the rows of this run that are present.
+
+``:run``, ``:tenant``, ``:courses`` (ids of those whose snapshot may be used), ``:people`` (internal ids).
+"""
+
+# ruff: noqa: S608  only constants of this file are put together
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+# A row is settled when Pluvo was told exactly this and nothing is open about it.
+_SETTLED = """
+    coalesce(l.state = 'linked' AND l.pluvo_id IS NOT NULL AND e.state = 'enrolled' AND e.desired = 'enrolled'
+             AND e.applied_version = e.version AND e.fingerprint = s.fingerprint, false)
+"""
+_JOINED = """
+    FROM snapshot_row s
+    JOIN course c ON c.id = s.course_id
+    LEFT JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
+    LEFT JOIN enrollment e ON e.person_id = p.id AND e.course_id = s.course_id
+    LEFT JOIN link l ON l.person_id = p.id
+   WHERE s.run_id = :run AND s.row_state = 'present' AND s.course_id = ANY(:courses)
+"""
+COUNT_SETTLED = text(f"SELECT count(*) {_JOINED} AND {_SETTLED}")
+UNLINKED = text(
+    f"""
+    SELECT EXISTS (SELECT 1 {_JOINED} AND NOT {_SETTLED}
+        AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false))
+    """
+)
+# The row that speaks for somebody's name and address: of the lowest event, unless a still lower one of theirs could not
+# be read this time: then what is stored stays.
+_UNREAD_LOWER = """
+    EXISTS (SELECT 1 FROM enrollment le JOIN course lc ON lc.id = le.course_id
+             WHERE le.person_id = p.id AND lc.active AND le.state = 'enrolled' AND le.desired = 'enrolled'
+               AND (length(lc.event_id), lc.event_id) < (length(c.event_id), c.event_id)
+               AND (NOT (lc.id = ANY(:courses))
+                    OR EXISTS (SELECT 1 FROM snapshot_row r WHERE r.run_id = :run AND r.course_id = lc.id
+                                  AND r.internal_id = s.internal_id AND r.row_state = 'rejected')))
+"""
+PEOPLE = text(
+    f"""
+    SELECT DISTINCT s.internal_id COLLATE "C" AS internal_id {_JOINED} AND (:full OR NOT {_SETTLED})
+       AND s.internal_id COLLATE "C" > :after ORDER BY 1 LIMIT :limit
+    """
+)
+ROWS = text(
+    f"""
+    SELECT s.internal_id, s.external_id, s.name, s.email, s.email_folded, s.fingerprint, s.course_id, s.position,
+           c.event_id, p.id AS person_id, p.name AS stored_name, p.email AS stored_email, p.applied_name,
+           p.applied_email, p.match, l.state AS link_state, l.pluvo_id, l.ref, l.decision, l.archived,
+           e.id AS enrollment_id, e.state, e.desired, e.version, e.applied_version, e.failed_code, e.failed_version,
+           e.failed_settings, e.refused_fingerprint, e.fingerprint AS known_fingerprint, {_SETTLED} AS settled,
+           {_UNREAD_LOWER} AS keeps
+    {_JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
+    """
+)
+CANDIDATES = text(
+    """
+    SELECT d.*, p.internal_id AS linked_to
+      FROM directory_user d
+      LEFT JOIN link l ON l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id AND l.state <> 'ignored'
+      LEFT JOIN person p ON p.id = l.person_id
+     WHERE d.run_id = :run
+       AND (d.email_folded = ANY(:emails) OR d.afas_contact_id = ANY(:people) OR d.ref = ANY(:refs))
+     ORDER BY d.pluvo_id, length(p.internal_id), p.internal_id
+    """
+)
+PEERS = text(
+    """
+    SELECT s.email_folded, s.internal_id, s.name, l.pluvo_id
+      FROM snapshot_row s
+      LEFT JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
+      LEFT JOIN link l ON l.person_id = p.id
+     WHERE s.run_id = :run AND s.row_state = 'present' AND s.email_folded = ANY(:emails)
+       AND l.state IS DISTINCT FROM 'ignored'
+     UNION
+    SELECT p.email_folded, p.internal_id, p.name, l.pluvo_id
+      FROM person p JOIN link l ON l.person_id = p.id AND l.state <> 'ignored' AND l.pluvo_id IS NOT NULL
+     WHERE p.tenant_id = :tenant AND p.email_folded = ANY(:emails)
+       AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.internal_id = p.internal_id
+                          AND s.row_state = 'present')
+    """
+)
+# Linked people whose address is another one now. ``lower`` is coarser than folding; the planner folds again.
+_MOVING = f"""
+    WITH speaking AS (
+        SELECT DISTINCT ON (s.internal_id) s.internal_id, s.tenant_id, s.run_id, s.name, s.email, s.email_folded,
+               p.applied_email, l.pluvo_id, {_UNREAD_LOWER} AS keeps
+        {_JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
+           AND (CAST(:people AS text[]) IS NULL OR s.internal_id = ANY(:people))
+         ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position),
+    moving AS (
+        SELECT * FROM speaking
+         WHERE lower(email) <> lower(coalesce(applied_email, '')) AND NOT (keeps AND applied_email IS NOT NULL))
+"""
+NEW_ADDRESSES = text(f"{_MOVING} SELECT DISTINCT email FROM moving WHERE applied_email IS NOT NULL LIMIT :limit")
+MOVERS = text(f"{_MOVING} SELECT internal_id FROM moving WHERE applied_email IS NOT NULL")
+MOVES = text(
+    f"""{_MOVING}
+    SELECT DISTINCT ON (m.internal_id) m.internal_id, h.internal_id AS holder
+      FROM moving m
+      JOIN directory_user d ON d.run_id = m.run_id AND d.email_folded = m.email_folded AND d.pluvo_id <> m.pluvo_id
+      LEFT JOIN link hl ON hl.tenant_id = m.tenant_id AND hl.pluvo_id = d.pluvo_id AND hl.state <> 'ignored'
+      LEFT JOIN person h ON h.id = hl.person_id
+     ORDER BY m.internal_id, length(h.internal_id), h.internal_id
+    """
+)
+# Two accounts can't get one address: the lowest id gets it.
+RIVALS = text(
+    f"""{_MOVING}
+    SELECT internal_id, winner, winner_name, winner_pluvo_id
+      FROM (SELECT internal_id, pluvo_id, first_value(internal_id) OVER w AS winner,
+                   first_value(name) OVER w AS winner_name, first_value(pluvo_id) OVER w AS winner_pluvo_id
+              FROM moving WINDOW w AS (PARTITION BY email_folded ORDER BY length(internal_id), internal_id)) AS ranked
+     WHERE winner_pluvo_id <> pluvo_id
+    """
+)

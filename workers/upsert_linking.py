@@ -1,0 +1,151 @@
+"""Give someone without a link an account: the one the plan found, the one another of theirs has, or a new one.
+
+A link is recorded in a transaction of its own as soon as the account is known: whatever fails afterwards, no second
+account is made. It is only ever added to a person who has none.
+"""
+
+from __future__ import annotations
+
+from clients.errors import Rejected, Unknown
+from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges
+from models.person import LinkedBy
+from models.translate import fold_email
+from producers.matching import names_another
+from workers import upsert_records as records
+from workers.control import Snooze
+from workers.upsert_work import Parked, Work
+
+SHARED_ACCOUNT_SECONDS = 30.0
+
+
+def find_or_make(work: Work) -> None:
+    """Give someone without a link an account, as the plan decided."""
+    decided = work.row.match or {"action": "create"}
+    # A try went before and its answer is not known: look before anything is repeated.
+    if work.row.intent_at is not None and (found := ours(work)):
+        adopt(work, found, LinkedBy.CREATED, outcome="created")
+    elif decided["action"] == "share":
+        adopt_shared(work, decided["internal_id"])
+    elif decided["action"] == "link":
+        adopt(work, existing(work, decided["pluvo_id"]), LinkedBy(decided["linked_by"]), outcome="linked")
+    else:
+        create(work)
+
+
+def existing(work: Work, pluvo_id: str) -> PluvoUser:
+    """An account that must be there."""
+    user = work.pluvo.get_user(pluvo_id)
+    if user is None:
+        raise Parked("account_gone", [])
+    return user
+
+
+def adopt_shared(work: Work, internal_id: str) -> None:
+    """Link to the account of the person with the same name and address, once that one has it."""
+    pluvo_id, on_its_way = work.account_of(internal_id)
+    if pluvo_id is None:
+        if not on_its_way:  # they were parked or refused: so is this one
+            raise Parked("same_email", [])
+        raise Snooze(SHARED_ACCOUNT_SECONDS, "waits_for_shared_account")
+    adopt(work, existing(work, pluvo_id), LinkedBy.EMAIL, outcome="linked", shared=True)
+
+
+def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, shared: bool = False) -> None:
+    """Link to an existing account: it keeps its ref, roles and language, gets name, address and empty AFAS ids."""
+    row = work.row
+    if not shared and work.linked_to_other(user.id):
+        raise Parked("candidate_taken", [user])
+    changes = UserChanges(
+        name=row.name if not shared and user.name != row.name else None,
+        email=row.email if not shared and user.email != row.email else None,
+        archived=False if user.archived else None,
+        **empty_afas_ids(work, user),
+    )
+    work.write("link")
+    try:
+        applied = work.pluvo.update_user(user.id, changes, ref=user.ref, target=work.target)
+    except Rejected as refused:
+        if refused.code == "already_exists" and changes.email:
+            raise Parked("email_taken", others_with(work, row.email)) from refused
+        raise
+    before = {"name": user.name, "email": user.email, "archived": user.archived}
+    work.wrote(before, {"name": changes.name or user.name, "email": changes.email or user.email, "archived": False})
+    work.outcome = outcome
+    link(work, user, linked_by, carries=user.afas_contact_id in (None, work.internal_id))
+    accept(work, applied)
+
+
+def link(work: Work, user: PluvoUser, linked_by: LinkedBy, *, carries: bool = True) -> None:
+    """Record the link before anything else can go wrong."""
+    if not records.record_link(work, user, linked_by, carries=carries):
+        raise Snooze(1.0, "decided_meanwhile")
+
+
+def create(work: Work) -> None:
+    """Make the account. Reserved first; refused because it exists means that somebody has it: find out who."""
+    row = work.row
+    work.write("create")
+    records.reserve(work)
+    new = NewUser(row.email, row.name, work.our_ref, work.external_id, work.internal_id)
+    try:
+        applied = work.pluvo.create_user(new, send_invite=bool(row.pluvo.get("send_invite")), target=work.target)
+    except Rejected as refused:
+        if refused.code != "already_exists":
+            records.release_reservation(work)
+            raise
+        take_existing(work, refused)
+        return
+    if applied.user is None:
+        raise Unknown("not_confirmed", "Pluvo did not say which account it made.", system="Pluvo")
+    work.wrote(None, {"name": row.name, "email": row.email, "enrolled": True})
+    work.outcome = "created"
+    link(work, applied.user, LinkedBy.CREATED)
+    accept(work, applied)
+
+
+def take_existing(work: Work, refused: Rejected) -> None:
+    """The address or our ref is in use: our own account of an earlier try, somebody's account, or a riddle."""
+    if found := ours(work):
+        adopt(work, found, LinkedBy.CREATED, outcome="created")
+        return
+    holders = others_with(work, work.row.email)
+    records.release_reservation(work)
+    if not holders:
+        raise refused
+    if len(holders) > 1:
+        raise Parked("several_with_email", holders)
+    if work.row.decision == "create":  # an operator said that this is somebody else
+        raise Parked("email_taken", holders)
+    if names_another(holders[0].afas_contact_id, holders[0].ref, work.internal_id, work.our_ref):
+        raise Parked("other_afas_id", holders)
+    adopt(work, holders[0], LinkedBy.EMAIL, outcome="linked")
+
+
+def ours(work: Work) -> PluvoUser | None:
+    """The account that carries our ref for this very person."""
+    return next((user for user in work.pluvo.find_users(refs=[work.our_ref]) if user.ref == work.our_ref), None)
+
+
+def others_with(work: Work, email: str) -> list[PluvoUser]:
+    """Accounts with this address that are not this person's."""
+    found = work.pluvo.find_users(emails=[email])
+    return [user for user in found if user.id != work.pluvo_id and fold_email(user.email or "") == fold_email(email)]
+
+
+def accept(work: Work, applied: Applied) -> None:
+    """Take over what Pluvo answered; a refused enrollment is an error although the account is fine."""
+    if applied.enroll_error:
+        records.record_applied(work)
+        raise applied.enroll_error
+    if applied.enrollment:
+        work.enrollment_id = applied.enrollment.id
+        if applied.enrollment.offer_event_id and not work.row.target_id:
+            records.remember_target(work, applied.enrollment.offer_event_id)
+
+
+def empty_afas_ids(work: Work, user: PluvoUser) -> dict[str, str | None]:
+    """Our ids, but only where the account has none: another link may rely on what is there."""
+    return {
+        "person_id": None if user.afas_person_id else work.external_id,
+        "contact_id": None if user.afas_contact_id else work.internal_id,
+    }

@@ -1,0 +1,162 @@
+"""One enrollment in hand: what AFAS wants of it, what is known of Pluvo, and what was done so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from clients.pluvo import Group, OfferEvent, PluvoClient, PluvoUser, Target
+from models.session import session, transaction
+from models.tenant import Tenant
+from producers.outside import outside_of
+from producers.plan_lines import our_ref
+from workers.turns import Turn
+
+CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
+PATIENCE_SECONDS = 1.0  # how long a worker waits for its turn at Pluvo before it takes other work
+Values = dict[str, Any]
+
+_LOAD = text(
+    """
+    SELECT e.id, e.desired, e.archive, e.state, e.version, e.external_id AS row_external_id,
+           p.id AS person_id, p.internal_id, p.name, p.email, p.version AS person_version, p.applied_name,
+           p.applied_email, p.match, p.intent_at, p.external_id,
+           l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
+           c.id AS course_id, c.event_id, c.pluvo, c.target_id,
+           NOT EXISTS (
+               SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
+                WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state = 'linked'
+                  AND op.id <> p.id
+                  AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
+                  AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = op.id AND oe.state = 'enrolled')
+           ) AS speaks
+      FROM enrollment e
+      JOIN person p ON p.id = e.person_id
+      JOIN course c ON c.id = e.course_id
+      LEFT JOIN link l ON l.person_id = p.id
+     WHERE e.id = :id AND e.tenant_id = :tenant
+    """
+)
+# Others who need the same account to stay in this event, or to stay at all.
+_OTHERS = text(
+    """
+    SELECT count(*) FILTER (WHERE e.course_id = :course) AS in_course, count(*) AS anywhere
+      FROM enrollment e JOIN link l ON l.person_id = e.person_id
+     WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND e.id <> :id AND e.desired = 'enrolled'
+       AND e.state IN ('enrolled', 'new')
+    """
+)
+_LINKED_TO_OTHER = text(
+    """
+    SELECT p.internal_id FROM link l JOIN person p ON p.id = l.person_id
+     WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND l.person_id <> :person AND l.state <> 'ignored'
+     ORDER BY length(p.internal_id), p.internal_id LIMIT 1
+    """
+)
+_ACCOUNT_OF = text(
+    """
+    SELECT l.pluvo_id,
+           EXISTS (SELECT 1 FROM enrollment e JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
+                    WHERE e.person_id = p.id) AS on_its_way
+      FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.state <> 'ignored'
+     WHERE p.tenant_id = :tenant AND p.internal_id = :internal
+    """
+)
+
+
+class Parked(Exception):
+    """Only an operator can decide: the person becomes ``ambiguous``."""
+
+    def __init__(self, reason: str, candidates: list[PluvoUser]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.candidates = candidates
+
+
+@dataclass
+class Work:
+    """One enrollment with all that belongs to it. ``row`` has the columns of ``_LOAD``."""
+
+    turn: Turn
+    tenant: Tenant
+    pluvo: PluvoClient
+    row: Row[Any]
+    pluvo_id: str | None = None
+    ref: str | None = None
+    # What the account was told in this turn, still to be recorded: (operation, before, after)
+    done: list[tuple[str, Values | None, Values | None]] = field(default_factory=list)
+    # The writing call under way
+    attempting: str | None = None
+    outcome: str = "updated"
+    enrollment_id: str | None = None
+
+    @property
+    def target(self) -> Target:
+        """Where the course's people are enrolled."""
+        if "group_ref" in self.row.pluvo:
+            return Group(self.row.pluvo["group_ref"])
+        return OfferEvent(self.row.pluvo["offer_event_ref"])
+
+    @property
+    def internal_id(self) -> str:
+        return str(self.row.internal_id)
+
+    @property
+    def our_ref(self) -> str:
+        """The ref that an account made by us for this person carries."""
+        return our_ref(self.tenant.afas["member_id"], self.internal_id)
+
+    @property
+    def external_id(self) -> str | None:
+        """The person's code in AFAS; for a contact person the organisation's."""
+        found: str | None = self.row.external_id or self.row.row_external_id
+        return found
+
+    def write(self, operation: str) -> None:
+        """Say that the next call changes something outside."""
+        self.turn.check(CALL_SECONDS)
+        self.attempting = operation
+
+    def wrote(self, before: Values | None, after: Values | None) -> None:
+        """Say that it did."""
+        self.done.append((self.attempting or "update", before, after))
+        self.attempting = None
+
+    # ------------------------------------------------------------------------------------------- asking the database
+
+    def others(self) -> Row[Any]:
+        """Count who else needs this account: ``in_course`` and ``anywhere``."""
+        values = {
+            "course": self.row.course_id,
+            "tenant": self.turn.tenant_id,
+            "pluvo": self.pluvo_id,
+            "id": self.row.id,
+        }
+        with transaction() as connection:
+            return connection.execute(_OTHERS, values).one()
+
+    def linked_to_other(self, pluvo_id: str) -> str | None:
+        """The AFAS person that an account is linked to, if it is another one."""
+        values = {"tenant": self.turn.tenant_id, "pluvo": pluvo_id, "person": self.row.person_id}
+        with transaction() as connection:
+            return connection.execute(_LINKED_TO_OTHER, values).scalar()
+
+    def account_of(self, internal_id: str) -> tuple[str | None, bool]:
+        """The account of somebody else, and whether work for them is still in the ledger."""
+        values = {"tenant": self.turn.tenant_id, "internal": internal_id}
+        with transaction() as connection:
+            found = connection.execute(_ACCOUNT_OF, values).first()
+        return (found.pluvo_id, found.on_its_way) if found else (None, False)
+
+
+def load(turn: Turn) -> Work | None:
+    """Read the newest desired state; None when the enrollment or its tenant is gone."""
+    with session() as opened:
+        row = opened.connection().execute(_LOAD, {"id": turn.subject_id, "tenant": turn.tenant_id}).first()
+        tenant = opened.get(Tenant, turn.tenant_id)
+    if row is None or tenant is None:
+        return None
+    outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=turn.call_log.append)
+    return Work(turn, tenant, outside.pluvo, row, pluvo_id=row.pluvo_id, ref=row.ref)
