@@ -23,6 +23,7 @@ from ops import (
 )
 from ops.cli_common import HELP
 from ops.cli_errors import explained
+from ops.demo import command as cli_demo
 
 app = typer.Typer(
     name="koppeling",
@@ -53,6 +54,7 @@ def root(
 cli_processes.add_to(app)
 cli_sync.add_to(app)
 cli_insight.add_to(app)
+cli_demo.add_to(app)
 app.add_typer(cli_tenants.app, name="tenants")
 app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_holds.app, name="holds")

@@ -1,0 +1,136 @@
+"""The demo, as somebody new runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops.demo import verdict
+from ops.demo.scene import Scene
+from simulators.fiction import world
+
+COMMAND = (sys.executable, "-m", "ops.cli", "demo")
+PATIENCE_SECONDS = 240
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """An environment that names no servers, with a folder for temporary files of its own."""
+    return {**os.environ, "TMPDIR": str(tmp_path), "KOPPELING_RETRY_SCHEDULE": "no duration: the demo has its own"}
+
+
+def processes_below(folder: Path) -> list[psutil.Process]:
+    """Processes whose command line, folder or environment mentions a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            told = " ".join([*process.cmdline(), process.environ().get("KOPPELING_HOME", "")])
+        except psutil.Error:
+            continue
+        if str(folder) in told:
+            found.append(process)
+    return found
+
+
+def wait_until_gone(folder: Path) -> None:
+    """Wait until no process of a folder is left."""
+    deadline = time.monotonic() + 40
+    while (left := processes_below(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+
+
+def test_the_demo_ends_with_both_systems_as_they_must_be_and_leaves_nothing_behind(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    # when
+    done = subprocess.run(COMMAND, check=False, env=bare, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+    # then
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All is right" in done.stdout
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line[:5] in ("acme ", "delta")}
+    assert lines["acme"][-1] == "0", "dead letters are left"
+    assert done.stderr == ""
+    wait_until_gone(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_kept_running_it_says_where_the_console_is_and_ctrl_c_ends_it(bare: dict[str, str], tmp_path: Path) -> None:
+    # given
+    demo = subprocess.Popen([*COMMAND, "--keep"], env=bare, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    lines = iter(demo.stdout.readline, "")
+    console = next((line.split("Console: ")[1].strip() for line in lines if "Console: " in line), None)
+
+    # when
+    assert console is not None
+    assert console.startswith("http://127.0.0.1:")
+    demo.send_signal(signal.SIGINT)
+    said, complained = demo.communicate(timeout=60)
+
+    # then
+    assert demo.returncode == 0, said + complained
+    wait_until_gone(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_half_way_it_cleans_up_and_says_so(bare: dict[str, str], tmp_path: Path) -> None:
+    # given
+    demo = subprocess.Popen(COMMAND, env=bare, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    assert any(line.startswith("== 1.") for line in iter(demo.stdout.readline, ""))
+
+    # when
+    demo.send_signal(signal.SIGTERM)
+    said, complained = demo.communicate(timeout=60)
+
+    # then
+    assert demo.returncode == 1
+    assert "Interrupted" in said
+    assert complained == ""
+    wait_until_gone(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_killed_it_takes_what_it_started_with_it(bare: dict[str, str], tmp_path: Path) -> None:
+    # given
+    demo = subprocess.Popen(COMMAND, env=bare, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    assert any(line.startswith("== 1.") for line in iter(demo.stdout.readline, ""))
+
+    # when
+    demo.kill()
+    demo.wait()
+
+    # then
+    wait_until_gone(tmp_path)
+
+
+def test_the_verdict_sees_what_is_wrong() -> None:
+    # given: a world in which nothing was done at all
+    made = world()
+    scene = Scene(made, made.tenants[0])
+    somebody = scene.people[30]
+
+    # then: nobody is enrolled, accounts are missing
+    assert [line for line in verdict._accounts(scene) if "has no account" in line]
+    assert len(list(verdict._rosters(scene))) == 2
+    assert not list(verdict._foreigners(scene))
+    assert not list(verdict._dates(scene))
+
+    # when: somebody else's account is renamed, a date is invented
+    guest = next(user for user in scene.pluvo.users.values() if user["email"].startswith("gast@"))
+    scene.pluvo.change_user(guest["id"], name="Gast Twee")
+    scene.afas.change(340, somebody.internal_id, free={scene.tenant.completion_field: "2026-01-01"})
+
+    # then
+    assert len(list(verdict._foreigners(scene))) == 1
+    assert len(list(verdict._dates(scene))) == 1
