@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.run import RunStatus
+from producers import counting
 
 CLASS = 7_301_004
 
@@ -69,10 +70,7 @@ def request_stop(connection: Connection, run_id: str) -> str | None:
     if status == RunStatus.RUNNING:
         return str(status)
     drop_messages(connection, run_id)
-    connection.execute(
-        text("UPDATE run SET status = 'stopped', finished_at = now(), lease_owner = NULL WHERE id = :id"),
-        {"id": run_id},
-    )
+    counting.end(connection, run_id, RunStatus.STOPPED)
     connection.execute(text("NOTIFY koppeling_runs"))
     return RunStatus.STOPPED
 

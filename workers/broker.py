@@ -118,12 +118,12 @@ class LedgerBroker(RedisBroker):
             pipeline.hexists(self.key(f"{queue}.msgs"), redis_id)
         return [pair for pair, there in zip(asked, pipeline.execute(), strict=True) if not there]
 
-    def lost_memory(self, token: str) -> bool:
-        """True when Redis is not the one, or not as old as, the one that was last asked with this token.
+    def lost_memory(self) -> bool:
+        """True when Redis does not remember having been asked before.
 
-        It is asked by a write, so that one that refuses writes (full, a replica) raises here, before anything is claimed.
+        It is asked by a write: one that refuses writes (full, a replica) raises here, before anything is claimed.
         """
-        return self.connect().set(MEMORY_KEY, token, get=True) != token.encode()
+        return self.connect().set(MEMORY_KEY, 1, get=True) is None
 
 
 broker = LedgerBroker()

@@ -11,20 +11,23 @@ from ulid import ULID
 from models.base import utc_now
 from models.run import RunStatus
 from models.session import transaction
-from workers import counting
+from producers import counting
 
 RECOUNT_DAYS = 7
 log = structlog.get_logger("workers.finalizer")
 
-# Over: nothing of it can be done now. What waits for another try is pending, and so is all of a stopped direction.
+# Over: nothing of it can be done now. What waits for another try is pending, and so is what follows such a message,
+# and all of a direction that is stopped or was told to wait for longer than anybody would stand by.
 _OVER = text(
     """
     SELECT r.id, coalesce(d.state, 'healthy') AS state
       FROM run r LEFT JOIN tenant_direction d ON d.tenant_id = r.tenant_id AND d.direction = r.direction
      WHERE r.status = 'applying'
-       AND (d.state IN ('paused', 'quarantined') OR NOT EXISTS (
+       AND (d.state IN ('paused', 'quarantined') OR d.wait_until > now() + interval '60 seconds' OR NOT EXISTS (
             SELECT 1 FROM message m WHERE m.run_id = r.id
-               AND (m.state IN ('ready', 'sent') OR (m.state = 'scheduled' AND m.attempts = 0))))
+               AND (m.state = 'sent' OR (m.state = 'scheduled' AND m.attempts = 0)
+                    OR (m.state = 'ready' AND NOT EXISTS (
+                        SELECT 1 FROM message a WHERE a.id = m.after_id AND a.state = 'scheduled' AND a.attempts > 0)))))
     """
 )
 _PENDING = text(

@@ -7,7 +7,6 @@ that failed is taken back at the next tick; every 5 s what Redis does not know i
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -43,7 +42,6 @@ class Relay(threading.Thread):
         super().__init__(name="relay", daemon=True)
         self.broker = to
         self.leader = Leader(LOCK, "relay")
-        self.token = secrets.token_hex(8)
         self.stopping = threading.Event()
         self.troubled = False
         self.threads = 0
@@ -101,7 +99,7 @@ class Relay(threading.Thread):
 
     def tick(self, connection: psycopg.Connection) -> bool:
         """Hand out what fits; True when something went, or waits for a place."""
-        if self.broker.lost_memory(self.token):
+        if self.broker.lost_memory():
             back = connection.execute(sql.TAKE_ALL_BACK).rowcount
             log.warning("broker_memory_new", handed_out_again=back)
         if self._is_due("lost", LOST_AFTER_SECONDS):
@@ -114,7 +112,11 @@ class Relay(threading.Thread):
             connection.execute(sql.PROMOTE)
         in_flight = {(row[0], row[1]): row[2] for row in connection.execute(sql.IN_FLIGHT)}
         lanes = self._lanes(connection, in_flight)
-        self._fill(connection, lanes, window(self.threads) - sum(in_flight.values()))
+        room = window(self.threads) - sum(in_flight.values())
+        quotas = allocate(lanes, room)
+        if quotas:
+            self._push(_rows(connection, sql.CLAIM_SUSPECT, _names(quotas)))
+        self._fill(connection, lanes, room)
         self.last_tick_at = time.monotonic()
         return bool(lanes)
 
@@ -122,7 +124,7 @@ class Relay(threading.Thread):
         """Claim and push until the window is full or nothing more may go."""
         while lanes and room > 0:
             quotas = allocate(lanes, room)
-            claimed = self._claim(connection, quotas)
+            claimed = _rows(connection, sql.CLAIM, _names(quotas)) if quotas else []
             self._push(claimed)
             room -= len(claimed)
             got: dict[tuple[int, str], int] = {}
@@ -159,17 +161,6 @@ class Relay(threading.Thread):
         names = {"tenant": key[0], "direction": key[1], "waits": waits, "count": len(waits)}
         return bool(connection.execute(sql.TAKE_PROBE, names).rowcount)
 
-    def _claim(self, connection: psycopg.Connection, quotas: dict[tuple[int, str], int]) -> list[Any]:
-        if not quotas:
-            return []
-        names = {
-            "tenants": [key[0] for key in quotas],
-            "directions": [key[1] for key in quotas],
-            "rooms": list(quotas.values()),
-            "lease": settings.get().lease,
-        }
-        return _rows(connection, sql.CLAIM, names)
-
     def _push(self, claimed: Sequence[Any]) -> None:
         """In order of priority, tenants taking turns."""
         self.ticks += 1
@@ -200,6 +191,15 @@ class Relay(threading.Thread):
             return False
         self.due[name] = now + every_seconds
         return True
+
+
+def _names(quotas: dict[tuple[int, str], int]) -> dict[str, Any]:
+    return {
+        "tenants": [key[0] for key in quotas],
+        "directions": [key[1] for key in quotas],
+        "rooms": list(quotas.values()),
+        "lease": settings.get().lease,
+    }
 
 
 def _rows(connection: psycopg.Connection, statement: LiteralString, names: dict[str, Any] | None = None) -> list[Any]:

@@ -3,6 +3,8 @@ rows, and joining the claimed ids instead of ``= ANY(ARRAY(…))`` makes the pla
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 # Lanes with something ready, by hopping over the index from one to the next; what their direction and tenant allow.
 READY_LANES = """
 WITH RECURSIVE lane AS (
@@ -25,27 +27,47 @@ IN_FLIGHT = "SELECT tenant_id, direction, count(*) FROM message WHERE state = 's
 
 # Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
 # An older one that waits for this very message does not stand in its way.
-CLAIM = """
-WITH quota AS (
-    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[])
-               AS q(tenant_id, direction, room)
-), pick AS (
-    SELECT c.id FROM quota q CROSS JOIN LATERAL (
-        SELECT m.id FROM message m
-         WHERE m.state = 'ready' AND m.tenant_id = q.tenant_id AND m.direction = q.direction
+_MAY_GO = """
+           m.state = 'ready'
            AND NOT EXISTS (
                 SELECT 1 FROM message o WHERE o.turn = m.turn AND o.tenant_id = m.tenant_id AND o.id <> m.id
                    AND (o.state = 'sent' OR (o.state = 'ready' AND o.id < m.id AND o.direction = m.direction
                                              AND o.after_id IS DISTINCT FROM m.id)))
            AND (m.after_id IS NULL OR NOT EXISTS (SELECT 1 FROM message a WHERE a.id = m.after_id))
-         ORDER BY m.priority, m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
-)
+"""
+_QUOTA = """
+    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[])
+               AS q(tenant_id, direction, room)
+"""
+_HAND_OUT = """
 UPDATE message
    SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(), started_at = NULL, worker = NULL,
        lease_until = now() + make_interval(secs => %(lease)s)
  WHERE id = ANY(ARRAY(SELECT id FROM pick))
 RETURNING id, tenant_id, kind, direction, deliveries, priority
 """
+
+CLAIM: LiteralString = f"""
+WITH quota AS ({_QUOTA}), pick AS (
+    SELECT c.id FROM quota q CROSS JOIN LATERAL (
+        SELECT m.id FROM message m
+         WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND m.kills < 2 AND {_MAY_GO}
+         ORDER BY m.priority, m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
+)
+{_HAND_OUT}
+"""  # noqa: S608  constants
+
+# A message whose worker died twice goes out as the only one of its sort: what dies with it then is its own doing, and
+# one that only happened to run beside a killer gets done.
+CLAIM_SUSPECT: LiteralString = f"""
+WITH quota AS ({_QUOTA}), pick AS (
+    SELECT m.id FROM message m JOIN quota q ON q.tenant_id = m.tenant_id AND q.direction = m.direction
+     WHERE m.kills >= 2 AND {_MAY_GO}
+       AND NOT EXISTS (SELECT 1 FROM message other WHERE other.kills >= 2 AND other.state = 'sent')
+     ORDER BY m.run_at, m.id LIMIT 1 FOR UPDATE OF m SKIP LOCKED
+)
+{_HAND_OUT}
+"""  # noqa: S608  constants
 
 TAKE_PROBE = """
 UPDATE tenant_direction

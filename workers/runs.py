@@ -20,10 +20,9 @@ from clients.errors import Misconfigured, RemoteError, Unauthorized
 from clients.redaction import clean
 from models.run import RunStatus
 from models.session import transaction
-from producers import directions
+from producers import counting, directions
 from producers.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.triggers import drop_messages, lock_runs
-from workers import counting
 from workers.policy import where
 from workers.presence import DATABASE_TROUBLE, worker_id
 

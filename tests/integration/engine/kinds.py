@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
 from models.session import transaction
+from producers.lease import RunLease
+from workers import runs
 from workers.turns import Turn, handles
 
 TABLES = """
@@ -103,3 +105,13 @@ def _work(turn: Turn) -> None:
 
 for _kind in (KIND, WRITES):
     handles(_kind, died=_hook("died"), waiting=_hook("waiting"), describe=_describe)(_work)  # type: ignore[arg-type]
+
+
+def _produce(lease: RunLease) -> None:
+    """A producer that finds nothing, and sleeps first where subject 0 says so."""
+    with transaction() as connection:
+        seconds = connection.execute(text("SELECT seconds FROM test_script WHERE subject_id = 0")).scalar()
+    time.sleep(seconds or 0)
+
+
+runs.PRODUCERS["enrollments"] = _produce

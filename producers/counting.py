@@ -13,7 +13,17 @@ from sqlalchemy import Connection, Row, text
 
 from models.run import RunStatus, SnapshotState
 
-ENROLLMENTS: tuple[str, ...] = ("created", "linked", "updated", "unchanged", "rejected", "ambiguous", "held", "failed", "pending")
+ENROLLMENTS: tuple[str, ...] = (
+    "created",
+    "linked",
+    "updated",
+    "unchanged",
+    "rejected",
+    "ambiguous",
+    "held",
+    "failed",
+    "pending",
+)
 ENROLLMENTS += ("not_yet", "ended", "blocked")
 COMPLETIONS = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
 

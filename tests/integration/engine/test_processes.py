@@ -1,0 +1,176 @@
+"""Real processes, real signals: whoever is killed, everything is done once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from models.session import transaction
+from producers.triggers import request_run
+from tests.integration.engine.conftest import ROOT, Engine
+
+
+@contextmanager
+def supervised(engine: Engine, processes: int, threads: int = 2, runners: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """A supervisor with worker processes, ready for work; all of them gone at the end."""
+    argv = [sys.executable, "-m", "tests.integration.engine.supervisor_process"]
+    argv += [str(processes), str(threads), str(runners)]
+    with subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **engine.environment}) as supervisor:
+        children: list[psutil.Process] = []
+        try:
+            engine.alive(processes)
+            yield supervisor
+        finally:
+            with _gone():
+                children = psutil.Process(supervisor.pid).children()
+            supervisor.kill()
+            for child in children:
+                with _gone():
+                    child.kill()
+
+
+@contextmanager
+def _gone() -> Iterator[None]:
+    try:
+        yield
+    except psutil.NoSuchProcess:
+        return
+
+
+def pids(engine: Engine) -> set[int]:
+    return {row[0] for row in engine.execute("SELECT pid FROM worker")}
+
+
+def test_what_a_killed_worker_was_doing_is_done_at_once_by_another(engine: Engine) -> None:
+    # given two workers, one of which is in the middle of something long
+    tenant = engine.tenant()
+    with supervised(engine, 2) as supervisor:
+        engine.script(1, "sleep", 60)
+        engine.enqueue(tenant, 1)
+        engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun"))
+        victim = engine.value("SELECT pid FROM test_begun")
+        engine.script(1, "note")
+        before = pids(engine)
+        # when it is killed
+        os.kill(victim, signal.SIGKILL)
+        # then its message is done long before the lease of three minutes ends, and another process takes its place
+        engine.wait(lambda: engine.effects() == [1], 20)
+        engine.wait(lambda: len(pids(engine) - {victim}) == 2, 20)
+        engine.enqueue(tenant, *range(2, 50))
+        engine.empty()
+        assert supervisor.poll() is None
+        assert victim not in pids(engine)
+        assert before - {victim} <= pids(engine)
+    assert sorted(engine.effects()) == list(range(1, 50))
+
+
+def test_a_message_that_kills_its_worker_each_time_rests_after_three(engine: Engine) -> None:
+    tenant = engine.tenant()
+    with supervised(engine, 2):
+        engine.script(1, "kill")
+        engine.enqueue(tenant, *range(1, 21))
+        engine.wait(lambda: [letter.error for letter in engine.letters()] == ["poison"], 60)
+        engine.empty(60)
+    assert sorted(engine.effects()) == list(range(2, 21))
+    assert engine.value("SELECT count(*) FROM test_begun WHERE subject_id = 1") == 3
+
+
+def test_a_worker_told_to_stop_ends_what_runs_and_leaves_the_rest_to_others_at_once(engine: Engine) -> None:
+    # given one worker with something long in hand and more fetched
+    tenant = engine.tenant()
+    for subject in (1, 2):
+        engine.script(subject, "sleep", 12)
+    with engine.process(threads=2) as first:
+        engine.alive(1)
+        engine.enqueue(tenant, 1, 2)
+        engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun") == 2)
+        engine.enqueue(tenant, *range(3, 11))
+        with engine.process(threads=2):
+            engine.alive(2)
+            # when
+            first.send_signal(signal.SIGTERM)
+            # then the others are done while it still works on the long ones
+            engine.wait(lambda: sorted(engine.effects()) == list(range(3, 11)), 10)
+            assert first.poll() is None
+            assert first.wait(timeout=20) == 0
+            engine.empty(10)
+    assert sorted(engine.effects()) == list(range(1, 11))
+    assert engine.value("SELECT count(*) FROM test_begun WHERE subject_id < 3") == 2
+
+
+def test_a_second_signal_ends_a_worker_at_once(engine: Engine) -> None:
+    tenant = engine.tenant()
+    engine.script(1, "sleep", 60)
+    with engine.process() as process:
+        engine.alive(1)
+        engine.enqueue(tenant, 1)
+        engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun"))
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 1
+
+
+def test_workers_whose_supervisor_was_killed_stop_gracefully(engine: Engine) -> None:
+    with supervised(engine, 2) as supervisor:
+        children = psutil.Process(supervisor.pid).children()
+        assert len(children) == 2
+        supervisor.kill()
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
+    engine.wait(lambda: engine.value("SELECT count(*) FROM worker") == 0)
+
+
+def test_a_supervisor_told_to_stop_stops_its_workers_and_restarts_none(engine: Engine) -> None:
+    with supervised(engine, 2) as supervisor:
+        children = psutil.Process(supervisor.pid).children()
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(timeout=30) == 0
+        assert not any(child.is_running() for child in children)
+        assert engine.value("SELECT count(*) FROM worker") == 0
+
+
+def test_when_the_leading_process_is_killed_another_one_leads(engine: Engine) -> None:
+    tenant = engine.tenant()
+    with engine.process() as leader:
+        engine.alive(1)
+        engine.enqueue(tenant, 1)
+        engine.empty()
+        with engine.process():
+            engine.alive(2)
+            leader.kill()
+            engine.enqueue(tenant, *range(2, 12))
+            engine.empty()
+    assert sorted(engine.effects()) == list(range(1, 12))
+
+
+@pytest.mark.parametrize("arguments", [["--processes", "2", "--threads", "2"]])
+def test_dramatiqs_own_command_runs_everything(engine: Engine, arguments: list[str]) -> None:
+    # given no process of ours but dramatiq's
+    tenant = engine.tenant()
+    argv = [sys.executable, "-m", "dramatiq", "workers", "tests.integration.engine.kinds", *arguments]
+    with subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **engine.environment}) as master:
+        try:
+            engine.alive(2)
+            # when
+            engine.enqueue(tenant, *range(1, 51))
+            with transaction() as connection:
+                run = request_run(connection, tenant, "enrollments", trigger="test")
+            # then
+            engine.empty()
+            engine.wait(lambda: engine.value("SELECT status FROM run WHERE id = :id", id=run) == "done")
+            master.send_signal(signal.SIGTERM)
+            assert master.wait(timeout=30) == 0
+        finally:
+            master.kill()
+    assert sorted(engine.effects()) == list(range(1, 51))
+    assert engine.value("SELECT count(*) FROM worker") == 0

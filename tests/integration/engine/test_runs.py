@@ -1,0 +1,368 @@
+"""Runs: one at a time, taken over when their producer dies, stopped when told, counted until the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from clients.errors import Unauthorized, Unavailable
+from models.run import RunStatus
+from models.session import transaction
+from producers import counting, directions
+from producers.lease import RunInterrupted, RunLease, RunLost, RunStopped
+from producers.triggers import request_run, request_stop
+from tests.integration.engine.conftest import Engine
+from workers import finalizer, runs
+
+
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The producer of enrollment runs is what the test puts in ``["do"]``."""
+    script: dict[str, Any] = {"do": lambda lease: None}
+
+    def do(lease: RunLease) -> None:
+        script["do"](lease)
+
+    monkeypatch.setitem(runs.PRODUCERS, "enrollments", do)
+    monkeypatch.setitem(runs.PRODUCERS, "completions", do)
+    return script
+
+
+def request(tenant: int, direction: str = "enrollments", **options: Any) -> str:
+    with transaction() as connection:
+        return request_run(connection, tenant, direction, trigger="test", options=options)
+
+
+def run(engine: Engine, run_id: str) -> Any:
+    return engine.execute("SELECT * FROM run WHERE id = :id", id=run_id)[0]
+
+
+def line(
+    engine: Engine, tenant: int, run_id: str, outcome: str, *, is_row: bool = True, reason: str = "planned"
+) -> int:
+    return int(
+        engine.value(
+            """INSERT INTO plan_line (run_id, tenant_id, action, outcome, reason, is_row)
+               VALUES (:r, :t, 'create', :o, :why, :row) RETURNING id""",
+            r=run_id,
+            t=tenant,
+            o=outcome,
+            why=reason,
+            row=is_row,
+        )
+    )
+
+
+def test_a_second_trigger_joins_the_queued_run_and_becomes_the_one_follow_up_of_a_running_one(engine: Engine) -> None:
+    tenant = engine.tenant()
+    first = request(tenant)
+    assert request(tenant) == first
+    assert request(tenant, full=True) != first
+    lease = runs.claim()
+    assert lease is not None
+    assert lease.run_id == first
+    follow_up = request(tenant)
+    assert follow_up != first
+    assert request(tenant) == follow_up
+
+
+def test_runs_of_one_direction_go_one_after_the_other_and_others_beside_them(engine: Engine) -> None:
+    one, other = engine.tenant("one"), engine.tenant("other")
+    first, _second = request(one), request(one, full=True)
+    completions, elsewhere = request(one, "completions"), request(other)
+    claimed = [lease.run_id for lease in iter(runs.claim, None)]
+    assert claimed == [first, completions, elsewhere]
+    # when the first one's messages are out, the next still waits
+    engine.execute("UPDATE run SET status = 'applying' WHERE id = :id", id=first)
+    assert runs.claim() is None
+    engine.execute("UPDATE run SET status = 'done' WHERE id = :id", id=first)
+    lease = runs.claim()
+    assert lease is not None
+    assert lease.run_id == _second
+
+
+def test_many_runners_at_once_never_take_two_runs_of_one_direction(engine: Engine) -> None:
+    tenants = [engine.tenant(f"t{number}") for number in range(5)]
+    for tenant in tenants:
+        for number in range(4):
+            request(tenant, number=number)
+    claimed: list[RunLease] = []
+
+    def runner() -> None:
+        while (lease := runs.claim()) is not None:
+            claimed.append(lease)
+
+    threads = [threading.Thread(target=runner) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(lease.tenant_id for lease in claimed) == sorted(tenants)
+
+
+def test_a_run_without_lines_ends_done(engine: Engine, producer: dict[str, Any]) -> None:
+    tenant = engine.tenant()
+    run_id = request(tenant)
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    assert run(engine, run_id).status == "applying"
+    finalizer.finalize()
+    row = run(engine, run_id)
+    assert (row.status, row.rows, row.lease_owner) == ("done", 0, None)
+    assert row.finished_at is not None
+    assert set(row.outcomes) == set(counting.ENROLLMENTS)
+
+
+def test_a_run_is_over_when_nothing_can_be_done_now_and_counted_until_all_is_settled(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    # given a run with quiet rows, settled lines, a line whose message waits, and one still to be done
+    tenant = engine.tenant()
+    run_id = request(tenant)
+
+    def plan(lease: RunLease) -> None:
+        line(engine, tenant, run_id, "created")
+        line(engine, tenant, run_id, "removed", is_row=False)
+        for subject in (1, 2):
+            engine.enqueue(tenant, subject, run_id=run_id, plan_line_id=line(engine, tenant, run_id, "pending"))
+        with lease.writing() as connection:
+            connection.exec_driver_sql(
+                """UPDATE run SET status = 'applying', quiet = '{"unchanged": 7}', snapshot = 'complete',
+                          unconfirmed = 3"""
+            )
+
+    producer["do"] = plan
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    engine.execute("UPDATE message SET state = 'scheduled', attempts = 1, run_at = now() + '1h' WHERE subject_id = 1")
+    finalizer.finalize()
+    assert run(engine, run_id).status == "applying"
+    # when the last one that can be done now is done
+    with engine.relay(), engine.worker():
+        engine.wait(lambda: engine.effects() == [2])
+    finalizer.finalize()
+    # then
+    row = run(engine, run_id)
+    assert (row.status, row.rows, row.removed, row.pending_removals) == ("done", 10, 1, 3)
+    assert (row.outcomes["unchanged"], row.outcomes["created"], row.outcomes["pending"]) == (7, 2, 1)
+    assert sum(row.outcomes.values()) == row.rows
+    # when the waiting one dies later
+    engine.script(1, "rejected")
+    engine.execute("UPDATE message SET run_at = now()")
+    with engine.relay(), engine.worker():
+        engine.empty()
+    assert finalizer.recount() == 1
+    row = run(engine, run_id)
+    assert (row.status, row.outcomes["failed"], row.outcomes["pending"], row.rows) == ("done_with_failures", 1, 0, 10)
+    assert finalizer.recount() == 0
+
+
+def test_a_run_whose_direction_is_quarantined_ends_quarantined_with_its_lines_pending(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    tenant = engine.tenant()
+    run_id = request(tenant)
+    lease = runs.claim()
+    assert lease is not None
+    engine.enqueue(tenant, 1, run_id=run_id, plan_line_id=line(engine, tenant, run_id, "pending"))
+    runs.work(lease)
+    finalizer.finalize()
+    assert run(engine, run_id).status == "applying"
+    with transaction() as connection:
+        directions.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+    finalizer.finalize()
+    row = run(engine, run_id)
+    assert (row.status, row.outcomes["pending"]) == ("quarantined", 1)
+    assert engine.value("SELECT count(*) FROM message") == 1
+
+
+def test_a_stale_producer_cannot_write(engine: Engine) -> None:
+    # given a producer that was silent for longer than its lease, and was taken over
+    tenant = engine.tenant()
+    run_id = request(tenant)
+    stale = runs.claim()
+    assert stale is not None
+    stale.check()
+    assert runs.claim() is None
+    engine.execute("UPDATE run SET lease_until = now() - '1s'::interval")
+    fresh = runs.claim()
+    assert fresh is not None
+    assert (fresh.run_id, fresh.fence) == (run_id, stale.fence + 1)
+    # then nothing it writes gets in
+    with pytest.raises(RunLost):
+        stale.check()
+    with pytest.raises(RunLost), stale.writing() as connection:
+        connection.exec_driver_sql("UPDATE tenant SET name = 'stale'")
+    stale.progress(rows=999)
+    with fresh.writing() as connection:
+        connection.exec_driver_sql("UPDATE tenant SET name = 'fresh'")
+    fresh.progress(rows=5)
+    assert engine.value("SELECT name FROM tenant") == "fresh"
+    assert run(engine, run_id).progress == {"crashes": 1, "rows": 5}
+
+
+def test_a_producer_that_works_for_long_keeps_its_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.lease.RENEW_SECONDS", 0.1)
+    request(engine.tenant())
+    lease = runs.claim()
+    assert lease is not None
+    engine.execute("UPDATE run SET lease_until = now() + '1s'::interval")
+    lease.keep()
+    engine.wait(lambda: engine.value("SELECT lease_until > now() + '40s'::interval FROM run"))
+    lease.end()
+
+
+def test_the_third_crash_ends_a_run(engine: Engine) -> None:
+    run_id = request(engine.tenant())
+    for _ in range(3):
+        assert runs.claim() is not None
+        engine.execute("UPDATE run SET lease_until = now() - '1s'::interval")
+    assert runs.claim() is None
+    row = run(engine, run_id)
+    assert (row.status, row.reason) == ("failed", "crashed")
+
+
+def test_a_refused_token_quarantines_the_direction_and_the_next_run_ends_at_once(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    tenant = engine.tenant()
+
+    def refused(lease: RunLease) -> None:
+        raise Unauthorized("token_refused", "AFAS does not accept the token", status=401)
+
+    producer["do"] = refused
+    first = request(tenant)
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    assert (run(engine, first).status, run(engine, first).reason) == ("quarantined", "token_refused")
+    assert engine.value("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 1
+    second = request(tenant)
+    assert runs.claim() is None
+    assert run(engine, second).status == "quarantined"
+
+
+def test_trouble_while_reading_fails_the_run_with_its_code_and_no_data(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    tenant = engine.tenant()
+
+    def unavailable(lease: RunLease) -> None:
+        raise Unavailable("front_proxy", "no answer", status=502)
+
+    def broken(lease: RunLease) -> None:
+        raise KeyError("jan@example.org")
+
+    for do, reason in ((unavailable, "front_proxy"), (broken, "internal_error: KeyError at tests/")):
+        producer["do"] = do
+        run_id = request(tenant)
+        lease = runs.claim()
+        assert lease is not None
+        runs.work(lease)
+        row = run(engine, run_id)
+        assert row.status == "failed"
+        assert row.reason.startswith(reason)
+        assert "jan" not in row.reason
+        assert sum(row.outcomes.values()) == row.rows
+
+
+def test_a_queued_run_is_stopped_at_once(engine: Engine) -> None:
+    run_id = request(engine.tenant())
+    with transaction() as connection:
+        assert request_stop(connection, run_id) == "stopped"
+        assert request_stop(connection, "nonsense") is None
+    assert runs.claim() is None
+    assert run(engine, run_id).status == "stopped"
+
+
+def test_a_running_run_is_stopped_at_its_producers_next_check(engine: Engine, producer: dict[str, Any]) -> None:
+    tenant = engine.tenant()
+    run_id = request(tenant)
+    seen: list[type[BaseException]] = []
+
+    def listing(lease: RunLease) -> None:
+        engine.enqueue(tenant, 1, run_id=run_id, plan_line_id=line(engine, tenant, run_id, "pending"))
+        with transaction() as connection:
+            assert request_stop(connection, run_id) == "running"
+        try:
+            lease.check()
+        except RunStopped as error:
+            seen.append(type(error))
+            raise
+
+    producer["do"] = listing
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    row = run(engine, run_id)
+    assert (seen, row.status, row.rows, row.outcomes["pending"]) == ([RunStopped], "stopped", 1, 1)
+    assert engine.value("SELECT count(*) FROM message") == 0
+    assert engine.value("SELECT reason FROM plan_line") == "stopped"
+
+
+def test_stopping_an_applying_run_takes_what_is_not_begun_out_of_the_ledger(engine: Engine) -> None:
+    # given a run that applies: one of its messages is worked on, one is in Redis, one waits, one belongs to nobody
+    tenant = engine.tenant()
+    run_id = request(tenant)
+    engine.execute("UPDATE run SET status = 'applying'")
+    engine.script(1, "checked", 1)
+    with engine.relay(), engine.worker(1):
+        for subject in (1, 2, 3):
+            engine.enqueue(tenant, subject, run_id=run_id, plan_line_id=line(engine, tenant, run_id, "pending"))
+        engine.enqueue(tenant, 4)
+        engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun"))
+        # when
+        with transaction() as connection:
+            assert request_stop(connection, run_id) == "stopped"
+        engine.empty()
+    # then nothing was written for it, and only for it
+    assert engine.effects() == [4]
+    assert run(engine, run_id).status == "stopped"
+    finalizer.recount()
+    row = run(engine, run_id)
+    assert (row.status, row.outcomes["pending"], row.rows) == ("stopped", 3, 3)
+
+
+def test_a_run_goes_back_to_the_queue_when_its_process_ends(engine: Engine, producer: dict[str, Any]) -> None:
+    run_id = request(engine.tenant())
+    stopping = threading.Event()
+    lease = runs.claim(stopping)
+    assert lease is not None
+
+    def listing(mine: RunLease) -> None:
+        stopping.set()
+        with pytest.raises(RunInterrupted):
+            mine.check()
+        mine.check()
+
+    producer["do"] = listing
+    runs.work(lease)
+    row = run(engine, run_id)
+    assert (row.status, row.lease_owner) == (RunStatus.QUEUED, None)
+    again = runs.claim()
+    assert again is not None
+    assert engine.value("SELECT progress ->> 'crashes' FROM run") == "0"
+
+
+def test_a_run_whose_process_is_killed_is_begun_again_by_another(engine: Engine) -> None:
+    # given a process whose producer hangs
+    tenant = engine.tenant()
+    engine.execute("INSERT INTO test_script VALUES (0, 'producer sleeps', 60)")
+    with engine.process(runners=1) as process:
+        engine.alive(1)
+        run_id = request(tenant)
+        engine.wait(lambda: run(engine, run_id).status == "running")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        engine.execute("DELETE FROM test_script")
+        # when its lease ends (45 s: not waited for here), another process goes on
+        engine.execute("UPDATE run SET lease_until = now()")
+        with engine.process(runners=1):
+            engine.wait(lambda: run(engine, run_id).status == "done")
+    assert run(engine, run_id).fence == 2
