@@ -21,9 +21,12 @@ from ops import (
     cli_sync,
     cli_tenants,
 )
-from ops.cli_common import HELP
+from ops.cli_common import HELP, example
 from ops.cli_errors import explained
 from ops.demo import command as cli_demo
+from ops.problems import Problem
+
+SIMULATOR_PORTS = {"afas": 8801, "pluvo": 8802}
 
 app = typer.Typer(
     name="koppeling",
@@ -32,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP,
-    epilog="Example: koppeling up   Then, elsewhere: koppeling tenants import tenants.toml; koppeling sync --all --wait",
+    epilog="Example: koppeling up   Elsewhere: koppeling tenants import tenants.toml; koppeling sync --all --wait",
 )
 
 
@@ -60,6 +63,22 @@ app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_holds.app, name="holds")
 app.add_typer(cli_links.app, name="links")
 app.add_typer(cli_dead_letters.app, name="dead-letters")
+
+
+@app.command("simulate", epilog=example("koppeling simulate afas --port 8801"))
+def simulate(
+    system: Annotated[str, typer.Argument(help="afas or pluvo", metavar="afas|pluvo")],
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="8801 for AFAS, 8802 for Pluvo.")] = None,
+) -> None:
+    """Play AFAS or Pluvo over HTTP, with fictitious tenants, until told to stop."""
+    if system not in SIMULATOR_PORTS:
+        raise Problem(f"Simulate afas or pluvo, not {system!r}.")
+    from simulators import __main__ as simulators  # noqa: PLC0415 - only this command needs them
+
+    try:
+        simulators.main(system, port or SIMULATOR_PORTS[system])
+    except OSError as error:
+        raise Problem(f"Can't listen ({error.strerror}): choose another --port.") from None
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from models.session import transaction
-from ops import dead_letters, output, replay_batches, replays, syncs
+from ops import dead_letters, environment, output, replay_batches, replays
 from ops.cli_common import (
     Cursor,
     Json,
@@ -125,7 +125,7 @@ def _send(chosen: list[str], *, rate: float, max_failures: int, wait: bool, seco
     if not to_do:
         return {"batch": None, "state": "done", "lines": judged}
     if wait and not workers:
-        raise Problem(syncs.NO_WORKER)
+        raise Problem(environment.NO_WORKER)
     batch = replay_batches.create(to_do, rate=rate, max_failures=max_failures, who=who)
     if workers or wait:
         told, over = replay_batches.drive(batch, until_settled=wait, timeout_seconds=seconds, watch=lambda told: None)

@@ -1,4 +1,4 @@
-"""``koppeling up, worker, scheduler, serve, migrate, simulate``: one process type each, or all of them."""
+"""``koppeling up, worker, scheduler, serve, migrate``: one process type each, or all of them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-import uvicorn
 
 import settings
 from migrations.run import head, upgrade
 from ops import environment, logs, output, timetable
 from ops.cli_common import example
 from ops.embedded import ensure_postgres, running
-from ops.http.app import check_bind, make_app
 from ops.parent import end_with_parent
-from ops.problems import Problem
 from ops.up import Options, up
-from simulators import __main__ as simulators
 from workers.processes import ChildSpec, Supervisor, run_worker
 
-SIMULATOR_PORTS = {"afas": 8801, "pluvo": 8802}
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]
 Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
 
@@ -35,7 +30,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("scheduler", epilog=example("koppeling scheduler"))(scheduler)
     app.command("serve", epilog=example("koppeling serve --port 8000"))(serve)
     app.command("migrate", epilog=example("koppeling migrate"))(migrate)
-    app.command("simulate", epilog=example("koppeling simulate afas --port 8801"))(simulate)
 
 
 def up_(
@@ -88,6 +82,10 @@ def serve(
     child: Child = False,
 ) -> None:
     """Serve health and webhooks over HTTP until told to stop."""
+    import uvicorn  # noqa: PLC0415 - every other command starts faster without it
+
+    from ops.http.app import check_bind, make_app  # noqa: PLC0415 - the same
+
     logs.configure()
     check_bind(host)
     _need_servers()
@@ -116,16 +114,3 @@ def migrate() -> None:
             with ensure_postgres(found.home) as postgres:
                 upgrade(postgres.url)
     output.say(f"The database is at {head()}.")
-
-
-def simulate(
-    system: Annotated[str, typer.Argument(help="afas or pluvo", metavar="afas|pluvo")],
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="8801 for AFAS, 8802 for Pluvo.")] = None,
-) -> None:
-    """Play AFAS or Pluvo over HTTP, with fictitious tenants, until told to stop."""
-    if system not in SIMULATOR_PORTS:
-        raise Problem(f"Simulate afas or pluvo, not {system!r}.")
-    try:
-        simulators.main(system, port or SIMULATOR_PORTS[system])
-    except OSError as error:
-        raise Problem(f"Can't listen ({error.strerror}): choose another --port.") from None

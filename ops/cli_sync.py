@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from models.tenant import Direction
-from ops import dry_runs, output, plan_view, runs, syncs
+from ops import dry_runs, environment, output, plan_view, runs, syncs
 from ops.cli_common import Json, at_database, day, example, show
 from ops.problems import Problem
 from ops.progress import RunProgress
@@ -95,6 +95,8 @@ def _run(
         raise Problem(f"--timeout: {error}") from None
     if csv and not dry_run:
         raise Problem("--csv goes with --dry-run.")
+    if wait and not dry_run:
+        environment.need_something_running()
     with at_database():
         if dry_run:
             document, over = _dry(direction, slugs, everyone, options, csv), True

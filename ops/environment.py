@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 import settings
 from migrations.run import current, head, upgrade
@@ -19,6 +21,7 @@ from ops.embedded import ensure_postgres, running
 from ops.problems import Problem
 
 KEY_FILE = "secret.key"
+NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."
 NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
 
 
@@ -51,6 +54,12 @@ def home_key(home: Path) -> str:
 def need_current_schema() -> None:
     """Refuse a database that was not migrated to what this code knows."""
     url = settings.get().need_database()
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise Problem(
+            "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database."
+        ) from None
     if current(url) != head():
         raise Problem("The database's tables are not those of this version: run `koppeling migrate`.")
 
@@ -84,6 +93,13 @@ def connect_running() -> None:
         if not endpoints.redis_url:
             raise Problem(NOT_RUNNING)
         use(redis_url=endpoints.redis_url)
+
+
+def need_something_running() -> None:
+    """Refuse at once what needs workers where nothing runs, instead of starting a database to find that out."""
+    found = settings.get()
+    if not found.database_url and not running(found.home).database_url:
+        raise Problem(NO_WORKER)
 
 
 def use_broker_if_running() -> None:

@@ -73,10 +73,12 @@ def shown(value: Any) -> str:
     return harmless(str(value)).replace("\n", " ")
 
 
-def show_table(columns: Sequence[str], found: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+def show_table(
+    columns: Sequence[str], found: Iterable[Sequence[Any]], *, title: str | None = None, header: bool = True
+) -> None:
     """Print a table; numbers to the right, nothing cut where no terminal limits it."""
     listed = [list(row) for row in found]
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", show_header=header)
     for number, name in enumerate(columns):
         counts = bool(listed) and all(isinstance(row[number], int | float) for row in listed)
         table.add_column(Text(name), justify="right" if counts else "left", overflow="fold")
@@ -87,7 +89,7 @@ def show_table(columns: Sequence[str], found: Iterable[Sequence[Any]], *, title:
 
 def show_fields(document: Mapping[str, Any], *, skip: Sequence[str] = ()) -> None:
     """Print a record, one line a field."""
-    show_table(["", ""], [(key, value) for key, value in document.items() if key not in skip])
+    show_table(["", ""], [(key, value) for key, value in document.items() if key not in skip], header=False)
 
 
 def ago(at: datetime | None) -> str:

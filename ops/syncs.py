@@ -13,14 +13,13 @@ from models.base import new_id
 from models.run import UNFINISHED, RunStatus
 from models.session import transaction
 from models.tenant import Direction, Health
-from ops import runs
+from ops import environment, runs
 from ops.listing import rows
 from ops.problems import Problem
 from producers import triggers
 from workers import presence
 
 POLL_SECONDS = 0.3
-NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."
 
 _TENANTS = """
     SELECT t.id, t.slug, d.state, d.reason FROM tenant t
@@ -65,7 +64,7 @@ def start(
         started.workers = len(presence.live_workers(connection))
         tenants = chosen(connection, slugs, everyone, direction)
         if need_worker and not started.workers:
-            raise Problem(NO_WORKER)
+            raise Problem(environment.NO_WORKER)
         for tenant in tenants:
             if tenant["state"] == Health.PAUSED:
                 started.paused.append(tenant)

@@ -54,13 +54,15 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
 
 
 def _duration(minimum: str, maximum: str) -> Any:
-    def check(value: str) -> int:
+    def check(value: Any) -> int:
+        if not isinstance(value, str):
+            raise ValueError('must be text such as "60m", between quotes')
         seconds = parse_duration(value)
         if not parse_duration(minimum) <= seconds <= parse_duration(maximum):
             raise ValueError(f"must be {minimum} to {maximum}, not {format_duration(seconds)}")
         return seconds
 
-    return Annotated[Annotated[str, StringConstraints(strict=True)], AfterValidator(check)]
+    return Annotated[int, BeforeValidator(check)]
 
 
 def _base_url(hosts: str) -> Any:
