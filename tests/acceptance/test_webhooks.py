@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy.exc import OperationalError
+from sqlmodel import select
 
+from models.session import session
+from models.tenant import Tenant
 from ops.http import webhooks
 from ops.http.app import make_app
 from ops.http.webhooks import MAX_BYTES, Secrets
@@ -125,11 +129,6 @@ def _post_anyhow(url: str, body: bytes) -> int:
 
 
 def _set_secret(slug: str, secret: str) -> None:
-    from sqlmodel import select
-
-    from models.session import session
-    from models.tenant import Tenant
-
     with session() as database:
         tenant = database.exec(select(Tenant).where(Tenant.slug == slug)).one()
         tenant.webhook_secret = secret
@@ -152,8 +151,6 @@ def test_a_new_secret_counts_within_seconds(world: World, url: str) -> None:
 
 def test_a_database_that_is_away_is_a_503(world: World, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # given the secret is known and the database goes away
-    from sqlalchemy.exc import OperationalError
-
     assert post(url, b'{"event": "USER_CREATED"}') == 200
 
     def away() -> Any:
@@ -172,7 +169,7 @@ def test_five_hundred_webhooks_beside_a_running_worker_are_all_done(
     people = range(100, 150)
     for person in people:
         world.person(person)
-    world.set_tenant(removals={"policy": "keep", "limits": {}})
+    world.set_tenant(removals={"policy": "keep", "confirm_after": 3600, "limits": {}})
     world.sync()
     for person in people:
         world.pluvo.complete(world.user(f"p{person}@example.nl")["id"], TITLE, "2026-06-30T22:30:00Z")
