@@ -76,7 +76,7 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
     with scope.writing() as connection:
         for course_id in usable:
             store_rejected(connection, scope, course_id)
-        planner = Planner(connection, scope, tenant, usable)
+        planner = Planner(connection, scope, tenant, snapshots)
         quiet["unchanged"] = quiet.get("unchanged", 0) + planner.facts.count_settled()
         planned = planner.build()
     scope.progress(planned=planned)
@@ -104,7 +104,7 @@ _QUIET = text(
 def _match(scope: Scope, outside: Outside, snapshots: Sequence[Snapshot], usable: Sequence[int]) -> dict[str, int]:
     """Fetch what matching needs of Pluvo; returns the rows that need no line, by outcome."""
     with scope.writing() as connection:
-        reader = FactReader(connection, scope, usable)
+        reader = FactReader(connection, scope, snapshots)
         unlinked = reader.someone_unlinked()
         addresses = reader.new_addresses(directory.FEW_ADDRESSES + 1)
         found = connection.execute(_QUIET, {"run": scope.run_id, "courses": list(usable)}).all()

@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from models.run import SnapshotState
 from models.translate import fold_email
 from producers import facts_sql as sql
 from producers.matching import Candidate, Move, Peer
 from producers.scope import Scope
+from producers.snapshot import Snapshot
 
 CHUNK = 500
 
@@ -50,11 +52,15 @@ class PersonFacts:
 
 
 class FactReader:
-    """Reads facts of one run. ``courses`` are those whose snapshot may be used."""
+    """Reads facts of one run, from the snapshots that may be used."""
 
-    def __init__(self, connection: Connection, scope: Scope, courses: Sequence[int]) -> None:
+    def __init__(self, connection: Connection, scope: Scope, snapshots: Sequence[Snapshot]) -> None:
         self.connection = connection
-        self.base = {"run": scope.run_id, "courses": list(courses)}
+        self.base = {
+            "run": scope.run_id,
+            "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
+            "complete": [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE],
+        }
         self.tenant_id = scope.tenant_id
         self.full = bool(scope.options.get("full"))
 

@@ -1,6 +1,7 @@
 """The questions that planning asks the database. They all start from the rows of this run that are present.
 
-``:run``, ``:tenant``, ``:courses`` (ids of those whose snapshot may be used), ``:people`` (internal ids).
+``:run``, ``:tenant``, ``:courses`` (ids of those whose snapshot may be used), ``:complete`` (of those whose snapshot is
+complete), ``:people`` (internal ids).
 """
 
 # ruff: noqa: S608  only constants of this file are put together
@@ -35,9 +36,9 @@ _UNREAD_LOWER = """
     EXISTS (SELECT 1 FROM enrollment le JOIN course lc ON lc.id = le.course_id
              WHERE le.person_id = p.id AND lc.active AND le.state = 'enrolled' AND le.desired = 'enrolled'
                AND (length(lc.event_id), lc.event_id) < (length(c.event_id), c.event_id)
-               AND (NOT (lc.id = ANY(:courses))
-                    OR EXISTS (SELECT 1 FROM snapshot_row r WHERE r.run_id = :run AND r.course_id = lc.id
-                                  AND r.internal_id = s.internal_id AND r.row_state = 'rejected')))
+               AND (SELECT coalesce(bool_or(r.row_state = 'rejected'), NOT (lc.id = ANY(:complete)))
+                      FROM snapshot_row r
+                     WHERE r.run_id = :run AND r.course_id = lc.id AND r.internal_id = s.internal_id))
 """
 PEOPLE = text(
     f"""

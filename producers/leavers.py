@@ -25,6 +25,7 @@ from producers.snapshot import Snapshot
 
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
 PER_QUERY = 4
+NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
 _ABSENT = text(
@@ -50,16 +51,10 @@ _ABSENT = text(
      ORDER BY length(p.internal_id), p.internal_id
     """
 )
-# Two others of the event who must show in a proof: as just read, or, in a run for one person, as known.
 _NEIGHBOURS = text(
     """
-    SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint))
-      FROM (SELECT internal_id FROM snapshot_row WHERE run_id = :run AND course_id = :course
-             UNION ALL
-            SELECT p.internal_id FROM enrollment e JOIN person p ON p.id = e.person_id
-             WHERE CAST(:person AS text) IS NOT NULL AND e.course_id = :course AND e.absent_since IS NULL
-               AND e.row_state <> 'absent' AND p.internal_id <> :person) AS there
-     WHERE internal_id ~ '^[1-9][0-9]{0,17}$'
+    SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint)) FROM snapshot_row
+     WHERE run_id = :run AND course_id = :course AND internal_id ~ '^[1-9][0-9]{0,17}$'
     """
 )
 
@@ -77,6 +72,8 @@ def plan_leavers(
     with scope.writing() as connection:
         absent = [row for row in _absent(connection, scope, tenant, course) if not row.removal_refused]
         neighbours = _neighbours(connection, scope, course)
+    if absent and scope.options.get("person"):
+        neighbours = _first_people(afas, course)
     if snapshot.only_short:
         return [_line(row, course, tenant, "short_snapshot") for row in absent], 0
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
@@ -90,10 +87,21 @@ def plan_leavers(
 
 
 def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
-    """The first and the last person of the event: they must show in every proof."""
-    values = {"run": scope.run_id, "course": course.id, "person": scope.options.get("person")}
-    row = connection.execute(_NEIGHBOURS, values).one()
+    """The first and the last person of the event as just read: they must show in every proof."""
+    row = connection.execute(_NEIGHBOURS, {"run": scope.run_id, "course": course.id}).one()
     return {str(found) for found in row if found is not None}
+
+
+def _first_people(afas: AfasClient, course: Course) -> set[str]:
+    """The same for a run that read one person only: whoever AFAS names first."""
+    fields = course.fields
+    order_by = [fields["event_id"], fields["internal_id"]]
+    where = [[Condition(fields["event_id"], Operator.EQUAL, course.event_id)]]
+    try:
+        rows = afas.rows(course.getconnector, take=2, order_by=order_by, where=where)
+    except NO_ANSWER:
+        return set()
+    return {found for row in rows if (found := identifier(row.get(fields["internal_id"])))}
 
 
 def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course) -> Sequence[Row[Any]]:
@@ -158,7 +166,7 @@ def prove_absent(
             seen = ask(afas, course, [*sorted(neighbours), *asked])
             if not neighbours <= seen or seen & set(asked):
                 return False
-    except (Unavailable, Misconfigured, TooLarge, Rejected):
+    except NO_ANSWER:
         return False
     return True
 

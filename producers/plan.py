@@ -27,16 +27,17 @@ from producers.matching import (
 )
 from producers.plan_lines import PLANNED, Line, our_ref, store
 from producers.scope import Scope
+from producers.snapshot import Snapshot
 
 
 class Planner:
     """Builds the lines of everybody who is in AFAS. Leavers are planned in ``leavers.py``."""
 
-    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant, courses: Sequence[int]) -> None:
+    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
         self.connection = connection
         self.scope = scope
         self.tenant = tenant
-        self.facts = FactReader(connection, scope, courses)
+        self.facts = FactReader(connection, scope, snapshots)
         self.verdicts: dict[str, Verdict] = {}
         self.rivals: dict[str, Candidate] = {}
 

@@ -1,0 +1,262 @@
+"""Each of the seven guards: what it holds, exactly at its limit and one above it, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.fixtures.looking import enrolled, holds, invitations, outcomes
+from tests.fixtures.world import World, now_removals
+
+LOOSE = {"event_count": 500, "run_count": 500, "window_count": 500, "creates_count": 500, "email_changes_count": 500}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A limit of five over ``base`` people, and what goes over it."""
+
+    guard: str
+    limits: dict[str, float]
+    kind: str = "removal"
+    base: int = 30
+    at: int = 5
+
+
+CASES = [
+    Case("removals_event", {"event_count": 5, "event_percent": 0}),
+    Case("removals_event", {"event_count": 0, "event_percent": 10}, base=40, at=4),
+    Case("removals_run", {"run_count": 5, "run_percent": 0}),
+    Case("removals_run", {"run_count": 0, "run_percent": 5}, base=40, at=2),
+    Case("removals_window", {"window_count": 5, "window_percent": 0}),
+    Case("removals_window", {"window_count": 0, "window_percent": 15}, base=20, at=3),
+    Case("creates", {"creates_count": 5, "creates_percent": 0}, kind="create"),
+    Case("creates", {"creates_count": 0, "creates_percent": 50}, kind="create", base=12, at=6),
+    Case("email_changes", {"email_changes_count": 5, "email_changes_percent": 0}, kind="email_change"),
+    Case("email_changes", {"email_changes_count": 0, "email_changes_percent": 20}, kind="email_change", base=20, at=4),
+]
+
+
+def _fill(world: World, count: int, limits: dict[str, float]) -> None:
+    world.set_tenant(removals=now_removals(**(LOOSE | limits)))
+    for internal_id in range(1, count + 1):
+        world.person(internal_id)
+    world.sync()
+
+
+def _do(world: World, kind: str, count: int, base: int) -> None:
+    for n in range(1, count + 1):
+        if kind == "removal":
+            world.afas.remove(340, n)
+        elif kind == "create":
+            world.person(base + n)
+        else:
+            world.afas.set_email(n, f"nieuw{n}@example.nl")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.guard}-{case.at}-of-{case.base}")
+@pytest.mark.parametrize("over", [0, 1], ids=["at-limit", "one-above"])
+def test_guard_holds_one_above_its_limit_and_only_its_kind(world: World, case: Case, over: int) -> None:
+    # given
+    _fill(world, case.base, case.limits)
+    before = enrolled(world)
+    # when something of another kind happens too
+    _do(world, case.kind, case.at + over, case.base)
+    world.afas.rename(case.base, "Hernoemd")
+    run = world.sync()
+    # then
+    found = outcomes(run)
+    held = found.get("held", 0) + run.held_removals
+    assert held == (case.at + over if over else 0)
+    assert [hold["guard"] for hold in holds(world)] == ([case.guard] if over else [])
+    assert world.user(f"p{case.base}@example.nl")["name"] == "Hernoemd"
+    if over:
+        assert len(holds(world)[0]["people"]) == case.at + 1
+        assert enrolled(world) == before
+    else:
+        assert world.roster() == world.expected()
+
+
+def test_emptied_event_is_always_held_from_two_people_on(world: World) -> None:
+    # given an event of two among others
+    _fill(world, 25, {})
+    world.person(1, 341)
+    world.person(2, 341)
+    world.person(3, 341, blocked=False)
+    world.sync()
+    # when two leave, one stays
+    world.afas.remove(341, 1)
+    world.afas.remove(341, 2)
+    assert world.sync().removed == 2
+    # when everybody is blocked, so that the event is not short but empty
+    connector = world.afas.connectors["Deelnemer_per_cursusevenement"]
+    connector.columns["Geblokkeerd"] = "blocked"
+    fields = """UPDATE course SET fields = fields || '{"blocked": "Geblokkeerd"}' RETURNING id"""
+    world.rows(fields)
+    world.person(4, 341)
+    world.sync()
+    for internal_id in (3, 4):
+        world.afas.change(341, internal_id, blocked=True)
+    run = world.sync()
+    # then
+    assert run.held_removals == 2
+    assert [(hold["guard"], hold["event_id"]) for hold in holds(world)] == [("event_emptied", "341")]
+    assert enrolled(world, "341") == {"p3@example.nl", "p4@example.nl"}
+
+
+def test_short_snapshot_holds_the_removals_of_that_event_only(world: World) -> None:
+    # given
+    _fill(world, 30, {})
+    for internal_id in range(1, 6):
+        world.person(internal_id, 341)
+    world.sync()
+    # when a filter hides a quarter, and someone really leaves elsewhere
+    for internal_id in range(20, 31):
+        world.afas.remove(340, internal_id)
+    world.afas.remove(341, 1)
+    run = world.sync()
+    # then
+    assert run.snapshot == "suspect"
+    assert (run.removed, run.held_removals) == (1, 11)
+    assert [(hold["guard"], len(hold["people"])) for hold in holds(world)] == [("short_snapshot", 11)]
+    assert len(enrolled(world)) == 30
+
+
+@pytest.mark.parametrize(("left", "short"), [(16, False), (15, True)])
+def test_short_begins_under_four_fifths_of_twenty(world: World, left: int, short: bool) -> None:
+    _fill(world, 20, {})
+    for internal_id in range(left + 1, 21):
+        world.afas.remove(340, internal_id)
+    run = world.sync()
+    assert (run.reasons == ["short"]) is short
+    assert len(enrolled(world)) == (20 if short else left)
+
+
+def test_nineteen_may_shrink_without_being_short_but_not_to_none(world: World) -> None:
+    _fill(world, 19, {})
+    for internal_id in range(2, 20):
+        world.afas.remove(340, internal_id)
+    assert world.sync().removed == 18
+    world.afas.remove(340, 1)
+    run = world.sync()
+    assert run.reasons == ["short"]
+    assert enrolled(world) == {"p1@example.nl"}
+
+
+def test_window_counts_seven_days_and_not_what_an_operator_released(world: World) -> None:
+    # given
+    _fill(world, 40, {"window_count": 5, "window_percent": 0})
+    for day in range(2):
+        for internal_id in (1 + 2 * day, 2 + 2 * day):
+            world.afas.remove(340, internal_id)
+        assert world.sync().removed == 2
+    # when the sixth goes
+    world.afas.remove(340, 5)
+    assert world.sync().removed == 1
+    world.afas.remove(340, 6)
+    run = world.sync()
+    assert run.held_removals == 1
+    assert holds(world)[0]["measure"]["before"] == 5
+    # then a week later it may
+    world.rows("UPDATE plan_line SET created_at = created_at - interval '7 days' RETURNING id")
+    run = world.sync()
+    assert (run.removed, holds(world)) == (1, [])
+
+
+def test_window_counts_a_removal_that_is_planned_again_once(world: World) -> None:
+    # given removals that do not get through
+    _fill(world, 40, {"window_count": 5, "window_percent": 0})
+    for internal_id in (1, 2, 3):
+        world.afas.remove(340, internal_id)
+    world.fault("pluvo", "status", status=502, match={"operation": "unenrollUserFromOfferEvent"})
+    world.sync()
+    world.rows("DELETE FROM message RETURNING id")  # as if all of them had used up their attempts
+    # when they are planned again and again
+    for _ in range(3):
+        run = world.sync()
+        assert run.held_removals == 0
+        world.rows("DELETE FROM message RETURNING id")
+    world.clear_faults()
+    # then
+    assert world.sync().removed == 3
+
+
+def test_creates_are_unlimited_until_a_first_complete_run(world: World) -> None:
+    world.set_tenant(removals=now_removals(creates_count=3, creates_percent=0))
+    for internal_id in range(1, 11):
+        world.person(internal_id)
+    assert outcomes(world.sync()) == {"created": 10}
+    for internal_id in range(11, 15):
+        world.person(internal_id)
+    assert outcomes(world.sync()) == {"unchanged": 10, "held": 4}
+
+
+def test_held_creation_holds_every_event_of_that_person(world: World) -> None:
+    _fill(world, 5, {"creates_count": 1, "creates_percent": 0})
+    for internal_id in (10, 11):
+        world.person(internal_id)
+        world.person(internal_id, 341)
+    run = world.sync()
+    assert outcomes(run) == {"unchanged": 5, "held": 4}
+    assert len(world.pluvo.users) == 5
+    assert holds(world)[0]["measure"]["count"] == 2
+
+
+def test_guards_never_overshoot_with_eight_workers(world: World) -> None:
+    # given 40 leavers where 10 may go, among work of other kinds
+    _fill(world, 60, {"run_count": 10, "run_percent": 0})
+    for internal_id in range(1, 41):
+        world.person(100 + internal_id, 341)
+    world.sync()
+    for internal_id in range(1, 11):
+        world.afas.remove(340, internal_id)
+        world.afas.rename(20 + internal_id, f"Hernoemd {internal_id}")
+    world.afas.remove(341, 101)
+    run = world.begin()
+    # when eight workers empty the ledger at once
+    errors: list[BaseException] = []
+    workers = [threading.Thread(target=_drain, args=(world, errors)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    # then eleven were too many: none is gone, everything else is done
+    assert errors == []
+    assert world.run(run.id).held_removals == 11
+    assert len(enrolled(world)) == 60
+    assert world.user("p30@example.nl")["name"] == "Hernoemd 10"
+    # and with one fewer exactly ten go
+    world.person(101, 341)
+    run = world.begin()
+    workers = [threading.Thread(target=_drain, args=(world, errors)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert errors == []
+    assert world.run(run.id).removed == 10
+    assert world.roster() == world.expected()
+    assert invitations(world) == 100
+
+
+def _drain(world: World, errors: list[BaseException]) -> None:
+    try:
+        world.drain()
+    except Exception as error:
+        errors.append(error)
+
+
+def _hold_values(world: World) -> dict[str, Any]:
+    return world.rows("SELECT * FROM hold")[0]
+
+
+def test_hold_is_bound_to_the_plan_that_raised_it(world: World) -> None:
+    _fill(world, 30, {"event_count": 1, "event_percent": 0})
+    for internal_id in (1, 2):
+        world.afas.remove(340, internal_id)
+    run = world.sync()
+    hold = _hold_values(world)
+    assert (hold["plan_hash"], hold["run_id"]) == (run.plan_hash, run.id)
+    assert hold["measure"] == {"count": 2, "limit": 1.0, "base": 30}

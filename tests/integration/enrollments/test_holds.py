@@ -1,0 +1,298 @@
+"""What becomes of what a guard held: released, refused, cleared, expired; always checked again."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.session import transaction
+from producers import holds as decide
+from tests.fixtures.looking import enrolled, holds, lines, outcomes, retry_now
+from tests.fixtures.world import World, now_removals
+
+WHO = {"reason": "it is so", "who": "tester"}
+
+
+def _fill(world: World, count: int = 30, **limits: float) -> None:
+    world.set_tenant(removals=now_removals(**{"event_count": 3, "event_percent": 0, **limits}))
+    for internal_id in range(1, count + 1):
+        world.person(internal_id)
+    world.sync()
+
+
+def _leave(world: World, *internal_ids: int, event_id: int = 340) -> None:
+    for internal_id in internal_ids:
+        world.afas.remove(event_id, internal_id)
+
+
+def _release(world: World, hold_id: str, **chosen: list[str]) -> dict[str, int]:
+    with transaction() as connection:
+        done = decide.release(connection, hold_id, **WHO, **chosen)  # type: ignore[arg-type]  # two kinds of value
+    world.drain()
+    return done
+
+
+def _refuse(hold_id: str) -> dict[str, int]:
+    with transaction() as connection:
+        return decide.refuse(connection, hold_id, **WHO)
+
+
+def test_hold_is_renewed_not_doubled(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (first,) = holds(world)
+    _leave(world, 5)
+    second_run = world.sync()
+    (second,) = holds(world)
+    assert second["id"] == first["id"]
+    assert second["people"] == ["1", "2", "3", "4", "5"]
+    assert (second["run_id"], second["plan_hash"]) == (second_run.id, second_run.plan_hash)
+
+
+def test_hold_clears_itself_inside_the_limits(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    world.person(1)
+    run = world.sync()
+    assert holds(world) == []
+    assert len(holds(world, "cleared")) == 1
+    assert run.removed == 3
+    assert world.roster() == world.expected()
+
+
+def test_hold_stays_through_a_run_that_could_not_read(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    world.fault("afas", "status", status=502, match={"operation": "page"})
+    assert world.sync().snapshot == "partial"
+    assert holds(world)[0]["people"] == ["1", "2", "3", "4"]
+
+
+def test_released_whole_everybody_goes(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    run = world.sync()
+    (hold,) = holds(world)
+    assert _release(world, hold["id"]) == {"released": 4, "dropped": 0, "open": 0}
+    assert world.roster() == world.expected()
+    assert world.run(run.id).removed == 4
+    assert len(holds(world, "released")) == 1
+    with pytest.raises(decide.HoldClosed):
+        _release(world, hold["id"])
+    assert outcomes(world.sync()) == {"unchanged": 26}
+
+
+def test_released_in_parts(world: World) -> None:
+    # given a hold over two events
+    _fill(world, run_count=3, run_percent=0, event_count=50)
+    for internal_id in range(40, 50):
+        world.person(internal_id, 341)
+    world.sync()
+    _leave(world, 1, 2, 3)
+    _leave(world, 40, 41, event_id=341)
+    world.sync()
+    (hold,) = holds(world)
+    assert hold["guard"] == "removals_run"
+    # when
+    assert _release(world, hold["id"], persons=["2"]) == {"released": 1, "dropped": 0, "open": 4}
+    assert len(enrolled(world)) == 29
+    assert _release(world, hold["id"], events=["341"]) == {"released": 2, "dropped": 0, "open": 2}
+    assert len(enrolled(world, "341")) == 8
+    # then the rest still waits
+    assert holds(world)[0]["people"] == ["1", "3"]
+    assert _release(world, hold["id"]) == {"released": 2, "dropped": 0, "open": 0}
+    assert world.roster() == world.expected()
+
+
+def test_who_came_back_is_dropped(world: World) -> None:
+    # given
+    _fill(world)
+    _leave(world, 1, 2, 3, 4, 5)
+    run = world.sync()
+    (hold,) = holds(world)
+    # when one is seen again in a run that can't clear the hold
+    world.person(1)
+    world.fault("afas", "doubled", count=1)
+    world.fault("afas", "contradicting", column="Naam", to="Dubbel", count=1)
+    assert world.sync().snapshot == "suspect"
+    world.clear_faults()
+    # then
+    assert holds(world)[0]["people"] == ["2", "3", "4", "5"]
+    assert [line["outcome"] for line in lines(world, run, 1)] == ["dropped"]
+    assert _release(world, hold["id"])["released"] == 4
+    assert "p1@example.nl" in enrolled(world)
+
+
+def test_released_create_of_somebody_who_left_meanwhile_is_dropped(world: World) -> None:
+    # given
+    _fill(world, creates_count=1, creates_percent=0)
+    for internal_id in (50, 51, 52):
+        world.person(internal_id)
+    assert outcomes(world.sync()) == {"unchanged": 30, "held": 3}
+    (hold,) = holds(world)
+    assert hold["people"] == ["50", "51", "52"]
+    # when one leaves, seen by a run for that person alone
+    _leave(world, 51)
+    world.sync(person="51")
+    # then
+    assert _release(world, hold["id"]) == {"released": 2, "dropped": 1, "open": 0}
+    assert world.roster() == world.expected()
+
+
+def test_released_create_happens_once(world: World) -> None:
+    _fill(world, creates_count=1, creates_percent=0)
+    for internal_id in (50, 51):
+        world.person(internal_id)
+        world.person(internal_id, 341)
+    run = world.sync()
+    (hold,) = holds(world)
+    assert _release(world, hold["id"])["released"] == 4
+    assert world.roster() == world.expected()
+    assert len(world.pluvo.users) == 32
+    assert outcomes(world.run(run.id)) == {"unchanged": 30, "created": 2, "updated": 2}
+
+
+def test_released_line_does_not_disturb_a_newer_run(world: World) -> None:
+    # given a hold, and later work for somebody else on it that waits
+    _fill(world, email_changes_count=1, email_changes_percent=0)
+    for internal_id in (1, 2):
+        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
+    world.sync()
+    (hold,) = holds(world)
+    world.afas.rename(3, "Hernoemd")
+    world.fault("pluvo", "status", status=502, match={"operation": "updateUser"})
+    newer = world.sync(person="3")
+    world.clear_faults()
+    # when
+    _release(world, hold["id"])
+    retry_now(world)
+    world.drain()
+    # then
+    assert [(line["outcome"], line["reason"]) for line in lines(world, newer, 3)] == [("updated", None)]
+    assert world.roster() == world.expected()
+
+
+def test_refused_hold_is_not_raised_again_for_the_same_people(world: World) -> None:
+    # given
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (hold,) = holds(world)
+    # when
+    assert _refuse(hold["id"])["refused"] == 4
+    for _ in range(2):
+        run = world.sync()
+        assert (run.removed, run.held_removals, holds(world)) == (0, 0, [])
+    assert len(enrolled(world)) == 30
+    # then others are still judged by themselves
+    _leave(world, 5, 6, 7)
+    assert world.sync().removed == 3
+    # and who was back in between may leave again
+    world.person(1)
+    world.sync()
+    _leave(world, 1)
+    assert world.sync().removed == 1
+
+
+def test_refused_new_address_stays_refused_until_it_is_another_one(world: World) -> None:
+    _fill(world, email_changes_count=1, email_changes_percent=0)
+    for internal_id in (1, 2):
+        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
+    world.sync()
+    _refuse(holds(world)[0]["id"])
+    run = world.sync()
+    assert outcomes(run) == {"unchanged": 28, "rejected": 2}
+    assert {line["reason"] for line in lines(world, run)} == {"refused_by_operator"}
+    world.afas.set_email(1, "weer-anders@example.nl")
+    assert outcomes(world.sync()) == {"unchanged": 28, "updated": 1, "rejected": 1}
+    # the old address again is nothing to refuse
+    world.afas.set_email(2, "p2@example.nl")
+    assert outcomes(world.sync()) == {"unchanged": 30}
+
+
+def test_released_short_snapshot_makes_the_smaller_roster_the_base(world: World) -> None:
+    # given
+    _fill(world, event_count=500)
+    _leave(world, *range(11, 31))
+    run = world.sync()
+    assert (run.snapshot, run.held_removals) == ("suspect", 20)
+    (hold,) = holds(world)
+    # when
+    assert _release(world, hold["id"])["released"] == 20
+    # then
+    assert world.roster() == world.expected()
+    run = world.sync()
+    assert (run.snapshot, outcomes(run)) == ("complete", {"unchanged": 10})
+
+
+def test_short_snapshot_that_was_no_more_than_a_hiccup_clears_itself(world: World) -> None:
+    _fill(world)
+    world.fault("afas", "empty", times=1)
+    run = world.sync()
+    assert (run.snapshot, run.held_removals) == ("suspect", 30)
+    run = world.sync()
+    assert (run.snapshot, holds(world)) == ("complete", [])
+    assert world.roster() == world.expected()
+
+
+def test_hold_expires_after_seven_days_and_is_raised_afresh(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (hold,) = holds(world)
+    with transaction() as connection:
+        assert decide.expire(connection) == 0
+    world.rows("UPDATE hold SET expires_at = expires_at - interval '7 days 1 second' RETURNING id")
+    with transaction() as connection:
+        assert decide.expire(connection) == 1
+    with pytest.raises(decide.HoldClosed):
+        _release(world, hold["id"])
+    world.sync()
+    assert holds(world)[0]["id"] != hold["id"]
+    assert len(enrolled(world)) == 30
+
+
+def test_release_asked_for_again_by_a_next_run_goes_on(world: World) -> None:
+    # given released removals that can't get through yet
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    run = world.sync()
+    world.fault("pluvo", "status", status=502, match={"operation": "unenrollUserFromOfferEvent"})
+    _release(world, holds(world)[0]["id"])
+    # when the next run sees the same people away
+    second = world.sync()
+    # then it does not ask again
+    assert (second.held_removals, holds(world)) == (0, [])
+    world.clear_faults()
+    retry_now(world)
+    world.drain()
+    assert world.run(run.id).removed == 4
+
+
+def test_run_for_one_person_adds_to_a_hold_and_takes_nothing_away(world: World) -> None:
+    # given a hold that a whole run raised
+    _fill(world, window_count=2, window_percent=0, event_count=50)
+    _leave(world, 1, 2, 3)
+    world.sync()
+    (before,) = holds(world)
+    # when one more is handled alone
+    _leave(world, 4)
+    world.rows(
+        """INSERT INTO plan_line (run_id, tenant_id, is_row, action, kind, outcome, event_id, internal_id)
+           SELECT run_id, tenant_id, false, 'unenroll', 'removal', 'removed', '340', '99'
+             FROM plan_line CROSS JOIN generate_series(1, 2) WHERE kind = 'removal' AND internal_id = '1' RETURNING id"""
+    )
+    world.sync(person="4")
+    # then
+    (after,) = holds(world)
+    assert after["people"] == ["1", "2", "3", "4"]
+    assert after["id"] == before["id"]
+    assert _release(world, after["id"]) == {"released": 4, "dropped": 0, "open": 0}
+    assert world.roster() == world.expected()
+
+
+def test_unknown_hold_is_told(world: World) -> None:
+    with pytest.raises(KeyError):
+        _release(world, "nothing")
