@@ -173,7 +173,7 @@ class History:
 
 @pytest.mark.usefixtures("configured")
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
