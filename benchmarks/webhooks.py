@@ -113,10 +113,10 @@ def make_tenant(afas: str, pluvo: str) -> int:
         database.flush()
         rule = {"level": "training", "title": TITLE, "field": COMPLETION_FIELD, "type": "date", "column": "Voltooid_op"}
         for direction in Direction:
-            database.add(TenantDirection(tenant_id=tenant.id, direction=direction))
+            database.add(TenantDirection(tenant_id=tenant.id or 0, direction=direction))
         database.add(
-            Course(tenant_id=tenant.id, event_id="340", getconnector=GET_CONNECTOR, updateconnector=UPDATE_CONNECTOR,
-                   fields=FIELDS, pluvo={"offer_event_ref": "afas-340"}, rules=[rule])
+            Course(tenant_id=tenant.id or 0, event_id="340", getconnector=GET_CONNECTOR,
+                   updateconnector=UPDATE_CONNECTOR, fields=FIELDS, pluvo={"offer_event_ref": "afas-340"}, rules=[rule])
         )  # fmt: skip
         return int(tenant.id or 0)
 
@@ -134,9 +134,9 @@ def add_people(tenant_id: int, afas: str, pluvo: str, people: range) -> list[dic
             known = Person(tenant_id=tenant_id, internal_id=str(person), external_id=f"1{person:06d}")
             database.add(known)
             database.flush()
-            database.add(Link(tenant_id=tenant_id, person_id=known.id, pluvo_id=user["id"], state="linked"))
+            database.add(Link(tenant_id=tenant_id, person_id=known.id or 0, pluvo_id=user["id"], state="linked"))
             database.add(
-                Enrollment(tenant_id=tenant_id, person_id=known.id, course_id=1, external_id=known.external_id)
+                Enrollment(tenant_id=tenant_id, person_id=known.id or 0, course_id=1, external_id=known.external_id)
             )
     return users
 
