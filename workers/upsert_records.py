@@ -22,9 +22,10 @@ _LINK = text(
     """
     INSERT INTO link AS k (tenant_id, person_id, pluvo_id, ref, state, linked_by, created_by_us, carries_afas_ids)
     -- whoever shares an account that we made shares that too
-    VALUES (:tenant, :person, :pluvo, :ref, 'linked', :by,
+    VALUES (:tenant, :person, CAST(:pluvo AS text), :ref, 'linked', :by,
             :ours OR EXISTS (SELECT 1 FROM link o
-                              WHERE o.tenant_id = :tenant AND o.pluvo_id = :pluvo AND o.created_by_us), :carries)
+                              WHERE o.tenant_id = :tenant AND o.pluvo_id = CAST(:pluvo AS text) AND o.created_by_us),
+            :carries)
     ON CONFLICT (person_id) DO UPDATE
        SET pluvo_id = excluded.pluvo_id, ref = excluded.ref, state = 'linked', linked_by = excluded.linked_by,
            created_by_us = excluded.created_by_us, carries_afas_ids = excluded.carries_afas_ids, reason = NULL,

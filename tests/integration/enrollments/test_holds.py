@@ -282,7 +282,8 @@ def test_run_for_one_person_adds_to_a_hold_and_takes_nothing_away(world: World) 
     world.rows(
         """INSERT INTO plan_line (run_id, tenant_id, is_row, action, kind, outcome, event_id, internal_id)
            SELECT run_id, tenant_id, false, 'unenroll', 'removal', 'removed', '340', '99'
-             FROM plan_line CROSS JOIN generate_series(1, 2) WHERE kind = 'removal' AND internal_id = '1' RETURNING id"""
+             FROM plan_line CROSS JOIN generate_series(1, 2) WHERE kind = 'removal' AND internal_id = '1'
+           RETURNING id"""
     )
     world.sync(person="4")
     # then
