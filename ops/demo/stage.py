@@ -99,7 +99,8 @@ def _settings(home: Path) -> None:
 
 @contextmanager
 def _up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "ops.cli", "up", "--port", str(free_port()), "--workers", "2", "--threads", "8"]
+    command = [sys.executable, "-m", "ops.cli", "up", "--no-scheduler", "--port", str(free_port())]
+    command += ["--workers", "2", "--threads", "8"]
     bound = shutil.which("setpriv") if sys.platform == "linux" else None
     if bound:  # so that it stops, and all it started with it, even when this process is killed
         command = [bound, "--pdeathsig", "TERM", "--", *command]

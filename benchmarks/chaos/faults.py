@@ -1,0 +1,257 @@
+"""What goes wrong. Each fault is a method that does its harm and, where that is needed, ends it again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from benchmarks.chaos.servers import Postgres, Valkey
+from benchmarks.system import System
+from models.session import transaction
+
+NAMESPACE = "koppeling"
+QUEUES = ("enrollments", "completions")
+PLUVO_WRITES = (
+    "createUser",
+    "updateUser",
+    "createOfferEventEnrollments",
+    "addUsersToGroup",
+    "unenrollUserFromOfferEvent",
+)
+SHIFTS = (-86_400.0, -3600.0, -60.0, 0.0, 60.0, 3600.0, 86_400.0)
+
+
+@dataclass
+class Faults:
+    """Everything that can be done to a running system; ``done`` counts it, ``unclear`` says when answers got lost."""
+
+    system: System
+    postgres: Postgres
+    valkey: Valkey
+    restart: Callable[[], subprocess.Popen[bytes]]
+    dice: random.Random
+    clock: Path
+    done: Counter[str] = field(default_factory=Counter)
+    unclear: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """Whatever was called for between these times may have been done without anyone having been told."""
+
+    def strike(self) -> str:
+        """Do one at random; gives its name."""
+        names = list(WEIGHTS)
+        name = self.dice.choices(names, [WEIGHTS[each] for each in names])[0]
+        begun = datetime.now(UTC)
+        with suppress(psutil.NoSuchProcess, redis.RedisError, SQLAlchemyError):
+            getattr(self, name)()
+        self.done[name] += 1
+        self.unclear.append((begun - timedelta(seconds=40), datetime.now(UTC) + timedelta(seconds=5)))
+        return name
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def kill_worker(self) -> None:
+        """kill -9 of a worker."""
+        self._kill(self.system.workers())
+
+    def kill_producer(self) -> None:
+        """kill -9 of the worker that is doing a run."""
+        with transaction() as connection:
+            owners = connection.execute(text("SELECT lease_owner FROM run WHERE status = 'running'")).scalars().all()
+        pids = {int(owner.split(":")[1]) for owner in owners if owner}
+        self._kill([each for each in self.system.workers() if each.pid in pids] or self.system.workers())
+
+    def kill_scheduler(self) -> None:
+        """kill -9 of the timetable."""
+        self._kill(self.system.children("scheduler"))
+
+    def kill_everything(self) -> None:
+        """kill -9 of ``koppeling up``; it is started again."""
+        if self.system.up:
+            self.system.up.kill()
+            self.system.up.wait()
+        self.system.up = self.restart()
+
+    def freeze_worker(self) -> None:
+        """Stop a worker for longer than a lease, then let it go on as if nothing had happened."""
+        workers = self.system.workers()
+        if workers:
+            frozen = self.dice.choice(workers)
+            frozen.send_signal(signal.SIGSTOP)
+            try:
+                time.sleep(float(os.environ["KOPPELING_LEASE"].rstrip("s")) + 2)
+            finally:
+                frozen.send_signal(signal.SIGCONT)
+
+    def jump_clock(self) -> None:
+        """Let the clock that one worker believes in jump, up to a day either way."""
+        self.clock.write_text(str(self.dice.choice(SHIFTS)), encoding="ascii")
+
+    def _kill(self, among: list[psutil.Process]) -> None:
+        if among:
+            self.dice.choice(among).kill()
+
+    # -- servers -----------------------------------------------------------------------------------------------------
+
+    def stop_postgres(self) -> None:
+        """Immediate stop of PostgreSQL."""
+        self._crash_postgres(signal.SIGQUIT)
+
+    def kill_postgres(self) -> None:
+        """kill -9 of PostgreSQL."""
+        self._crash_postgres(signal.SIGKILL)
+
+    def _crash_postgres(self, number: signal.Signals) -> None:
+        self.postgres.crash(number)
+        time.sleep(self.dice.uniform(0.1, 3))
+        self.postgres.start()
+
+    def cut_connections(self) -> None:
+        """PostgreSQL and Valkey throw everybody out."""
+        with self.valkey.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with transaction() as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                     " AND datname = current_database()")
+            )  # fmt: skip
+
+    def kill_valkey(self) -> None:
+        """kill -9 of Valkey; it comes back empty."""
+        self.valkey.crash()
+        time.sleep(self.dice.uniform(0.1, 3))
+        self.valkey.start()
+
+    def kill_both(self) -> None:
+        """Both servers at once."""
+        self.valkey.crash()
+        self.postgres.crash(signal.SIGQUIT)
+        time.sleep(self.dice.uniform(0.1, 2))
+        self.postgres.start()
+        self.valkey.start()
+
+    def flush_valkey(self) -> None:
+        """FLUSHALL."""
+        with self.valkey.client() as client:
+            client.flushall()
+
+    def fill_valkey(self) -> None:
+        """Give Valkey less memory than it uses, for a while: every write is refused, as on a full disk."""
+        with self._setting("maxmemory", "1"):
+            time.sleep(self.dice.uniform(0.5, 3))
+
+    def stall_valkey(self) -> None:
+        """Valkey answers nobody for longer than anyone waits."""
+        with self.valkey.client() as client:
+            client.execute_command("CLIENT", "PAUSE", "4000", "ALL")
+        time.sleep(4.1)
+
+    @contextmanager
+    def _setting(self, name: str, value: str) -> Iterator[None]:
+        with self.valkey.client() as client:
+            before: Any = client.config_get(name)
+            client.config_set(name, value)
+            try:
+                yield
+            finally:
+                client.config_set(name, before[name])
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    def double_messages(self) -> None:
+        """Every message in Redis twice: the same id again, and its body under another id."""
+        with self.valkey.client() as client:
+            for queue in QUEUES:
+                bodies: Any = client.hgetall(f"{NAMESPACE}:{queue}.msgs")
+                for redis_id, body in bodies.items():
+                    copy = redis_id + b"-copy"
+                    client.hset(f"{NAMESPACE}:{queue}.msgs", copy, body)
+                    client.rpush(f"{NAMESPACE}:{queue}", copy, redis_id)
+
+    def shuffle_messages(self) -> None:
+        """Messages in another order."""
+        with self.valkey.client() as client:
+            for queue in QUEUES:
+                taken = self._take_all(client, queue)
+                self.dice.shuffle(taken)
+                if taken:
+                    client.rpush(f"{NAMESPACE}:{queue}", *taken)
+
+    def delay_messages(self) -> None:
+        """Messages that come seconds later."""
+        with self.valkey.client() as client:
+            taken = {queue: self._take_all(client, queue) for queue in QUEUES}
+            time.sleep(self.dice.uniform(1, 4))
+            for queue, ids in taken.items():
+                if ids:
+                    client.rpush(f"{NAMESPACE}:{queue}", *ids)
+
+    def _take_all(self, client: redis.Redis, queue: str) -> list[Any]:
+        taken: Any = client.lpop(f"{NAMESPACE}:{queue}", 10_000)
+        return list(taken or [])
+
+    # -- the two systems -----------------------------------------------------------------------------------------------
+
+    def lose_pluvo_answers(self) -> None:
+        """Pluvo does what it is asked, and the answer gets lost."""
+        kind = self.dice.choice(("lost_answer", "half_body"))
+        self._pluvo(kind, times=self.dice.randint(1, 8))
+
+    def lose_afas_answers(self) -> None:
+        """AFAS writes, and the answer gets lost."""
+        self.system.afas.fault("lost_answer", match={"operation": "put"}, times=self.dice.randint(1, 5))
+
+    def break_pluvo(self) -> None:
+        """Pluvo answers 502, cuts the line, says nothing for a while, or asks to come back later."""
+        kind, more = self.dice.choice(
+            (("status", {"status": 502}), ("reset", {}), ("delay", {"seconds": 3.0}), ("retry_after", {"seconds": 1}),
+             ("status", {"status": 504, "applies": True}), ("reset", {"applies": True}), ("bad_json", {}))
+        )  # fmt: skip
+        self._pluvo(kind, times=self.dice.randint(1, 10), **more)
+
+    def break_afas(self) -> None:
+        """AFAS answers 502, cuts the line, is in use, or times out after having written."""
+        kind, more = self.dice.choice(
+            (("status", {"status": 502}), ("reset", {}), ("record_in_use", {}), ("delay", {"seconds": 3.0}),
+             ("time_out", {"applies": True}))
+        )  # fmt: skip
+        self.system.afas.fault(kind, match={"operation": "put"}, times=self.dice.randint(1, 5), **more)
+
+    def break_pages(self) -> None:
+        """One page of AFAS fails, or comes slowly."""
+        kind, more = self.dice.choice((("status", {"status": 502}), ("reset", {}), ("delay", {"seconds": 2.0})))
+        self.system.afas.fault(kind, match={"operation": "page"}, times=1, **more)
+
+    def refuse_tokens(self) -> None:
+        """Both systems forget the tokens they gave out, and refuse a few calls of one tenant."""
+        for tenant in self.system.afas.state():
+            self.system.afas.do(tenant, "expire_tokens")
+        for tenant in self.system.pluvo.state():
+            self.system.pluvo.do(tenant, "expire_tokens")
+        self._pluvo("status", status=401, times=2)
+
+    def _pluvo(self, kind: str, *, times: int, **more: Any) -> None:
+        self.system.pluvo.fault(kind, match={"operation": self.dice.choice(PLUVO_WRITES)}, times=times, **more)
+
+
+WEIGHTS = {
+    "kill_worker": 4, "kill_producer": 4, "kill_scheduler": 1, "kill_everything": 1, "freeze_worker": 1,
+    "jump_clock": 1, "stop_postgres": 3, "kill_postgres": 1, "cut_connections": 1, "kill_valkey": 3, "kill_both": 1,
+    "flush_valkey": 2, "fill_valkey": 1, "stall_valkey": 1, "double_messages": 2, "shuffle_messages": 1,
+    "delay_messages": 1, "lose_pluvo_answers": 4, "lose_afas_answers": 4, "break_pluvo": 3, "break_afas": 2,
+    "break_pages": 1, "refuse_tokens": 1,
+}  # fmt: skip
+"""How often each comes, relative to the others."""

@@ -1,0 +1,96 @@
+"""First sync, unchanged second sync, completions: each beside the bare script doing the same calls."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.bare import Entry, replay_afas, replay_pluvo
+from benchmarks.system import System, wait_until
+from models.tenant import Direction
+from ops import syncs
+from simulators.fiction import World, world
+from simulators.fiction_tenant import FictionCourse, FictionTenant
+
+COURSE = FictionCourse(100, "Load")
+
+
+def tenant_of(people: int) -> FictionTenant:
+    """A tenant of one event."""
+    return FictionTenant("bench", "Bench", "45678", people, (COURSE,))
+
+
+@dataclass
+class Timed:
+    """One run: the product's seconds (asked for → over), the bare script's, and what the product did meanwhile."""
+
+    seconds: float
+    document: dict[str, Any]
+    calls: dict[str, list[Entry]] = field(default_factory=dict, repr=False)
+    bare_seconds: float = 0.0
+
+    def result(self) -> dict[str, Any]:
+        """For the JSON result."""
+        made = {name: sum(entry["operation"] != "token" for entry in entries) for name, entries in self.calls.items()}
+        return {
+            "seconds": round(self.seconds, 2),
+            "bare_seconds": round(self.bare_seconds, 2),
+            "times_bare": round(self.seconds / self.bare_seconds, 2) if self.bare_seconds else None,
+            "calls": made,
+            "calls_per_second": round(sum(made.values()) / self.seconds, 1),
+            "status": self.document["status"],
+            "rows": self.document["rows"],
+            "outcomes": {name: count for name, count in self.document["outcomes"].items() if count},
+        }
+
+
+def timed_run(made: System, direction: Direction, timeout: float = 1200.0) -> Timed:
+    """Ask for a run and wait until it is over, as ``koppeling sync --wait`` does."""
+    before = {"afas": _last(made, "afas"), "pluvo": _last(made, "pluvo")}
+    begun = time.perf_counter()
+    started = syncs.start(direction, ["bench"], everyone=False, options={}, need_worker=True)
+    if not wait_until(lambda: syncs.wait(started, 0), timeout, pause=0.02):
+        raise TimeoutError(f"{direction} was not over after {timeout:.0f} s")
+    seconds = time.perf_counter() - begun
+    calls = {"afas": made.afas.log(after=before["afas"]), "pluvo": made.pluvo.log(after=before["pluvo"])}
+    return Timed(seconds, syncs.document(started)["runs"][0], calls)
+
+
+def _last(made: System, system: str) -> int:
+    entries = getattr(made, system).log()
+    return int(entries[-1]["n"]) if entries else 0
+
+
+def beside_bare(made: System, tenant: FictionTenant, run: Timed, before: dict[str, dict[str, Any]]) -> Timed:
+    """Put both simulators back as they were before a run, do its calls bare, and put them as they were after it."""
+    after = {"afas": made.afas.state(), "pluvo": made.pluvo.state()}
+    made.afas.replace(before["afas"])
+    made.pluvo.replace(before["pluvo"])
+    run.bare_seconds = replay_afas(made.afas_url, tenant, run.calls["afas"])
+    if any(entry["fields"] for entry in run.calls["pluvo"]):
+        run.bare_seconds += replay_pluvo(made.pluvo_url, tenant, run.calls["pluvo"])
+    made.afas.replace(after["afas"])
+    made.pluvo.replace(after["pluvo"])
+    return run
+
+
+def state(made: System) -> dict[str, dict[str, Any]]:
+    """Both simulators as they are."""
+    return {"afas": made.afas.state(), "pluvo": made.pluvo.state()}
+
+
+def measure(made: System, people: int, completions: int) -> dict[str, Any]:
+    """First sync, second sync, completion run; the system is empty before."""
+    tenant = tenant_of(people)
+    filled: World = world((tenant,))
+    made.fill(filled)
+    found: dict[str, Any] = {}
+    before = state(made)
+    found["first_sync"] = beside_bare(made, tenant, timed_run(made, Direction.ENROLLMENTS), before).result()
+    before = state(made)
+    found["unchanged_sync"] = beside_bare(made, tenant, timed_run(made, Direction.ENROLLMENTS), before).result()
+    made.pluvo.do(tenant.slug, "finish", title=COURSE.title, count=completions, at="2026-06-30T22:30:00.000Z")
+    before = state(made)
+    found["completions"] = beside_bare(made, tenant, timed_run(made, Direction.COMPLETIONS), before).result()
+    return found
