@@ -88,7 +88,7 @@ Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_
 Secret = Annotated[Text, BeforeValidator(_secret)]
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 
 class Table(BaseModel):
@@ -130,7 +130,7 @@ class Pluvo(Table):
     client_id: Text
     client_secret: Secret = Field(repr=False)
     webhook_secret: Secret | None = Field(default=None, repr=False)
-    calls_per_second: Annotated[float, Field(ge=0, le=1000)] = 5
+    calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
     base_url: _base_url(".pluvo.com") | None = None  # type: ignore[valid-type]  # made by a function
 
     @field_validator("organisation")

@@ -64,12 +64,14 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
     done = Imported(spec.slug, "updated" if stored else "created")
     if stored is None:
         stored = tables.Tenant(slug=spec.slug, name=spec.name, timezone=spec.timezone, interval_seconds=spec.interval)
-        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, spec, {})
+        secrets: dict[str, str | None] = {}
+        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, spec, secrets)
         opened.add(stored)
         opened.flush()  # gives it its number
     else:
         _refuse_other_organisation(opened, stored, spec)
-        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, _secrets(opened, stored))
+        secrets = _secrets(opened, stored)
+        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
     tenant_id = cast(int, stored.id)
     done.changes += _set_courses(opened, tenant_id, spec)
     _set_timetable(opened, tenant_id, spec.interval)
@@ -79,7 +81,7 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
             return done
         stored.settings_version += 1
         stored.updated_at = utc_now()
-    if spec.afas.auth == "token" and stored.afas_token is None:
+    if spec.afas.auth == "token" and not (spec.afas.token or secrets.get("afas_token")):
         done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
     connection = opened.connection()
     audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})

@@ -1,0 +1,132 @@
+"""What operators decide about links is remembered; a file of links is taken whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops import links, links_import
+from ops.problems import Problem
+from ops.tenants_file import FileProblems
+from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
+
+ONE, TWO = "0b0e1f00-0000-4000-8000-000000000001", "0b0e1f00-0000-4000-8000-000000000002"
+
+
+def test_a_link_may_be_set_before_the_person_was_seen(acme: int) -> None:
+    assert links.set_link("acme", "80", ONE, who="tester") == "linked"
+    assert links.set_link("acme", "80", ONE, who="tester") == "unchanged"
+    (item,) = links.listing(tenant="acme").items
+    assert (item["internal_id"], item["pluvo_id"], item["state"], item["linked_by"]) == (
+        "80",
+        ONE,
+        "linked",
+        "operator",
+    )
+    assert scalar("SELECT count(*) FROM operator_action WHERE verb = 'links set'") == 1
+
+
+def test_a_moved_link_forgets_what_the_other_account_was_told(acme: int) -> None:
+    # given
+    enrollment = add_enrollment(acme, "80", applied_version=2)
+    links.set_link("acme", "80", ONE, who="tester")
+    run_sql("UPDATE link SET created_by_us = true, ref = 'r'")
+    run_sql("UPDATE enrollment SET applied_version = 2, state = 'enrolled' WHERE id = :id", id=enrollment)
+    # when
+    assert links.set_link("acme", "80", TWO, who="tester") == "moved"
+    # then the new account is not one of ours, and is told everything in the next run
+    assert scalar("SELECT created_by_us FROM link") is False
+    assert scalar("SELECT ref FROM link") is None
+    assert scalar("SELECT applied_version FROM enrollment") is None
+    assert scalar("SELECT state FROM enrollment") == "new"
+
+
+def test_decisions_about_an_ambiguous_person(acme: int) -> None:
+    add_enrollment(acme, "80")
+    run_sql("INSERT INTO link (tenant_id, person_id, state) SELECT :t, id, 'ambiguous' FROM person", t=acme)
+    # create: still without an account, but decided
+    assert links.decide("acme", "80", "create", None, who="tester") == "decided"
+    assert scalar("SELECT decision FROM link") == "create"
+    # ignore
+    links.decide("acme", "80", "ignore", None, who="tester")
+    assert scalar("SELECT state FROM link") == "ignored"
+    # link ends both
+    links.decide("acme", "80", "link", ONE, who="tester")
+    assert (scalar("SELECT state FROM link"), scalar("SELECT decision FROM link")) == ("linked", "link")
+    assert len(links.show("acme", "80")["history"]) == 3
+
+
+def test_somebody_linked_is_not_given_a_second_account(acme: int) -> None:
+    links.set_link("acme", "80", ONE, who="tester")
+    with pytest.raises(Problem, match="is linked to"):
+        links.decide("acme", "80", "create", None, who="tester")
+    assert scalar("SELECT pluvo_id FROM link") == ONE
+
+
+@pytest.mark.parametrize(("decision", "account"), [("link", None), ("create", ONE), ("marry", None)])
+def test_an_incomplete_decision_is_refused(acme: int, decision: str, account: str | None) -> None:
+    add_enrollment(acme, "80")
+    with pytest.raises(Problem):
+        links.decide("acme", "80", decision, account, who="tester")
+
+
+@pytest.mark.parametrize("account", ["p.jansen@example.nl", "", "a b", "x" * 65])
+def test_an_account_is_named_by_its_id(acme: int, account: str) -> None:
+    with pytest.raises(Problem, match="is no Pluvo id"):
+        links.set_link("acme", "80", account, who="tester")
+    assert scalar("SELECT count(*) FROM person") == 0
+
+
+def test_removing_a_link_keeps_the_person_and_erasing_does_not(acme: int) -> None:
+    add_dead_letter(acme, add_enrollment(acme, "80"))
+    links.set_link("acme", "80", ONE, who="tester")
+    assert links.remove("acme", "80", erase=False, who="tester") == {"link": 1}
+    assert scalar("SELECT count(*) FROM person") == 1
+    gone = links.remove("acme", "80", erase=True, who="tester")
+    assert gone["person"] == gone["enrollment"] == gone["dead_letter"] == 1
+    # who was erased is named nowhere any more
+    assert "80" not in [
+        scalar("SELECT max(subject) FROM operator_action"),
+        scalar("SELECT max(internal_id) FROM person"),
+    ]
+
+
+def test_a_file_of_links_is_imported(acme: int, tmp_path: Path) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text(f"tenant;internal_id;pluvo_id\r\nacme;80;{ONE}\r\n\r\nacme;0081;{TWO}\r\n", encoding="utf-8-sig")
+    assert links_import.run(file, who="tester") == {"linked": 2, "moved": 0, "unchanged": 0}
+    assert links_import.run(file, who="tester") == {"linked": 0, "moved": 0, "unchanged": 2}
+    assert [item["internal_id"] for item in links.listing().items] == ["80", "0081"]
+
+
+def test_a_file_with_a_wrong_line_is_not_imported_at_all(acme: int, tmp_path: Path) -> None:
+    file = tmp_path / "links.csv"
+    lines = [f"acme,80,{ONE}", f"nope,81,{TWO}", f"acme,80,{TWO}"]
+    file.write_text("\n".join(["tenant,internal_id,pluvo_id", *lines]))
+    with pytest.raises(FileProblems) as caught:
+        links_import.run(file, who="tester")
+    assert [line.split("links.csv:")[1] for line in caught.value.lines] == [
+        "3: there is no tenant 'nope'",
+        "4: acme 80 is in line 2 already",
+    ]
+    assert scalar("SELECT count(*) FROM link") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", ":1: the header is"),
+        ("a,b,c\n", ":1: the header is"),
+        ("tenant,internal_id,pluvo_id\nacme,80\n", ":2: needs three values"),
+        ("tenant,internal_id,pluvo_id\nacme,80,p@example.nl\n", ":2: 'p@example.nl' is no Pluvo id"),
+        ("tenant,internal_id,pluvo_email\nacme,80,nobody\n", ":2: is no e-mail address"),
+        ('tenant,internal_id,pluvo_id\n"acme', ":2: "),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_one_line(acme: int, tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text(content)
+    with pytest.raises(FileProblems) as caught:
+        links_import.run(file, who="tester")
+    assert said in caught.value.lines[0]

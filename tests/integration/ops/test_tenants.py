@@ -1,0 +1,130 @@
+"""Importing, showing, pausing and removing tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from models.base import metadata
+from models.crypto import decrypt, encrypt
+from models.session import transaction
+from ops import links, tenants
+from ops.problems import Problem
+from ops.tenants_import import Imported
+from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
+from tests.unit.ops.test_tenants_file import GOOD
+
+Import = Callable[[str], list[Imported]]
+
+
+def test_importing_the_same_file_again_changes_nothing(import_text: Import) -> None:
+    # given
+    (first,) = import_text(GOOD)
+    # when
+    (second,) = import_text(GOOD)
+    # then
+    assert (first.action, second.action, second.changes) == ("created", "unchanged", [])
+    assert scalar("SELECT settings_version FROM tenant") == 1
+    assert scalar("SELECT count(*) FROM tenant_direction WHERE next_run_at > now()") == 2
+
+
+def test_an_update_says_what_changed_and_never_a_secret(import_text: Import) -> None:
+    import_text(GOOD)
+    (done,) = import_text(GOOD.replace('"s1"', '"hush"\nparallel_calls = 4').replace("Naam", "Volledige_naam"))
+    assert done.changes == [
+        "afas.parallel_calls: 2 → 4",
+        "afas.client_secret: changed",
+        "course 340: fields.name: Naam → Volledige_naam",
+    ]
+    assert scalar("SELECT settings_version FROM tenant") == 2
+    assert "hush" not in str(scalar("SELECT jsonb_agg(to_jsonb(o)) FROM operator_action o"))
+
+
+def test_secrets_are_stored_encrypted_and_never_shown(acme: int) -> None:
+    stored = bytes(scalar("SELECT pluvo_client_secret FROM tenant WHERE id = :id", id=acme))
+    assert b"s2" not in stored
+    assert tenants.show("acme")["secrets"]["pluvo_client_secret"] is True
+    assert "'s2'" not in str(tenants.show("acme"))
+
+
+def test_a_course_that_left_the_file_becomes_inactive_and_may_come_back(import_text: Import) -> None:
+    import_text(GOOD)
+    (gone,) = import_text(GOOD[: GOOD.index("[[tenants.courses]]")])
+    assert gone.changes == ["course 340: inactive, no longer in the file"]
+    assert scalar("SELECT active FROM course") is False
+    (back,) = import_text(GOOD)
+    assert back.changes == ["course 340: active: False → True"]
+
+
+def test_a_token_made_here_outlives_a_file_that_has_none(import_text: Import) -> None:
+    # given a tenant whose token was made with `koppeling token`
+    token = GOOD.replace('client_id = "app"\nclient_secret = "s1"', 'auth = "token"')
+    (first,) = import_text(token)
+    run_sql("UPDATE tenant SET afas_token = :token", token=encrypt("a token"))
+    # when
+    (again,) = import_text(token.replace("Acme Opleidingen", "Acme"))
+    # then
+    assert first.changes[-1] == "no AFAS token yet: make one with `koppeling token acme`"
+    assert again.changes == ["name: Acme Opleidingen → Acme"]
+    assert decrypt(scalar("SELECT afas_token FROM tenant")) == "a token"
+
+
+def test_an_import_repairs_secrets_that_can_be_read_no_more(import_text: Import) -> None:
+    import_text(GOOD)
+    run_sql("UPDATE tenant SET afas_client_secret = 'lost key'::bytea")
+    (again,) = import_text(GOOD)
+    assert again.changes == ["afas.client_secret: set"]
+    assert decrypt(scalar("SELECT afas_client_secret FROM tenant")) == "s1"
+
+
+def test_links_tie_a_tenant_to_its_pluvo_organisation(import_text: Import) -> None:
+    import_text(GOOD)
+    links.set_link("acme", "80", "0b0e1f00-0000-4000-8000-000000000001", who="tester")
+    with pytest.raises(Problem, match="1 people are linked to accounts of acme"):
+        import_text(GOOD.replace('organisation = "acme"', 'organisation = "other"'))
+    assert scalar("SELECT pluvo ->> 'organisation' FROM tenant") == "acme"
+
+
+def test_one_bad_tenant_keeps_the_whole_file_out(import_text: Import) -> None:
+    second = GOOD.replace('slug = "acme"', 'slug = "Borg"')
+    with pytest.raises(Problem):
+        import_text(GOOD + second)
+    assert scalar("SELECT count(*) FROM tenant") == 0
+
+
+def test_a_pause_of_one_direction_leaves_the_other_alone(acme: int) -> None:
+    assert tenants.pause("acme", reason="moving", direction="completions", who="tester") == ["completions"]
+    (item,) = tenants.listing().items
+    assert (item["enrollments"]["state"], item["completions"]["state"]) == ("healthy", "paused")
+    assert item["completions"]["reason"] == "moving"
+    assert tenants.resume("acme", direction=None, who="tester") == ["completions"]
+    assert tenants.resume("acme", direction=None, who="tester") == []
+
+
+def test_removing_a_tenant_erases_every_row_of_it_and_none_of_others(import_text: Import) -> None:
+    # given two tenants, one with people, a dead letter and history
+    import_text(GOOD + GOOD.replace('slug = "acme"', 'slug = "borg"').replace('"acme"', '"borg"'))
+    acme, borg = scalar("SELECT min(id) FROM tenant"), scalar("SELECT max(id) FROM tenant")
+    add_dead_letter(acme, add_enrollment(acme, "80"))
+    add_dead_letter(borg, add_enrollment(borg, "80"))
+    links.set_link("acme", "80", "0b0e1f00-0000-4000-8000-000000000001", who="tester")
+    # when
+    gone = tenants.remove("acme", who="tester")
+    # then
+    assert gone["person"] == gone["enrollment"] == gone["dead_letter"] == gone["tenant"] == 1
+    with transaction() as connection:
+        for table in metadata.sorted_tables:
+            if "tenant_id" in table.c:
+                left = set(connection.execute(table.select().with_only_columns(table.c.tenant_id)).scalars())
+                assert left <= {borg, None}, table.name
+    assert scalar("SELECT count(*) FROM person") == 1
+    assert scalar("SELECT count(*) FROM operator_action WHERE verb = 'tenants remove'") == 1
+
+
+def test_tenants_are_listed_in_pages(import_text: Import) -> None:
+    import_text("".join(GOOD.replace('slug = "acme"', f'slug = "t{number}"') for number in range(5)))
+    first = tenants.listing(limit=3)
+    rest = tenants.listing(limit=3, cursor=first.next)
+    assert [item["slug"] for item in first.items + rest.items] == ["t0", "t1", "t2", "t3", "t4"]
+    assert rest.next is None

@@ -1,0 +1,129 @@
+"""Small rules with big consequences: exit codes, what a replay does, when a full run goes, who may reach the server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ops import plan_view, replays, runs
+from ops.http.app import is_loopback
+from ops.logs import without_addresses
+from ops.output import as_json, harmless
+from ops.timetable import is_full_time
+
+
+def run(**given: Any) -> dict[str, Any]:
+    standard = {"status": "done", "snapshot": "complete", "outcomes": {}, "held_removals": 0, "pending_removals": 0}
+    return standard | given
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, 0),
+        ({"outcomes": {"rejected": 3, "unchanged": 9}}, 0),
+        ({"status": "paused"}, 0),
+        ({"status": "dry_run"}, 0),
+        ({"status": "dry_run", "outcomes": {"held": 2}}, 3),
+        ({"status": "dry_run", "held_removals": 1}, 3),
+        ({"outcomes": {"ambiguous": 1}}, 3),
+        ({"outcomes": {"conflict": 1}}, 3),
+        ({"outcomes": {"pending": 1}}, 3),
+        ({"pending_removals": 1}, 3),
+        ({"snapshot": "suspect"}, 3),
+        ({"status": "done_with_holds"}, 3),
+        ({"snapshot": "partial"}, 1),
+        ({"outcomes": {"failed": 1, "held": 1}}, 1),
+        ({"status": "done_with_failures"}, 1),
+        ({"status": "quarantined"}, 1),
+        ({"status": "failed"}, 1),
+        ({"status": "stopped"}, 1),
+    ],
+)
+def test_the_exit_code_of_a_run(given: dict[str, Any], code: int) -> None:
+    assert runs.exit_code([run(), run(**given)]) == code
+
+
+def test_failure_comes_before_waiting_and_waiting_before_done() -> None:
+    held, failed = run(outcomes={"held": 1}), run(status="failed")
+    assert runs.exit_code([held, failed], timed_out=True) == 1
+    assert runs.exit_code([run()], timed_out=True) == 3
+
+
+FACTS: dict[str, Any] = {
+    **{"state": "open", "newer": False, "in_ledger": False, "kind": "enrollment.upsert", "health": "healthy"},
+    **{"enrollment_id": 7, "link_state": "linked", "decision": None, "failed_code": "refused", "applied_version": 1},
+    **{"version": 2, "tenant": "acme", "health_reason": None, "completion_state": None, "event_number": None},
+    "handled_at": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ({}, "will_do"),
+        ({"state": "replayed"}, "settled"),
+        ({"state": "discarded"}, "settled"),
+        ({"newer": True}, "superseded"),
+        ({"in_ledger": True}, "superseded"),
+        ({"enrollment_id": None}, "superseded"),
+        ({"failed_code": None, "applied_version": 2}, "superseded"),
+        ({"health": "paused"}, "still_blocked"),
+        ({"health": "quarantined"}, "still_blocked"),
+        ({"link_state": "ambiguous"}, "still_blocked"),
+        ({"link_state": "ambiguous", "decision": "create"}, "will_do"),
+        ({"link_state": "ignored", "decision": "ignore"}, "still_blocked"),
+        ({"kind": "completion.write_back"}, "superseded"),
+        ({"kind": "completion.write_back", "completion_state": "failed"}, "will_do"),
+        ({"kind": "completion.write_back", "completion_state": "verified"}, "superseded"),
+        ({"kind": "completion.write_back", "completion_state": "conflict"}, "still_blocked"),
+        ({"kind": "completion.fetch", "event_number": 3}, "will_do"),
+        ({"kind": "completion.fetch", "event_number": 3, "handled_at": "then"}, "superseded"),
+        ({"kind": "undecodable"}, "still_blocked"),
+    ],
+)
+def test_what_a_replay_does_with_a_dead_letter(given: dict[str, Any], result: str) -> None:
+    assert replays.judge(FACTS | given).result == result
+
+
+def test_every_tenant_has_one_full_time_a_week_in_its_own_night() -> None:
+    monday = datetime(2026, 11, 23, tzinfo=UTC)
+    for number in range(1, 30):
+        row = {"tenant_id": number, "timezone": "Europe/Amsterdam"}
+        times = [monday + timedelta(minutes=5 * step) for step in range(7 * 288)]
+        full = [time for time in times if is_full_time(row, time)]
+        assert full
+        assert len({time.date() for time in full}) == 1
+        assert all(0 <= time.hour < 5 for time in full)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.9.9.9", True), ("0.0.0.0", False), ("::", False),
+     ("192.168.1.4", False), ("koppeling.example.org", False)],
+)  # fmt: skip
+def test_only_loopback_needs_no_login(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_a_log_entry_never_shows_an_address() -> None:
+    entry = without_addresses(None, "info", {"event": "sent to p.jansen@example.nl", "more": ["a@example.org", 3]})
+    assert "jansen" not in str(entry)
+    assert "a@example" not in str(entry)
+    assert entry["more"][1] == 3
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+31", "-2", "@SUM(A1)"])
+def test_a_spreadsheet_takes_no_value_for_a_formula(value: str) -> None:
+    assert plan_view.harmless_cell(value).startswith("'")
+
+
+def test_names_cant_move_the_cursor_of_a_terminal() -> None:
+    assert harmless("Piet\x1b[2J\u202eJansen") == "Piet�[2J�Jansen"
+
+
+def test_times_are_iso_8601_in_utc() -> None:
+    amsterdam = datetime.fromisoformat("2026-07-01T00:30:00+02:00")
+    assert as_json({"at": amsterdam}) == '{\n  "at": "2026-06-30T22:30:00Z"\n}'
