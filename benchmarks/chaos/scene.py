@@ -81,11 +81,18 @@ class Scene:
             for _ in range(amount):
                 self.count += 1
                 who = self.dice.choice(rows).internal_id
-                self._afas(tenant, "rename", internal_id=who, name=f"Naam {self.count} de Vries")
+                self._change(tenant, who, "rename", name=f"Naam {self.count} de Vries")
                 who = self.dice.choice([row for row in rows if row.email_primary]).internal_id
-                self._afas(tenant, "set_email", internal_id=who, email=f"verhuisd.{self.count}@example.nl")
+                self._change(tenant, who, "set_email", email=f"verhuisd.{self.count}@example.nl")
                 self._come(tenant)
             self._leave(tenant, amount)
+
+    def _change(self, tenant: FictionTenant, who: int, op: str, **values: str) -> None:
+        """Change somebody everywhere: also where they left, for AFAS has one name and address a person."""
+        self._afas(tenant, op, internal_id=who, **values)
+        for owner, row in self.gone:
+            if owner.slug == tenant.slug and row["internal_id"] == who:
+                row |= {"name": values["name"]} if op == "rename" else {"email_primary": values["email"]}
 
     def _come(self, tenant: FictionTenant) -> None:
         number = 500_000 + self.count
