@@ -22,6 +22,10 @@ _VARYING = (
     (re.compile(r"\b[0-9a-fA-F]{8,}\b|\d+"), "#"),
     (re.compile(r"\s+"), " "),
 )
+SUPERSEDE = """
+UPDATE dead_letter SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
+ WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def bury(connection: Connection, turn: Turn, handler: Handler | None, failure: F
     The message's row must be locked by this transaction. An older open dead letter of the same subject is superseded.
     """
     described = handler.describe(connection, turn) if handler and handler.describe else {}
-    supersede(connection, turn, "died again")
+    connection.execute(text(SUPERSEDE), superseded_by(turn, "died again"))
     letter = new_id()
     connection.execute(
         text(
@@ -100,16 +104,9 @@ def settle_line(connection: Connection, turn: Turn, outcome: str, reason: str | 
         )
 
 
-def supersede(connection: Connection, turn: Turn, why: str) -> None:
-    """Close what is open for the same subject: newer work has settled it, or died instead of it."""
-    connection.execute(
-        text(
-            """UPDATE dead_letter
-                  SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
-                WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'"""
-        ),
-        {"kind": turn.kind, "subject": turn.subject_id, "tenant": turn.tenant_id, "why": why},
-    )
+def superseded_by(turn: Turn, why: str) -> dict[str, Any]:
+    """The names in SUPERSEDE: close what is open for the turn's subject, and why."""
+    return {"kind": turn.kind, "subject": turn.subject_id, "tenant": turn.tenant_id, "why": why}
 
 
 def insert_parked(connection: Connection, kind: str, code: str, words: str) -> str:

@@ -24,12 +24,12 @@ import random
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import redis
 import structlog
 from dramatiq.middleware import TimeLimitExceeded
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 import settings
@@ -39,7 +39,7 @@ from models.session import transaction
 from producers import directions
 from producers.pace import TooBusy
 from workers.control import Held, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
-from workers.dead_letters import HISTORY, Failure, bury, entry, insert_parked, settle_line, supersede
+from workers.dead_letters import HISTORY, SUPERSEDE, Failure, bury, entry, insert_parked, settle_line, superseded_by
 from workers.presence import DATABASE_TROUBLE, give_back_later
 
 if TYPE_CHECKING:
@@ -251,11 +251,6 @@ def _wait_visibly(connection: Connection, turn: Turn, handler: Handler | None, c
         handler.waiting(connection, turn, code)
 
 
-def direction_state(connection: Connection, turn: Turn) -> Row[Any] | None:
-    """Health of the turn's direction."""
-    return directions.state(connection, turn.tenant_id, turn.direction)
-
-
 def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = None) -> None:
     """Reopen the direction when its probe got an answer that only a working one gives; see that one that did not call
     anybody proves nothing."""
@@ -268,9 +263,12 @@ def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = No
         directions.probe_again(connection, turn.tenant_id, turn.direction)
 
 
-def supersede_dead_letters(connection: Connection, turn: Turn) -> None:
-    """What was dead for this subject is settled now."""
-    supersede(connection, turn, "settled by a later message")
+def remove(connection: Connection, turn: Turn) -> None:
+    """Take a settled message out of the ledger; what was dead for its subject is settled with it."""
+    connection.execute(
+        text(f"WITH gone AS (DELETE FROM message WHERE id = :id) {SUPERSEDE}"),  # noqa: S608  a constant
+        {"id": turn.message_id} | superseded_by(turn, "settled by a later message"),
+    )
 
 
 def park_foreign(connection: Connection, envelope: Envelope) -> None:

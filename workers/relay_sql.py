@@ -27,13 +27,16 @@ IN_FLIGHT = "SELECT tenant_id, direction, count(*) FROM message WHERE state = 's
 
 # Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
 # An older one that waits for this very message does not stand in its way.
+# (CASE and the scalar subquery keep the planner from answering either question for the whole table at once.)
 _MAY_GO = """
            m.state = 'ready'
            AND NOT EXISTS (
                 SELECT 1 FROM message o WHERE o.turn = m.turn AND o.tenant_id = m.tenant_id AND o.id <> m.id
-                   AND (o.state = 'sent' OR (o.state = 'ready' AND o.id < m.id AND o.direction = m.direction
-                                             AND o.after_id IS DISTINCT FROM m.id)))
-           AND (m.after_id IS NULL OR NOT EXISTS (SELECT 1 FROM message a WHERE a.id = m.after_id))
+                   AND CASE o.state WHEN 'sent' THEN true
+                                    WHEN 'ready' THEN o.id < m.id AND o.direction = m.direction
+                                                      AND o.after_id IS DISTINCT FROM m.id
+                                    ELSE false END)
+           AND (SELECT a.id FROM message a WHERE a.id = m.after_id) IS NULL
 """
 _QUOTA = """
     SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[])
@@ -60,11 +63,14 @@ WITH quota AS ({_QUOTA}), pick AS (
 # A message whose worker died twice goes out as the only one of its sort: what dies with it then is its own doing, and
 # one that only happened to run beside a killer gets done.
 CLAIM_SUSPECT: LiteralString = f"""
-WITH quota AS ({_QUOTA}), pick AS (
-    SELECT m.id FROM message m JOIN quota q ON q.tenant_id = m.tenant_id AND q.direction = m.direction
-     WHERE m.kills >= 2 AND {_MAY_GO}
-       AND NOT EXISTS (SELECT 1 FROM message other WHERE other.kills >= 2 AND other.state = 'sent')
-     ORDER BY m.run_at, m.id LIMIT 1 FOR UPDATE OF m SKIP LOCKED
+WITH quota AS ({_QUOTA}), suspect AS MATERIALIZED (
+    SELECT id, state, tenant_id, direction, run_at FROM message WHERE kills >= 2 ORDER BY run_at LIMIT 200
+), pick AS (
+    SELECT c.id FROM suspect s CROSS JOIN LATERAL (
+        SELECT m.id FROM message m WHERE m.id = s.id AND {_MAY_GO} LIMIT 1 FOR UPDATE OF m SKIP LOCKED) AS c
+     WHERE (s.tenant_id, s.direction) IN (SELECT q.tenant_id, q.direction FROM quota q)
+       AND NOT EXISTS (SELECT 1 FROM suspect other WHERE other.state = 'sent')
+     ORDER BY s.run_at, s.id LIMIT 1
 )
 {_HAND_OUT}
 """  # noqa: S608  constants

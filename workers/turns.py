@@ -31,13 +31,18 @@ from workers.presence import worker_id
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
             m.attempts, m.deliveries, m.sent_at, m.lease_until"""
+# A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles), so it need not wait for the disk.
 _CLAIM = text(
     f"""
-    UPDATE message AS m
-       SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
-     WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
-       AND m.state = 'sent' AND m.started_at IS NULL
-    RETURNING {SCHEMA}
+    WITH claimed AS (
+        UPDATE message AS m
+           SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
+         WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
+           AND m.state = 'sent' AND m.started_at IS NULL
+        RETURNING {SCHEMA}
+    )
+    SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, set_config('synchronous_commit', 'off', true)
+      FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
     """  # noqa: S608  only names of columns are put in
 )
 _CHECK = text(
@@ -126,8 +131,7 @@ class Turn:
             if self.outdated(row):
                 self.put_back(connection, fresh=True)
             else:
-                connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": self.message_id})
-                policy.supersede_dead_letters(connection, self)
+                policy.remove(connection, self)
             if self.probe:
                 policy.judge_probe(connection, self)
         self.settled = True
@@ -201,9 +205,8 @@ def claim(envelope: Envelope) -> Turn | None:
         turn = turn_of(row)
         turn.lease_seconds = lease
         turn._deadline = time.monotonic() + lease
-        state = policy.direction_state(connection, turn)
-        turn.probe = bool(state and state.state == "quarantined" and row.sent_at > state.since)
-        if STOPPING.is_set() or (state and state.state in ("paused", "quarantined") and not turn.probe):
+        turn.probe = row.health == "quarantined" and bool(row.sent_since)
+        if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not turn.probe):
             turn.put_back(connection)
             return None
     return turn

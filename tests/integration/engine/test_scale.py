@@ -1,0 +1,60 @@
+"""The relay's statements stay small however much waits."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.integration.engine.conftest import Engine
+from workers import relay_sql as sql
+
+MANY = """
+INSERT INTO message (tenant_id, kind, direction, subject_id, turn, priority)
+SELECT (SELECT min(id) FROM tenant) + n % 50, 'test.do', 'enrollments', n, 'person:' || n / 2, 5
+  FROM generate_series(1, 100000) AS n
+"""
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *[node for child in plan.get("Plans", []) for node in nodes(child)]]
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+def test_no_statement_of_a_tick_walks_through_the_whole_ledger(
+    engine: Engine, database_url: str, analyzed: bool
+) -> None:
+    # given 100,000 messages of 50 tenants, two for each person, with and without the planner knowing
+    tenants = [engine.tenant(f"t{number}") for number in range(50)]
+    engine.execute(MANY)
+    names = {"tenants": tenants, "directions": ["enrollments"] * 50, "rooms": [1] * 50, "lease": 180, "age": 5}
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        if analyzed:
+            connection.execute("ANALYZE message")
+        for statement in ("CLAIM_SUSPECT", "CLAIM", "READY_LANES", "IN_FLIGHT", "PROMOTE", "NOT_BEGUN"):
+            # when
+            row = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {getattr(sql, statement)}", names).fetchone()
+            assert row is not None
+            touched = [n for n in nodes(row[0][0]["Plan"]) if n.get("Relation Name") == "message"]
+            # then
+            assert touched
+            for node in touched:
+                assert node["Node Type"] != "Seq Scan", (statement, node)
+                assert node["Actual Rows"] * node["Actual Loops"] <= 500, (statement, node)
+                assert node.get("Rows Removed by Filter", 0) * node["Actual Loops"] <= 500, (statement, node)
+
+
+def test_a_tenant_with_very_much_work_is_handed_out_in_small_steps(engine: Engine) -> None:
+    tenants = [engine.tenant(f"t{number}") for number in range(50)]
+    engine.execute(MANY)
+    began = time.monotonic()
+    with engine.relay():
+        engine.wait(lambda: engine.value("SELECT count(*) FROM message WHERE state = 'sent'") == 32)
+    assert time.monotonic() - began < 20
+    assert (
+        engine.value("SELECT max(n) FROM (SELECT count(*) n FROM message WHERE state = 'sent' GROUP BY tenant_id) x")
+        == 1
+    )
+    assert len(tenants) == 50
