@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.bare import Entry, replay_afas, replay_pluvo
+from benchmarks.cost import cpu_seconds, own_cpu_seconds
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
 from ops import syncs
@@ -28,7 +29,9 @@ class Timed:
     seconds: float
     document: dict[str, Any]
     calls: dict[str, list[Entry]] = field(default_factory=dict, repr=False)
+    cpu: dict[str, float] = field(default_factory=dict)
     bare_seconds: float = 0.0
+    bare_cpu: float = 0.0
 
     def result(self) -> dict[str, Any]:
         """For the JSON result."""
@@ -37,6 +40,8 @@ class Timed:
             "seconds": round(self.seconds, 2),
             "bare_seconds": round(self.bare_seconds, 2),
             "times_bare": round(self.seconds / self.bare_seconds, 2) if self.bare_seconds else None,
+            "cpu_seconds": self.cpu,
+            "bare_cpu_seconds": round(self.bare_cpu, 2),
             "calls": made,
             "calls_per_second": round(sum(made.values()) / self.seconds, 1),
             "status": self.document["status"],
@@ -48,13 +53,14 @@ class Timed:
 def timed_run(made: System, direction: Direction, timeout: float = 1200.0) -> Timed:
     """Ask for a run and wait until it is over, as ``koppeling sync --wait`` does."""
     before = {"afas": _last(made, "afas"), "pluvo": _last(made, "pluvo")}
-    begun = time.perf_counter()
+    cpu, begun = cpu_seconds(made), time.perf_counter()
     started = syncs.start(direction, ["bench"], everyone=False, options={}, need_worker=True)
     if not wait_until(lambda: syncs.wait(started, 0), timeout, pause=0.02):
         raise TimeoutError(f"{direction} was not over after {timeout:.0f} s")
     seconds = time.perf_counter() - begun
+    used = {name: round(total - cpu[name], 2) for name, total in cpu_seconds(made).items()}
     calls = {"afas": made.afas.log(after=before["afas"]), "pluvo": made.pluvo.log(after=before["pluvo"])}
-    return Timed(seconds, syncs.document(started)["runs"][0], calls)
+    return Timed(seconds, syncs.document(started)["runs"][0], calls, used)
 
 
 def _last(made: System, system: str) -> int:
@@ -67,9 +73,11 @@ def beside_bare(made: System, tenant: FictionTenant, run: Timed, before: dict[st
     after = {"afas": made.afas.state(), "pluvo": made.pluvo.state()}
     made.afas.replace(before["afas"])
     made.pluvo.replace(before["pluvo"])
+    cpu = own_cpu_seconds()
     run.bare_seconds = replay_afas(made.afas_url, tenant, run.calls["afas"])
     if any(entry["fields"] for entry in run.calls["pluvo"]):
         run.bare_seconds += replay_pluvo(made.pluvo_url, tenant, run.calls["pluvo"])
+    run.bare_cpu = own_cpu_seconds() - cpu
     made.afas.replace(after["afas"])
     made.pluvo.replace(after["pluvo"])
     return run

@@ -92,7 +92,7 @@ class Scene:
         self._afas(tenant, op, internal_id=who, **values)
         for owner, row in self.gone:
             if owner.slug == tenant.slug and row["internal_id"] == who:
-                row |= {"name": values["name"]} if op == "rename" else {"email_primary": values["email"]}
+                row.update({"name": values["name"]} if op == "rename" else {"email_primary": values["email"]})
 
     def _come(self, tenant: FictionTenant) -> None:
         number = 500_000 + self.count

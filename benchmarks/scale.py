@@ -1,0 +1,90 @@
+"""One tenant of 100,000 rows with twenty small ones: who waits for whom, and how much memory it takes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks.cost import command_memory, peak_memory
+from benchmarks.flows import tenant_of
+from benchmarks.system import System, wait_until
+from models.tenant import Direction
+from ops import syncs
+from simulators.fiction import many_tenants, world
+
+SMALL_TENANTS, SMALL_PEOPLE = 20, 20
+
+
+def fairness(made: System, rows: int) -> dict[str, Any]:
+    """First sync of everyone at once: how long the small tenants wait for their start, and for their end."""
+    made.fill(world((tenant_of(rows), *many_tenants(SMALL_TENANTS, SMALL_PEOPLE))))
+    started = syncs.start(Direction.ENROLLMENTS, [], everyone=True, options={}, need_worker=True)
+    small = "SELECT r.id FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE t.slug <> 'bench' AND r.id = ANY(:ids)"
+    ids = [row["id"] for row in made.rows(small, ids=started.run_ids)]
+    over = "SELECT count(*) FILTER (WHERE finished_at IS NULL) AS left FROM run WHERE id = ANY(:ids)"
+    if not wait_until(lambda: made.rows(over, ids=ids)[0]["left"] == 0, 600):
+        raise TimeoutError("the small tenants were not done in 10 minutes")
+    waits = made.rows(
+        "SELECT extract(epoch FROM started_at - created_at)::float AS start,"
+        " extract(epoch FROM finished_at - created_at)::float AS finish FROM run WHERE id = ANY(:ids)",
+        ids=ids,
+    )
+    return {
+        "rows_of_the_big_one": rows,
+        "small_tenants": len(waits),
+        "last_small_one_started_after_seconds": round(max(row["start"] for row in waits), 2),
+        "last_small_one_done_after_seconds": round(max(row["finish"] for row in waits), 2),
+    }
+
+
+def pretend_applied(made: System) -> None:
+    """Wait until the big tenant's plan is in the ledger, and mark it as applied: creating 100,000 accounts takes long
+    and measures nothing new."""
+    find = "SELECT r.id, r.status FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE t.slug = 'bench' ORDER BY r.id"
+    if not wait_until(lambda: made.rows(find)[-1]["status"] == "applying", 900, pause=0.5):
+        raise TimeoutError("the big tenant was not planned in 15 minutes")
+    made.run("runs", "stop", str(made.rows(find)[-1]["id"]))
+    if not wait_until(lambda: made.rows(find)[-1]["status"] == "stopped", 60):
+        raise TimeoutError("the big tenant's run did not stop")
+    time.sleep(5)  # calls that were under way end
+    tenant = made.rows("SELECT id FROM tenant WHERE slug = 'bench'")[0]["id"]
+    made.change("DELETE FROM message WHERE tenant_id = :tenant", tenant=tenant)
+    made.change(
+        "INSERT INTO link (tenant_id, person_id, pluvo_id, ref, state, linked_by, created_by_us)"
+        " SELECT tenant_id, id, gen_random_uuid()::text, 'afas:' || internal_id, 'linked', 'created', true FROM person"
+        " WHERE tenant_id = :tenant ON CONFLICT (person_id) DO NOTHING",
+        tenant=tenant,
+    )
+    made.change(
+        "UPDATE person SET applied_name = name, applied_email = email, applied_version = version, match = NULL,"
+        " intent_at = NULL WHERE tenant_id = :tenant",
+        tenant=tenant,
+    )
+    made.change(
+        "UPDATE enrollment SET state = 'enrolled', applied_version = version, outcome = 'created', reason = NULL"
+        " WHERE tenant_id = :tenant",
+        tenant=tenant,
+    )
+
+
+def memory(made: System) -> dict[str, Any]:
+    """Memory of an unchanged run in a worker, and of a dry run in the command; tenant ``bench`` is in step."""
+    with peak_memory(made.workers()) as used:
+        begun = time.perf_counter()
+        started = syncs.start(Direction.ENROLLMENTS, ["bench"], everyone=False, options={}, need_worker=True)
+        if not wait_until(lambda: syncs.wait(started, 0), 900, pause=0.1):
+            raise TimeoutError("the unchanged run was not over in 15 minutes")
+        seconds = round(time.perf_counter() - begun, 2)
+    run = syncs.document(started)["runs"][0]
+    code, dry = command_memory("sync", "bench", "--dry-run", "--json")
+    base = command_memory("status", "--json")[1]
+    return {
+        "rows": run["rows"],
+        "unchanged": run["outcomes"]["unchanged"],
+        "seconds": seconds,
+        "calls": run["calls"],
+        "worker_mb": used,
+        "dry_run_mb": dry,
+        "dry_run_exit": code,
+        "small_command_mb": base,
+    }
