@@ -70,6 +70,8 @@ class Run(SQLModel, table=True):
     unconfirmed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     calls_afas: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     calls_pluvo: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # Made by its messages, to the receiving side: the sum over its plan lines, as last counted.
+    calls_acting: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     plan_hash: str | None = None
     # {"pages": 3, "rows": 2100, "planned": 40}: for whoever watches
     progress: dict[str, Any] = json(default="{}")
@@ -167,5 +169,7 @@ class PlanLine(SQLModel, table=True):
     # What the commit of the plan needs beyond before and after, e.g. {"match": {…}, "fingerprint": "…"}
     todo: dict[str, Any] | None = json()
     hold_id: str | None = None
+    # Calls that its message made, tokens not counted
+    calls: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     created_at: datetime | None = instant(now=True)
     settled_at: datetime | None = instant()

@@ -88,7 +88,7 @@ _HEALTH = "SELECT direction, state, reason, since, next_run_at FROM tenant_direc
 
 
 def explain(slug: str, who: str) -> dict[str, Any]:
-    """``{"tenant", "who", "found", "people": […], "looked_at": {…}}``, see interface.md."""
+    """``{"tenant", "who", "found", "people": […], "looked_at": {…}}``."""
     asked = who.strip()
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)

@@ -42,9 +42,11 @@ _LINES = """
 
 
 def document(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run as interface.md promises it: every outcome is named, also those that didn't happen."""
+    """A run as JSON: every outcome is named, also those that didn't happen."""
     outcomes = run["outcomes"] or {}
     named = OUTCOMES[Direction(run["direction"])]
+    acting = run.get("calls_acting") or 0
+    enrolling = run["direction"] == "enrollments"
     return {
         "run": run["id"],
         "tenant": run["tenant"],
@@ -59,7 +61,10 @@ def document(run: Mapping[str, Any]) -> dict[str, Any]:
         "removed": run["removed"],
         "held_removals": run["held_removals"],
         "pending_removals": run["pending_removals"],
-        "calls": {"afas": run["calls_afas"], "pluvo": run["calls_pluvo"]},
+        "calls": {
+            "afas": run["calls_afas"] + (0 if enrolling else acting),
+            "pluvo": run["calls_pluvo"] + (acting if enrolling else 0),
+        },
         "seconds": round(float(run["seconds"]), 1) if run["seconds"] is not None else None,
     }
 

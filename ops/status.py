@@ -51,7 +51,7 @@ def broker() -> str:
 
 
 def document() -> dict[str, Any]:
-    """The JSON shape of interface.md. Raises what SQLAlchemy raises when the database can't be reached."""
+    """As JSON. Raises what SQLAlchemy raises when the database can't be reached."""
     with transaction() as connection:
         ledger = rows(connection, _LEDGER)[0]
         tenants = rows(connection, _TENANTS)

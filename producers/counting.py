@@ -34,6 +34,7 @@ class Count:
 
     outcomes: dict[str, int] = field(default_factory=dict)
     removals: dict[str, int] = field(default_factory=dict)
+    calls: int = 0
 
 
 def empty(direction: str) -> dict[str, int]:
@@ -47,12 +48,16 @@ def count(connection: Connection, run: Row[Any]) -> Count:
     for outcome, number in run.quiet.items():
         counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + int(number)
     rows = connection.execute(
-        text("SELECT is_row, outcome, count(*) AS number FROM plan_line WHERE run_id = :run GROUP BY is_row, outcome"),
+        text(
+            """SELECT is_row, outcome, count(*) AS number, sum(calls) AS calls FROM plan_line
+                WHERE run_id = :run GROUP BY is_row, outcome"""
+        ),
         {"run": run.id},
     )
     for row in rows:
         into = counted.outcomes if row.is_row else counted.removals
         into[row.outcome] = into.get(row.outcome, 0) + row.number
+        counted.calls += row.calls
     return counted
 
 
@@ -75,10 +80,10 @@ def store(connection: Connection, run: Row[Any], counted: Count, status: str, *,
         text(
             """
             UPDATE run SET status = :status, reason = coalesce(:reason, reason), outcomes = CAST(:outcomes AS jsonb),
-                   rows = :rows, removed = :removed, held_removals = :held, pending_removals = unconfirmed + :pending,
+                   rows = :rows, calls_acting = :calls, removed = :removed, held_removals = :held, pending_removals = unconfirmed + :pending,
                    finished_at = coalesce(finished_at, now()), lease_owner = NULL, lease_until = NULL
-             WHERE id = :id AND (status, outcomes, removed, held_removals, pending_removals)
-                   IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :removed, :held, unconfirmed + :pending)
+             WHERE id = :id AND (status, outcomes, calls_acting, removed, held_removals, pending_removals)
+                   IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :calls, :removed, :held, unconfirmed + :pending)
             """
         ),
         {
@@ -87,6 +92,7 @@ def store(connection: Connection, run: Row[Any], counted: Count, status: str, *,
             "reason": reason,
             "outcomes": json.dumps(counted.outcomes),
             "rows": sum(counted.outcomes.values()),
+            "calls": counted.calls,
             "removed": counted.removals.get("removed", 0),
             "held": counted.removals.get("held", 0),
             "pending": counted.removals.get("pending", 0),

@@ -173,6 +173,7 @@ def leave(message_id: int, delivery: int) -> None:
 def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
     """Record a verdict, if the delivery is still ours (else NotOurs)."""
     row = turn.lock(connection)
+    count_calls(connection, turn)
     if turn.probe:
         judge_probe(connection, turn, verdict)
     if turn.outdated(row) and verdict.action in ("retry", "die"):
@@ -194,6 +195,16 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
         turn.put_back(connection)
         if verdict.action in ("wait", "quarantine"):
             _wait_visibly(connection, turn, handler, verdict.failure.code)
+
+
+def count_calls(connection: Connection, turn: Turn) -> None:
+    """Add the calls of this delivery to its plan line, from which a run's total is counted."""
+    made = sum(not call.token for call in turn.call_log)
+    if made and turn.plan_line_id is not None:
+        connection.execute(
+            text("UPDATE plan_line SET calls = calls + :made WHERE id = :line AND tenant_id = :tenant"),
+            {"made": made, "line": turn.plan_line_id, "tenant": turn.tenant_id},
+        )
 
 
 def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:

@@ -128,6 +128,7 @@ class Turn:
         with transaction() as connection:
             row = self.lock(connection)
             yield connection
+            policy.count_calls(connection, self)
             if self.outdated(row):
                 self.put_back(connection, fresh=True)
             else:

@@ -384,6 +384,7 @@ def upgrade() -> None:
         sa.Column("unconfirmed", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("calls_afas", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("calls_pluvo", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("calls_acting", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("plan_hash", sa.String(), nullable=True),
         sa.Column(
             "progress",
@@ -683,6 +684,7 @@ def upgrade() -> None:
         sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("todo", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("hold_id", sa.String(), nullable=True),
+        sa.Column("calls", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(

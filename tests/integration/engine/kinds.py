@@ -12,6 +12,7 @@ import time
 from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
+from clients.http import Call
 from models.session import transaction
 from producers.lease import RunLease
 from workers import runs
@@ -56,7 +57,7 @@ def _script(turn: Turn) -> tuple[str, float]:
 
 def _work(turn: Turn) -> None:
     action, seconds = _script(turn)
-    turn.call_log.append("a call")
+    turn.call_log.append(Call("test", "do", 200, 0.0, None))
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if action == "sleep":
