@@ -25,6 +25,7 @@ _LOAD = text(
            p.applied_email, p.match, p.intent_at, p.external_id,
            l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
            c.id AS course_id, c.event_id, c.pluvo, c.target_id,
+           (SELECT action FROM plan_line WHERE id = :line) AS planned,
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
                 WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state = 'linked'
@@ -114,6 +115,13 @@ class Work:
         found: str | None = self.row.external_id or self.row.row_external_id
         return found
 
+    @property
+    def planned_outcome(self) -> str:
+        """What the plan line becomes when all is done, also when an earlier delivery did the first half."""
+        if self.row.planned == "create" and self.row.created_by_us:
+            return "created"
+        return "linked" if self.row.planned in ("create", "link") else "updated"
+
     def write(self, operation: str) -> None:
         """Say that the next call changes something outside."""
         self.turn.check(CALL_SECONDS)
@@ -154,7 +162,8 @@ class Work:
 def load(turn: Turn) -> Work | None:
     """Read the newest desired state; None when the enrollment or its tenant is gone."""
     with session() as opened:
-        row = opened.connection().execute(_LOAD, {"id": turn.subject_id, "tenant": turn.tenant_id}).first()
+        values = {"id": turn.subject_id, "tenant": turn.tenant_id, "line": turn.plan_line_id}
+        row = opened.connection().execute(_LOAD, values).first()
         tenant = opened.get(Tenant, turn.tenant_id)
     if row is None or tenant is None:
         return None

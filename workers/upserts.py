@@ -90,7 +90,7 @@ def bring_up_to_date(work: Work) -> None:
     row = work.row
     sure = row.link_state == LinkState.LINKED and row.applied_email is not None and not work.turn.full
     known = as_told(work) if sure else as_found(work)
-    work.outcome = "linked" if row.applied_email is None else "updated"
+    work.outcome = work.planned_outcome
     changes = UserChanges(
         name=row.name if row.speaks and known.name != row.name else None,
         email=row.email if row.speaks and known.email != row.email else None,
