@@ -60,8 +60,19 @@ class Verdict:
         return "\n".join([*lines, *(f"   {loss}" for loss in self.losses)])
 
 
-def chaos(*, seed: int, seconds: float, people: int, say: Callable[[str], None], faults_a_round: int = 8) -> Verdict:
-    """Run rounds until the time is up (at least one); stops at the first loss, with the system's log in the verdict."""
+def chaos(
+    *,
+    seed: int,
+    seconds: float,
+    people: int,
+    say: Callable[[str], None],
+    faults_a_round: int = 8,
+    at_the_end: Callable[[Scene, Faults], None] = lambda scene, faults: None,
+) -> Verdict:
+    """Run rounds until the time is up (at least one); stops at the first loss, with the system's log in the verdict.
+
+    The first round, in which everything is created, has twice the faults. ``at_the_end`` sees the system still running.
+    """
     verdict, dice = Verdict(seed), random.Random(seed)  # noqa: S311  no secret
     end = time.monotonic() + seconds
     with _everything(dice) as (made, faults):
@@ -75,6 +86,7 @@ def chaos(*, seed: int, seconds: float, people: int, say: Callable[[str], None],
             say(f"round {verdict.rounds}: {len(verdict.losses)} losses, {verdict.faults.total()} faults so far")
         if verdict.losses:
             verdict.losses.append(f"the system's log ends so: {_tail(made.home)}")
+        at_the_end(scene, faults)
         verdict.runs.update(row["status"] for row in made.rows("SELECT status FROM run"))
     return verdict
 
