@@ -80,7 +80,8 @@ def store(connection: Connection, run: Row[Any], counted: Count, status: str, *,
         text(
             """
             UPDATE run SET status = :status, reason = coalesce(:reason, reason), outcomes = CAST(:outcomes AS jsonb),
-                   rows = :rows, calls_acting = :calls, removed = :removed, held_removals = :held, pending_removals = unconfirmed + :pending,
+                   rows = :rows, calls_acting = :calls, removed = :removed, held_removals = :held,
+                   pending_removals = unconfirmed + :pending,
                    finished_at = coalesce(finished_at, now()), lease_owner = NULL, lease_until = NULL
              WHERE id = :id AND (status, outcomes, calls_acting, removed, held_removals, pending_removals)
                    IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :calls, :removed, :held, unconfirmed + :pending)

@@ -24,10 +24,10 @@ _OVER = text(
       FROM run r LEFT JOIN tenant_direction d ON d.tenant_id = r.tenant_id AND d.direction = r.direction
      WHERE r.status = 'applying'
        AND (d.state IN ('paused', 'quarantined') OR d.wait_until > now() + interval '60 seconds' OR NOT EXISTS (
-            SELECT 1 FROM message m WHERE m.run_id = r.id
+            SELECT 1 FROM message m LEFT JOIN message a ON a.id = m.after_id
+             WHERE m.run_id = r.id
                AND (m.state = 'sent' OR (m.state = 'scheduled' AND m.attempts = 0)
-                    OR (m.state = 'ready' AND NOT EXISTS (
-                        SELECT 1 FROM message a WHERE a.id = m.after_id AND a.state = 'scheduled' AND a.attempts > 0)))))
+                    OR (m.state = 'ready' AND NOT coalesce(a.state = 'scheduled' AND a.attempts > 0, false)))))
     """
 )
 _PENDING = text(

@@ -31,7 +31,7 @@ from workers.presence import worker_id
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
             m.attempts, m.deliveries, m.sent_at, m.lease_until"""
-# A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles), so it need not wait for the disk.
+# A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles): it need not wait for the disk.
 _CLAIM = text(
     f"""
     WITH claimed AS (

@@ -80,11 +80,10 @@ def test_a_rejection_keeps_what_the_other_side_said_without_addresses() -> None:
 
 
 def test_a_fault_of_our_own_says_type_and_place_only() -> None:
-    try:
+    with pytest.raises(KeyError) as caught:
         raise KeyError("jan@example.org")
-    except KeyError as error:
-        assert where(error).startswith("KeyError at tests/unit/workers/test_policy.py:")
-        assert "jan" not in where(error)
+    assert where(caught.value).startswith("KeyError at tests/unit/workers/test_policy.py:")
+    assert "jan" not in where(caught.value)
 
 
 @given(st.text(alphabet="abc ", min_size=1), st.integers(0, 10**12), st.integers(0, 10**12))
