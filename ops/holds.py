@@ -87,7 +87,7 @@ def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
         done = holds.refuse(connection, hold_id, reason=reason, who=who)
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
         audit.record(connection, who=who, verb="holds refuse", **about)
-    return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["dropped"]}
+    return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["refused"]}
 
 
 def _open(connection: Connection, hold_id: str) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Deciding about what a guard held back: with a reason, once, in parts, kept with who did it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops import holds
+from ops.problems import Problem
+from tests.integration.ops.conftest import add_enrollment, run_sql, scalar
+
+
+def add_held_removal(tenant: int, enrollment: int, person: str) -> None:
+    """A plan line and its line in hold H."""
+    names = {"t": tenant, "e": enrollment, "p": person}
+    line = run_sql(
+        "INSERT INTO plan_line (run_id, tenant_id, enrollment_id, event_id, internal_id, is_row, action, outcome,"
+        " reason, hold_id) VALUES ('R', :t, :e, '340', :p, false, 'unenroll', 'held', 'removals_run', 'H') RETURNING id",
+        **names,
+    )
+    run_sql(
+        "INSERT INTO hold_line (hold_id, tenant_id, enrollment_id, plan_line_id, event_id, internal_id, action,"
+        " version) VALUES ('H', :t, :e, :line, '340', :p, 'unenroll', 1)",
+        line=line,
+        **names,
+    )
+
+
+@pytest.fixture
+def hold(acme: int) -> str:
+    """Two removals of event 340, held; both people came back meanwhile, so their lines are no longer true."""
+    run_sql(
+        "INSERT INTO run (id, batch, tenant_id, direction, trigger, status)"
+        " VALUES ('R', 'R', :t, 'enrollments', 'operator', 'done_with_holds')",
+        t=acme,
+    )
+    run_sql(
+        "INSERT INTO hold (id, tenant_id, run_id, guard, plan_hash) VALUES ('H', :t, 'R', 'removals_run', 'x')", t=acme
+    )
+    for person in ("80", "81"):
+        add_held_removal(acme, add_enrollment(acme, person), person)
+    return "H"
+
+
+def test_a_hold_is_listed_with_a_count_and_shown_with_its_lines(hold: str) -> None:
+    (item,) = holds.listing(state="open").items
+    assert (item["id"], item["tenant"], item["run"], item["lines"]) == ("H", "acme", "R", 2)
+    shown = holds.show(hold)
+    assert [line["internal_id"] for line in shown["lines"]] == ["80", "81"]
+
+
+def test_a_release_in_part_keeps_the_rest_open_and_drops_who_came_back(hold: str) -> None:
+    done = holds.release(hold, events=[], persons=["80"], reason="true", who="tester")
+    assert (done["released"], done["dropped"], done["open"]) == (0, 1, 1)
+    assert holds.show(hold)["state"] == "open"
+    done = holds.release(hold, events=["340"], persons=[], reason="true", who="tester")
+    assert done["open"] == 0
+    assert (holds.show(hold)["state"], holds.show(hold)["decided_by"]) == ("released", "tester")
+    assert scalar("SELECT count(*) FROM message") == 0
+    assert scalar("SELECT count(*) FROM operator_action WHERE verb = 'holds release'") == 2
+
+
+def test_a_release_of_nobody_is_refused(hold: str) -> None:
+    with pytest.raises(Problem, match="has no open line of those"):
+        holds.release(hold, events=[], persons=["99"], reason="true", who="tester")
+    assert scalar("SELECT count(*) FROM operator_action WHERE verb LIKE 'holds %'") == 0
+
+
+def test_a_hold_is_decided_once(hold: str) -> None:
+    assert holds.refuse(hold, reason="wrong filter", who="tester")["refused"] == 2
+    with pytest.raises(Problem, match="is refused already"):
+        holds.release(hold, events=[], persons=[], reason="true", who="tester")
+    with pytest.raises(Problem, match="reason is empty"):
+        holds.refuse(hold, reason="  ", who="tester")
