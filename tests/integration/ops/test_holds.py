@@ -14,7 +14,8 @@ def add_held_removal(tenant: int, enrollment: int, person: str) -> None:
     names = {"t": tenant, "e": enrollment, "p": person}
     line = run_sql(
         "INSERT INTO plan_line (run_id, tenant_id, enrollment_id, event_id, internal_id, is_row, action, outcome,"
-        " reason, hold_id) VALUES ('R', :t, :e, '340', :p, false, 'unenroll', 'held', 'removals_run', 'H') RETURNING id",
+        " reason, hold_id) VALUES ('R', :t, :e, '340', :p, false, 'unenroll', 'held', 'removals_run', 'H')"
+        " RETURNING id",
         **names,
     )
     run_sql(
