@@ -146,6 +146,7 @@ class PlanLine(SQLModel, table=True):
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
         Index(None, "hold_id"),
+        Index("ix_plan_line_completion", "completion_id", postgresql_where=text("completion_id IS NOT NULL")),
     )
 
     id: int | None = identity()

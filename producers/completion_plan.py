@@ -19,7 +19,6 @@ from producers.completion_record import Window, lock_completions
 from producers.completion_rules import Rule
 from producers.completion_values import Judged
 
-CHUNK = 1000
 PLANNED = "planned"
 # What was refused, and under what. Attempts that ran out have no such mark: the next run tries them again.
 CURRENT = "t.settings_version || '/' || e.row_state || '/' || coalesce(e.external_id, '')"
@@ -28,7 +27,8 @@ _OFFER_AGAIN = text(
     """
     UPDATE completion c SET state = 'pending', reason = NULL, enrollment_id = e.id, changed_at = now()
       FROM enrollment e JOIN person p ON p.id = e.person_id
-     WHERE c.tenant_id = :tenant AND c.state = 'orphan' AND c.subject = 'person:' || p.internal_id
+     WHERE c.tenant_id = :tenant AND c.state = 'orphan' AND c.internal_id = p.internal_id
+       AND c.subject LIKE 'person:%'
        AND p.tenant_id = c.tenant_id AND e.course_id = c.course_id AND e.row_state <> 'absent'
        AND c.completed_on IS NOT NULL
     """
@@ -41,20 +41,16 @@ _LOST = text(
     """
 )
 _DUE = f"""
-    SELECT c.id, c.tenant_id, c.course_id, c.enrollment_id, c.internal_id, c.field, c.completed_on, c.state, c.version
-      FROM completion c
       JOIN enrollment e ON e.id = c.enrollment_id AND e.row_state <> 'absent'
       JOIN tenant t ON t.id = c.tenant_id
      WHERE c.tenant_id = :tenant AND c.completed_on IS NOT NULL
-       AND (c.course_id, c.field) IN (
-               SELECT r.course_id, r.field
-                 FROM jsonb_to_recordset(CAST(:rules AS jsonb)) AS r(course_id bigint, field text))
+       AND c.course_id || ':' || c.field = ANY(:rules)
        AND (c.state IN ('pending', 'sending')
             OR (c.state = 'failed' AND c.failed_for IS DISTINCT FROM {CURRENT}))
        AND c.completed_on >= coalesce(CAST(:since AS date), '-infinity')
        AND c.completed_on <= coalesce(CAST(:until AS date), 'infinity')
-"""  # noqa: S608  constants only
-_COUNT_DUE = text(f"SELECT course_id, count(*) AS rows FROM ({_DUE}) due GROUP BY course_id")  # noqa: S608  constants only
+"""
+_COUNT_DUE = text(f"SELECT c.course_id, count(*) AS rows FROM completion c {_DUE} GROUP BY c.course_id")  # noqa: S608  constants only
 _UNCONFIRMED = text(
     """
     SELECT DISTINCT course_id FROM completion
@@ -62,8 +58,15 @@ _UNCONFIRMED = text(
            OR (state = 'conflict' AND coalesce(shown_at, changed_at) < now() - interval '1 hour'))
     """
 )
-_DUE_IDS = text(f"{_DUE} AND c.id > :after ORDER BY c.id LIMIT :limit")
-_DUE_LOCKED = text(f"{_DUE} AND c.id = ANY(:ids) ORDER BY c.id FOR NO KEY UPDATE OF c")
+_DUE_IDS = text(f"SELECT c.id FROM completion c {_DUE} ORDER BY c.id")  # noqa: S608  constants only
+# Joined, not compared: without statistics PostgreSQL would look through all completions for each id.
+_DUE_LOCKED = text(
+    f"""
+    SELECT c.id, c.tenant_id, c.course_id, c.enrollment_id, c.internal_id, c.field, c.completed_on, c.version
+      FROM unnest(CAST(:ids AS bigint[])) AS wanted(id) JOIN completion c ON c.id = wanted.id {_DUE}
+     ORDER BY c.id FOR NO KEY UPDATE OF c
+    """  # noqa: S608  constants only
+)
 _LOCK_MESSAGES = text("SELECT id FROM message WHERE kind = :kind AND subject_id = ANY(:ids) ORDER BY id FOR UPDATE")
 _REVIVE = text(
     """
@@ -79,7 +82,7 @@ _OLD_LINES = text(
        SET outcome = r.outcome, reason = r.reason, before = coalesce(r.before, l.before),
            settled_at = CASE WHEN r.outcome <> 'pending' THEN now() END
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(completion_id bigint, outcome text, reason text, before jsonb)
-     WHERE l.run_id = :run AND l.completion_id = r.completion_id
+     WHERE l.completion_id = r.completion_id AND l.run_id = :run
     RETURNING l.id, l.completion_id
     """
 )
@@ -95,15 +98,22 @@ _NEW_LINES = text(
     RETURNING id, completion_id
     """
 )
+# Grouped, not anti-joined: right after so many lines were made PostgreSQL's statistics know of none, and it would
+# compare each completion with each line.
 _QUIET = text(
     """
-    SELECT CASE WHEN c.state = 'sending' THEN 'pending' WHEN c.state = 'written' THEN 'unchanged'
-                ELSE c.state END AS outcome, count(*) AS rows
-      FROM completion c
-     WHERE c.tenant_id = :tenant AND c.course_id = ANY(:courses)
-       AND (c.seen_run = :run OR (:all AND c.state = 'no_date'))
-       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.completion_id = c.id)
-     GROUP BY 1
+    SELECT outcome, count(*) AS rows
+      FROM (SELECT id, max(outcome) AS outcome, bool_or(lined) AS lined
+              FROM (SELECT c.id, CASE WHEN c.state = 'sending' THEN 'pending' WHEN c.state = 'written' THEN 'unchanged'
+                                      ELSE c.state END AS outcome, false AS lined
+                      FROM completion c
+                     WHERE c.tenant_id = :tenant AND c.course_id = ANY(:courses)
+                       AND (c.seen_run = :run OR (:all AND c.state = 'no_date'))
+                     UNION ALL
+                    SELECT l.completion_id, NULL, true FROM plan_line l WHERE l.run_id = :run) both_kinds
+             GROUP BY id) seen
+     WHERE NOT lined
+     GROUP BY outcome
     """
 )
 _COURSE_ROWS = text(
@@ -131,9 +141,8 @@ class Planner:
 
     @property
     def _scope(self) -> dict[str, Any]:
-        pairs = [{"course_id": course_id, "field": field} for course_id, field in self.rules]
-        days = {"since": self.window.since, "until": self.window.until}
-        return {"tenant": self.tenant_id, "rules": json.dumps(pairs), **days}
+        rules = [f"{course_id}:{field}" for course_id, field in self.rules]
+        return {"tenant": self.tenant_id, "rules": rules, "since": self.window.since, "until": self.window.until}
 
     def refresh(self, connection: Connection) -> None:
         """Orphans whose person is back become due; due ones whose row is gone become orphans."""
@@ -149,10 +158,9 @@ class Planner:
         """Courses where something we wrote lately was not seen yet, or a conflict was not looked at for an hour."""
         return set(connection.execute(_UNCONFIRMED, {"tenant": self.tenant_id}).scalars())
 
-    def next_ids(self, connection: Connection, after: int) -> list[int]:
-        """The next due completions after an id."""
-        values = self._scope | {"after": after, "limit": CHUNK}
-        return [row.id for row in connection.execute(_DUE_IDS, values)]
+    def due_ids(self, connection: Connection) -> list[int]:
+        """The due completions: numbers only, also of a hundred thousand."""
+        return list(connection.execute(_DUE_IDS, self._scope).scalars())
 
     def enqueue(self, connection: Connection, ids: Sequence[int], priority: int = Priority.NORMAL) -> int:
         """Lines (in a run) and messages for those of ``ids`` that are still due; returns how many."""

@@ -20,6 +20,7 @@ from producers.scope import Scope
 
 # From how many due ones on a course is read as a whole; fewer are looked at one by one, by their actors.
 PAGES_FROM = 5
+CHUNK = 1000
 DUE_STATES = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 SETTLED_STATES = (CompletionState.WRITTEN, CompletionState.CONFLICT)
 UNREADABLE = (Unavailable, TooLarge, Partial, Misconfigured)
@@ -56,14 +57,11 @@ def settle_by_column(connection: Connection, planner: Planner, course: Course, r
 
 def plan(scope: Scope, planner: Planner) -> None:
     """One line and one message for each due completion, a thousand a transaction."""
-    after = 0
-    while True:
+    with scope.writing() as connection:
+        ids = planner.due_ids(connection)
+    for start in range(0, len(ids), CHUNK):
         with scope.writing() as connection:
-            ids = planner.next_ids(connection, after)
-            planned = planner.enqueue(connection, ids) if ids else 0
-        if not ids:
-            return
-        after = ids[-1]
+            planned = planner.enqueue(connection, ids[start : start + CHUNK])
         scope.progress(planned=planned)
 
 

@@ -143,9 +143,7 @@ def settle_lines(
             UPDATE plan_line l
                SET outcome = :outcome, reason = :reason, settled_at = now(),
                    before = coalesce(CAST(:before AS jsonb), l.before)
-              FROM completion c
-             WHERE c.id = :id AND l.tenant_id = :tenant AND l.internal_id = c.internal_id
-               AND l.completion_id = c.id AND l.outcome = 'pending'
+             WHERE l.completion_id = :id AND l.tenant_id = :tenant AND l.outcome = 'pending'
             """
         ),
         {

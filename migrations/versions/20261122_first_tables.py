@@ -699,6 +699,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plan_line")),
     )
+    op.create_index(
+        "ix_plan_line_completion",
+        "plan_line",
+        ["completion_id"],
+        unique=False,
+        postgresql_where=sa.text("completion_id IS NOT NULL"),
+    )
     op.create_index(op.f("ix_plan_line_enrollment_id"), "plan_line", ["enrollment_id"], unique=False)
     op.create_index(op.f("ix_plan_line_hold_id"), "plan_line", ["hold_id"], unique=False)
     op.create_index(op.f("ix_plan_line_run_id_outcome"), "plan_line", ["run_id", "outcome"], unique=False)
@@ -712,6 +719,9 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_plan_line_run_id_outcome"), table_name="plan_line")
     op.drop_index(op.f("ix_plan_line_hold_id"), table_name="plan_line")
     op.drop_index(op.f("ix_plan_line_enrollment_id"), table_name="plan_line")
+    op.drop_index(
+        "ix_plan_line_completion", table_name="plan_line", postgresql_where=sa.text("completion_id IS NOT NULL")
+    )
     op.drop_table("plan_line")
     op.drop_index(op.f("ix_hold_line_enrollment_id"), table_name="hold_line")
     op.drop_table("hold_line")
