@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, text
 
 from models.base import new_id
+from workers.hooks import call_hook
 from workers.presence import code_version
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def bury(connection: Connection, turn: Turn, handler: Handler | None, failure: F
 
     The message's row must be locked by this transaction. An older open dead letter of the same subject is superseded.
     """
-    described = handler.describe(connection, turn) if handler and handler.describe else {}
+    described = call_hook(connection, handler.describe, turn) or {} if handler else {}
     connection.execute(text(SUPERSEDE), superseded_by(turn, "died again"))
     letter = new_id()
     connection.execute(
@@ -79,8 +80,8 @@ def bury(connection: Connection, turn: Turn, handler: Handler | None, failure: F
             "version": code_version(),
         },
     )
-    if handler and handler.died:
-        handler.died(connection, turn, failure.code)
+    if handler:
+        call_hook(connection, handler.died, turn, failure.code)
     settle_line(connection, turn, "failed", failure.code)
     connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})
     return letter
