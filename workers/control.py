@@ -41,5 +41,9 @@ class Snooze(Control):
         self.reason = reason
 
 
+class KilledAlone(Exception):
+    """The message killed the process that it had to itself."""
+
+
 class UnknownKind(Exception):
     """This version of the program knows no such kind of message, or no such version of its form."""

@@ -1,4 +1,8 @@
-"""Leases that ended: messages whose worker never finished them are ready again, or dead the third time."""
+"""Leases that ended: messages whose worker never finished them are ready again.
+
+Twice so, and they get a process of their own (``isolation.py``), which tells a killer from a bystander. One that takes
+its whole machine along never gets that far: it rests after the eighth time.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from models.session import transaction
 from workers.dead_letters import Failure, bury
 from workers.turns import HANDLERS, SCHEMA, turn_of
 
-MAX_KILLS = 3
-POISON = Failure("poison", "A worker died on it three times")
+MAX_KILLS = 8
+POISON = Failure("poison", "A worker died on it eight times")
 log = structlog.get_logger("workers.leases")
 
 _BACK = text(

@@ -38,7 +38,7 @@ from clients.redaction import clean
 from models.session import transaction
 from producers import directions
 from producers.pace import TooBusy
-from workers.control import Held, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
+from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import HISTORY, SUPERSEDE, Failure, bury, entry, insert_parked, settle_line, superseded_by
 from workers.presence import DATABASE_TROUBLE, give_back_later
 
@@ -89,6 +89,7 @@ _OWN: tuple[tuple[type[BaseException], Action, str, str, float], ...] = (
     (Waiting, "back", "waiting", "the direction was told to wait", 0.0),
     (TimeoutError, "snooze", "no_slot", "no call came free", NO_SLOT_SECONDS),
     (redis.RedisError, "snooze", "broker_away", "Redis did not answer", BROKER_SECONDS),
+    (KilledAlone, "die", "poison", "A worker died on it three times, the last time alone", 0.0),
     (TimeLimitExceeded, "retry", "time_limit", "took longer than its lease allows", 0.0),
 )
 

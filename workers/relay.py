@@ -113,9 +113,6 @@ class Relay(threading.Thread):
         in_flight = {(row[0], row[1]): row[2] for row in connection.execute(sql.IN_FLIGHT)}
         lanes = self._lanes(connection, in_flight)
         room = window(self.threads) - sum(in_flight.values())
-        quotas = allocate(lanes, room)
-        if quotas:
-            self._push(_rows(connection, sql.CLAIM_SUSPECT, _names(quotas)))
         self._fill(connection, lanes, room)
         self.last_tick_at = time.monotonic()
         return bool(lanes)

@@ -54,23 +54,8 @@ CLAIM: LiteralString = f"""
 WITH quota AS ({_QUOTA}), pick AS (
     SELECT c.id FROM quota q CROSS JOIN LATERAL (
         SELECT m.id FROM message m
-         WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND m.kills < 2 AND {_MAY_GO}
+         WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND {_MAY_GO}
          ORDER BY m.priority, m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
-)
-{_HAND_OUT}
-"""  # noqa: S608  constants
-
-# A message whose worker died twice goes out as the only one of its sort: what dies with it then is its own doing, and
-# one that only happened to run beside a killer gets done.
-CLAIM_SUSPECT: LiteralString = f"""
-WITH quota AS ({_QUOTA}), suspect AS MATERIALIZED (
-    SELECT id, state, tenant_id, direction, run_at FROM message WHERE kills >= 2 ORDER BY run_at LIMIT 200
-), pick AS (
-    SELECT c.id FROM suspect s CROSS JOIN LATERAL (
-        SELECT m.id FROM message m WHERE m.id = s.id AND {_MAY_GO} LIMIT 1 FOR UPDATE OF m SKIP LOCKED) AS c
-     WHERE (s.tenant_id, s.direction) IN (SELECT q.tenant_id, q.direction FROM quota q)
-       AND NOT EXISTS (SELECT 1 FROM suspect other WHERE other.state = 'sent')
-     ORDER BY s.run_at, s.id LIMIT 1
 )
 {_HAND_OUT}
 """  # noqa: S608  constants

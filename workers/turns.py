@@ -24,13 +24,13 @@ from sqlalchemy import Connection, Row, text
 
 import settings
 from models.session import transaction
-from workers import policy
+from workers import isolation, policy
 from workers.control import STOPPING, Held, LeaseShort, NotOurs, Stopped, Waiting
 from workers.envelope import Envelope
 from workers.presence import worker_id
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
-            m.attempts, m.deliveries, m.sent_at, m.lease_until"""
+            m.attempts, m.kills, m.deliveries, m.sent_at, m.lease_until"""
 # A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles): it need not wait for the disk.
 _CLAIM = text(
     f"""
@@ -44,6 +44,11 @@ _CLAIM = text(
     SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, set_config('synchronous_commit', 'off', true)
       FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
     """  # noqa: S608  only names of columns are put in
+)
+_RESUME = text(
+    f"""SELECT {SCHEMA}, extract(epoch FROM m.lease_until - now()) AS remaining FROM message m
+         WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery
+           AND m.state = 'sent' AND m.started_at IS NOT NULL"""  # noqa: S608  only names of columns are put in
 )
 _CHECK = text(
     """
@@ -85,6 +90,7 @@ class Turn:
     plan_line_id: int | None = None
     full: bool = False
     attempts: int = 0
+    kills: int = 0
     # Handed out while the direction is in quarantine, to see whether it works again.
     probe: bool = False
     lease_seconds: float = 0.0
@@ -186,6 +192,7 @@ def turn_of(row: Row[Any]) -> Turn:
         plan_line_id=row.plan_line_id,
         full=row.full,
         attempts=row.attempts,
+        kills=row.kills,
     )
 
 
@@ -244,6 +251,17 @@ def run_delivery(envelope: Envelope) -> None:
         return
     if turn is None:
         return
+    if turn.kills < isolation.SUSPECT_KILLS:
+        carry_on(turn)
+        return
+    try:
+        isolation.run(turn, HANDLERS[turn.kind].work.__module__)
+    except BaseException as error:
+        policy.record(turn, HANDLERS[turn.kind], error)
+
+
+def carry_on(turn: Turn) -> None:
+    """Work on a claimed turn in this process."""
     tries = 0
     while True:
         tries += 1
@@ -260,3 +278,15 @@ def run_delivery(envelope: Envelope) -> None:
             elif not isinstance(error, Exception):
                 raise
             return
+
+
+def resume(message_id: int, tenant_id: int, delivery: int) -> Turn | None:
+    """The turn of a delivery that another process claimed for this one, or None when it ended meanwhile."""
+    with transaction() as connection:
+        row = connection.execute(_RESUME, {"id": message_id, "tenant": tenant_id, "delivery": delivery}).first()
+    if row is None:
+        return None
+    turn = turn_of(row)
+    turn.lease_seconds = settings.get().lease
+    turn._deadline = time.monotonic() + float(row.remaining)
+    return turn

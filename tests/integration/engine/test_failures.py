@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import settings
@@ -309,22 +311,49 @@ def test_check_refuses_a_write_that_may_outlast_the_lease(engine: Engine) -> Non
         turn.check(1)
 
 
-def test_a_worker_that_dies_on_a_message_three_times_makes_it_a_dead_letter(engine: Engine) -> None:
-    # given
+def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innocent(engine: Engine) -> None:
+    # given a message whose worker died twice
     tenant = engine.tenant()
-    message = engine.enqueue(tenant, 1)[1]
+    line = plan_line(engine, tenant)
+    message = engine.enqueue(tenant, 1, run_id="run1", plan_line_id=line)[1]
     for kills in (1, 2):
-        # when a lease ends under a worker
         begin(engine, message)
         engine.execute("UPDATE message SET lease_until = now() - interval '1 second'")
         assert leases.expire() == 1
         assert (engine.message(message).state, engine.message(message).kills) == ("ready", kills)
-    begin(engine, message)
-    engine.execute("UPDATE message SET lease_until = now() - interval '1 second'")
-    assert leases.expire() == 1
-    # then the third time it rests
+    # when
+    deliver(engine, message)
+    # then it was done, by somebody else
+    assert engine.effects() == [1]
+    assert engine.value("SELECT pid FROM test_effect") != os.getpid()
+    assert engine.value("SELECT outcome FROM plan_line") == "created"
+    assert engine.letters() == []
+
+
+def test_a_suspect_that_kills_its_own_process_too_is_a_dead_letter(engine: Engine) -> None:
+    message = engine.enqueue(engine.tenant(), 1)[1]
+    engine.execute("UPDATE message SET kills = 2")
+    engine.script(1, "kill")
+    deliver(engine, message)
     (letter,) = engine.letters()
-    assert letter.error == "poison"
+    assert (letter.error, letter.internal_id) == ("poison", "10001")
+    assert engine.message(message) is None
+
+
+def test_a_suspect_that_fails_in_its_own_process_fails_like_any_other(engine: Engine) -> None:
+    message = engine.enqueue(engine.tenant(), 1)[1]
+    engine.execute("UPDATE message SET kills = 2")
+    engine.script(1, "unknown")
+    deliver(engine, message)
+    assert (engine.message(message).state, engine.message(message).attempts) == ("scheduled", 1)
+
+
+def test_a_message_that_takes_whole_machines_along_rests_in_the_end(engine: Engine) -> None:
+    message = engine.enqueue(engine.tenant(), 1)[1]
+    begin(engine, message)
+    engine.execute("UPDATE message SET kills = 7, lease_until = now() - interval '1 second'")
+    assert leases.expire() == 1
+    assert [letter.error for letter in engine.letters()] == ["poison"]
     assert engine.message(message) is None
 
 

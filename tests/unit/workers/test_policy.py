@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unavailable, Unknown
 from producers.pace import TooBusy
-from workers.control import Held, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
+from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import fingerprint
 from workers.policy import judge, where, worth_repeating
 
@@ -43,6 +43,7 @@ def database(error: type[psycopg.Error]) -> OperationalError:
         (Held(""), "back", "held"),
         (Waiting(""), "back", "waiting"),
         (LeaseShort(""), "back", "lease_short"),
+        (KilledAlone(""), "die", "poison"),
         (TimeLimitExceeded(), "retry", "time_limit"),
         (UnknownKind("enrollment.new is not known"), "retry", "unknown_actor"),
         (database(psycopg.errors.AdminShutdown), "leave", "database_away"),
