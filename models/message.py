@@ -55,8 +55,6 @@ class Message(SQLModel, table=True):
         Index("ix_message_sent", "lease_until", postgresql_where=text("state = 'sent'")),
         Index("ix_message_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
         Index("ix_message_turn", "turn", "id"),
-        # Workers died on these twice: few, and asked for at every tick of the relay.
-        Index("ix_message_suspect", "run_at", postgresql_where=text("kills >= 2")),
         Index("ix_message_run", "run_id"),
     )
 

@@ -291,7 +291,6 @@ def upgrade() -> None:
     op.create_index(
         "ix_message_sent", "message", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'sent'")
     )
-    op.create_index("ix_message_suspect", "message", ["run_at"], unique=False, postgresql_where=sa.text("kills >= 2"))
     op.create_index("ix_message_turn", "message", ["turn", "id"], unique=False)
     op.create_table(
         "operator_action",
@@ -754,7 +753,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_operator_action_tenant_id_at"), table_name="operator_action")
     op.drop_table("operator_action")
     op.drop_index("ix_message_turn", table_name="message")
-    op.drop_index("ix_message_suspect", table_name="message", postgresql_where=sa.text("kills >= 2"))
     op.drop_index("ix_message_sent", table_name="message", postgresql_where=sa.text("state = 'sent'"))
     op.drop_index("ix_message_scheduled", table_name="message", postgresql_where=sa.text("state = 'scheduled'"))
     op.drop_index("ix_message_run", table_name="message")
