@@ -10,11 +10,16 @@ from sqlalchemy import text
 
 from clients.errors import RemoteError
 from models.session import transaction
+from models.tenant import Direction
 from producers import directions
 from producers.pace import TooBusy
+from producers.probing import probe_completions, probe_enrollments
 
-# {direction: a function of the tenant id that makes one cheap read, and raises when the direction does not work}
-PROBES: dict[str, Callable[[int], None]] = {}
+# {direction: a function of the tenant id that makes cheap reads, and raises when the direction does not work}
+PROBES: dict[str, Callable[[int], None]] = {
+    Direction.ENROLLMENTS: probe_enrollments,
+    Direction.COMPLETIONS: probe_completions,
+}
 _POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe")
 log = structlog.get_logger("workers.probes")
 

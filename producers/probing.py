@@ -1,0 +1,41 @@
+"""Does a direction of a tenant work again? A few cheap reads that would fail for whatever stops a whole tenant."""
+
+from __future__ import annotations
+
+from sqlmodel import select
+
+from clients.afas import Condition, Operator
+from models.course import Course
+from models.session import session
+from models.tenant import Tenant
+from producers.outside import Outside, outside_of
+
+PATIENCE_SECONDS = 10.0
+NOBODY = "afas:probe:0"  # a ref that no account has
+
+
+def probe_enrollments(tenant_id: int) -> None:
+    """One row of every GetConnector, and a look-up in Pluvo. Raises RemoteError while the direction does not work."""
+    outside, courses = _load(tenant_id)
+    outside.afas.metainfo()
+    for connector, course in {course.getconnector: course for course in courses}.items():
+        event, key = course.fields["event_id"], course.fields["internal_id"]
+        where = [[Condition(event, Operator.EQUAL, course.event_id)]]
+        outside.afas.rows(connector, take=1, order_by=[event, key], where=where)
+    outside.pluvo.find_users(refs=[NOBODY])
+
+
+def probe_completions(tenant_id: int) -> None:
+    """The fields of every UpdateConnector, and a look-up in Pluvo. Raises RemoteError like the other."""
+    outside, courses = _load(tenant_id)
+    outside.afas.metainfo()
+    for connector in {course.updateconnector for course in courses}:
+        outside.afas.update_connector_fields(connector)
+    outside.pluvo.find_users(refs=[NOBODY])
+
+
+def _load(tenant_id: int) -> tuple[Outside, list[Course]]:
+    with session() as opened:
+        tenant = opened.get_one(Tenant, tenant_id)
+        courses = opened.exec(select(Course).where(Course.tenant_id == tenant_id, Course.active)).all()
+    return outside_of(tenant, patience_seconds=PATIENCE_SECONDS), list(courses)
