@@ -54,6 +54,12 @@ def identifier(value: Any) -> str | None:
     return text if text and len(text) <= MAX_ID and text.isprintable() else None
 
 
+def person_number(value: Any) -> str | None:
+    """An internal id: a whole number, as AFAS counts people. Anything else stands in the wrong column."""
+    found = identifier(value)
+    return found if found is not None and re.fullmatch(r"[0-9]{1,18}", found) else None
+
+
 def fold_space(value: Any) -> str:
     """Text trimmed, every run of white space one blank."""
     return " ".join(str(value).split()) if value is not None else ""
@@ -138,7 +144,7 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
         event_id: the event that was asked for; a row of another one is rejected.
         today: the day in the tenant's zone, for start and end columns.
     """
-    internal_id = identifier(row.get(fields["internal_id"]))
+    internal_id = person_number(row.get(fields["internal_id"]))
     external_id = identifier(row.get(fields["external_id"])) if "external_id" in fields else None
     name = fold_space(row.get(fields["name"]))
     secondary = row.get(fields["email_secondary"]) if "email_secondary" in fields else None

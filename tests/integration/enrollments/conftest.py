@@ -40,8 +40,7 @@ def made_world(
         settings.get.cache_clear()
         stack.callback(settings.get.cache_clear)
         stack.callback(engine_for(settings.get().need_database()).dispose)
-        urls = [stack.enter_context(running(simulator.app)) for simulator in (afas, pluvo)]
-        yield World(afas, pluvo, *urls)
+        yield World(afas, pluvo, stack.enter_context(running(afas.app)), stack.enter_context(running(pluvo.app)))
 
 
 @pytest.fixture

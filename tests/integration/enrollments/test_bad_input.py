@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.fixtures.looking import enrolled, outcomes, reasons
@@ -56,7 +58,7 @@ def test_odd_name_is_taken_literally(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize(("values", "reason"), REJECTED.values(), ids=REJECTED)
-def test_row_that_cannot_be_used_is_rejected_alone(world: World, values: dict[str, str | None], reason: str) -> None:
+def test_row_that_cannot_be_used_is_rejected_alone(world: World, values: dict[str, Any], reason: str) -> None:
     # given
     world.person(79)
     world.person(80, **values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ops import links
@@ -188,7 +190,7 @@ def test_operator_lets_an_account_be_made_once_the_address_is_free(world: World)
 
 
 @pytest.mark.parametrize("own", [{"afasContactId": "999"}, {"ref": "afas:12345:999"}])
-def test_account_that_names_another_afas_person_is_not_taken(world: World, own: dict[str, str]) -> None:
+def test_account_that_names_another_afas_person_is_not_taken(world: World, own: dict[str, Any]) -> None:
     world.person(80)
     world.pluvo.add_user("p80@example.nl", "Persoon 80", **own)
     run = world.sync()

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from clients.errors import RemoteError
@@ -24,6 +23,7 @@ from tests.fixtures.looking import invitations
 from tests.fixtures.world import EVENTS, World
 
 PARTS = 4  # so that several processes share the work
+SHRINK = bool(os.environ.get("PYTEST_SHRINK"))  # takes minutes
 HISTORIES = int(os.environ.get("PYTEST_HISTORIES", "12"))  # of each part
 PEOPLE = st.integers(1, 14)
 EVENT = st.sampled_from([340, 341])
@@ -100,8 +100,21 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_wrong_removal_ever_and_in_the_end_pluvo_equals_afas(world: World, part: int) -> None:
     # given / when / then: see there
     starts = st.sets(st.tuples(PEOPLE, EVENT), min_size=4, max_size=20)
-    rules = settings(max_examples=HISTORIES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    seed(part)(rules(given(start=starts, rounds=ROUNDS)(partial(_play, world))))()
+    rules = settings(
+        max_examples=HISTORIES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
+    )
+
+    @seed(part)
+    @rules
+    @given(start=starts, rounds=ROUNDS)
+    def history(start: set[tuple[int, int]], rounds: list[Round]) -> None:
+        _play(world, start, rounds)
+
+    history()
 
 
 def _play(world: World, start: set[tuple[int, int]], rounds: list[Round]) -> None:
