@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import LiteralString
 
 # Lanes with something ready, by hopping over the index from one to the next; what their direction and tenant allow.
+# What a run found wrong when it read, a message that only writes can't prove right: no message probes then.
 READY_LANES = """
 WITH RECURSIVE lane AS (
     (SELECT tenant_id, direction FROM message WHERE state = 'ready' ORDER BY tenant_id, direction LIMIT 1)
@@ -16,7 +17,8 @@ WITH RECURSIVE lane AS (
          ORDER BY m.tenant_id, m.direction LIMIT 1) AS next
 )
 SELECT lane.tenant_id, lane.direction, coalesce(d.state, 'healthy') AS state,
-       coalesce(d.wait_until > now(), false) AS waiting, coalesce(d.probe_at <= now(), false) AS probe_due,
+       coalesce(d.wait_until > now(), false) AS waiting,
+       coalesce(d.probe_at <= now() AND NOT d.first_call ? 'run', false) AS probe_due,
        coalesce((t.afas ->> 'parallel_calls')::int, 2) AS parallel_calls
   FROM lane
   JOIN tenant t ON t.id = lane.tenant_id

@@ -147,7 +147,7 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
                 )
                 return
             if status == RunStatus.QUARANTINED and error is not None:
-                call = {"operation": f"run {lease.direction}", "status": error.status}
+                call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
                 words = clean(error.message)
                 directions.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
             if status == RunStatus.STOPPED:

@@ -27,7 +27,7 @@ def test_one_broken_handler_does_not_keep_other_leases_from_ending(engine: Engin
     ids = engine.enqueue(engine.tenant(), 7, 8)
     engine.execute(
         """UPDATE message SET state = 'sent', deliveries = 1, started_at = now(), worker = 'gone',
-                  lease_until = now() - interval '1 second', kills = CASE WHEN id = :last THEN 2 ELSE 0 END""",
+                  lease_until = now() - interval '1 second', kills = CASE WHEN id = :last THEN 7 ELSE 0 END""",
         last=ids[7],
     )
 

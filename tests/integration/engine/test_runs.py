@@ -17,6 +17,7 @@ from producers.lease import RunInterrupted, RunLease, RunLost, RunStopped
 from producers.triggers import request_run, request_stop
 from tests.integration.engine.conftest import Engine
 from workers import finalizer, runs
+from workers.probes import PROBES, probe
 
 
 @pytest.fixture
@@ -246,6 +247,34 @@ def test_a_refused_token_quarantines_the_direction_and_the_next_run_ends_at_once
     second = request(tenant)
     assert runs.claim() is None
     assert run(engine, second).status == "quarantined"
+
+
+def test_a_message_does_not_probe_what_a_run_found_wrong(
+    engine: Engine, producer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a direction that a run's reading stopped, with a message that would write elsewhere, and a probe that is due
+    tenant = engine.tenant()
+
+    def refused(lease: RunLease) -> None:
+        raise Unauthorized("token_refused", "AFAS does not accept the token", status=401)
+
+    producer["do"] = refused
+    request(tenant)
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    message = engine.enqueue(tenant, 1)[1]
+    other = engine.enqueue(engine.tenant("other"), 2)[2]
+    engine.execute("UPDATE tenant_direction SET probe_at = now() - '5s'::interval WHERE state = 'quarantined'")
+    with engine.relay(), engine.worker():
+        engine.wait(lambda: engine.message(other) is None)
+        assert engine.message(message).deliveries == 0
+        # when a read proves it right
+        monkeypatch.setitem(PROBES, "enrollments", lambda tenant_id: None)
+        assert [future.result() for future in probe()] == [True]
+        # then it goes
+        engine.empty()
+    assert engine.effects() == [2, 1]
 
 
 def test_trouble_while_reading_fails_the_run_with_its_code_and_no_data(
