@@ -58,7 +58,7 @@ class Faults:
         with suppress(psutil.NoSuchProcess, redis.RedisError, SQLAlchemyError):
             getattr(self, name)()
         self.done[name] += 1
-        self.unclear.append((begun - timedelta(seconds=40), datetime.now(UTC) + timedelta(seconds=5)))
+        self.unclear.append((begun - timedelta(seconds=3), datetime.now(UTC) + timedelta(seconds=5)))
         return name
 
     # -- processes ---------------------------------------------------------------------------------------------------
