@@ -49,13 +49,14 @@ def up_(
 def worker(
     processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="Processes on this machine.")] = 1,
     threads: Threads = 8,
+    child: Child = False,
 ) -> None:
     """Work on messages and runs until told to stop. Start as many as you like, on any machine."""
     logs.configure()
     _need_servers()
     if processes == 1:
-        raise typer.Exit(run_worker(threads))
-    one = [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", str(threads)]
+        raise typer.Exit(run_worker(threads, child=child))
+    one = [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", str(threads), "--child"]
     raise typer.Exit(Supervisor([ChildSpec(f"worker {number + 1}", one) for number in range(processes)]).run())
 
 

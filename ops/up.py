@@ -107,10 +107,8 @@ def _servers(stack: ExitStack) -> None:
 def children(options: Options) -> list[ChildSpec]:
     """The processes to keep running. They find the servers in the environment they inherit."""
     koppeling = [sys.executable, "-m", "ops.cli"]
-    found = [
-        ChildSpec(f"worker {number}", [*koppeling, "worker", "--processes", "1", "--threads", str(options.threads)])
-        for number in range(1, options.workers + 1)
-    ]
+    worker = [*koppeling, "worker", "--processes", "1", "--threads", str(options.threads), "--child"]
+    found = [ChildSpec(f"worker {number}", worker) for number in range(1, options.workers + 1)]
     if options.scheduler:
         found.append(ChildSpec("scheduler", [*koppeling, "scheduler", "--child"]))
     serve = [*koppeling, "serve", "--port", str(options.port), "--child"]

@@ -42,6 +42,7 @@ class Services(Middleware):
     def __init__(self) -> None:
         self.booted = False
         self.runners = 4
+        self.watch_parent = True
         self.running: Any = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
@@ -56,7 +57,7 @@ class Services(Middleware):
         if self.booted:
             from workers.services import start  # noqa: PLC0415  they use the broker, which has this middleware
 
-            self.running = start(worker.worker_threads, self.runners)
+            self.running = start(worker.worker_threads, self.runners, self.watch_parent)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """No new work from here on, and what was only fetched goes back at once instead of after the slowest turn."""

@@ -25,8 +25,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 log = structlog.get_logger("workers.processes")
 
 
-def run_worker(threads: int = 8, runners: int = 4) -> int:
+def run_worker(threads: int = 8, runners: int = 4, *, child: bool = True) -> int:
     """Be a worker process until SIGTERM, SIGINT or SIGHUP; its exit code. A second signal ends it at once.
+
+    ``child``: end with the process that started this one, which would otherwise leave it unsupervised.
 
     Stopping: nothing new is fetched, claimed or begun; what runs has 23 s to end; the rest is left for others.
     """
@@ -42,6 +44,7 @@ def run_worker(threads: int = 8, runners: int = 4) -> int:
     for middleware in broker.middleware:
         if isinstance(middleware, Services):
             middleware.runners = runners
+            middleware.watch_parent = child
     broker.emit_after("process_boot")
     worker = dramatiq.Worker(broker, worker_threads=threads)
     worker.start()

@@ -21,17 +21,19 @@ log = structlog.get_logger("workers.services")
 class RunningServices:
     """Heartbeat, relay, upkeep, runners and the watch over the parent process."""
 
-    def __init__(self, threads: int, runners: int) -> None:
+    def __init__(self, threads: int, runners: int, watch_parent: bool) -> None:
         self.heartbeat = Heartbeat(threads)
         self.relay = Relay()
         self.upkeep = Upkeep()
         self.runners = Runners(runners)
         self.ended = threading.Event()
+        self.watches_parent = watch_parent
 
     def start(self) -> None:
         for service in (self.heartbeat, self.relay, self.upkeep, self.runners):
             service.start()
-        threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent watch", daemon=True).start()
+        if self.watches_parent:
+            threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent watch", daemon=True).start()
 
     def stop_claiming(self) -> None:
         """No new work; from now on the process has 25 s to end, then it is gone whatever still runs."""
@@ -62,8 +64,8 @@ class RunningServices:
                 return
 
 
-def start(threads: int, runners: int) -> RunningServices:
+def start(threads: int, runners: int, watch_parent: bool) -> RunningServices:
     """Start the services of this process."""
-    services = RunningServices(threads, runners)
+    services = RunningServices(threads, runners, watch_parent)
     services.start()
     return services
