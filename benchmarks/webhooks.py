@@ -209,6 +209,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--idle", type=int, default=40)
     wanted = parser.parse_args()
+    # Ended from outside, it still takes down what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="koppeling-bench-")))
         postgres, valkey = start_postgres(home), start_valkey(home)
