@@ -24,7 +24,7 @@ lint: install ## check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: install ## kill processes at random for a minute and count what got lost or doubled
+chaos: install ## break the running system at random for ten minutes and count what got lost or doubled
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 bench: install ## measure throughput and write benchmarks/result-*.json
