@@ -59,8 +59,15 @@ def beat(connection: Connection, threads: int) -> None:
 
 
 def leave(connection: Connection) -> None:
-    """Take this process off the list."""
-    connection.execute(text("DELETE FROM worker WHERE id = :id"), {"id": worker_id()})
+    """Take this process off the list; not while it holds something, which whoever reaps it finds by this row."""
+    connection.execute(
+        text(
+            """DELETE FROM worker WHERE id = :id
+                  AND NOT EXISTS (SELECT 1 FROM message WHERE worker = :id AND state = 'sent')
+                  AND NOT EXISTS (SELECT 1 FROM run WHERE lease_owner = :id AND status = 'running')"""
+        ),
+        {"id": worker_id()},
+    )
 
 
 def live_workers(connection: Connection) -> list[str]:

@@ -48,7 +48,6 @@ class Relay(threading.Thread):
         self.served: dict[tuple[int, str], int] = {}
         self.ticks = 0
         self.due: dict[str, float] = {}
-        self.last_tick_at = 0.0
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -114,7 +113,6 @@ class Relay(threading.Thread):
         lanes = self._lanes(connection, in_flight)
         room = window(self.threads) - sum(in_flight.values())
         self._fill(connection, lanes, room)
-        self.last_tick_at = time.monotonic()
         return bool(lanes)
 
     def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> None:

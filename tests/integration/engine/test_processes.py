@@ -106,6 +106,23 @@ def test_a_worker_told_to_stop_ends_what_runs_and_leaves_the_rest_to_others_at_o
     assert engine.value("SELECT count(*) FROM test_begun WHERE subject_id < 3") == 2
 
 
+def test_what_a_stopping_worker_can_not_end_in_time_is_done_by_another_at_once(engine: Engine) -> None:
+    # given something that takes longer than a worker has to stop
+    tenant = engine.tenant()
+    engine.script(1, "sleep", 300)
+    with supervised(engine, 2):
+        engine.enqueue(tenant, 1)
+        engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun"))
+        engine.script(1, "note")
+        # when
+        stopped = engine.value("SELECT pid FROM test_begun")
+        os.kill(stopped, signal.SIGTERM)
+        # then it is left after 25 s, and nothing is held against it
+        engine.wait(lambda: engine.effects() == [1], 60)
+        assert engine.value("SELECT pid FROM test_effect") != stopped
+        assert engine.value("SELECT delivery FROM test_effect") == 2
+
+
 def test_a_second_signal_ends_a_worker_at_once(engine: Engine) -> None:
     tenant = engine.tenant()
     engine.script(1, "sleep", 60)
