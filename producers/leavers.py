@@ -1,8 +1,9 @@
 """Who is gone from AFAS, and whether that is certain enough to act on.
 
 Absent from two complete snapshots at least ``confirm_after`` apart makes a leaver. Before a removal goes anywhere the
-absence is proven: AFAS is asked for exactly that person, together with a neighbour on either side who is known to be
-there. Only an answer that shows the neighbours and not the person counts; anything else makes the snapshot suspect.
+absence is proven: AFAS is asked for exactly that person, together with neighbours who are known to be there, forwards
+and backwards: an answer that was cut off at one end hides different people then. Only answers that show the neighbours
+and not the person count; anything else makes the snapshot suspect.
 """
 
 from __future__ import annotations
@@ -162,17 +163,24 @@ def prove_absent(
     try:
         for start in range(0, len(people), PER_QUERY):
             check()
-            asked = people[start : start + PER_QUERY]
-            seen = ask(afas, course, [*sorted(neighbours), *asked])
-            if not neighbours <= seen or seen & set(asked):
+            if not _proven(afas, course, people[start : start + PER_QUERY], neighbours):
                 return False
     except NO_ANSWER:
         return False
     return True
 
 
-def ask(afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
-    """Which of these people have a row in the event right now, blocked or not. Raises as the client does."""
+def _proven(afas: AfasClient, course: Course, asked: Sequence[str], neighbours: set[str]) -> bool:
+    try:
+        answers = [_ask(afas, course, [*sorted(neighbours), *asked], minus) for minus in ("", "-")]
+    except ValueError:  # long column names: the query would pass AFAS's limit
+        half = len(asked) // 2
+        return half > 0 and all(_proven(afas, course, part, neighbours) for part in (asked[:half], asked[half:]))
+    return all(neighbours <= seen and seen.isdisjoint(asked) for seen in answers)
+
+
+def _ask(afas: AfasClient, course: Course, people: Sequence[str], minus: str) -> set[str]:
+    """Which of these people have a row in the event right now, blocked or not. ``minus`` "-" asks from the last on."""
     fields = course.fields
     where = [
         [
@@ -181,12 +189,6 @@ def ask(afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
         ]
         for internal_id in people
     ]
-    order_by = [fields["event_id"], fields["internal_id"]]
-    try:
-        rows = afas.rows(course.getconnector, take=MAX_TAKE, order_by=order_by, where=where)
-    except ValueError:  # long column names: the query would pass AFAS's limit
-        half = len(people) // 2
-        if not half:
-            raise
-        return ask(afas, course, people[:half]) | ask(afas, course, people[half:])
+    order_by = [fields["event_id"], minus + fields["internal_id"]]
+    rows = afas.rows(course.getconnector, take=MAX_TAKE, order_by=order_by, where=where)
     return {found for row in rows if (found := identifier(row.get(fields["internal_id"])))}

@@ -285,6 +285,35 @@ def test_absence_that_cannot_be_proven_is_not_acted_on(world: World) -> None:
     assert world.roster() == world.expected()
 
 
+def test_answers_that_are_cut_off_each_time_prove_nothing(world: World) -> None:
+    # given AFAS that leaves out the last rows of whatever it is asked
+    _with(world)
+    _people(world, 80, 81, 82)
+    world.sync()
+    world.fault("afas", "short", count=2)
+    # when
+    run = world.sync()
+    # then the ones who come last backwards are others
+    assert run.reasons == ["absence_unproven"]
+    assert world.roster() == world.expected()
+
+
+def test_long_column_names_only_make_the_proof_take_more_questions(world: World) -> None:
+    # given
+    _with(world, event_count=50)
+    connector = world.afas.connectors["Deelnemer_per_cursusevenement"]
+    long = {"event_id": "CrId_" + "x" * 90, "internal_id": "Intern_ID_" + "x" * 90}
+    connector.columns |= {long["event_id"]: "event_id", long["internal_id"]: "internal_id"}
+    _map(world, long)
+    _people(world, *range(80, 90))
+    world.sync()
+    for internal_id in (81, 82, 83, 84, 85):
+        world.afas.remove(340, internal_id)
+    # when / then
+    assert world.sync().removed == 5
+    assert world.roster() == world.expected()
+
+
 def test_neighbours_who_do_not_show_prove_nothing(world: World) -> None:
     _with(world)
     _people(world, *range(80, 90))
