@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from models.session import transaction
 
 LEASE_SECONDS = 45
 RENEW_SECONDS = 10.0
+_RENEW = text(
+    """UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id = :id AND fence = :fence AND status = 'running'"""
+)
 log = structlog.get_logger("producers.lease")
 
 
@@ -59,10 +64,16 @@ class RunLease:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that only gets in while the run is still ours, not stopped and not taken over."""
+        """A transaction that only gets in while the run is still ours, not stopped and not taken over.
+
+        Nobody can renew the lease while it is open, so one that took long brings a fresh lease along.
+        """
+        begun = time.monotonic()
         with transaction() as connection:
             self._verify(connection, lock="FOR UPDATE")
             yield connection
+            if time.monotonic() - begun > RENEW_SECONDS:
+                connection.execute(_RENEW, {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence})
 
     def progress(self, **numbers: int) -> None:
         """Show how much further it is: so many more ``pages``, ``rows``, ``planned``."""
@@ -101,13 +112,8 @@ class RunLease:
         while not self._ended.wait(RENEW_SECONDS):
             try:
                 with transaction() as connection:
-                    renewed = connection.execute(
-                        text(
-                            """UPDATE run SET lease_until = now() + make_interval(secs => :lease)
-                                WHERE id = :id AND fence = :fence AND status = 'running'"""
-                        ),
-                        {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence},
-                    ).rowcount
+                    values = {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence}
+                    renewed = connection.execute(_RENEW, values).rowcount
                 if not renewed:
                     return
             except (DBAPIError, NoConnection) as error:

@@ -39,7 +39,11 @@ _CANDIDATE = """
     AND NOT EXISTS (SELECT 1 FROM run o WHERE o.tenant_id = r.tenant_id AND o.direction = r.direction
                        AND o.id <> r.id AND o.status IN ('running', 'applying'))
 """
-_FIND = text(f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20")  # noqa: S608
+# A run whose row is locked is being written by its producer right now, however old its lease may look meanwhile: who
+# waited for that would keep every other tenant waiting too.
+_FIND = text(
+    f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED"  # noqa: S608
+)
 _CLAIM = text(
     f"""
     UPDATE run r
@@ -67,6 +71,7 @@ def claim(stopping: threading.Event | None = None) -> RunLease | None:
         candidates = connection.execute(_FIND).all()
     for candidate in candidates:
         with transaction() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '1s'"))
             lock_runs(connection, candidate.tenant_id, candidate.direction)
             row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
             if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
