@@ -4,6 +4,7 @@ The broker comes first, then the modules whose handlers declare the actors. Impo
 """
 
 from workers.broker import broker
+
 from workers import fetches, upserts, write_backs  # isort: skip  they declare actors on that broker
 
 __all__ = ["broker", "fetches", "upserts", "write_backs"]
