@@ -55,16 +55,25 @@ class NewMessage:
     full: bool = False
 
 
-def enqueue(connection: Connection, messages: Sequence[NewMessage]) -> dict[int, int]:
-    """Insert or join; returns {subject id: message id}. Wakes the relay at the commit."""
+def wake(connection: Connection) -> None:
+    """Tell the relay at the commit that there is work."""
+    connection.execute(text("NOTIFY koppeling_ledger"))
+
+
+def enqueue(connection: Connection, messages: Sequence[NewMessage], *, waking: bool = True) -> dict[int, int]:
+    """Insert or join; returns {subject id: message id}. Wakes the relay at the commit.
+
+    ``waking=False`` leaves that to the caller: commits that notify wait for each other, disk included, so whoever
+    commits often calls ``wake`` in a transaction of its own afterwards, which has nothing to put on the disk.
+    """
     ids: dict[int, int] = {}
     for start in range(0, len(messages), 1000):
         part = messages[start : start + 1000]
         rows = json.dumps([asdict(message) for message in part])
         for message_id, subject_id in connection.execute(_ENQUEUE, {"rows": rows}):
             ids[subject_id] = message_id
-    if messages:
-        connection.execute(text("NOTIFY koppeling_ledger"))
+    if messages and waking:
+        wake(connection)
     return ids
 
 

@@ -97,7 +97,7 @@ _STORE = text(
 def store(connection: Connection, tenant_id: int, body: bytes) -> str:
     """Keep a webhook whose signature was right and put it to work; returns what became of it.
 
-    The same body again counts, and does nothing once it was handled.
+    The same body again counts, and does nothing once it was handled. ``QUEUED``: wake the relay after the commit.
     """
     hint = read(body)
     if hint.event and not hint.is_finish:
@@ -125,5 +125,5 @@ def store(connection: Connection, tenant_id: int, body: bytes) -> str:
         turn=f"pluvo:{hint.someone}",
         priority=Priority.INTERACTIVE,
     )
-    ledger.enqueue(connection, [fetch])
+    ledger.enqueue(connection, [fetch], waking=False)
     return QUEUED

@@ -6,12 +6,15 @@ state and messages. A producer that dies before it leaves a run that is simply b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, text
 
+from models.course import Course
 from models.run import RunStatus, SnapshotState
 from models.session import transaction
 from producers import commit, holds
-from producers.completions import collect_before_removal
+from producers.completions import collect_before_removal, confirm_written
 from producers.enrollment_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.enrollment_preview import OUTCOMES, Preview, preview
 from producers.lease import RunLease
@@ -31,6 +34,7 @@ def run(lease: RunLease) -> None:
             collect_before_removal(lease, leaving)
         with lease.writing() as connection:
             commit.record_roster(connection, lease, plan.snapshots)
+            _confirm_completions(connection, courses, plan)
             holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
             commit.commit_plan(connection, lease)
             _record_tenant(connection, lease, plan)
@@ -38,6 +42,14 @@ def run(lease: RunLease) -> None:
             forget_rows(connection, lease.run_id)
     finally:
         _record_calls(lease.run_id, outside.counts.take())
+
+
+def _confirm_completions(connection: Connection, courses: Sequence[Course], plan: Plan) -> None:
+    """The snapshot shows the completion columns too: what was written and stands there is verified."""
+    usable = {snapshot.course_id for snapshot in plan.snapshots if snapshot.usable}
+    for course in courses:
+        if course.id in usable and "completion" in course.fields:
+            confirm_written(connection, course)
 
 
 def _courses_with_removals(scope: Scope) -> list[int]:

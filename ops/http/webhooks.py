@@ -25,10 +25,11 @@ from sqlmodel import select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from models import ledger
 from models.crypto import SecretUnreadable
 from models.session import session, transaction
 from models.tenant import Tenant
-from producers.completion_events import store
+from producers.completion_events import QUEUED, store
 
 MAX_BYTES = 256 * 1024
 # What is too big is still read to its end, so that the answer is heard; up to here.
@@ -108,6 +109,9 @@ def accept(slug: str, salt: str | None, given: str | None, body: bytes) -> int:
             return 403
         with transaction() as connection:
             outcome = store(connection, tenant_id, body)
+        if outcome == QUEUED:
+            with transaction() as connection:
+                ledger.wake(connection)
     except (DBAPIError, NoConnection, SecretUnreadable) as error:
         log.error("webhook_not_stored", slug=slug[:40], error=type(error).__name__)
         return 503

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from sqlalchemy import text
+
+from models.session import transaction
+from simulators.afas_tenant import COMPLETION_FIELD
 from tests.fixtures.world import World
 
 
@@ -40,3 +44,31 @@ def test_second_sync_of_an_unchanged_roster_makes_no_pluvo_call(world: World) ->
     assert world.calls("pluvo") == []
     assert world.rows("SELECT * FROM message") == []
     assert len(world.calls("afas")) == 3  # metainfo and a page of each event
+
+
+def test_a_written_completion_is_verified_by_the_next_enrollment_run(world: World) -> None:
+    # given somebody whose date was written into AFAS
+    world.person(80)
+    world.sync()
+    world.afas.rows[340, 80].free[COMPLETION_FIELD] = "2026-07-01"
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO completion (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field,
+                                           level, title, completed_raw, completed_on, state, value, written_at)
+                   SELECT e.tenant_id, e.course_id, 'person:80', '80', e.id, l.pluvo_id, :field, 'training',
+                          'Training 340', '2026-07-01', '2026-07-01', 'written', '2026-07-01', now()
+                     FROM enrollment e JOIN link l ON l.person_id = e.person_id"""
+            ),
+            {"field": COMPLETION_FIELD},
+        )
+        connection.execute(
+            text("UPDATE course SET completion_types = jsonb_build_object(CAST(:field AS text), CAST(:type AS jsonb))"),
+            {"field": COMPLETION_FIELD, "type": '{"type": "date", "length": 10}'},
+        )
+
+    # when
+    world.sync()
+
+    # then
+    assert world.rows("SELECT state FROM completion") == [{"state": "verified"}]
