@@ -87,7 +87,8 @@ class Settings:
         """The broker's URL, or a SettingsError that says what to do."""
         if not self.redis_url:
             raise SettingsError("No broker: set KOPPELING_REDIS_URL (redis://…) or start one here with `koppeling up`.")
-        return self.redis_url
+        # redis-py knows Valkey's servers, not their URLs.
+        return self.redis_url.replace("valkey", "redis", 1) if self.redis_url.startswith("valkey") else self.redis_url
 
     def need_secret_keys(self) -> tuple[str, ...]:
         """The Fernet keys, newest first, or a SettingsError that says what to do."""
