@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from models.course import Course
 from models.run import RunStatus, SnapshotState
 from models.session import transaction
-from producers import commit, holds
+from producers import commit, holding
 from producers.completions import collect_before_removal, confirm_written
 from producers.enrollment_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.enrollment_preview import OUTCOMES, Preview, preview
@@ -35,7 +35,7 @@ def run(lease: RunLease) -> None:
         with lease.writing() as connection:
             commit.record_roster(connection, lease, plan.snapshots)
             _confirm_completions(connection, courses, plan)
-            holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
+            holding.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
             commit.commit_plan(connection, lease)
             _record_tenant(connection, lease, plan)
             record_run(connection, lease.run_id, plan, RunStatus.APPLYING)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from models.session import transaction
+from producers.holds import release
 from tests.fixtures.looking import enrolled, holds, invitations, outcomes
 from tests.fixtures.world import World, now_removals
 
@@ -145,7 +147,7 @@ def test_nineteen_may_shrink_without_being_short_but_not_to_none(world: World) -
     assert enrolled(world) == {"p1@example.nl"}
 
 
-def test_window_counts_seven_days_and_not_what_an_operator_released(world: World) -> None:
+def test_window_counts_the_removals_of_seven_days(world: World) -> None:
     # given
     _fill(world, 40, {"window_count": 5, "window_percent": 0})
     for day in range(2):
@@ -163,6 +165,40 @@ def test_window_counts_seven_days_and_not_what_an_operator_released(world: World
     world.rows("UPDATE plan_line SET created_at = created_at - interval '7 days' RETURNING id")
     run = world.sync()
     assert (run.removed, holds(world)) == (1, [])
+
+
+def test_window_does_not_count_what_an_operator_released(world: World) -> None:
+    # given six who were released
+    _fill(world, 40, {"window_count": 5, "window_percent": 0})
+    _do(world, "removal", 6, 40)
+    assert world.sync().held_removals == 6
+    with transaction() as connection:
+        release(connection, holds(world)[0]["id"], reason="it is so", who="tester")
+    world.drain()
+    # when as many as may leave by themselves
+    for internal_id in range(7, 12):
+        world.afas.remove(340, internal_id)
+    # then
+    assert world.sync().removed == 5
+    assert world.roster() == world.expected()
+
+
+def test_window_does_not_count_who_came_back_in_time(world: World) -> None:
+    # given removals that did not get through before everybody was back
+    _fill(world, 40, {"window_count": 5, "window_percent": 0})
+    world.fault("pluvo", "status", status=502, match={"operation": "unenrollUserFromOfferEvent"})
+    _do(world, "removal", 3, 40)
+    world.sync()
+    for internal_id in (1, 2, 3):
+        world.person(internal_id)
+    world.sync()
+    world.clear_faults()
+    # when others leave
+    for internal_id in range(11, 16):
+        world.afas.remove(340, internal_id)
+    # then
+    assert world.sync().removed == 5
+    assert world.roster() == world.expected()
 
 
 def test_window_counts_a_removal_that_is_planned_again_once(world: World) -> None:

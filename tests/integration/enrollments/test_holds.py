@@ -154,6 +154,23 @@ def test_released_create_happens_once(world: World) -> None:
     assert outcomes(world.run(run.id)) == {"unchanged": 30, "created": 2, "updated": 2}
 
 
+def test_released_change_that_was_overtaken_is_dropped(world: World) -> None:
+    # given two held new addresses
+    _fill(world, email_changes_count=1, email_changes_percent=0)
+    for internal_id in (1, 2):
+        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
+    world.sync()
+    (hold,) = holds(world)
+    # when one of them is taken back, with another name, and that is done
+    world.afas.set_email(1, "p1@example.nl")
+    world.afas.rename(1, "Getrouwd")
+    world.sync(person="1")
+    # then its line is no longer true
+    assert _release(world, hold["id"]) == {"released": 1, "dropped": 1, "open": 0}
+    assert world.user("p1@example.nl")["name"] == "Getrouwd"
+    assert world.roster() == world.expected()
+
+
 def test_released_line_does_not_disturb_a_newer_run(world: World) -> None:
     # given a hold, and later work for somebody else on it that waits
     _fill(world, email_changes_count=1, email_changes_percent=0)

@@ -1,7 +1,7 @@
 """Random rosters, random changes, random read faults: no wrong removal, ever; and in the end Pluvo equals AFAS.
 
 A history has four to eight rounds of changes and a run with up to three faults, over two events and pages of five
-rows, so that every seam is met. The suite plays some 300 rounds, the same ones each time; ``PYTEST_HISTORIES=45`` plays
+rows, so that every seam is met. The suite plays some 240 rounds, the same ones each time; ``PYTEST_HISTORIES=45`` plays
 more than a thousand.
 """
 
@@ -24,7 +24,7 @@ from tests.fixtures.world import EVENTS, World
 
 PARTS = 4  # so that several processes share the work
 SHRINK = bool(os.environ.get("PYTEST_SHRINK"))  # takes minutes
-HISTORIES = int(os.environ.get("PYTEST_HISTORIES", "12"))  # of each part
+HISTORIES = int(os.environ.get("PYTEST_HISTORIES", "10"))  # of each part
 PEOPLE = st.integers(1, 14)
 EVENT = st.sampled_from([340, 341])
 GUARDS_OPEN = {
