@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from models.run import RunStatus
 from models.session import transaction
+from producers.scope import BULK_ROWS, expect_many
 
 LEASE_SECONDS = 45
 RENEW_SECONDS = 10.0
@@ -71,6 +72,8 @@ class RunLease:
         begun = time.monotonic()
         with transaction() as connection:
             self._verify(connection, lock="FOR UPDATE")
+            if self._progress.get("rows", 0) > BULK_ROWS:
+                expect_many(connection)
             yield connection
             if time.monotonic() - begun > RENEW_SECONDS:
                 connection.execute(_RENEW, {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence})

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from models.session import transaction
+
+BULK_ROWS = 500
+
+
+def expect_many(connection: Connection) -> None:
+    """Join by hashing until the end of this transaction.
+
+    PostgreSQL does not know yet how many rows a run has just written and takes them for a handful, for which it loops
+    within loops: 3,000 rows took 18 s, 5,000 more than a statement may.
+    """
+    connection.execute(text("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"))
 
 
 class Scope(Protocol):
@@ -36,13 +48,19 @@ class PreviewScope:
         self.run_id = run_id
         self.tenant_id = tenant_id
         self.options = options
+        self._rows = 0
 
     def check(self) -> None:
         """A preview is stopped with Ctrl-C."""
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
         """A plain transaction."""
-        return transaction()
+        with transaction() as connection:
+            if self._rows > BULK_ROWS:
+                expect_many(connection)
+            yield connection
 
     def progress(self, **counts: int) -> None:
-        """Nobody watches a preview through the database."""
+        """Nobody watches a preview through the database; it is only known how large it is."""
+        self._rows += counts.get("rows", 0)
