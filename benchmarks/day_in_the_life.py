@@ -32,7 +32,7 @@ from simulators.server import running
 from tests.fixtures.world import World
 
 PEOPLE = 200
-Event = Callable[[World], None]
+Event = Callable[[World], object]
 
 
 @contextmanager
@@ -84,7 +84,11 @@ _EVERYBODY = {somebody.internal_id: somebody for somebody in people(PEOPLE + 160
 
 
 def joins(*ids: int) -> Event:
-    return lambda world: [_enroll(world, one) for one in ids] and None
+    def do(world: World) -> None:
+        for internal_id in ids:
+            _enroll(world, internal_id)
+
+    return do
 
 
 def leaves(*ids: int) -> Event:
@@ -96,7 +100,7 @@ def leaves(*ids: int) -> Event:
 
 
 def renamed(*ids: int) -> Event:
-    return lambda world: [world.afas.rename(one, f"{_EVERYBODY[one].name}-Smit") for one in ids] and None
+    return lambda world: [world.afas.rename(one, f"{_EVERYBODY[one].name}-Smit") for one in ids]
 
 
 def domain_moves(world: World) -> None:
@@ -127,7 +131,7 @@ def shows_all(world: World) -> None:
 
 
 def shares(internal_id: int, other: int) -> Event:
-    return lambda world: world.afas.set_email(internal_id, _address(world, other)) and None
+    return lambda world: world.afas.set_email(internal_id, _address(world, other))
 
 
 def swaps(one: int, other: int) -> Event:
@@ -144,7 +148,7 @@ def _address(world: World, internal_id: int) -> str:
 
 
 def fails(system: str, kind: str, **values: Any) -> Event:
-    return lambda world: world.fault(system, kind, **values) and None
+    return lambda world: world.fault(system, kind, **values)
 
 
 def works(world: World) -> None:
@@ -159,12 +163,13 @@ def releases(world: World) -> None:
 
 
 def ignores(internal_id: int) -> Event:
-    return lambda world: links.decide("acme", str(internal_id), "ignore", None, who="operator") and None
+    return lambda world: links.decide("acme", str(internal_id), "ignore", None, who="operator")
 
 
 def by_hand(world: World) -> None:
     for n, row in enumerate(world.rows("SELECT pluvo_id FROM link WHERE state = 'linked' ORDER BY id LIMIT 4")):
-        world.pluvo.change_user(row["pluvo_id"], **([{"name": "Met de hand"}, {"archived": True}][n % 2]))
+        values: dict[str, Any] = {"archived": True} if n % 2 else {"name": "Met de hand"}
+        world.pluvo.change_user(row["pluvo_id"], **values)
 
 
 DAY: tuple[tuple[str, tuple[Event, ...], dict[str, Any]], ...] = (
