@@ -406,6 +406,26 @@ def test_somebody_who_left_before_they_were_made_leaves_no_trace(world: World) -
     assert world.rows("SELECT * FROM message") == []
 
 
+def test_somebody_whose_creation_got_lost_and_who_left_is_taken_out_again(world: World) -> None:
+    # given an account of which we never heard
+    _with(world)
+    _people(world, 80, 81)
+    world.sync()
+    _people(world, 82)
+    world.fault("pluvo", "lost_answer", times=1, match={"operation": "createUser"})
+    world.sync()
+    assert "p82@example.nl" in enrolled(world)
+    assert link(world, 82) == {}
+    # when they leave before it is looked up
+    world.afas.remove(340, 82)
+    world.sync()
+    retry_now(world)
+    world.drain()
+    # then
+    assert world.roster() == world.expected()
+    assert link(world, 82)["created_by_us"]
+
+
 def test_limits_are_the_tenants_own(world: World) -> None:
     removals: dict[str, Any] = now_removals(event_count=0, event_percent=0)
     world.set_tenant(removals=removals)

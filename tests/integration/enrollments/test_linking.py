@@ -294,6 +294,34 @@ def test_operators_link_holds_against_a_message_under_way(world: World) -> None:
     assert len(world.pluvo.users) == 1
 
 
+def test_address_that_a_linked_account_got_after_the_plan_is_not_taken_with_it(world: World) -> None:
+    # given a planned create
+    world.person(80)
+    world.sync()
+    world.person(81)
+    run = world.begin()
+    # when somebody else's account has that address by then
+    account = link(world, 80)["pluvo_id"]
+    world.pluvo.change_user(account, email="p81@example.nl")
+    world.drain()
+    # then
+    assert reasons(world, run)["81"] == ("ambiguous", "candidate_taken")
+    assert link(world, 81)["pluvo_id"] is None
+    assert [one["linked_to"] for one in link(world, 81)["candidates"]] == ["80"]
+    assert world.pluvo.users[account]["name"] == "Persoon 80"
+
+
+def test_account_made_after_the_plan_is_linked_instead_of_doubled(world: World) -> None:
+    world.person(80)
+    run = world.begin()
+    world.pluvo.add_user("P80@example.nl", "Persoon 80", ref="hr")
+    world.drain()
+    assert outcomes(world.run(run.id)) == {"linked": 1}
+    assert len(world.pluvo.users) == 1
+    assert invitations(world) == 0
+    assert not link(world, 80)["created_by_us"]
+
+
 def test_several_names_in_several_events_follow_the_lowest_event(world: World) -> None:
     world.person(80, event_id=341, name="Naam in 341")
     world.person(80, event_id=340, name="Naam in 340")
