@@ -161,7 +161,9 @@ def test_retry_after_makes_the_whole_direction_wait_and_burns_nothing(engine: En
     assert engine.message(second).state == "ready"
 
 
-def test_our_own_fault_is_tried_three_times_and_leaves_no_data(engine: Engine, capfd: pytest.CaptureFixture) -> None:
+def test_our_own_fault_is_tried_three_times_and_leaves_no_data(
+    engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1)[1]
     engine.script(1, "broken")

@@ -23,7 +23,8 @@ envelopes = st.builds(
 
 def fields(**changes: object) -> dict[str, object]:
     """A good message, changed."""
-    return json.loads(encode(Envelope("enrollment.upsert", 3, 17, 2), "enrollments", 1767225600000)) | changes
+    good: dict[str, object] = json.loads(encode(Envelope("enrollment.upsert", 3, 17, 2), "enrollments", 1767225600000))
+    return good | changes
 
 
 @given(envelopes)
