@@ -212,6 +212,7 @@ def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot
     connection.execute(_PEOPLE, run)
     connection.execute(_NAMES_OF_PRESETS, run)
     connection.execute(_ENROLLMENTS, run)
+    scope.tell_sizes(connection)
     connection.execute(_SET_ENROLLMENT, run)
     for snapshot in snapshots:
         values = run | {
@@ -245,6 +246,7 @@ def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = 
     connection.execute(_PARK, values)
     connection.execute(_SUPERSEDE, values)
     sent = connection.execute(_SEND, values).rowcount
+    scope.tell_sizes(connection)
     connection.execute(_AFTER, values)
     connection.execute(_AFTER_ACCOUNT, values)
     connection.execute(text("NOTIFY koppeling_ledger"))

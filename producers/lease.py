@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from models.run import RunStatus
 from models.session import transaction
-from producers.scope import BULK_ROWS, expect_many
+from producers.scope import Sizes
 
 LEASE_SECONDS = 45
 RENEW_SECONDS = 10.0
@@ -55,6 +55,7 @@ class RunLease:
     fence: int
     stopping: threading.Event = field(default_factory=threading.Event)
     _progress: dict[str, int] = field(default_factory=dict)
+    _sizes: Sizes = field(default_factory=Sizes)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -72,14 +73,14 @@ class RunLease:
         begun = time.monotonic()
         with transaction() as connection:
             self._verify(connection, lock="FOR UPDATE")
-            if self._progress.get("rows", 0) > BULK_ROWS:
-                expect_many(connection)
+            self._sizes.tell(connection)
             yield connection
             if time.monotonic() - begun > RENEW_SECONDS:
                 connection.execute(_RENEW, {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence})
 
     def progress(self, **numbers: int) -> None:
         """Show how much further it is: so many more ``pages``, ``rows``, ``planned``."""
+        self._sizes.add(numbers)
         for name, number in numbers.items():
             self._progress[name] = self._progress.get(name, 0) + number
         with transaction() as connection:
@@ -87,6 +88,10 @@ class RunLease:
                 text("UPDATE run SET progress = progress || CAST(:numbers AS jsonb) WHERE id = :id AND fence = :fence"),
                 {"numbers": json.dumps(self._progress), "id": self.run_id, "fence": self.fence},
             )
+
+    def tell_sizes(self, connection: Connection) -> None:
+        """Let PostgreSQL know about the many rows this transaction has just written."""
+        self._sizes.tell(connection, again=True)
 
     def _verify(self, connection: Connection, *, lock: str) -> None:
         row = connection.execute(

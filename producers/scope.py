@@ -11,15 +11,29 @@ from sqlalchemy import Connection, text
 from models.session import transaction
 
 BULK_ROWS = 500
+WRITTEN = ("snapshot_row", "directory_user", "plan_line", "person", "enrollment", "message")
 
 
-def expect_many(connection: Connection) -> None:
-    """Join by hashing until the end of this transaction.
+class Sizes:
+    """Tells PostgreSQL how much a large run has written so far.
 
-    PostgreSQL does not know yet how many rows a run has just written and takes them for a handful, for which it loops
-    within loops: 3,000 rows took 18 s, 5,000 more than a statement may.
+    It looks by itself only once in a while, and until then takes many new rows for a handful, for which it loops within
+    loops: 3,000 rows took 18 s, 5,000 more than a statement may. Small runs are not worth a look.
     """
-    connection.execute(text("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"))
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._told = 0
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Count what was read or planned."""
+        self._rows += sum(counts.get(name, 0) for name in ("rows", "users", "planned"))
+
+    def tell(self, connection: Connection, *, again: bool = False) -> None:
+        """Have it look when there is half as much again as the last time, or now; never waits for another look."""
+        if self._rows > BULK_ROWS and (again or self._rows > 1.5 * self._told):
+            connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(WRITTEN)}"))
+            self._told = self._rows
 
 
 class Scope(Protocol):
@@ -40,6 +54,9 @@ class Scope(Protocol):
     def progress(self, **counts: int) -> None:
         """Tell whoever watches how far it is."""
 
+    def tell_sizes(self, connection: Connection) -> None:
+        """Let PostgreSQL know about the many rows this transaction has just written."""
+
 
 class PreviewScope:
     """A dry run: its run row belongs to nobody else, so there is nothing to lose and nobody to check with."""
@@ -48,7 +65,7 @@ class PreviewScope:
         self.run_id = run_id
         self.tenant_id = tenant_id
         self.options = options
-        self._rows = 0
+        self._sizes = Sizes()
 
     def check(self) -> None:
         """A preview is stopped with Ctrl-C."""
@@ -57,10 +74,13 @@ class PreviewScope:
     def writing(self) -> Iterator[Connection]:
         """A plain transaction."""
         with transaction() as connection:
-            if self._rows > BULK_ROWS:
-                expect_many(connection)
+            self._sizes.tell(connection)
             yield connection
 
     def progress(self, **counts: int) -> None:
         """Nobody watches a preview through the database; it is only known how large it is."""
-        self._rows += counts.get("rows", 0)
+        self._sizes.add(counts)
+
+    def tell_sizes(self, connection: Connection) -> None:
+        """As for a run."""
+        self._sizes.tell(connection, again=True)
