@@ -296,12 +296,14 @@ def test_operators_link_holds_against_a_message_under_way(world: World) -> None:
 
 def test_address_that_a_linked_account_got_after_the_plan_is_not_taken_with_it(world: World) -> None:
     # given a planned create
+    world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-80")
     world.person(80)
     world.sync()
     world.person(81)
     run = world.begin()
-    # when somebody else's account has that address by then
+    # when somebody else's account has that address by then, and does not say whose it is
     account = link(world, 80)["pluvo_id"]
+    world.pluvo.users[account]["afasContactId"] = None
     world.pluvo.change_user(account, email="p81@example.nl")
     world.drain()
     # then
