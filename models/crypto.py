@@ -40,8 +40,8 @@ def decrypt(stored: bytes) -> str:
 
 
 def reencrypt(stored: bytes) -> bytes:
-    """The same secret under the first key."""
-    return box().rotate(bytes(stored))
+    """The same secret under the first key; SecretUnreadable when no key fits."""
+    return encrypt(decrypt(stored))
 
 
 class Encrypted(TypeDecorator[str]):

@@ -100,6 +100,15 @@ def resume(slug: Slug, direction: Direction = None, who: Who = None, json: Json 
     show({"tenant": slug, "resumed": resumed}, json, lambda _: output.say(said))
 
 
+@app.command("rotate-keys", epilog=example("koppeling tenants rotate-keys"))
+def rotate_keys(who: Who = None, json: Json = False) -> None:
+    """Put all stored secrets under the first of KOPPELING_SECRET_KEYS, so that the older keys can go."""
+    with at_database():
+        changed = tenants.rotate_keys(who=named(who))
+    said = f"{changed} secrets are under the first key now: the others can be taken out of KOPPELING_SECRET_KEYS."
+    show({"secrets": changed}, json, lambda _: output.say(said))
+
+
 @app.command("remove", epilog=example("koppeling tenants remove acme --yes"))
 def remove(slug: Slug, yes: Yes = False, who: Who = None, json: Json = False) -> None:
     """Erase everything of a tenant here, its history too. Nothing changes in AFAS or Pluvo."""

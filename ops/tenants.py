@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models.base import metadata
+from models.crypto import Encrypted, reencrypt
 from models.session import transaction
 from models.tenant import Direction, Health
 from ops import audit, lookup
@@ -107,6 +108,25 @@ def resume(slug: str, *, direction: str | None, who: str) -> list[str]:
         if resumed:
             audit.record(connection, who=who, verb="tenants resume", tenant_id=tenant, detail={"directions": resumed})
     return resumed
+
+
+def rotate_keys(*, who: str) -> int:
+    """Put every stored secret under the first key; returns how many. SecretUnreadable when a key is missing."""
+    columns = [column.name for column in metadata.tables["tenant"].columns if isinstance(column.type, Encrypted)]
+    changed = 0
+    with transaction() as connection:
+        for column in columns:
+            stored = connection.execute(
+                text(f"SELECT id, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608
+            ).all()
+            for row in stored:
+                connection.execute(
+                    text(f"UPDATE tenant SET {column} = :secret WHERE id = :id"),  # noqa: S608  names of columns
+                    {"id": row.id, "secret": reencrypt(row.secret)},
+                )
+            changed += len(stored)
+        audit.record(connection, who=who, verb="tenants rotate-keys", tenant_id=None, detail={"secrets": changed})
+    return changed
 
 
 def remove(slug: str, *, who: str) -> dict[str, int]:

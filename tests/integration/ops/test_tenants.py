@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from cryptography.fernet import Fernet
 
+import settings
 from models.base import metadata
 from models.crypto import decrypt, encrypt
 from models.session import transaction
@@ -129,3 +131,25 @@ def test_tenants_are_listed_in_pages(import_text: Import) -> None:
     rest = tenants.listing(limit=3, cursor=first.next)
     assert [item["slug"] for item in first.items + rest.items] == ["t0", "t1", "t2", "t3", "t4"]
     assert rest.next is None
+
+
+def test_rotating_keys_puts_every_secret_under_the_first_one(
+    import_text: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given secrets under the old key, and a new key in front of it
+    import_text(GOOD)
+    old = settings.get().secret_keys[0]
+    new = Fernet.generate_key().decode()
+    monkeypatch.setenv("KOPPELING_SECRET_KEYS", f"{new},{old}")
+    settings.get.cache_clear()
+
+    # when
+    changed = tenants.rotate_keys(who="op")
+
+    # then the new key alone reads them all
+    monkeypatch.setenv("KOPPELING_SECRET_KEYS", new)
+    settings.get.cache_clear()
+    stored = scalar("SELECT afas_client_secret FROM tenant")
+    assert changed >= 2
+    assert decrypt(stored) == "s1"
+    assert scalar("SELECT count(*) FROM operator_action WHERE verb = 'tenants rotate-keys'") == 1
