@@ -44,8 +44,8 @@ def _play(built: Stage, keep: bool) -> int:
     telling.closing_table(story.totals())
     telling.verdict(found)
     if keep:
-        telling.keeping(built)
         with suppress(Interrupted):
+            telling.keeping(built)
             built.wait_until_it_ends()
         telling.say("Stopping …")
     return 1 if found else 0
