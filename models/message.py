@@ -83,6 +83,8 @@ class Message(SQLModel, table=True):
     # Deliveries that a worker began and never ended.
     kills: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     run_at: datetime | None = instant(now=True)
+    # A writing call may have been made of which nothing is recorded yet: what we noted before may not be so any more.
+    touched: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     # When it was last handed to Redis, and until when that counts; a worker that begins renews the lease.
     sent_at: datetime | None = instant()
     lease_until: datetime | None = instant()

@@ -163,9 +163,13 @@ _SEND = text(
     """
     INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, priority,
                               "full")
-    SELECT l.tenant_id, :kind, :direction, e.id,
+    SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
            coalesce('account:' || k.pluvo_id, 'account:' || sk.pluvo_id, 'person:' || coalesce(sp.id, p.id)),
-           e.version, l.run_id, l.id, :priority, coalesce(CAST(l.todo->>'full' AS boolean), false)
+           e.version, l.run_id, l.id, :priority,
+           -- nobody knows what a message that died had done by then
+           coalesce(CAST(l.todo->>'full' AS boolean), false)
+           OR EXISTS (SELECT 1 FROM dead_letter d
+                       WHERE d.kind = CAST(:kind AS text) AND d.subject_id = e.id AND d.state = 'open')
       FROM plan_line l
       JOIN enrollment e ON e.id = l.enrollment_id
       JOIN person p ON p.id = e.person_id

@@ -128,7 +128,9 @@ class Planner:
         preset = first.applied_email is None
         if verdict and not verdict.possible and (email_changes or preset):
             return [self._parked(row, self._taken(person, verdict)) for row in person.rows if self._open(row)]
-        changed = (first.applied_name, first.applied_email) != (person.name, person.email)
+        # What was wanted before but not applied yet counts too: going back to what is applied is a change of that.
+        known = {(first.applied_name, first.applied_email), (first.stored_name, first.stored_email)}
+        changed = known != {(person.name, person.email)}
         # A preset link (nothing applied yet) is made now; a changed one is updated; both with the first open row.
         after = verdict.after if verdict and (email_changes or preset) else None
         todo = _wanted(person) | {"person": True, "after": after}

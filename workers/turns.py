@@ -30,7 +30,7 @@ from workers.envelope import Envelope
 from workers.presence import worker_id
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
-            m.attempts, m.kills, m.deliveries, m.sent_at, m.lease_until"""
+            m.attempts, m.kills, m.touched, m.deliveries, m.sent_at, m.lease_until"""
 # A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles): it need not wait for the disk.
 _CLAIM = text(
     f"""
@@ -50,8 +50,12 @@ _RESUME = text(
          WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery
            AND m.state = 'sent' AND m.started_at IS NOT NULL"""  # noqa: S608  only names of columns are put in
 )
+# Noted before the call, for whoever comes next when this one can't tell any more what came of it.
 _CHECK = text(
     """
+    WITH noted AS (
+        UPDATE message SET touched = true
+         WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' AND NOT touched)
     SELECT extract(epoch FROM m.lease_until - now()) AS remaining, d.state, d.wait_until > now() AS waiting,
            coalesce(r.stop_requested OR r.status = 'stopped', false) AS stopped
       FROM message m
@@ -91,6 +95,8 @@ class Turn:
     full: bool = False
     attempts: int = 0
     kills: int = 0
+    # An earlier delivery may have changed something outside without being able to record it: look, don't remember.
+    touched: bool = False
     # Handed out while the direction is in quarantine, to see whether it works again.
     probe: bool = False
     lease_seconds: float = 0.0
@@ -136,7 +142,7 @@ class Turn:
             yield connection
             policy.count_calls(connection, self)
             if self.outdated(row):
-                self.put_back(connection, fresh=True)
+                self.put_back(connection, fresh=True, recorded=True)
             else:
                 policy.remove(connection, self)
             if self.probe:
@@ -165,15 +171,19 @@ class Turn:
         """Whether more was asked for since this delivery was claimed."""
         return row.version > self.version or row.plan_line_id != self.plan_line_id or (row.full and not self.full)
 
-    def put_back(self, connection: Connection, *, fresh: bool = False) -> None:
-        """Back to ready, as if it had not been handed out; ``fresh`` forgets the attempts too."""
+    def put_back(self, connection: Connection, *, fresh: bool = False, recorded: bool = False) -> None:
+        """Back to ready, as if it had not been handed out; ``fresh`` forgets the attempts too.
+
+        ``recorded``: all that was done outside is written down.
+        """
         connection.execute(
             text(
                 """UPDATE message SET state = 'ready', run_at = now(), started_at = NULL, worker = NULL,
-                          lease_until = NULL, attempts = CASE WHEN :fresh THEN 0 ELSE attempts END
+                          lease_until = NULL, attempts = CASE WHEN :fresh THEN 0 ELSE attempts END,
+                          touched = touched AND NOT :recorded
                     WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery"""
             ),
-            self.key | {"fresh": fresh},
+            self.key | {"fresh": fresh, "recorded": recorded},
         )
         connection.execute(text("NOTIFY koppeling_ledger"))
 
@@ -193,6 +203,7 @@ def turn_of(row: Row[Any]) -> Turn:
         full=row.full,
         attempts=row.attempts,
         kills=row.kills,
+        touched=row.touched,
     )
 
 

@@ -88,7 +88,8 @@ class Known:
 def bring_up_to_date(work: Work) -> None:
     """Tell Pluvo what differs from what it was last told; where that says too little, from what it is now."""
     row = work.row
-    sure = row.link_state == LinkState.LINKED and row.applied_email is not None and not work.turn.full
+    sure = row.link_state == LinkState.LINKED and row.applied_email is not None
+    sure = sure and not work.turn.full and not work.turn.touched
     known = as_told(work) if sure else as_found(work)
     work.outcome = work.planned_outcome
     changes = UserChanges(
@@ -98,7 +99,9 @@ def bring_up_to_date(work: Work) -> None:
         **known.fill,
     )
     if changes == UserChanges() and known.enrolled:
-        work.outcome = "unchanged" if work.outcome == "updated" else work.outcome
+        # What an earlier delivery did without being able to say so was this run's doing all the same.
+        if work.outcome == "updated" and not work.turn.touched:
+            work.outcome = "unchanged"
         return
     work.write(_operation(changes))
     try:
