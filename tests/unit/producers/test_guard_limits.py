@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from producers.guards import DEFAULT_LIMITS, allowed
@@ -26,10 +26,13 @@ from producers.guards import DEFAULT_LIMITS, allowed
         ("email_changes", 55, 11),
     ],
 )
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 def test_default_limits(name: str, base: int, most: float) -> None:
     assert allowed(DEFAULT_LIMITS, name, base) == pytest.approx(most)
 
 
+@calm
 @given(st.integers(0, 500), st.integers(0, 100), st.integers(0, 100_000))
 def test_limit_is_never_under_the_count_nor_under_the_share(count: int, percent: int, base: int) -> None:
     most = allowed({"event_count": count, "event_percent": percent}, "event", base)

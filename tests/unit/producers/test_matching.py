@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from producers.matching import (
@@ -22,6 +22,8 @@ from producers.matching import (
     names_another,
     order_moves,
 )
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 
 OURS = "afas:12345:80"
 
@@ -164,6 +166,7 @@ facts = st.builds(
 )
 
 
+@calm
 @given(facts)
 def test_nobody_is_ever_linked_to_an_account_that_another_person_has(known: Facts) -> None:
     found = match(known)
@@ -185,6 +188,7 @@ moves = st.dictionaries(PEOPLE, st.one_of(st.none(), PEOPLE), max_size=8).map(
 )
 
 
+@calm
 @given(moves, st.frozensets(PEOPLE))
 def test_possible_moves_can_be_done_one_after_the_other(wanted: dict[str, Move], more: frozenset[str]) -> None:
     movers = more | set(wanted)
@@ -205,6 +209,7 @@ def test_possible_moves_can_be_done_one_after_the_other(wanted: dict[str, Move],
     assert all(verdicts[one].reason in ("email_taken", "email_cycle") for one in set(wanted) - possible)
 
 
+@calm
 @given(moves)
 def test_cycle_is_told_from_a_queue(wanted: dict[str, Move]) -> None:
     verdicts = order_moves(wanted, set(wanted))
