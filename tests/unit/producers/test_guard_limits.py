@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from producers.guards import DEFAULT_LIMITS, allowed
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
+
 
 @pytest.mark.parametrize(
     ("name", "base", "most"),
@@ -26,8 +28,6 @@ from producers.guards import DEFAULT_LIMITS, allowed
         ("email_changes", 55, 11),
     ],
 )
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 def test_default_limits(name: str, base: int, most: float) -> None:
     assert allowed(DEFAULT_LIMITS, name, base) == pytest.approx(most)
 
