@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from models.session import engine as pool
 from tests.integration.engine.conftest import Engine, OwnRedis, closed_database
 from tests.integration.engine.kinds import KIND
 from tests.integration.engine.test_processes import supervised
@@ -49,6 +50,7 @@ def test_every_message_has_one_effect_whatever_is_killed(
     def close_postgresql() -> None:
         with closed_database(postgres_url, database_url):
             time.sleep(0.5)
+        pool().dispose()  # the connections of this process are dead as well, and it only asks and counts
 
     def double_and_delay() -> None:
         """Copies of what is out and of what was out long ago, in any order, beside the real ones."""
