@@ -20,7 +20,7 @@ from psycopg.rows import namedtuple_row
 
 import settings
 from workers import relay_sql as sql
-from workers.allocation import ENROLLMENTS_IN_FLIGHT, Lane, allocate, window
+from workers.allocation import COMPLETIONS_STANDING_BY, ENROLLMENTS_IN_FLIGHT, Lane, allocate, window
 from workers.broker import LedgerBroker, broker
 from workers.envelope import Envelope
 from workers.leader import Leader
@@ -141,7 +141,9 @@ class Relay(threading.Thread):
         for row in rows:
             key = (row.tenant_id, row.direction)
             out = in_flight.get(key, 0)
-            cap = ENROLLMENTS_IN_FLIGHT if row.direction == "enrollments" else row.parallel_calls
+            cap = row.parallel_calls + COMPLETIONS_STANDING_BY
+            if row.direction == "enrollments":
+                cap = ENROLLMENTS_IN_FLIGHT
             if row.state == "quarantined":
                 if row.waiting or not row.probe_due or out or not self._take_probe(connection, key):
                     continue

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
 from tests.integration.completions.conftest import Classroom
+from workers.turns import run_delivery
 
 MANY = range(80, 90)
 
@@ -15,6 +18,25 @@ def retry_now(classroom: Classroom) -> None:
     classroom.execute("UPDATE message SET state = 'ready', run_at = now() WHERE state = 'scheduled'")
     classroom.execute("UPDATE tenant_direction SET wait_until = NULL")
     classroom.world.drain()
+
+
+def test_afas_never_gets_more_calls_at_once_than_the_tenant_allows(classroom: Classroom) -> None:
+    # given more dates to write than AFAS takes at a time, each slow, all handed out at once
+    classroom.enroll(*MANY)
+    for person in MANY:
+        classroom.complete(person, "2026-05-04")
+    classroom.begin()
+    classroom.world.clear_log()
+    classroom.world.fault("afas", "delay", seconds=0.1)
+    envelopes = [envelope for _ in MANY if (envelope := classroom.world.hand_out())]
+
+    # when
+    with ThreadPoolExecutor(len(MANY)) as threads:
+        list(threads.map(run_delivery, envelopes))
+
+    # then
+    assert len(classroom.puts()) == len(MANY)
+    assert max(entry.in_flight for entry in classroom.world.calls("afas")) == 2
 
 
 @pytest.mark.parametrize("people", [(80,), MANY], ids=["one by one", "as a page"])
