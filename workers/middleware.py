@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dramatiq
@@ -12,6 +13,8 @@ from dramatiq.middleware import Middleware, TimeLimit
 import settings
 from workers.control import STOPPING
 
+# Beside a web server on the same machine, the server answers first. Alone on a machine it changes nothing.
+NICENESS = 5
 log = structlog.get_logger("workers.middleware")
 
 
@@ -52,6 +55,8 @@ class Services(Middleware):
         # Little is held, so that little has to be given back; what is idle is polled often.
         worker.queue_prefetch = worker.worker_threads
         worker.worker_timeout = 100
+        if self.booted:
+            os.nice(NICENESS)  # on Linux that is this thread, and those that it starts from here on
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if self.booted:

@@ -15,8 +15,6 @@ from workers.upkeep import Upkeep
 
 STOP_SECONDS = 25.0
 PARENT_SECONDS = 1.0
-# Beside a web server on the same machine, the server answers first. Alone on a machine it changes nothing.
-NICENESS = 5
 log = structlog.get_logger("workers.services")
 
 
@@ -67,8 +65,7 @@ class RunningServices:
 
 
 def start(threads: int, runners: int, watch_parent: bool) -> RunningServices:
-    """Start the services of this process, and let others go before it."""
-    os.nice(NICENESS)
+    """Start the services of this process."""
     services = RunningServices(threads, runners, watch_parent)
     services.start()
     return services
