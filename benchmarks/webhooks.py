@@ -7,7 +7,7 @@ ask for. Reports p50, p99 and the slowest answer, and how many were lost. Then, 
 after the other: the time from sending the webhook to AFAS having the PUT.
 
 Everything runs on this machine: embedded PostgreSQL and Valkey, both simulators and the web server in processes of
-their own.
+their own; ``koppeling serve`` and ``koppeling worker`` are what a user starts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from simulators.pluvo import PluvoSimulator
 from simulators.server import serve
 from simulators.webhooks import event_body, signed_headers
 
+KOPPELING = str(Path(sys.executable).with_name("koppeling"))
 SECRET, PASSWORD, TITLE, DAY = "whk-geheim", "geheim", "Training 340", "2026-06-30T22:30:00Z"
 FIELDS = {
     **{"event_id": "CrId", "internal_id": "Intern_ID", "external_id": "Extern_ID", "name": "Naam"},
@@ -87,6 +89,23 @@ def first_url(started: subprocess.Popen[str]) -> str:
     if started.stdout is None or not (line := started.stdout.readline()):
         raise SystemExit("a server did not start")
     return line.split()[1]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
+
+
+def wait_for(url: str) -> None:
+    """Return once a server answers, whatever it says."""
+    for _ in range(300):
+        with suppress(requests.ConnectionError):
+            requests.get(url, timeout=5)
+            return
+        time.sleep(0.1)
+    raise SystemExit("the web server did not start")
 
 
 def simulate(system: str) -> None:
@@ -231,17 +250,16 @@ def main() -> None:
         afas, pluvo = simulator(stack, "afas"), simulator(stack, "pluvo")
         tenant_id = make_tenant(afas, pluvo)
         users = add_people(tenant_id, afas, pluvo, range(1000, 1000 + wanted.webhooks + wanted.idle))
-        code = "from simulators.server import serve; from ops.http.app import make_app; serve(make_app())"
-        web = stack.enter_context(process(sys.executable, "-c", code, env=env))
-        url = first_url(web) + "/webhooks/pluvo/acme"
-        for _ in range(2):
-            stack.enter_context(
-                process(sys.executable, "-m", "dramatiq", "workers", "--processes", "1", "--threads", "8", env=env)
-            )
+        port = free_port()
+        stack.enter_context(process(KOPPELING, "serve", "--port", str(port), env=env))
+        stack.enter_context(process(KOPPELING, "worker", "--processes", "2", env=env))
+        url = f"http://127.0.0.1:{port}/webhooks/pluvo/acme"
+        wait_for(url)
         while count("SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '10 seconds'") < 2:
             time.sleep(0.2)
         storm(url, users[: wanted.webhooks], wanted.seconds)
-        idle(url, users[wanted.webhooks :])
+        if wanted.idle:
+            idle(url, users[wanted.webhooks :])
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def enqueue(connection: Connection, messages: Sequence[NewMessage], *, waking: b
     """Insert or join; returns {subject id: message id}. Wakes the relay at the commit.
 
     ``waking=False`` leaves that to the caller: commits that notify wait for each other, disk included, so whoever
-    commits often calls ``wake`` in a transaction of its own afterwards, which has nothing to put on the disk.
+    commits often calls ``wake`` afterwards, in a transaction of its own that has nothing to put on the disk.
     """
     ids: dict[int, int] = {}
     for start in range(0, len(messages), 1000):

@@ -39,12 +39,17 @@ def _ask_first(connection: Any, record: Any, proxy: Any) -> None:
 
 
 @lru_cache(maxsize=8)
-def engine_for(url: str, size: int = 10) -> Engine:
-    """The pool for a URL. 2 cores gain nothing from more connections; threads wait their turn instead."""
+def engine_for(url: str, size: int = 16) -> Engine:
+    """The pool for a URL: as many as the threads of a busy worker use at a time, the slots they hold included.
+
+    What exceeds ``size`` is opened and closed each time, which costs PostgreSQL more than the work done with it; so
+    that is for exceptions. The last one used is taken first: the others may lie idle.
+    """
     made = create_engine(
         url,
         pool_size=size,
-        max_overflow=size,
+        max_overflow=4,
+        pool_use_lifo=True,
         pool_recycle=1800,
         pool_timeout=30,
         connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "koppeling"},
