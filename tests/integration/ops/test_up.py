@@ -41,7 +41,14 @@ def running(home: Path, port: int, *words: str) -> Iterator[subprocess.Popen[str
     command = [sys.executable, "-m", "ops.cli", "up", "--port", str(port), "--workers", "1", "--threads", "2", *words]
     with (home.parent / "up.log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=clean | {"KOPPELING_HOME": str(home)}, stdout=subprocess.PIPE, stderr=log, text=True
+            command,
+            cwd=ROOT,
+            env=clean | {"KOPPELING_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # these tests may run under nohup themselves, and what ignores SIGHUP from the start goes on ignoring it
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
         )
     try:
         yield process
