@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Row, text
 import settings
 from models.session import transaction
 from workers import isolation, policy
-from workers.control import STOPPING, Held, LeaseShort, NotOurs, Stopped, Waiting
+from workers.control import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
 from workers.envelope import Envelope
 from workers.presence import worker_id
 
@@ -114,21 +114,30 @@ class Turn:
         """Keep the last call for a dead letter: the request masked, the answer cleaned, by the caller."""
         self.last_call = {"operation": operation, "request": request, "status": status, "answer": answer}
 
-    def check(self, need_seconds: float) -> None:
-        """Call right before every outside write that may take ``need_seconds``; raises a Control when it may not go."""
+    def check(self, need_seconds: float, note: Callable[[Connection], None] | None = None) -> None:
+        """Call right before every outside write that may take ``need_seconds``; raises a Control when it may not go.
+
+        ``note`` writes down in the same transaction what is about to be done, if it may be.
+        """
         with transaction() as connection:
             row = connection.execute(_CHECK, self.key).first()
+            obstacle = self._obstacle(row, need_seconds)
+            if note and not obstacle:
+                note(connection)
+        if obstacle:
+            raise obstacle
+
+    def _obstacle(self, row: Row[Any] | None, need_seconds: float) -> Control | None:
         if row is None:
-            raise NotOurs("the delivery ended meanwhile")
+            return NotOurs("the delivery ended meanwhile")
         # A lease shorter than one call would never let it go: most of a fresh lease is always enough.
         if row.remaining < min(need_seconds, 0.8 * self.lease_seconds):
-            raise LeaseShort(f"{row.remaining:.0f} s left")
+            return LeaseShort(f"{row.remaining:.0f} s left")
         if row.stopped:
-            raise Stopped("the run was stopped")
+            return Stopped("the run was stopped")
         if row.state == "paused" or (row.state == "quarantined" and not self.probe):
-            raise Held(row.state)
-        if row.waiting:
-            raise Waiting("told to wait")
+            return Held(row.state)
+        return Waiting("told to wait") if row.waiting else None
 
     @contextmanager
     def settle(self) -> Iterator[Connection]:

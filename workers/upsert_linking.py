@@ -6,6 +6,8 @@ account is made. It is only ever added to a person who has none.
 
 from __future__ import annotations
 
+from functools import partial
+
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges
 from models.person import LinkedBy
@@ -84,8 +86,7 @@ def link(work: Work, user: PluvoUser, linked_by: LinkedBy, *, carries: bool = Tr
 def create(work: Work) -> None:
     """Make the account. Reserved first; refused because it exists means that somebody has it: find out who."""
     row = work.row
-    work.write("create")
-    records.reserve(work)
+    work.write("create", note=partial(records.reserve, work))
     new = NewUser(row.email, row.name, work.our_ref, work.external_id, work.internal_id)
     try:
         applied = work.pluvo.create_user(new, send_invite=bool(row.pluvo.get("send_invite")), target=work.target)

@@ -84,10 +84,9 @@ _CHANGE = text(
 )
 
 
-def reserve(work: Work) -> None:
+def reserve(work: Work, connection: Connection) -> None:
     """Note that an account may exist from now on, before it is asked for."""
-    with transaction() as connection:
-        connection.execute(text("UPDATE person SET intent_at = now() WHERE id = :id"), {"id": work.row.person_id})
+    connection.execute(text("UPDATE person SET intent_at = now() WHERE id = :id"), {"id": work.row.person_id})
 
 
 def release_reservation(work: Work) -> None:

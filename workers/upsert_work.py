@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 
 from clients.pluvo import Group, OfferEvent, PluvoClient, PluvoUser, Target
 from models.session import session, transaction
 from models.tenant import Tenant
+from models.tenant_memory import MARK, remembered
 from producers.outside import outside_of
 from producers.plan_lines import our_ref
 from workers.turns import Turn
@@ -19,12 +21,12 @@ PATIENCE_SECONDS = 1.0  # how long a worker waits for its turn at Pluvo before i
 Values = dict[str, Any]
 
 _LOAD = text(
-    """
+    f"""
     SELECT e.id, e.desired, e.archive, e.state, e.version, e.external_id AS row_external_id,
            p.id AS person_id, p.internal_id, p.name, p.email, p.version AS person_version, p.applied_name,
            p.applied_email, p.match, p.intent_at, p.external_id,
            l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
-           c.id AS course_id, c.event_id, c.pluvo, c.target_id,
+           c.id AS course_id, c.event_id, c.pluvo, c.target_id, {MARK},
            (SELECT action FROM plan_line WHERE id = :line) AS planned,
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
@@ -36,9 +38,10 @@ _LOAD = text(
       FROM enrollment e
       JOIN person p ON p.id = e.person_id
       JOIN course c ON c.id = e.course_id
+      JOIN tenant t ON t.id = e.tenant_id
       LEFT JOIN link l ON l.person_id = p.id
      WHERE e.id = :id AND e.tenant_id = :tenant
-    """
+    """  # noqa: S608  a constant
 )
 # Others who need the same account to stay in this event, or to stay at all.
 _OTHERS = text(
@@ -122,9 +125,9 @@ class Work:
             return "created"
         return "linked" if self.row.planned in ("create", "link") else "updated"
 
-    def write(self, operation: str) -> None:
-        """Say that the next call changes something outside."""
-        self.turn.check(CALL_SECONDS)
+    def write(self, operation: str, note: Callable[[Connection], None] | None = None) -> None:
+        """Say that the next call changes something outside; ``note`` writes down more of it beforehand."""
+        self.turn.check(CALL_SECONDS, note)
         self.attempting = operation
 
     def wrote(self, before: Values | None, after: Values | None) -> None:
@@ -164,7 +167,7 @@ def load(turn: Turn) -> Work | None:
     with session() as opened:
         values = {"id": turn.subject_id, "tenant": turn.tenant_id, "line": turn.plan_line_id}
         row = opened.connection().execute(_LOAD, values).first()
-        tenant = opened.get(Tenant, turn.tenant_id)
+        tenant = remembered(opened, turn.tenant_id, row.tenant_mark) if row is not None else None
     if row is None or tenant is None:
         return None
     outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=turn.call_log.append)

@@ -16,6 +16,7 @@ from models.course import Course
 from models.enrollment import Enrollment
 from models.session import session, transaction
 from models.tenant import Tenant
+from models.tenant_memory import MARK, remembered
 from producers.completion_plan import CURRENT
 from workers.turns import Turn
 
@@ -39,6 +40,11 @@ class Work:
         return self.completion.sending_at is not None
 
 
+_AGE_AND_MARK = text(
+    f"SELECT extract(epoch FROM now() - CAST(:at AS timestamptz)), {MARK} FROM tenant t WHERE t.id = :tenant"  # noqa: S608
+)
+
+
 @dataclass(frozen=True)
 class Result:
     """How a completion is to be settled."""
@@ -56,13 +62,17 @@ def load(turn: Turn) -> Work | None:
         ).first()
         if completion is None:
             return None
-        age = text("SELECT extract(epoch FROM now() - CAST(:at AS timestamptz))")
+        asked = {"at": completion.shown_at, "tenant": turn.tenant_id}
+        age, mark = database.connection().execute(_AGE_AND_MARK, asked).one()
+        tenant = remembered(database, turn.tenant_id, mark)
+        if tenant is None:
+            return None
         return Work(
             completion,
             database.get(Enrollment, completion.enrollment_id) if completion.enrollment_id else None,
             database.get_one(Course, completion.course_id),
-            database.get_one(Tenant, completion.tenant_id),
-            database.connection().execute(age, {"at": completion.shown_at}).scalar(),
+            tenant,
+            age,
         )
 
 

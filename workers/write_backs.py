@@ -8,8 +8,9 @@ same value again. Where no column is mapped it can't look, and sends the same va
 from __future__ import annotations
 
 import time
+from functools import partial
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from clients.afas import AfasClient
 from clients.errors import Rejected, RemoteError
@@ -108,8 +109,7 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | Non
     codes = [work.enrollment.external_id if work.enrollment else None]
     while codes:
         external_id = codes.pop()
-        turn.check(PUT_SECONDS)
-        _mark_sending(turn, value)
+        turn.check(PUT_SECONDS, partial(_mark_sending, turn, value))
         started = time.monotonic()
         try:
             afas.put_course_member(
@@ -136,16 +136,15 @@ def _note(work: Work) -> str | None:
     return day_of(work.completion.completed_raw or "", work.tenant.timezone)[1]
 
 
-def _mark_sending(turn: Turn, value: str) -> None:
-    """Commit that a PUT may be under way, before it is. Someone else settled it meanwhile: look again."""
-    with transaction() as connection:
-        marked = connection.execute(
-            text(
-                """UPDATE completion SET state = 'sending', sending_at = coalesce(sending_at, now()), value = :value,
-                          puts = puts + 1, changed_at = now()
-                    WHERE id = :id AND tenant_id = :tenant AND state IN ('pending', 'sending', 'failed')"""
-            ),
-            {"id": turn.subject_id, "tenant": turn.tenant_id, "value": value},
-        ).rowcount
+def _mark_sending(turn: Turn, value: str, connection: Connection) -> None:
+    """Write down that a PUT may be under way, before it is. Someone else settled it meanwhile: look again."""
+    marked = connection.execute(
+        text(
+            """UPDATE completion SET state = 'sending', sending_at = coalesce(sending_at, now()), value = :value,
+                      puts = puts + 1, changed_at = now()
+                WHERE id = :id AND tenant_id = :tenant AND state IN ('pending', 'sending', 'failed')"""
+        ),
+        {"id": turn.subject_id, "tenant": turn.tenant_id, "value": value},
+    ).rowcount
     if not marked:
         raise Snooze(1.0, "changed_meanwhile")
