@@ -43,11 +43,9 @@ class Person(SQLModel, table=True):
     name: str | None = None
     email: str | None = None
     email_folded: str | None = None
-    # Of name and address; rises the version when it changes.
-    fingerprint: str | None = None
+    # Rises when name or address change.
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
-    applied_fingerprint: str | None = None
     applied_name: str | None = None
     applied_email: str | None = None
     # What the plan decided for someone without a link:
@@ -84,10 +82,6 @@ class Link(SQLModel, table=True):
     decision: str | None = None
     # Only accounts made by us may ever be archived by us.
     created_by_us: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
-    # The account's AFAS ids were empty and ours were written into them, or they hold ours already.
-    carries_afas_ids: bool = Field(
-        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
-    )
     archived: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     revision: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default=text("1")))
     created_at: datetime | None = instant(now=True)

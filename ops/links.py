@@ -118,7 +118,6 @@ _LINK = text(
         pluvo_id = excluded.pluvo_id, state = 'linked', linked_by = 'operator', reason = excluded.reason,
         ref = CASE WHEN l.pluvo_id = excluded.pluvo_id THEN l.ref END,
         created_by_us = l.created_by_us AND l.pluvo_id = excluded.pluvo_id,
-        carries_afas_ids = l.carries_afas_ids AND l.pluvo_id = excluded.pluvo_id,
         archived = l.archived AND l.pluvo_id = excluded.pluvo_id,
         candidates = '[]', decision = 'link', revision = l.revision + 1, updated_at = now()
     """
@@ -265,8 +264,8 @@ def _forget_applied(connection: Connection, tenant: int, person: int) -> None:
     )
     connection.execute(
         text(
-            "UPDATE person SET applied_version = NULL, applied_fingerprint = NULL, applied_name = NULL,"
-            " applied_email = NULL, intent_at = NULL WHERE tenant_id = :tenant AND id = :person"
+            "UPDATE person SET applied_version = NULL, applied_name = NULL, applied_email = NULL,"
+            " intent_at = NULL WHERE tenant_id = :tenant AND id = :person"
         ),
         {"tenant": tenant, "person": person},
     )

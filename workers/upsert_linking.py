@@ -73,13 +73,13 @@ def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sha
     before = {"name": user.name, "email": user.email, "archived": user.archived}
     work.wrote(before, {"name": changes.name or user.name, "email": changes.email or user.email, "archived": False})
     work.outcome = outcome
-    link(work, user, linked_by, carries=user.afas_contact_id in (None, work.internal_id))
+    link(work, user, linked_by)
     accept(work, applied)
 
 
-def link(work: Work, user: PluvoUser, linked_by: LinkedBy, *, carries: bool = True) -> None:
+def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
     """Record the link before anything else can go wrong."""
-    if not records.record_link(work, user, linked_by, carries=carries):
+    if not records.record_link(work, user, linked_by):
         raise Snooze(1.0, "decided_meanwhile")
 
 

@@ -20,15 +20,14 @@ OUR_FAULT = ("internal_error", "time_limit")
 
 _LINK = text(
     """
-    INSERT INTO link AS k (tenant_id, person_id, pluvo_id, ref, state, linked_by, created_by_us, carries_afas_ids)
+    INSERT INTO link AS k (tenant_id, person_id, pluvo_id, ref, state, linked_by, created_by_us)
     -- whoever shares an account that we made shares that too
     VALUES (:tenant, :person, CAST(:pluvo AS text), :ref, 'linked', :by,
             :ours OR EXISTS (SELECT 1 FROM link o
-                              WHERE o.tenant_id = :tenant AND o.pluvo_id = CAST(:pluvo AS text) AND o.created_by_us),
-            :carries)
+                              WHERE o.tenant_id = :tenant AND o.pluvo_id = CAST(:pluvo AS text) AND o.created_by_us))
     ON CONFLICT (person_id) DO UPDATE
        SET pluvo_id = excluded.pluvo_id, ref = excluded.ref, state = 'linked', linked_by = excluded.linked_by,
-           created_by_us = excluded.created_by_us, carries_afas_ids = excluded.carries_afas_ids, reason = NULL,
+           created_by_us = excluded.created_by_us, reason = NULL,
            candidates = '[]', updated_at = now(), revision = k.revision + 1
      WHERE k.state <> 'ignored' AND (k.pluvo_id IS NULL OR k.pluvo_id = excluded.pluvo_id)
     """
@@ -95,13 +94,13 @@ def release_reservation(work: Work) -> None:
         connection.execute(text("UPDATE person SET intent_at = NULL WHERE id = :id"), {"id": work.row.person_id})
 
 
-def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy, *, carries: bool = True) -> bool:
+def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
     """Keep the link at once, whatever happens to the rest: true even when this delivery was overtaken.
 
     False when an operator linked the person elsewhere meanwhile: theirs stays.
     """
     ours = linked_by == LinkedBy.CREATED
-    link = {"pluvo": user.id, "ref": user.ref, "by": linked_by.value, "ours": ours, "carries": carries}
+    link = {"pluvo": user.id, "ref": user.ref, "by": linked_by.value, "ours": ours}
     with transaction() as connection:
         kept = connection.execute(_LINK, link | {"tenant": work.turn.tenant_id, "person": work.row.person_id}).rowcount
         if kept:
