@@ -12,11 +12,12 @@ import typer
 
 import settings
 from migrations.run import head, upgrade
-from ops import environment, logs, output, timetable
+from ops import environment, output, timetable
 from ops.cli_common import example
 from ops.embedded import ensure_postgres, running
 from ops.parent import end_with_parent
 from ops.up import Options, up
+from workers import logs
 from workers.processes import ChildSpec, Supervisor, run_worker
 
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]

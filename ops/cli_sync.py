@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,8 @@ COLUMNS = (
     "calls",
     "seconds",
 )
+# Only shown where there is something to tell.
+NOTABLE = ("removed", "held", "pending removals")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -133,7 +136,9 @@ def _real(
 
 def show_runs(document: dict[str, Any]) -> None:
     """Print the runs of a batch as a table."""
-    output.show_table(COLUMNS, [_row(run) for run in document["runs"]])
+    rows = [_row(run) for run in document["runs"]]
+    told = [name not in NOTABLE or any(row[place] for row in rows) for place, name in enumerate(COLUMNS)]
+    output.show_table([*compress(COLUMNS, told)], [[*compress(row, told)] for row in rows])
     for run in document["runs"]:
         if run["reason"] or run["reasons"]:
             output.say(f"{run['tenant']}: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")

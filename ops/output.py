@@ -16,6 +16,7 @@ from rich.text import Text
 from models.base import utc_now
 
 WIDE = 200  # columns, where no terminal says how many it has
+SHORT = 12  # cells up to this long stay whole on a narrow terminal: the long ones wrap, between words
 
 
 def console(*, error: bool = False) -> Console:
@@ -78,12 +79,14 @@ def show_table(
 ) -> None:
     """Print a table; numbers to the right, nothing cut where no terminal limits it."""
     listed = [list(row) for row in found]
+    cells = [[shown(value) for value in row] for row in listed]
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", show_header=header)
     for number, name in enumerate(columns):
         counts = bool(listed) and all(isinstance(row[number], int | float) for row in listed)
-        table.add_column(Text(name), justify="right" if counts else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(Text(shown(value)) for value in row))
+        longest = max([len(name), *(len(row[number]) for row in cells)])
+        table.add_column(Text(name), justify="right" if counts else "left", overflow="fold", no_wrap=longest <= SHORT)
+    for row in cells:
+        table.add_row(*map(Text, row))
     console().print(table)
 
 

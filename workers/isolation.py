@@ -65,9 +65,10 @@ def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: boo
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-    from workers import turns  # noqa: PLC0415  it starts this module as a program, and imports it
+    from workers import logs, turns  # noqa: PLC0415  it starts this module as a program, and imports it
 
     import_module(module)
+    logs.configure()
     try:
         turn = turns.resume(message_id, tenant_id, delivery)
     except DATABASE_TROUBLE:

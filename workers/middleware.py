@@ -11,6 +11,7 @@ from dramatiq.common import iter_queue
 from dramatiq.middleware import Middleware, TimeLimit
 
 import settings
+from workers import logs
 from workers.control import STOPPING
 
 # Beside a web server on the same machine, the server answers first. Alone on a machine it changes nothing.
@@ -50,6 +51,8 @@ class Services(Middleware):
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         self.booted = True
+        if not structlog.is_configured():  # under ``dramatiq workers``
+            logs.configure()
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         # Little is held, so that little has to be given back; what is idle is polled often.

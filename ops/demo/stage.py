@@ -23,12 +23,13 @@ from cryptography.fernet import Fernet
 
 import settings
 from models.session import engine_for
-from ops import environment, logs, tenants_file, tenants_import
+from ops import environment, tenants_file, tenants_import
 from ops.demo import borrowed
 from ops.embedded.process import free_port
 from ops.problems import Problem
 from simulators.fiction import World, world
 from simulators.server import running
+from workers import logs
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0

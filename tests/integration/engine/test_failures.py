@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -332,6 +333,16 @@ def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innoce
     assert engine.letters() == []
 
 
+def test_a_suspect_may_write_although_starting_its_process_took_half_of_the_lease(engine: Engine) -> None:
+    turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
+    engine.execute("UPDATE message SET lease_until = now() + make_interval(secs => :s)", s=turn.lease_seconds / 2)
+    with pytest.raises(LeaseShort):
+        turn.check(turn.lease_seconds)
+    alone = turns.resume(turn.message_id, turn.tenant_id, turn.delivery)
+    assert alone is not None
+    alone.check(turn.lease_seconds)
+
+
 def test_a_suspect_that_kills_its_own_process_too_is_a_dead_letter(engine: Engine) -> None:
     message = engine.enqueue(engine.tenant(), 1)[1]
     engine.execute("UPDATE message SET kills = 2")
@@ -342,12 +353,17 @@ def test_a_suspect_that_kills_its_own_process_too_is_a_dead_letter(engine: Engin
     assert engine.message(message) is None
 
 
-def test_a_suspect_that_fails_in_its_own_process_fails_like_any_other(engine: Engine) -> None:
+def test_a_suspect_that_fails_in_its_own_process_fails_like_any_other(
+    engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
     message = engine.enqueue(engine.tenant(), 1)[1]
     engine.execute("UPDATE message SET kills = 2")
     engine.script(1, "unknown")
     deliver(engine, message)
     assert (engine.message(message).state, engine.message(message).attempts) == ("scheduled", 1)
+    # and says so like every other process: structured, on standard error
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
+    assert [line["action"] for line in said if line["event"] == "turn_ended"] == ["retry"]
 
 
 def test_a_message_that_takes_whole_machines_along_rests_in_the_end(engine: Engine) -> None:
