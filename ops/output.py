@@ -9,14 +9,15 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from models.base import utc_now
 
-WIDE = 200  # columns, where no terminal says how many it has
-SHORT = 12  # cells up to this long stay whole on a narrow terminal: the long ones wrap, between words
+WIDE = 2000  # columns, where there is no terminal: one row is one line
+GAP = 2  # between two columns
 
 
 def console(*, error: bool = False) -> Console:
@@ -77,17 +78,47 @@ def shown(value: Any) -> str:
 def show_table(
     columns: Sequence[str], found: Iterable[Sequence[Any]], *, title: str | None = None, header: bool = True
 ) -> None:
-    """Print a table; numbers to the right, nothing cut where no terminal limits it."""
+    """Print a table; numbers to the right, nothing cut. On a terminal too narrow for it: each row as a record."""
     listed = [list(row) for row in found]
     cells = [[shown(value) for value in row] for row in listed]
+    to = console()
+    widths = _widths([[name, *(row[number] for row in cells)] for number, name in enumerate(columns)], to.width)
+    if widths is None and header:
+        for row in cells:
+            show_table(["", ""], zip(columns, row, strict=True), title=title, header=False)
+            to.print()
+            title = None
+        return
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", show_header=header)
     for number, name in enumerate(columns):
         counts = bool(listed) and all(isinstance(row[number], int | float) for row in listed)
-        longest = max([len(name), *(len(row[number]) for row in cells)])
-        table.add_column(Text(name), justify="right" if counts else "left", overflow="fold", no_wrap=longest <= SHORT)
+        table.add_column(
+            Text(name),
+            justify="right" if counts else "left",
+            overflow="fold",
+            width=widths[number] if widths else None,
+        )
     for row in cells:
         table.add_row(*map(Text, row))
-    console().print(table)
+    to.print(table)
+
+
+def _widths(texts: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """How wide each column becomes: no word is broken, and those that need little get all they need.
+
+    None where the longest words don't fit side by side.
+    """
+    full = [max(map(cell_len, column)) for column in texts]
+    widths = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in texts]
+    spare = room - sum(widths) - GAP * (len(texts) - 1)
+    if spare < 0:
+        return None
+    by_need = sorted(range(len(texts)), key=lambda number: full[number] - widths[number])
+    for place, number in enumerate(by_need):
+        more = min(full[number] - widths[number], spare // (len(texts) - place))
+        widths[number] += more
+        spare -= more
+    return widths
 
 
 def show_fields(document: Mapping[str, Any], *, skip: Sequence[str] = ()) -> None:
