@@ -33,6 +33,8 @@ from tests.fixtures.world import World
 
 PEOPLE = 200
 Event = Callable[[World], object]
+# Who the administrator hid, by event and internal id, until everybody is shown again.
+_hidden: dict[tuple[int, int], Any] = {}
 
 
 @contextmanager
@@ -114,8 +116,8 @@ def shows_only(*events: int, odd: bool = False) -> Event:
 
     def do(world: World) -> None:
         if odd:
-            world.afas_hidden = {key: row for key, row in world.afas.rows.items() if key[1] % 2}  # type: ignore[attr-defined]  # of this day
-            for event_id, internal_id in world.afas_hidden:  # type: ignore[attr-defined]  # the same
+            _hidden.update({key: row for key, row in world.afas.rows.items() if key[1] % 2})
+            for event_id, internal_id in _hidden:
                 world.afas.remove(event_id, internal_id)
         world.afas.change_connector("Deelnemer_per_cursusevenement", events=list(events) or None)
 
@@ -123,10 +125,10 @@ def shows_only(*events: int, odd: bool = False) -> Event:
 
 
 def shows_all(world: World) -> None:
-    for (event_id, internal_id), row in getattr(world, "afas_hidden", {}).items():
+    for (event_id, internal_id), row in _hidden.items():
         world.afas.enroll(event_id, internal_id, **{name: getattr(row, name) for name in ("name", "email_primary")})
         world.afas.rows[event_id, internal_id].external_id = row.external_id
-    world.afas_hidden = {}  # type: ignore[attr-defined]  # of this day
+    _hidden.clear()
     world.afas.change_connector("Deelnemer_per_cursusevenement", events=None)
 
 

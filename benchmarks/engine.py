@@ -51,10 +51,7 @@ def put(tenants: list[int], subjects: range, *, full: bool = False) -> None:
     with transaction() as connection:
         enqueue(
             connection,
-            [
-                NewMessage(tenants[s % len(tenants)], KIND, "enrollments", s, f"bench:{s}", full=full)  # type: ignore[arg-type]  # a kind of its own
-                for s in subjects
-            ],
+            [NewMessage(tenants[s % len(tenants)], KIND, "enrollments", s, f"bench:{s}", full=full) for s in subjects],
         )
 
 

@@ -73,28 +73,22 @@ def attempt(seconds: float) -> Iterator[Attempt]:
         _here.attempt = None
 
 
-class _Reporting:
-    """Mix into a connection class: tell the thread's attempt of opening and sending."""
-
-    sock: Any
+class _PlainConnection(HTTPConnection):
+    """HTTP, for simulators only. Tells the thread's attempt of opening and sending."""
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]  # the class mixed with has it
+        super().connect()
         _current().connected = True
 
     def send(self, data: Any) -> None:
         if self.sock is None:  # http.client opens a plain connection only here: not yet sending
             self.connect()
         _current().sending(self.sock)
-        super().send(data)  # type: ignore[misc]  # the class mixed with has it
+        super().send(data)
 
 
-class _PlainConnection(_Reporting, HTTPConnection):
-    """HTTP, for simulators only."""
-
-
-class _TlsConnection(_Reporting, HTTPSConnection):
-    """HTTPS."""
+class _TlsConnection(_PlainConnection, HTTPSConnection):
+    """HTTPS: what is super() to the one above is urllib3's HTTPS here."""
 
 
 class _PlainPool(HTTPConnectionPool):

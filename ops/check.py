@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -106,10 +107,10 @@ def _afas(afas: AfasClient, tenant: Tenant, courses: list[Course]) -> Iterator[P
     yield _environment(seen[0], tenant)
     for course in courses:
         name = f"getconnector {course.getconnector} (event {course.event_id})"
-        yield from _tried(name, lambda name=name, course=course: _getconnector(afas, seen[0], course, name))  # type: ignore[misc]  # bound now
+        yield from _tried(name, partial(_getconnector, afas, seen[0], course, name))
         if course.rules:
             name = f"updateconnector {course.updateconnector} (event {course.event_id})"
-            yield from _tried(name, lambda name=name, course=course: _updateconnector(afas, seen[0], course, name))  # type: ignore[misc]  # bound now
+            yield from _tried(name, partial(_updateconnector, afas, seen[0], course, name))
 
 
 def _environment(meta: MetaInfo, tenant: Tenant) -> Probe:
@@ -210,11 +211,11 @@ def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Probe]:
         return
     yield from _tried("pluvo operations", operations)
     for course in courses:
-        yield from _tried(f"pluvo target (event {course.event_id})", lambda course=course: _target(pluvo, course))  # type: ignore[misc]  # bound now
+        yield from _tried(f"pluvo target (event {course.event_id})", partial(_target, pluvo, course))
         for rule in course.rules:
             name = f"completion title (event {course.event_id})"
-            yield from _tried(name, lambda name=name, rule=rule: _title(pluvo, rule, name))  # type: ignore[misc]  # bound now
-    yield from _tried("pluvo's own AFAS link", lambda: _own_link(pluvo))
+            yield from _tried(name, partial(_title, pluvo, rule, name))
+    yield from _tried("pluvo's own AFAS link", partial(_own_link, pluvo))
 
 
 def _target(pluvo: PluvoClient, course: Course) -> Iterator[Probe]:

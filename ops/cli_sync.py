@@ -77,9 +77,9 @@ def completions(
     json: Json = False,
 ) -> None:
     """Bring completion dates from Pluvo to AFAS."""
-    given = {"since": day(since, "--since"), "until": day(until, "--until")}
-    options = {name: value for name, value in given.items() if value}
-    if since and until and given["since"] > given["until"]:  # type: ignore[operator]  # both are there
+    first, last = day(since, "--since"), day(until, "--until")
+    options = {name: value for name, value in (("since", first), ("until", last)) if value}
+    if first and last and first > last:
         raise Problem("--since comes after --until.")
     _run(Direction.COMPLETIONS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from clients.errors import RemoteError
 from clients.pluvo import same_email
@@ -121,7 +121,7 @@ def _doubles(entries: Iterable[Entry]) -> list[tuple[int, str]]:
 
 def _tenants(entries: list[Entry], problems: list[tuple[int, str]]) -> dict[str, Tenant]:
     with session() as opened:
-        found = opened.exec(select(Tenant).where(Tenant.slug.in_({entry.tenant for entry in entries})))  # type: ignore[attr-defined]  # a column
+        found = opened.exec(select(Tenant).where(col(Tenant.slug).in_({entry.tenant for entry in entries})))
         tenants = {tenant.slug: tenant for tenant in found}
     problems += [(e.line, f"there is no tenant {e.tenant!r}") for e in entries if e.tenant not in tenants]
     return tenants

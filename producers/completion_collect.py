@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select, text
+from sqlmodel import col
 
 from clients.errors import Unavailable
 from models.course import Course
@@ -103,7 +104,8 @@ def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
     """A tenant and its active courses that have something to write back."""
     with session() as database:
         tenant = database.get_one(Tenant, tenant_id)
-        query = select(Course).where(Course.tenant_id == tenant_id, Course.active.is_(True)).order_by(Course.id)  # type: ignore[arg-type,attr-defined]  # columns look like their values to mypy
+        wanted = (col(Course.tenant_id) == tenant_id, col(Course.active).is_(True))
+        query = select(Course).where(*wanted).order_by(col(Course.id))
         courses = [course for course in database.scalars(query) if course.rules]
     return tenant, courses
 

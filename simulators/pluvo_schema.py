@@ -21,6 +21,7 @@ from graphql import (
     Node,
     OperationDefinitionNode,
     Visitor,
+    assert_object_type,
     build_ast_schema,
     parse,
     validate,
@@ -50,7 +51,7 @@ def schema(hidden: frozenset[str] = frozenset()) -> GraphQLSchema:
     text = Path(__file__).with_name("pluvo.graphql").read_text(encoding="utf-8")
     made = build_ast_schema(visit(parse(text, no_location=True), _Hide(hidden)))
     for type_name, resolvers in RESOLVERS.items():
-        fields = made.type_map[type_name].fields  # type: ignore[attr-defined] # they are object types
+        fields = assert_object_type(made.type_map[type_name]).fields
         for name in resolvers.keys() & fields.keys():
             fields[name].resolve = resolvers[name]
     for name, pattern in (("UUID", UUID), ("DateTime", INSTANT)):

@@ -6,8 +6,11 @@ its whole machine along never gets that far: it rests after the eighth time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models.session import transaction
 from workers.dead_letters import Failure, bury
@@ -67,8 +70,8 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
     return len(rows)
 
 
-def _take_back(connection: Connection, rows: list[object]) -> None:
-    turns = {turn.message_id: turn for turn in map(turn_of, rows)}  # type: ignore[arg-type]  # rows of SCHEMA
+def _take_back(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    turns = {turn.message_id: turn for turn in map(turn_of, rows)}
     if not turns:
         return
     for message_id, kills in connection.execute(_BACK, {"ids": list(turns)}):

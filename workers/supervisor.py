@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.session import transaction
 from workers.leases import release_worker
@@ -151,8 +151,8 @@ class Supervisor:
             self._to_release.pop(0)
 
 
-def _workers_of(pid: int, connection: object) -> list[str]:
-    rows = connection.execute(  # type: ignore[attr-defined]  # a Connection
+def _workers_of(pid: int, connection: Connection) -> list[str]:
+    rows = connection.execute(
         text("SELECT id FROM worker WHERE host = :host AND pid = :pid"), {"host": socket.gethostname(), "pid": pid}
     )
     return [row.id for row in rows]

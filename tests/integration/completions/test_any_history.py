@@ -92,9 +92,9 @@ class History:
         self.classroom.world.drain(limit=40)
 
     def deliver_twice(self) -> None:
-        envelope = self.classroom.world.hand_out()
-        for _ in range(2 if envelope else 0):
-            run_delivery(envelope)  # type: ignore[arg-type]  # there is one in this loop
+        if envelope := self.classroom.world.hand_out():
+            run_delivery(envelope)
+            run_delivery(envelope)
 
     def deliver_late(self) -> None:
         """A delivery that was thought lost, long after the message was handed out again."""

@@ -68,10 +68,7 @@ class Engine:
         with transaction() as connection:
             return enqueue(
                 connection,
-                [
-                    NewMessage(tenant_id, kind, subject_id=s, turn=turn or f"{kind}:{s}", **fields)  # type: ignore[arg-type]  # test
-                    for s in subjects
-                ],
+                [NewMessage(tenant_id, kind, subject_id=s, turn=turn or f"{kind}:{s}", **fields) for s in subjects],
             )
 
     def script(self, subject: int, action: str, seconds: float = 0.0) -> None:

@@ -24,9 +24,11 @@ def _leave(world: World, *internal_ids: int, event_id: int = 340) -> None:
         world.afas.remove(event_id, internal_id)
 
 
-def _release(world: World, hold_id: str, **chosen: list[str]) -> dict[str, int]:
+def _release(
+    world: World, hold_id: str, events: list[str] | None = None, persons: list[str] | None = None
+) -> dict[str, int]:
     with transaction() as connection:
-        done = decide.release(connection, hold_id, **WHO, **chosen)  # type: ignore[arg-type]  # two kinds of value
+        done = decide.release(connection, hold_id, **WHO, events=events, persons=persons)
     world.drain()
     return done
 

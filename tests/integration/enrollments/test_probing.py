@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import text
 
@@ -25,11 +27,11 @@ def test_probes_succeed_while_both_sides_work(world: World) -> None:
 
 
 @pytest.mark.parametrize("tried", [probe_enrollments, probe_completions])
-def test_a_probe_fails_while_afas_refuses_the_token(world: World, tried: object) -> None:
+def test_a_probe_fails_while_afas_refuses_the_token(world: World, tried: Callable[[int], object]) -> None:
     world.afas.change_switches(ip_refused=True)
 
     with pytest.raises(RemoteError):
-        tried(world.tenant_id)  # type: ignore[operator]  # one of the two functions above
+        tried(world.tenant_id)
 
 
 def test_a_quarantine_without_messages_ends_with_the_first_probe_that_succeeds(world: World) -> None:
