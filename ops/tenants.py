@@ -117,7 +117,7 @@ def rotate_keys(*, who: str) -> int:
     with transaction() as connection:
         for column in columns:
             stored = connection.execute(
-                text(f"SELECT id, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608
+                text(f"SELECT id, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608  names of columns
             ).all()
             for row in stored:
                 connection.execute(

@@ -228,7 +228,7 @@ def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int) -> No
     known = {row.direction: row for row in stored}
     for direction in Direction:
         # Spreading is all that is wanted of chance here.
-        at = utc_now() + timedelta(seconds=random.uniform(0.1, 1.0) * interval_seconds)  # noqa: S311
+        at = utc_now() + timedelta(seconds=random.uniform(0.1, 1.0) * interval_seconds)  # noqa: S311  spreads first runs, guards nothing
         row = known.get(direction)
         if row is None:
             opened.add(TenantDirection(tenant_id=tenant_id, direction=direction, next_run_at=at))

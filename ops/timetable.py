@@ -53,7 +53,7 @@ def request_due() -> int:
         for row in due:
             run = triggers.request_run(connection, row["tenant_id"], row["direction"], trigger="schedule", options={})
             # Spreading is all that is wanted of chance here.
-            seconds = row["interval_seconds"] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+            seconds = row["interval_seconds"] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  spreads runs, guards nothing
             connection.execute(
                 text(
                     "UPDATE tenant_direction SET next_run_at = now() + make_interval(secs => :seconds),"

@@ -51,7 +51,7 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
     ``killed``: it did not leave by itself, so what it worked on may be the reason.
     """
     rows = connection.execute(
-        text(f"SELECT {SCHEMA} FROM message m WHERE worker = :worker AND state = 'sent' FOR UPDATE"),  # noqa: S608
+        text(f"SELECT {SCHEMA} FROM message m WHERE worker = :worker AND state = 'sent' FOR UPDATE"),  # noqa: S608  a constant
         {"worker": worker},
     ).all()
     if rows and not killed:

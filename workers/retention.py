@@ -44,9 +44,9 @@ def apply() -> dict[str, int]:
     touched: dict[str, int] = {}
     for rule in RULES:
         age = getattr(settings.get(), rule.setting)
-        act = f"UPDATE {rule.table} SET {rule.empty}" if rule.empty else f"DELETE FROM {rule.table}"  # noqa: S608
+        act = f"UPDATE {rule.table} SET {rule.empty}" if rule.empty else f"DELETE FROM {rule.table}"  # noqa: S608  the rules are constants
         old = f"{rule.column} < now() - make_interval(secs => :age) AND {rule.where}"
-        bite = f"SELECT id FROM {rule.table} WHERE {old} ORDER BY {rule.column} LIMIT {BITE}"  # noqa: S608
+        bite = f"SELECT id FROM {rule.table} WHERE {old} ORDER BY {rule.column} LIMIT {BITE}"  # noqa: S608  as above
         statement = text(f"{act} WHERE id = ANY(ARRAY({bite}))")
         while True:
             with transaction() as connection:

@@ -41,7 +41,7 @@ class Work:
 
 
 _AGE_AND_MARK = text(
-    f"SELECT extract(epoch FROM now() - CAST(:at AS timestamptz)), {MARK} FROM tenant t WHERE t.id = :tenant"  # noqa: S608
+    f"SELECT extract(epoch FROM now() - CAST(:at AS timestamptz)), {MARK} FROM tenant t WHERE t.id = :tenant"  # noqa: S608  a constant
 )
 
 

@@ -104,7 +104,7 @@ def _look(work: Work, rule: Rule, afas: AfasClient) -> Result | None:
 def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
     """PUT the value; once more without the organisation/person code when AFAS stumbles over that."""
     assert rule.target is not None  # noqa: S101  _obstacle saw to it
-    assert work.completion.completed_on is not None  # noqa: S101
+    assert work.completion.completed_on is not None  # noqa: S101  the same
     value = rule.target.write(work.completion.completed_on)
     codes = [work.enrollment.external_id if work.enrollment else None]
     while codes:

@@ -107,7 +107,7 @@ def _up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         command = [bound, "--pdeathsig", "TERM", "--", *command]
     with (home / "up.out").open("wb") as out, (home / "up.log").open("wb") as log:
         # A session of its own: Ctrl-C is told to it by us, after the story has ended.
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)  # noqa: S603
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)  # noqa: S603  our own program, no shell
     try:
         yield child
     finally:

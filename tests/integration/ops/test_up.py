@@ -48,7 +48,7 @@ def running(home: Path, port: int, *words: str) -> Iterator[subprocess.Popen[str
             stderr=log,
             text=True,
             # these tests may run under nohup themselves, and what ignores SIGHUP from the start goes on ignoring it
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  one system call, no lock
         )
     try:
         yield process

@@ -96,7 +96,7 @@ def test_an_update_changes_only_what_is_given_and_frees_the_old_address(pluvo: P
 
 def test_archiving_and_restoring_reports_who_failed(pluvo: Pluvo) -> None:
     user = pluvo.tenant.add_user("a@example.nl", "A")
-    archive = "mutation ($a: Boolean!, $ids: [UUID!]!) { archiveUsers(archive: $a, ids: $ids) { response { succeededIds failedIds } } }"  # noqa: E501
+    archive = "mutation ($a: Boolean!, $ids: [UUID!]!) { archiveUsers(archive: $a, ids: $ids) { response { succeededIds failedIds } } }"  # noqa: E501  one document
 
     done = pluvo.data(archive, a=True, ids=[user["id"], UNKNOWN])["archiveUsers"]["response"]
     assert done == {"succeededIds": [user["id"]], "failedIds": [UNKNOWN]}
@@ -218,8 +218,8 @@ def test_an_unknown_event_or_person_enrolls_nobody(pluvo: Pluvo) -> None:
 def test_groups_tell_apart_who_was_in_already_and_show_a_membership_late(pluvo: Pluvo) -> None:
     users = [pluvo.tenant.add_user(f"{name}@example.nl", name, ref=name)["id"] for name in "ab"]
     group_id = next(iter(pluvo.tenant.groups))
-    add = 'mutation ($u: [UUID!]) { addUsersToGroup(groupRef: "group-340", userIds: $u) { addedIds alreadyAddedIds failedIds } }'  # noqa: E501
-    remove = 'mutation { removeUsersFromGroup(groupRef: "group-340", userRefs: ["a", "b"]) { removedIds alreadyRemovedIds } }'  # noqa: E501
+    add = 'mutation ($u: [UUID!]) { addUsersToGroup(groupRef: "group-340", userIds: $u) { addedIds alreadyAddedIds failedIds } }'  # noqa: E501  one document
+    remove = 'mutation { removeUsersFromGroup(groupRef: "group-340", userRefs: ["a", "b"]) { removedIds alreadyRemovedIds } }'  # noqa: E501  one document
     members = '{ group(ref: "group-340") { users(first: 50) { count } } }'
 
     pluvo.data(add, u=users[:1])
@@ -251,7 +251,7 @@ def test_trainings_can_be_searched_and_show_one_users_progress(pluvo: Pluvo) -> 
     pluvo.tenant.add_training("Oud", archived=True)
     user = pluvo.tenant.add_user("a@example.nl", "A")
     pluvo.tenant.progress(user["id"], "BHV basis", progress=0.5)
-    query = "query ($q: String, $u: UUID) { paginatedTrainings(q: $q, archived: false, userId: $u) { edges { node { title userData { progress } } } } }"  # noqa: E501
+    query = "query ($q: String, $u: UUID) { paginatedTrainings(q: $q, archived: false, userId: $u) { edges { node { title userData { progress } } } } }"  # noqa: E501  one document
 
     found = pluvo.data(query, q="bhv", u=user["id"])["paginatedTrainings"]["edges"]
 
