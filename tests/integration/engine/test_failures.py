@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 
+import psycopg
 import pytest
+from sqlalchemy import text
 
 import settings
 from clients.errors import Rejected
@@ -300,6 +302,27 @@ def test_a_stopped_run_lets_no_write_happen_and_leaves_its_line_pending(engine: 
     assert engine.value("SELECT count(*) FROM message") == 0
     assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
     assert engine.value("SELECT status FROM run") == "stopped"
+
+
+def test_stopping_a_run_waits_for_nobody_and_what_was_held_stops_by_itself(engine: Engine, database_url: str) -> None:
+    # given two messages of a run, one in the hands of somebody's transaction
+    tenant = engine.tenant()
+    for subject in (1, 2):
+        engine.enqueue(tenant, subject, run_id="run1", plan_line_id=plan_line(engine, tenant))
+    held = engine.value("SELECT min(id) FROM message")
+    with psycopg.connect(database_url) as somebody, transaction() as connection:
+        somebody.execute("SELECT id FROM message WHERE id = %s FOR UPDATE", [held])
+        # when
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+        assert request_stop(connection, "run1") == "stopped"
+    assert engine.value("SELECT array_agg(id) FROM message") == [held]
+    # then no write of the other begins either
+    turn = begin(engine, held)
+    with pytest.raises(Stopped):
+        turn.check(1)
+    record(turn, None, Stopped())
+    assert engine.value("SELECT count(*) FROM message") == 0
+    assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
 
 
 def test_check_refuses_a_write_that_may_outlast_the_lease(engine: Engine) -> None:
