@@ -36,6 +36,10 @@ MAX_BYTES = 75 * 1024 * 1024  # AFAS's own limit for one call
 Slot = Callable[[], contextlib.AbstractContextManager[object]]
 
 
+def _nothing() -> None:
+    """What there is to do before a call when nobody says."""
+
+
 class AfasClient:
     """Read and write one environment with one app connector's rights. Light, and safe to share between threads.
 
@@ -105,16 +109,26 @@ class AfasClient:
         internal_id: str,
         external_id: str | None = None,
         fields: Mapping[str, str],
+        about_to: Callable[[], None] = _nothing,
     ) -> None:
         """Set fields of one enrollment, e.g. ``{"U…": "2026-11-20"}``; all others stay as they are.
 
-        Any 2xx is success, with or without a body. Safe to repeat: it sets the same value. Raises ``Unknown`` when
-        the answer got lost, ``Rejected("external_id_refused")`` when AFAS stumbles over ``external_id``.
+        ``about_to()`` is called when a slot is there and nothing but the call is left to do; what it raises prevents
+        the call. Any 2xx is success, with or without a body. Safe to repeat: it sets the same value.
+        Raises ``Unknown`` when the answer got lost, ``Rejected("external_id_refused")`` when AFAS stumbles over
+        ``external_id``.
         """
         given = {"BcCo": external_id} if external_id else {}
         element = {"@CrId": event_id, "@CdId": internal_id, "Fields": given | dict(fields)}
         body = {connector: {"Element": element}}
-        self._call("PUT", f"connectors/{_segment(connector)}", "writing a completion", writes=True, json=body)
+        self._call(
+            "PUT",
+            f"connectors/{_segment(connector)}",
+            "writing a completion",
+            writes=True,
+            json=body,
+            about_to=about_to,
+        )
 
     def _read(self, path: str, operation: str, query: str | None = None) -> Mapping[str, Any]:
         answer = self._call("GET", path, operation, writes=False, params=query)
@@ -128,13 +142,22 @@ class AfasClient:
         raise Misconfigured("not_json", text, system="AFAS", status=answer.status)
 
     def _call(
-        self, method: str, path: str, operation: str, *, writes: bool, params: str | None = None, json: object = None
+        self,
+        method: str,
+        path: str,
+        operation: str,
+        *,
+        writes: bool,
+        params: str | None = None,
+        json: object = None,
+        about_to: Callable[[], None] = _nothing,
     ) -> Response:
         """Call with credentials; once more with fresh ones when AFAS says 401, for then it did nothing."""
         for last in (False, True):
             authorization = self._auth.value()
             try:
                 with self._slot():
+                    about_to()
                     return self._http.request(
                         method,
                         path,

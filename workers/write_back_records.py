@@ -41,7 +41,7 @@ class Work:
 
 
 _AGE_AND_MARK = text(
-    f"SELECT extract(epoch FROM now() - CAST(:at AS timestamptz)), {MARK} FROM tenant t WHERE t.id = :tenant"  # noqa: S608  a constant
+    f"SELECT extract(epoch FROM now() - CAST(:at AS timestamptz)) AS age, {MARK} FROM tenant t WHERE t.id = :tenant"  # noqa: S608  a constant
 )
 
 
@@ -63,16 +63,16 @@ def load(turn: Turn) -> Work | None:
         if completion is None:
             return None
         asked = {"at": completion.shown_at, "tenant": turn.tenant_id}
-        age, mark = database.connection().execute(_AGE_AND_MARK, asked).one()
-        tenant = remembered(database, turn.tenant_id, mark)
-        if tenant is None:
+        found = database.connection().execute(_AGE_AND_MARK, asked).first()
+        tenant = remembered(database, turn.tenant_id, found.tenant_mark) if found else None
+        if found is None or tenant is None:
             return None
         return Work(
             completion,
             database.get(Enrollment, completion.enrollment_id) if completion.enrollment_id else None,
             database.get_one(Course, completion.course_id),
             tenant,
-            age,
+            found.age,
         )
 
 

@@ -39,7 +39,7 @@ from workers.write_back_records import (
 # A reading is good for 60 s; what lies between the look and the PUT gets the rest.
 FRESH_SECONDS = 45.0
 SLOT_PATIENCE_SECONDS = 15.0
-# Connecting, waiting for a slot and AFAS's read time-out of 120 s.
+# Connecting and AFAS's read time-out of 120 s, with some to spare.
 PUT_SECONDS = 140.0
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
@@ -109,7 +109,6 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | Non
     codes = [work.enrollment.external_id if work.enrollment else None]
     while codes:
         external_id = codes.pop()
-        turn.check(PUT_SECONDS, partial(_mark_sending, turn, value))
         started = time.monotonic()
         try:
             afas.put_course_member(
@@ -118,6 +117,8 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | Non
                 internal_id=work.completion.internal_id or "",
                 external_id=external_id,
                 fields={rule.field: value},
+                # Only now: whoever waits for a slot in vain has sent nothing, and may have been stopped meanwhile.
+                about_to=partial(turn.check, PUT_SECONDS, partial(_mark_sending, turn, value)),
             )
         except RemoteError as error:
             note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)

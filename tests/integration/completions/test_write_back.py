@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from producers.slots import slot
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
 from tests.integration.completions.conftest import Classroom
 from workers.turns import run_delivery
@@ -37,6 +38,27 @@ def test_afas_never_gets_more_calls_at_once_than_the_tenant_allows(classroom: Cl
     # then
     assert len(classroom.puts()) == len(MANY)
     assert max(entry.in_flight for entry in classroom.world.calls("afas")) == 2
+
+
+def test_waiting_in_vain_for_a_slot_is_no_attempt(classroom: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given dates to write, just read as a page, while others use all that AFAS takes at once
+    classroom.enroll(*MANY)
+    for person in MANY:
+        classroom.complete(person, "2026-05-04")
+    classroom.begin()
+    monkeypatch.setattr("workers.write_backs.SLOT_PATIENCE_SECONDS", 0.2)
+    environment = f"{classroom.world.afas_url}/t/12345/ProfitRestServices"
+
+    # when
+    with slot(environment, 2), slot(environment, 2):
+        classroom.world.drain()
+
+    # then it counts as never sent, and is written later
+    waiting = classroom.completions()
+    assert {(row["state"], row["puts"], row["sending_at"]) for row in waiting} == {("pending", 0, None)}
+    assert classroom.puts() == []
+    retry_now(classroom)
+    assert {(classroom.shown(person), classroom.completion(person)["puts"]) for person in MANY} == {("2026-05-04", 1)}
 
 
 @pytest.mark.parametrize("people", [(80,), MANY], ids=["one by one", "as a page"])
