@@ -43,9 +43,12 @@ def pretend_applied(made: System) -> None:
     find = "SELECT r.id, r.status FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE t.slug = 'bench' ORDER BY r.id"
     if not wait_until(lambda: made.rows(find)[-1]["status"] == "applying", 900, pause=0.5):
         raise TimeoutError("the big tenant was not planned in 15 minutes")
-    made.run("runs", "stop", str(made.rows(find)[-1]["id"]))
-    if not wait_until(lambda: made.rows(find)[-1]["status"] == "stopped", 60):
-        raise TimeoutError("the big tenant's run did not stop")
+    run = str(made.rows(find)[-1]["id"])
+    code, said = made.run("runs", "stop", run)
+    if not wait_until(
+        lambda: made.rows("SELECT status FROM run WHERE id = :run", run=run)[0]["status"] == "stopped", 60
+    ):
+        raise TimeoutError(f"the big tenant's run did not stop: `runs stop` ended with {code}, {said}")
     time.sleep(5)  # calls that were under way end
     tenant = made.rows("SELECT id FROM tenant WHERE slug = 'bench'")[0]["id"]
     made.change("DELETE FROM message WHERE tenant_id = :tenant", tenant=tenant)
