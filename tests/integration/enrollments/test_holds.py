@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from models.session import transaction
@@ -22,6 +24,16 @@ def _fill(world: World, count: int = 30, **limits: float) -> None:
 def _leave(world: World, *internal_ids: int, event_id: int = 340) -> None:
     for internal_id in internal_ids:
         world.afas.remove(event_id, internal_id)
+
+
+def _hold_two_addresses(world: World) -> dict[str, Any]:
+    """Thirty people of whom 1 and 2 get new addresses, one more than may; the hold."""
+    _fill(world, email_changes_count=1, email_changes_percent=0)
+    for internal_id in (1, 2):
+        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
+    world.sync()
+    (hold,) = holds(world)
+    return hold
 
 
 def _release(
@@ -158,11 +170,7 @@ def test_released_create_happens_once(world: World) -> None:
 
 def test_released_change_that_was_overtaken_is_dropped(world: World) -> None:
     # given two held new addresses
-    _fill(world, email_changes_count=1, email_changes_percent=0)
-    for internal_id in (1, 2):
-        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
-    world.sync()
-    (hold,) = holds(world)
+    hold = _hold_two_addresses(world)
     # when one of them is taken back, with another name, and that is done
     world.afas.set_email(1, "p1@example.nl")
     world.afas.rename(1, "Getrouwd")
@@ -175,11 +183,7 @@ def test_released_change_that_was_overtaken_is_dropped(world: World) -> None:
 
 def test_released_line_does_not_disturb_a_newer_run(world: World) -> None:
     # given a hold, and later work for somebody else on it that waits
-    _fill(world, email_changes_count=1, email_changes_percent=0)
-    for internal_id in (1, 2):
-        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
-    world.sync()
-    (hold,) = holds(world)
+    hold = _hold_two_addresses(world)
     world.afas.rename(3, "Hernoemd")
     world.fault("pluvo", "status", status=502, match={"operation": "updateUser"})
     newer = world.sync(person="3")
@@ -216,11 +220,7 @@ def test_refused_hold_is_not_raised_again_for_the_same_people(world: World) -> N
 
 
 def test_refused_new_address_stays_refused_until_it_is_another_one(world: World) -> None:
-    _fill(world, email_changes_count=1, email_changes_percent=0)
-    for internal_id in (1, 2):
-        world.afas.set_email(internal_id, f"nieuw{internal_id}@example.nl")
-    world.sync()
-    _refuse(holds(world)[0]["id"])
+    _refuse(_hold_two_addresses(world)["id"])
     run = world.sync()
     assert outcomes(run) == {"unchanged": 28, "rejected": 2}
     assert {line["reason"] for line in lines(world, run)} == {"refused_by_operator"}
