@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from ulid import ULID
@@ -14,7 +24,7 @@ NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
 metadata = SQLModel.metadata
@@ -52,3 +62,19 @@ def json(*, default: str | None = None) -> Any:
         default=None,
         sa_column=Column(JSONB(none_as_null=True), nullable=default is None, server_default=server),
     )
+
+
+def one_of(column: str, words: type[StrEnum], *more: str) -> CheckConstraint:
+    """The database takes nothing but these words (and NULL where the column may be empty)."""
+    listed = ", ".join(f"'{word}'" for word in (*words, *more))
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def referred_to() -> UniqueConstraint:
+    """For a table that others of the same tenant refer to: see ``same_tenant``."""
+    return UniqueConstraint("tenant_id", "id")
+
+
+def same_tenant(column: str, table: str, *, ondelete: str = "CASCADE") -> ForeignKeyConstraint:
+    """A reference that can't leave its tenant: the tenant is part of the key."""
+    return ForeignKeyConstraint(["tenant_id", column], [f"{table}.tenant_id", f"{table}.id"], ondelete=ondelete)

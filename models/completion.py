@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, one_of, referred_to, same_tenant
 
 
 class CompletionState(StrEnum):
@@ -43,17 +43,21 @@ class Completion(SQLModel, table=True):
     __tablename__ = "completion"
     __table_args__ = (
         UniqueConstraint("tenant_id", "course_id", "subject", "field"),
+        same_tenant("course_id", "course"),
+        same_tenant("enrollment_id", "enrollment", ondelete="SET NULL (enrollment_id)"),
+        referred_to(),
+        one_of("state", CompletionState),
         Index(None, "tenant_id", "state"),
         Index(None, "enrollment_id"),
     )
 
     id: int | None = identity()
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
-    course_id: int = Field(sa_column=Column(ForeignKey("course.id", ondelete="CASCADE"), nullable=False))
+    course_id: int = Field(sa_column=Column(BigInteger, nullable=False))
     # "person:{internal id}", or "pluvo:{user id}" while nobody in AFAS is known for the account
     subject: str
     internal_id: str | None = None
-    enrollment_id: int | None = Field(default=None, sa_column=Column(ForeignKey("enrollment.id", ondelete="SET NULL")))
+    enrollment_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     pluvo_id: str
     field: str
     level: str

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Boolean, Column, ForeignKey, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, referred_to
 
 
 class Course(SQLModel, table=True):
     __tablename__ = "course"
-    __table_args__ = (UniqueConstraint("tenant_id", "event_id"),)
+    __table_args__ = (UniqueConstraint("tenant_id", "event_id"), referred_to())
 
     id: int | None = identity()
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from models.base import instant, json
+from models.base import instant, json, one_of
+from models.tenant import Direction
 
 
 class DeadLetterState(StrEnum):
@@ -19,9 +20,18 @@ class DeadLetterState(StrEnum):
     DISCARDED = "discarded"
 
 
+class BatchState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
 class DeadLetter(SQLModel, table=True):
     __tablename__ = "dead_letter"
     __table_args__ = (
+        one_of("direction", Direction),
+        one_of("state", DeadLetterState),
         Index(None, "tenant_id", "state", "id"),
         Index(None, "fingerprint"),
         Index(None, "kind", "subject_id"),
@@ -62,6 +72,7 @@ class ReplayBatch(SQLModel, table=True):
     """Dead letters replayed together: canary first, then at a rate, stopping after failures in a row."""
 
     __tablename__ = "replay_batch"
+    __table_args__ = (one_of("state", BatchState),)
 
     id: str = Field(primary_key=True)
     state: str = Field(default="running", sa_column_kwargs={"server_default": text("'running'")})

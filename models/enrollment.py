@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant
+from models.base import identity, instant, one_of, referred_to, same_tenant
 
 
 class Desired(StrEnum):
@@ -40,13 +40,19 @@ class Enrollment(SQLModel, table=True):
     __tablename__ = "enrollment"
     __table_args__ = (
         UniqueConstraint("person_id", "course_id"),
+        same_tenant("person_id", "person"),
+        same_tenant("course_id", "course"),
+        referred_to(),
+        one_of("desired", Desired),
+        one_of("state", Applied),
+        one_of("row_state", RowState),
         Index(None, "tenant_id", "course_id", "state"),
     )
 
     id: int | None = identity()
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
-    person_id: int = Field(sa_column=Column(ForeignKey("person.id", ondelete="CASCADE"), nullable=False))
-    course_id: int = Field(sa_column=Column(ForeignKey("course.id", ondelete="CASCADE"), nullable=False))
+    person_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    course_id: int = Field(sa_column=Column(BigInteger, nullable=False))
     # BcCo of this very row: for a contact person it is the organisation's code.
     external_id: str | None = None
     desired: str = Field(default=Desired.ENROLLED, sa_column_kwargs={"server_default": text("'enrolled'")})

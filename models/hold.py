@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, one_of, referred_to, same_tenant
 
 
 class Guard(StrEnum):
@@ -30,9 +30,27 @@ class HoldState(StrEnum):
     REFUSED = "refused"
 
 
+class HoldLineState(StrEnum):
+    """``dropped``: no longer true when it was looked at again."""
+
+    OPEN = "open"
+    RELEASED = "released"
+    DROPPED = "dropped"
+    CLEARED = "cleared"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
 class Hold(SQLModel, table=True):
     __tablename__ = "hold"
-    __table_args__ = (Index(None, "tenant_id", "state"),)
+    __table_args__ = (
+        same_tenant("run_id", "run"),
+        referred_to(),
+        one_of("guard", Guard),
+        one_of("state", HoldState),
+        Index(None, "tenant_id", "state"),
+        Index(None, "run_id"),
+    )
 
     id: str = Field(primary_key=True)
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
@@ -53,15 +71,23 @@ class Hold(SQLModel, table=True):
 
 
 class HoldLine(SQLModel, table=True):
-    """One held line. ``state``: open, released, dropped (no longer true at release), cleared, expired, refused."""
+    """One held line."""
 
     __tablename__ = "hold_line"
-    __table_args__ = (UniqueConstraint("hold_id", "enrollment_id"), Index(None, "enrollment_id"))
+    __table_args__ = (
+        UniqueConstraint("hold_id", "enrollment_id"),
+        same_tenant("hold_id", "hold"),
+        same_tenant("enrollment_id", "enrollment"),
+        same_tenant("plan_line_id", "plan_line", ondelete="SET NULL (plan_line_id)"),
+        one_of("state", HoldLineState),
+        Index(None, "enrollment_id"),
+        Index(None, "plan_line_id"),
+    )
 
     id: int | None = identity()
-    hold_id: str = Field(sa_column=Column(ForeignKey("hold.id", ondelete="CASCADE"), nullable=False))
+    hold_id: str
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
-    enrollment_id: int = Field(sa_column=Column(ForeignKey("enrollment.id", ondelete="CASCADE"), nullable=False))
+    enrollment_id: int = Field(sa_column=Column(BigInteger, nullable=False))
     plan_line_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     event_id: str
     internal_id: str

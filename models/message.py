@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, SmallInteger, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, one_of, same_tenant
+from models.tenant import Direction
 
 
 class Kind(StrEnum):
@@ -43,6 +44,9 @@ class Message(SQLModel, table=True):
     __tablename__ = "message"
     __table_args__ = (
         UniqueConstraint("kind", "subject_id"),
+        same_tenant("run_id", "run", ondelete="SET NULL (run_id)"),
+        one_of("direction", Direction),
+        one_of("state", MessageState),
         Index(
             "ix_message_ready",
             "tenant_id",

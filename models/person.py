@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, one_of, referred_to, same_tenant
 
 
 class LinkState(StrEnum):
@@ -26,12 +26,21 @@ class LinkedBy(StrEnum):
     OPERATOR = "operator"
 
 
+class Decision(StrEnum):
+    """What an operator may say of somebody who is ambiguous."""
+
+    LINK = "link"
+    CREATE = "create"
+    IGNORE = "ignore"
+
+
 class Person(SQLModel, table=True):
     """Identity = (tenant, internal id). Desired name and address, and what Pluvo was last told."""
 
     __tablename__ = "person"
     __table_args__ = (
         UniqueConstraint("tenant_id", "internal_id"),
+        referred_to(),
         Index(None, "tenant_id", "email_folded"),
         Index(None, "tenant_id", "external_id"),
     )
@@ -64,13 +73,17 @@ class Link(SQLModel, table=True):
     __tablename__ = "link"
     __table_args__ = (
         UniqueConstraint("person_id"),
+        same_tenant("person_id", "person"),
+        one_of("state", LinkState),
+        one_of("linked_by", LinkedBy),
+        one_of("decision", Decision),
         Index(None, "tenant_id", "pluvo_id"),
         Index(None, "tenant_id", "state"),
     )
 
     id: int | None = identity()
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
-    person_id: int = Field(sa_column=Column(ForeignKey("person.id", ondelete="CASCADE"), nullable=False))
+    person_id: int = Field(sa_column=Column(BigInteger, nullable=False))
     pluvo_id: str | None = None
     ref: str | None = None
     state: str
@@ -78,7 +91,7 @@ class Link(SQLModel, table=True):
     reason: str | None = None
     # [{"pluvo_id", "name", "email", "archived", "linked_to" (internal id or null)}]
     candidates: list[dict[str, Any]] = json(default="[]")
-    # What an operator decided for an ambiguous person: "link", "create" or "ignore"; remembered for ever.
+    # What an operator decided for an ambiguous person; remembered for ever.
     decision: str | None = None
     # Only accounts made by us may ever be archived by us.
     created_by_us: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))

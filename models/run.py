@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, one_of, referred_to, same_tenant
+from models.enrollment import RowState
+from models.tenant import Direction
 
 
 class RunStatus(StrEnum):
@@ -31,6 +33,10 @@ class RunStatus(StrEnum):
 UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING)
 
 
+# An equal second row of the same person: it counts as unchanged and is not looked at again.
+DOUBLE = "double"
+
+
 class SnapshotState(StrEnum):
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -40,6 +46,10 @@ class SnapshotState(StrEnum):
 class Run(SQLModel, table=True):
     __tablename__ = "run"
     __table_args__ = (
+        referred_to(),
+        one_of("direction", Direction),
+        one_of("status", RunStatus),
+        one_of("snapshot", SnapshotState),
         Index(None, "tenant_id", "direction", "id"),
         Index(None, "batch"),
         Index("ix_run_unfinished", "status", postgresql_where=text("status IN ('queued','running','applying')")),
@@ -91,13 +101,16 @@ class SnapshotRow(SQLModel, table=True):
     __tablename__ = "snapshot_row"
     __table_args__ = (
         UniqueConstraint("run_id", "course_id", "position"),
+        same_tenant("run_id", "run"),
+        same_tenant("course_id", "course"),
+        one_of("row_state", RowState, DOUBLE),
         Index(None, "run_id", "internal_id"),
     )
 
     id: int | None = identity()
-    run_id: str = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), nullable=False))
+    run_id: str
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
-    course_id: int = Field(sa_column=Column(ForeignKey("course.id", ondelete="CASCADE"), nullable=False))
+    course_id: int = Field(sa_column=Column(BigInteger, nullable=False))
     position: int
     internal_id: str | None = None
     external_id: str | None = None
@@ -105,7 +118,7 @@ class SnapshotRow(SQLModel, table=True):
     email: str | None = None
     email_folded: str | None = None
     completion: str | None = None
-    # present, blocked, not_yet, ended, rejected
+    # A ``RowState``, or DOUBLE
     row_state: str
     # Why rejected, or "duplicate" for an equal second row that counts as unchanged
     reason: str | None = None
@@ -118,13 +131,14 @@ class DirectoryUser(SQLModel, table=True):
     __tablename__ = "directory_user"
     __table_args__ = (
         UniqueConstraint("run_id", "pluvo_id"),
+        same_tenant("run_id", "run"),
         Index(None, "run_id", "email_folded"),
         Index(None, "run_id", "afas_contact_id"),
         Index(None, "run_id", "ref"),
     )
 
     id: int | None = identity()
-    run_id: str = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), nullable=False))
+    run_id: str
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
     pluvo_id: str
     ref: str | None = None
@@ -142,6 +156,12 @@ class PlanLine(SQLModel, table=True):
 
     __tablename__ = "plan_line"
     __table_args__ = (
+        same_tenant("run_id", "run"),
+        same_tenant("course_id", "course"),
+        same_tenant("enrollment_id", "enrollment"),
+        same_tenant("completion_id", "completion", ondelete="SET NULL (completion_id)"),
+        same_tenant("hold_id", "hold", ondelete="SET NULL (hold_id)"),
+        referred_to(),
         Index(None, "run_id", "outcome"),
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
@@ -150,10 +170,10 @@ class PlanLine(SQLModel, table=True):
     )
 
     id: int | None = identity()
-    run_id: str = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), nullable=False))
+    run_id: str
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
-    course_id: int | None = Field(default=None, sa_column=Column(ForeignKey("course.id", ondelete="CASCADE")))
-    enrollment_id: int | None = Field(default=None, sa_column=Column(ForeignKey("enrollment.id", ondelete="CASCADE")))
+    course_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    enrollment_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     completion_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     event_id: str | None = None
     internal_id: str | None = None

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, json
+from models.base import identity, instant, json, one_of
 from models.crypto import Encrypted
 
 
@@ -60,7 +60,11 @@ class TenantDirection(SQLModel, table=True):
     """Health and timetable of one direction of one tenant."""
 
     __tablename__ = "tenant_direction"
-    __table_args__ = (UniqueConstraint("tenant_id", "direction"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "direction"),
+        one_of("direction", Direction),
+        one_of("state", Health),
+    )
 
     id: int | None = identity()
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("started_by", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state IN ('running', 'done', 'stopped', 'cancelled')", name=op.f("ck_replay_batch_state")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replay_batch")),
     )
     op.create_table(
@@ -170,6 +171,7 @@ def upgrade() -> None:
             ["tenant_id"], ["tenant.id"], name=op.f("fk_course_tenant_id_tenant"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_course")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_course_tenant_id_id")),
         sa.UniqueConstraint("tenant_id", "event_id", name=op.f("uq_course_tenant_id_event_id")),
     )
     op.create_table(
@@ -204,6 +206,10 @@ def upgrade() -> None:
         sa.Column("closed_by", sa.String(), nullable=True),
         sa.Column("closed_reason", sa.String(), nullable=True),
         sa.Column("replays", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_dead_letter_direction")),
+        sa.CheckConstraint(
+            "state IN ('open', 'replayed', 'superseded', 'discarded')", name=op.f("ck_dead_letter_state")
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_dead_letter_tenant_id_tenant"), ondelete="CASCADE"
         ),
@@ -214,85 +220,6 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_dead_letter_tenant_id_state_id"), "dead_letter", ["tenant_id", "state", "id"], unique=False
     )
-    op.create_table(
-        "hold",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("guard", sa.String(), nullable=False),
-        sa.Column("event_id", sa.String(), nullable=True),
-        sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),
-        sa.Column("plan_hash", sa.String(), nullable=False),
-        sa.Column(
-            "measure",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
-            server_default=sa.text("'{}'::jsonb"),
-            nullable=False,
-        ),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("decided_by", sa.String(), nullable=True),
-        sa.Column("decided_reason", sa.String(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenant.id"], name=op.f("fk_hold_tenant_id_tenant"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_hold")),
-    )
-    op.create_index(op.f("ix_hold_tenant_id_state"), "hold", ["tenant_id", "state"], unique=False)
-    op.create_table(
-        "message",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("direction", sa.String(), nullable=False),
-        sa.Column("subject_id", sa.BigInteger(), nullable=False),
-        sa.Column("turn", sa.String(), nullable=False),
-        sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=True),
-        sa.Column("plan_line_id", sa.BigInteger(), nullable=True),
-        sa.Column("after_id", sa.BigInteger(), nullable=True),
-        sa.Column("priority", sa.SmallInteger(), server_default=sa.text("5"), nullable=False),
-        sa.Column("full", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("state", sa.String(), server_default=sa.text("'ready'"), nullable=False),
-        sa.Column("deliveries", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("kills", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("run_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("touched", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("worker", sa.String(), nullable=True),
-        sa.Column(
-            "history",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
-            server_default=sa.text("'[]'::jsonb"),
-            nullable=False,
-        ),
-        sa.Column("first_failed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenant.id"], name=op.f("fk_message_tenant_id_tenant"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
-        sa.UniqueConstraint("kind", "subject_id", name=op.f("uq_message_kind_subject_id")),
-    )
-    op.create_index(
-        "ix_message_ready",
-        "message",
-        ["tenant_id", "direction", "priority", "run_at", "id"],
-        unique=False,
-        postgresql_where=sa.text("state = 'ready'"),
-    )
-    op.create_index("ix_message_run", "message", ["run_id"], unique=False)
-    op.create_index(
-        "ix_message_scheduled", "message", ["run_at"], unique=False, postgresql_where=sa.text("state = 'scheduled'")
-    )
-    op.create_index(
-        "ix_message_sent", "message", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'sent'")
-    )
-    op.create_index("ix_message_turn", "message", ["turn", "id"], unique=False)
     op.create_table(
         "operator_action",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -331,6 +258,7 @@ def upgrade() -> None:
             ["tenant_id"], ["tenant.id"], name=op.f("fk_person_tenant_id_tenant"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_person_tenant_id_id")),
         sa.UniqueConstraint("tenant_id", "internal_id", name=op.f("uq_person_tenant_id_internal_id")),
     )
     op.create_index(op.f("ix_person_tenant_id_email_folded"), "person", ["tenant_id", "email_folded"], unique=False)
@@ -397,8 +325,16 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_run_direction")),
+        sa.CheckConstraint("snapshot IN ('complete', 'partial', 'suspect')", name=op.f("ck_run_snapshot")),
+        sa.CheckConstraint(
+            "status IN ('queued', 'running', 'applying', 'done', 'done_with_holds',"
+            " 'done_with_failures', 'failed', 'stopped', 'dry_run', 'quarantined', 'paused')",
+            name=op.f("ck_run_status"),
+        ),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_run_tenant_id_tenant"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_run_tenant_id_id")),
     )
     op.create_index(op.f("ix_run_batch"), "run", ["batch"], unique=False)
     op.create_index(op.f("ix_run_tenant_id_direction_id"), "run", ["tenant_id", "direction", "id"], unique=False)
@@ -409,6 +345,109 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('queued','running','applying')"),
     )
+    op.create_table(
+        "hold",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("guard", sa.String(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=True),
+        sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),
+        sa.Column("plan_hash", sa.String(), nullable=False),
+        sa.Column(
+            "measure",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        sa.Column("decided_reason", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "guard IN ('removals_event', 'removals_run', 'removals_window',"
+            " 'event_emptied', 'short_snapshot', 'creates', 'email_changes')",
+            name=op.f("ck_hold_guard"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('open', 'released', 'cleared', 'expired', 'refused')", name=op.f("ck_hold_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "run_id"],
+            ["run.tenant_id", "run.id"],
+            name=op.f("fk_hold_tenant_id_run_id_run"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_hold_tenant_id_tenant"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hold")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_hold_tenant_id_id")),
+    )
+    op.create_index(op.f("ix_hold_run_id"), "hold", ["run_id"], unique=False)
+    op.create_index(op.f("ix_hold_tenant_id_state"), "hold", ["tenant_id", "state"], unique=False)
+    op.create_table(
+        "message",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("direction", sa.String(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger(), nullable=False),
+        sa.Column("turn", sa.String(), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=True),
+        sa.Column("plan_line_id", sa.BigInteger(), nullable=True),
+        sa.Column("after_id", sa.BigInteger(), nullable=True),
+        sa.Column("priority", sa.SmallInteger(), server_default=sa.text("5"), nullable=False),
+        sa.Column("full", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("state", sa.String(), server_default=sa.text("'ready'"), nullable=False),
+        sa.Column("deliveries", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("kills", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("touched", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("worker", sa.String(), nullable=True),
+        sa.Column(
+            "history",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            server_default=sa.text("'[]'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("first_failed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_message_direction")),
+        sa.CheckConstraint("state IN ('ready', 'sent', 'scheduled')", name=op.f("ck_message_state")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "run_id"],
+            ["run.tenant_id", "run.id"],
+            name=op.f("fk_message_tenant_id_run_id_run"),
+            ondelete="SET NULL (run_id)",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_message_tenant_id_tenant"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
+        sa.UniqueConstraint("kind", "subject_id", name=op.f("uq_message_kind_subject_id")),
+    )
+    op.create_index(
+        "ix_message_ready",
+        "message",
+        ["tenant_id", "direction", "priority", "run_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.create_index("ix_message_run", "message", ["run_id"], unique=False)
+    op.create_index(
+        "ix_message_scheduled", "message", ["run_at"], unique=False, postgresql_where=sa.text("state = 'scheduled'")
+    )
+    op.create_index(
+        "ix_message_sent", "message", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'sent'")
+    )
+    op.create_index("ix_message_turn", "message", ["turn", "id"], unique=False)
     op.create_table(
         "tenant_direction",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -424,6 +463,10 @@ def upgrade() -> None:
         sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_run_id", sa.String(), nullable=True),
         sa.Column("last_full_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_tenant_direction_direction")),
+        sa.CheckConstraint(
+            "state IN ('healthy', 'degraded', 'quarantined', 'paused')", name=op.f("ck_tenant_direction_state")
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_tenant_direction_tenant_id_tenant"), ondelete="CASCADE"
         ),
@@ -464,7 +507,12 @@ def upgrade() -> None:
         sa.Column("afas_person_id", sa.String(), nullable=True),
         sa.Column("afas_contact_id", sa.String(), nullable=True),
         sa.Column("afas_connection_id", sa.String(), nullable=True),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_directory_user_run_id_run"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "run_id"],
+            ["run.tenant_id", "run.id"],
+            name=op.f("fk_directory_user_tenant_id_run_id_run"),
+            ondelete="CASCADE",
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_directory_user_tenant_id_tenant"), ondelete="CASCADE"
         ),
@@ -505,16 +553,29 @@ def upgrade() -> None:
         sa.Column("failed_settings", sa.Integer(), nullable=True),
         sa.Column("refused_fingerprint", sa.String(), nullable=True),
         sa.Column("removal_refused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.CheckConstraint("desired IN ('enrolled', 'removed')", name=op.f("ck_enrollment_desired")),
+        sa.CheckConstraint(
+            "row_state IN ('present', 'blocked', 'not_yet', 'ended', 'rejected', 'absent')",
+            name=op.f("ck_enrollment_row_state"),
+        ),
+        sa.CheckConstraint("state IN ('new', 'enrolled', 'removed', 'kept')", name=op.f("ck_enrollment_state")),
         sa.ForeignKeyConstraint(
-            ["course_id"], ["course.id"], name=op.f("fk_enrollment_course_id_course"), ondelete="CASCADE"
+            ["tenant_id", "course_id"],
+            ["course.tenant_id", "course.id"],
+            name=op.f("fk_enrollment_tenant_id_course_id_course"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["person_id"], ["person.id"], name=op.f("fk_enrollment_person_id_person"), ondelete="CASCADE"
+            ["tenant_id", "person_id"],
+            ["person.tenant_id", "person.id"],
+            name=op.f("fk_enrollment_tenant_id_person_id_person"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_enrollment_tenant_id_tenant"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_enrollment")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_enrollment_tenant_id_id")),
         sa.UniqueConstraint("person_id", "course_id", name=op.f("uq_enrollment_person_id_course_id")),
     )
     op.create_index(
@@ -542,8 +603,14 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("decision IN ('link', 'create', 'ignore')", name=op.f("ck_link_decision")),
+        sa.CheckConstraint("linked_by IN ('afas_id', 'email', 'created', 'operator')", name=op.f("ck_link_linked_by")),
+        sa.CheckConstraint("state IN ('linked', 'ambiguous', 'ignored', 'left')", name=op.f("ck_link_state")),
         sa.ForeignKeyConstraint(
-            ["person_id"], ["person.id"], name=op.f("fk_link_person_id_person"), ondelete="CASCADE"
+            ["tenant_id", "person_id"],
+            ["person.tenant_id", "person.id"],
+            name=op.f("fk_link_tenant_id_person_id_person"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_link_tenant_id_tenant"), ondelete="CASCADE"
@@ -569,10 +636,22 @@ def upgrade() -> None:
         sa.Column("row_state", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("fingerprint", sa.String(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["course_id"], ["course.id"], name=op.f("fk_snapshot_row_course_id_course"), ondelete="CASCADE"
+        sa.CheckConstraint(
+            "row_state IN ('present', 'blocked', 'not_yet', 'ended', 'rejected', 'absent', 'double')",
+            name=op.f("ck_snapshot_row_row_state"),
         ),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_snapshot_row_run_id_run"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "course_id"],
+            ["course.tenant_id", "course.id"],
+            name=op.f("fk_snapshot_row_tenant_id_course_id_course"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "run_id"],
+            ["run.tenant_id", "run.id"],
+            name=op.f("fk_snapshot_row_tenant_id_run_id_run"),
+            ondelete="CASCADE",
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_snapshot_row_tenant_id_tenant"), ondelete="CASCADE"
         ),
@@ -617,51 +696,34 @@ def upgrade() -> None:
         sa.Column("first_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("signalled_by", sa.String(), server_default=sa.text("'poll'"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["course_id"], ["course.id"], name=op.f("fk_completion_course_id_course"), ondelete="CASCADE"
+        sa.CheckConstraint(
+            "state IN ('pending', 'sending', 'written', 'verified', 'unchanged',"
+            " 'conflict', 'orphan', 'no_date', 'rejected', 'failed')",
+            name=op.f("ck_completion_state"),
         ),
         sa.ForeignKeyConstraint(
-            ["enrollment_id"],
-            ["enrollment.id"],
-            name=op.f("fk_completion_enrollment_id_enrollment"),
-            ondelete="SET NULL",
+            ["tenant_id", "course_id"],
+            ["course.tenant_id", "course.id"],
+            name=op.f("fk_completion_tenant_id_course_id_course"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "enrollment_id"],
+            ["enrollment.tenant_id", "enrollment.id"],
+            name=op.f("fk_completion_tenant_id_enrollment_id_enrollment"),
+            ondelete="SET NULL (enrollment_id)",
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_completion_tenant_id_tenant"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_completion")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_completion_tenant_id_id")),
         sa.UniqueConstraint(
             "tenant_id", "course_id", "subject", "field", name=op.f("uq_completion_tenant_id_course_id_subject_field")
         ),
     )
     op.create_index(op.f("ix_completion_enrollment_id"), "completion", ["enrollment_id"], unique=False)
     op.create_index(op.f("ix_completion_tenant_id_state"), "completion", ["tenant_id", "state"], unique=False)
-    op.create_table(
-        "hold_line",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("hold_id", sa.String(), nullable=False),
-        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
-        sa.Column("enrollment_id", sa.BigInteger(), nullable=False),
-        sa.Column("plan_line_id", sa.BigInteger(), nullable=True),
-        sa.Column("event_id", sa.String(), nullable=False),
-        sa.Column("internal_id", sa.String(), nullable=False),
-        sa.Column("action", sa.String(), nullable=False),
-        sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
-        sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
-        sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),
-        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["enrollment_id"], ["enrollment.id"], name=op.f("fk_hold_line_enrollment_id_enrollment"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(["hold_id"], ["hold.id"], name=op.f("fk_hold_line_hold_id_hold"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenant.id"], name=op.f("fk_hold_line_tenant_id_tenant"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_hold_line")),
-        sa.UniqueConstraint("hold_id", "enrollment_id", name=op.f("uq_hold_line_hold_id_enrollment_id")),
-    )
-    op.create_index(op.f("ix_hold_line_enrollment_id"), "hold_line", ["enrollment_id"], unique=False)
     op.create_table(
         "plan_line",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -685,16 +747,40 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
-            ["course_id"], ["course.id"], name=op.f("fk_plan_line_course_id_course"), ondelete="CASCADE"
+            ["tenant_id", "completion_id"],
+            ["completion.tenant_id", "completion.id"],
+            name=op.f("fk_plan_line_tenant_id_completion_id_completion"),
+            ondelete="SET NULL (completion_id)",
         ),
         sa.ForeignKeyConstraint(
-            ["enrollment_id"], ["enrollment.id"], name=op.f("fk_plan_line_enrollment_id_enrollment"), ondelete="CASCADE"
+            ["tenant_id", "course_id"],
+            ["course.tenant_id", "course.id"],
+            name=op.f("fk_plan_line_tenant_id_course_id_course"),
+            ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_plan_line_run_id_run"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "enrollment_id"],
+            ["enrollment.tenant_id", "enrollment.id"],
+            name=op.f("fk_plan_line_tenant_id_enrollment_id_enrollment"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "hold_id"],
+            ["hold.tenant_id", "hold.id"],
+            name=op.f("fk_plan_line_tenant_id_hold_id_hold"),
+            ondelete="SET NULL (hold_id)",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "run_id"],
+            ["run.tenant_id", "run.id"],
+            name=op.f("fk_plan_line_tenant_id_run_id_run"),
+            ondelete="CASCADE",
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_plan_line_tenant_id_tenant"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plan_line")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_plan_line_tenant_id_id")),
     )
     op.create_index(
         "ix_plan_line_completion",
@@ -707,75 +793,76 @@ def upgrade() -> None:
     op.create_index(op.f("ix_plan_line_hold_id"), "plan_line", ["hold_id"], unique=False)
     op.create_index(op.f("ix_plan_line_run_id_outcome"), "plan_line", ["run_id", "outcome"], unique=False)
     op.create_index(op.f("ix_plan_line_tenant_id_internal_id"), "plan_line", ["tenant_id", "internal_id"], unique=False)
+    op.create_table(
+        "hold_line",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("hold_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("enrollment_id", sa.BigInteger(), nullable=False),
+        sa.Column("plan_line_id", sa.BigInteger(), nullable=True),
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("internal_id", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "state IN ('open', 'released', 'dropped', 'cleared', 'expired', 'refused')", name=op.f("ck_hold_line_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "enrollment_id"],
+            ["enrollment.tenant_id", "enrollment.id"],
+            name=op.f("fk_hold_line_tenant_id_enrollment_id_enrollment"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "hold_id"],
+            ["hold.tenant_id", "hold.id"],
+            name=op.f("fk_hold_line_tenant_id_hold_id_hold"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "plan_line_id"],
+            ["plan_line.tenant_id", "plan_line.id"],
+            name=op.f("fk_hold_line_tenant_id_plan_line_id_plan_line"),
+            ondelete="SET NULL (plan_line_id)",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_hold_line_tenant_id_tenant"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hold_line")),
+        sa.UniqueConstraint("hold_id", "enrollment_id", name=op.f("uq_hold_line_hold_id_enrollment_id")),
+    )
+    op.create_index(op.f("ix_hold_line_enrollment_id"), "hold_line", ["enrollment_id"], unique=False)
+    op.create_index(op.f("ix_hold_line_plan_line_id"), "hold_line", ["plan_line_id"], unique=False)
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
-    # ### commands auto generated by Alembic - please adjust! ###
-    op.drop_index(op.f("ix_plan_line_tenant_id_internal_id"), table_name="plan_line")
-    op.drop_index(op.f("ix_plan_line_run_id_outcome"), table_name="plan_line")
-    op.drop_index(op.f("ix_plan_line_hold_id"), table_name="plan_line")
-    op.drop_index(op.f("ix_plan_line_enrollment_id"), table_name="plan_line")
-    op.drop_index(
-        "ix_plan_line_completion", table_name="plan_line", postgresql_where=sa.text("completion_id IS NOT NULL")
-    )
-    op.drop_table("plan_line")
-    op.drop_index(op.f("ix_hold_line_enrollment_id"), table_name="hold_line")
-    op.drop_table("hold_line")
-    op.drop_index(op.f("ix_completion_tenant_id_state"), table_name="completion")
-    op.drop_index(op.f("ix_completion_enrollment_id"), table_name="completion")
-    op.drop_table("completion")
-    op.drop_index(op.f("ix_snapshot_row_run_id_internal_id"), table_name="snapshot_row")
-    op.drop_table("snapshot_row")
-    op.drop_index(op.f("ix_link_tenant_id_state"), table_name="link")
-    op.drop_index(op.f("ix_link_tenant_id_pluvo_id"), table_name="link")
-    op.drop_table("link")
-    op.drop_index(op.f("ix_enrollment_tenant_id_course_id_state"), table_name="enrollment")
-    op.drop_table("enrollment")
-    op.drop_index(op.f("ix_directory_user_run_id_ref"), table_name="directory_user")
-    op.drop_index(op.f("ix_directory_user_run_id_email_folded"), table_name="directory_user")
-    op.drop_index(op.f("ix_directory_user_run_id_afas_contact_id"), table_name="directory_user")
-    op.drop_table("directory_user")
-    op.drop_index(op.f("ix_webhook_event_received_at"), table_name="webhook_event")
-    op.drop_table("webhook_event")
-    op.drop_table("tenant_direction")
-    op.drop_index(
-        "ix_run_unfinished", table_name="run", postgresql_where=sa.text("status IN ('queued','running','applying')")
-    )
-    op.drop_index(op.f("ix_run_tenant_id_direction_id"), table_name="run")
-    op.drop_index(op.f("ix_run_batch"), table_name="run")
-    op.drop_table("run")
-    op.drop_index(op.f("ix_person_tenant_id_external_id"), table_name="person")
-    op.drop_index(op.f("ix_person_tenant_id_email_folded"), table_name="person")
-    op.drop_table("person")
-    op.drop_index(op.f("ix_operator_action_tenant_id_at"), table_name="operator_action")
-    op.drop_table("operator_action")
-    op.drop_index("ix_message_turn", table_name="message")
-    op.drop_index("ix_message_sent", table_name="message", postgresql_where=sa.text("state = 'sent'"))
-    op.drop_index("ix_message_scheduled", table_name="message", postgresql_where=sa.text("state = 'scheduled'"))
-    op.drop_index("ix_message_run", table_name="message")
-    op.drop_index("ix_message_ready", table_name="message", postgresql_where=sa.text("state = 'ready'"))
-    op.drop_table("message")
-    op.drop_index(op.f("ix_hold_tenant_id_state"), table_name="hold")
-    op.drop_table("hold")
-    op.drop_index(op.f("ix_dead_letter_tenant_id_state_id"), table_name="dead_letter")
-    op.drop_index(op.f("ix_dead_letter_kind_subject_id"), table_name="dead_letter")
-    op.drop_index(op.f("ix_dead_letter_fingerprint"), table_name="dead_letter")
-    op.drop_table("dead_letter")
-    op.drop_table("course")
-    op.drop_index(op.f("ix_change_tenant_id_internal_id"), table_name="change")
-    op.drop_index(op.f("ix_change_run_id"), table_name="change")
-    op.drop_index(op.f("ix_change_at"), table_name="change")
-    op.drop_table("change")
-    op.drop_index(
-        "uq_alert_open",
-        table_name="alert",
-        postgresql_where=sa.text("closed_at IS NULL"),
-        postgresql_nulls_not_distinct=True,
-    )
-    op.drop_table("alert")
-    op.drop_index(op.f("ix_worker_heartbeat_at"), table_name="worker")
-    op.drop_table("worker")
-    op.drop_table("tenant")
-    op.drop_table("replay_batch")
-    # ### end Alembic commands ###
+    # Indexes go with their tables.
+    for table in (
+        "hold_line",
+        "plan_line",
+        "completion",
+        "snapshot_row",
+        "link",
+        "enrollment",
+        "directory_user",
+        "webhook_event",
+        "tenant_direction",
+        "message",
+        "hold",
+        "run",
+        "person",
+        "operator_action",
+        "dead_letter",
+        "course",
+        "change",
+        "alert",
+        "worker",
+        "tenant",
+        "replay_batch",
+    ):
+        op.drop_table(table)

@@ -55,9 +55,10 @@ def test_the_next_action_names_what_stands_in_the_way(acme: int) -> None:
 
 
 def test_a_held_line_is_explained(acme: int) -> None:
+    add_run(acme)
     enrollment = add_enrollment(acme, "80")
     run_sql(
-        "INSERT INTO hold (id, tenant_id, run_id, guard, plan_hash) VALUES ('H1', :t, 'r', 'removals_run', 'x')", t=acme
+        "INSERT INTO hold (id, tenant_id, run_id, guard, plan_hash) VALUES ('H1', :t, 'R', 'removals_run', 'x')", t=acme
     )
     run_sql(
         "INSERT INTO hold_line (hold_id, tenant_id, enrollment_id, event_id, internal_id, action)"
