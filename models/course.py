@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, Computed, ForeignKey, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, referred_to
+
+# Where the people of a course are in Pluvo, as one word: two courses with the same one lead to the same place.
+TARGET = """CASE WHEN pluvo ? 'group_ref' THEN 'group:' || (pluvo ->> 'group_ref')
+     ELSE 'offer_event:' || (pluvo ->> 'offer_event_ref') END"""
 
 
 class Course(SQLModel, table=True):
@@ -24,6 +28,8 @@ class Course(SQLModel, table=True):
     fields: dict[str, Any] = json(default="{}")
     # {"offer_event_ref"} or {"group_ref"}, and "send_invite"
     pluvo: dict[str, Any] = json(default="{}")
+    # "offer_event:<ref>" or "group:<ref>"
+    target: str | None = Field(default=None, sa_column=Column(String, Computed(TARGET, persisted=True)))
     # What is written back: [{"level", "title", "field", "type" (null: ask metainfo), "format", "column"}], the first
     # is the default one. "column" is the GetConnector column that shows the field, where there is one.
     rules: list[dict[str, Any]] = json(default="[]")

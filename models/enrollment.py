@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.base import identity, instant, one_of, referred_to, same_tenant
+from models.base import identity, instant, json, one_of, referred_to, same_tenant
 
 
 class Desired(StrEnum):
@@ -64,6 +65,17 @@ class Enrollment(SQLModel, table=True):
     applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     state: str = Field(default=Applied.NEW, sa_column_kwargs={"server_default": text("'new'")})
     pluvo_enrollment_id: str | None = None
+    # Where Pluvo was asked to put the person for this enrollment: account, target ("offer_event:<ref>", "group:<ref>")
+    # and Pluvo's own id of the offer event. Noted before the call, so it may not have come true; without it nothing was
+    # ever asked, and nothing is ever taken away.
+    told_account: str | None = None
+    told_target: str | None = None
+    told_target_id: str | None = None
+    # Such places of before that the person must still be taken out of, since account or target became another one:
+    # [{"account", "target", "target_id"}]
+    left_behind: list[dict[str, Any]] = json(default="[]")
+    # The guards let that happen.
+    take_out: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     # As of the newest usable snapshot
     row_state: str = Field(default=RowState.PRESENT, sa_column_kwargs={"server_default": text("'present'")})
     seen_run: str | None = None

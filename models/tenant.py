@@ -27,6 +27,12 @@ class Health(StrEnum):
     PAUSED = "paused"
 
 
+# Whether two tenants, rows ``t`` and ``o``, have one Pluvo organisation: the same name, or the same address.
+SAME_ORGANISATION = """(lower(t.pluvo->>'organisation') = lower(o.pluvo->>'organisation')
+    OR lower(rtrim(coalesce(t.pluvo->>'base_url', 'https://' || (t.pluvo->>'organisation') || '.pluvo.com'), '/'))
+     = lower(rtrim(coalesce(o.pluvo->>'base_url', 'https://' || (o.pluvo->>'organisation') || '.pluvo.com'), '/')))"""
+
+
 class Tenant(SQLModel, table=True):
     """Settings as imported from the tenants file; secrets encrypted."""
 

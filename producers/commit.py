@@ -103,6 +103,7 @@ _DESIRED_ENROLLMENTS = text(
     f"""
     UPDATE enrollment t
        SET desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END, archive = x.archive,
+           take_out = t.take_out OR x.take_out,
            fingerprint = coalesce(x.fp, t.fingerprint), version = t.version + 1,
            applied_version = CASE WHEN x.send THEN t.applied_version ELSE t.version + 1 END,
            state = CASE WHEN x.outcome = 'kept' THEN 'kept' ELSE t.state END,
@@ -110,6 +111,7 @@ _DESIRED_ENROLLMENTS = text(
       FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason, l.todo->>'fp' AS fp,
                    coalesce(CAST(l.todo->>'remove' AS boolean), false) AS remove,
                    coalesce(CAST(l.todo->>'archive' AS boolean), false) AS archive,
+                   coalesce(CAST(l.todo->>'take_out' AS boolean), false) AS take_out,
                    coalesce(CAST(l.todo->>'send' AS boolean), false) AS send
             {_GOING} AND l.outcome IN ('pending', 'unchanged', 'kept')) x
      WHERE t.person_id = x.person_id AND t.course_id = x.course_id

@@ -21,6 +21,7 @@ from producers import directory
 from producers.facts import FactReader
 from producers.guards import Judge, Tripped
 from producers.leavers import plan_leavers
+from producers.moves import plan_moves
 from producers.outside import Outside
 from producers.plan import Planner
 from producers.plan_lines import plan_hash, store, store_rejected
@@ -87,6 +88,7 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
         with scope.writing() as connection:
             store(connection, scope, lines)
     with scope.writing() as connection:
+        plan_moves(connection, scope, tenant, snapshots)
         tripped = Judge(connection, scope, tenant).judge(snapshots)
         return Plan(snapshots, tripped, plan_hash(connection, scope.run_id), quiet, unconfirmed, info.envid)
 

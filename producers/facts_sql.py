@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-# A row is settled when Pluvo was told exactly this and nothing is open about it.
-_SETTLED = """
+# The place Pluvo was asked for last is the one that is wanted: this account in this target.
+IN_PLACE = "coalesce(e.told_account = l.pluvo_id AND e.told_target = c.target, false)"
+# A row is settled when Pluvo was told exactly this, in this place, and nothing is open about it.
+SETTLED = f"""
     coalesce(l.state = 'linked' AND l.pluvo_id IS NOT NULL AND e.state = 'enrolled' AND e.desired = 'enrolled'
-             AND e.applied_version = e.version AND e.fingerprint = s.fingerprint, false)
+             AND e.applied_version = e.version AND e.fingerprint = s.fingerprint AND {IN_PLACE}, false)
 """
-_JOINED = """
+JOINED = """
     FROM snapshot_row s
     JOIN course c ON c.id = s.course_id
     LEFT JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
@@ -23,10 +25,10 @@ _JOINED = """
     LEFT JOIN link l ON l.person_id = p.id
    WHERE s.run_id = :run AND s.row_state = 'present' AND s.course_id = ANY(:courses)
 """
-COUNT_SETTLED = text(f"SELECT count(*) {_JOINED} AND {_SETTLED}")
+COUNT_SETTLED = text(f"SELECT count(*) {JOINED} AND {SETTLED}")
 UNLINKED = text(
     f"""
-    SELECT EXISTS (SELECT 1 {_JOINED} AND NOT {_SETTLED}
+    SELECT EXISTS (SELECT 1 {JOINED} AND NOT {SETTLED}
         AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false))
     """
 )
@@ -42,7 +44,7 @@ _UNREAD_LOWER = """
 """
 PEOPLE = text(
     f"""
-    SELECT DISTINCT s.internal_id COLLATE "C" AS internal_id {_JOINED} AND (:full OR NOT {_SETTLED})
+    SELECT DISTINCT s.internal_id COLLATE "C" AS internal_id {JOINED} AND (:full OR NOT {SETTLED})
        AND s.internal_id COLLATE "C" > :after ORDER BY 1 LIMIT :limit
     """
 )
@@ -52,9 +54,10 @@ ROWS = text(
            c.event_id, p.id AS person_id, p.name AS stored_name, p.email AS stored_email, p.applied_name,
            p.applied_email, p.match, l.state AS link_state, l.pluvo_id, l.ref, l.decision, l.archived,
            e.id AS enrollment_id, e.state, e.desired, e.version, e.applied_version, e.failed_code, e.failed_version,
-           e.failed_settings, e.refused_fingerprint, e.fingerprint AS known_fingerprint, {_SETTLED} AS settled,
+           e.failed_settings, e.refused_fingerprint, e.fingerprint AS known_fingerprint, {SETTLED} AS settled,
+           {IN_PLACE} AS in_place, e.told_account,
            {_UNREAD_LOWER} AS keeps
-    {_JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
+    {JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
     """
 )
 CANDIDATES = text(
@@ -89,7 +92,7 @@ _MOVING = f"""
     WITH speaking AS (
         SELECT DISTINCT ON (s.internal_id) s.internal_id, s.tenant_id, s.run_id, s.name, s.email, s.email_folded,
                p.applied_email, l.pluvo_id, {_UNREAD_LOWER} AS keeps
-        {_JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
+        {JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
            AND (CAST(:people AS text[]) IS NULL OR s.internal_id = ANY(:people))
          ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position),
     moving AS (

@@ -60,7 +60,7 @@ def allowed(limits: dict[str, Any], name: str, base: int) -> float:
 
 _REMOVALS = text(
     """
-    SELECT l.event_id, count(*) AS removals,
+    SELECT l.event_id, count(*) AS removals, count(*) FILTER (WHERE l.todo ? 'take_out') AS moving,
            (SELECT count(*) FROM enrollment e WHERE e.course_id = l.course_id AND e.state = 'enrolled') AS base
       FROM plan_line l WHERE l.run_id = :run AND l.kind = 'removal' AND l.outcome = 'pending'
      GROUP BY l.event_id, l.course_id
@@ -143,13 +143,15 @@ class Judge:
         for row in self.connection.execute(_REMOVALS, self.run).all():
             limit = allowed(self.limits, "event", row.base)
             guard = None
-            if row.removals >= row.base and row.removals >= 2:
+            leaving = row.removals - row.moving  # who only moves to another target does not empty the event
+            if leaving >= row.base and leaving >= 2:
                 guard = Guard.EVENT_EMPTIED
             elif row.removals > limit:
                 guard = Guard.REMOVALS_EVENT
             if guard:
                 self._hold(guard, "removal", row.event_id)
                 measure = {"count": row.removals, "limit": limit, "base": row.base}
+                measure |= {"moving": row.moving} if row.moving else {}
                 tripped.append(Tripped(guard, row.event_id, measure))
         return tripped
 

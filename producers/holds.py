@@ -19,6 +19,7 @@ from producers.scope import PreviewScope
 # A line is still true when its enrollment is as it was planned and the person is as absent, or as present, as then.
 _STILL_TRUE = """
     e.version = h.version AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
+        WHEN l.todo ? 'take_out' THEN e.row_state = 'present' AND e.left_behind <> '[]'
         ELSE e.state IN ('enrolled', 'new') AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
 """
 _CHOOSE = text(
@@ -86,7 +87,9 @@ def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> di
     connection.execute(
         text(
             """UPDATE enrollment e
-                  SET removal_refused = e.removal_refused OR NOT l.is_row,
+                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR l.todo ? 'take_out'),
+                      -- they stay where they were put before, and nobody asks again
+                      left_behind = CASE WHEN l.todo ? 'take_out' THEN '[]' ELSE e.left_behind END,
                       refused_fingerprint = CASE WHEN l.is_row THEN l.todo->>'fp' ELSE e.refused_fingerprint END,
                       outcome = CASE WHEN l.is_row THEN 'rejected' ELSE e.outcome END,
                       reason = 'refused_by_operator'

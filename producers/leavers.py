@@ -32,7 +32,8 @@ NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 _ABSENT = text(
     """
     SELECT e.id AS enrollment_id, e.course_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
-           p.internal_id, p.applied_name, p.applied_email, p.intent_at, l.pluvo_id, l.created_by_us,
+           p.internal_id, p.applied_name, p.applied_email, l.created_by_us,
+           e.told_target IS NOT NULL OR e.left_behind <> '[]' AS put_there,
            CASE WHEN e.desired = 'removed' AND e.failed_version = e.version AND e.failed_settings = :settings
                 THEN e.failed_code END AS failed_code,
            EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id) AS under_way,
@@ -41,7 +42,8 @@ _ABSENT = text(
       FROM enrollment e
       JOIN person p ON p.id = e.person_id
       LEFT JOIN link l ON l.person_id = p.id
-     WHERE e.tenant_id = :tenant AND e.course_id = :course AND e.state IN ('enrolled', 'new')
+     WHERE e.tenant_id = :tenant AND e.course_id = :course
+       AND (e.state IN ('enrolled', 'new') OR (e.state = 'removed' AND e.told_target IS NOT NULL))
        AND l.state IS DISTINCT FROM 'ignored'
        -- what was let go already, by a guard or an operator, is on its way
        AND NOT (e.desired = 'removed'
@@ -145,8 +147,8 @@ def _line(row: Row[Any], course: Course, tenant: Tenant, why: str) -> Line:
 def _outcome(row: Row[Any], policy: str, why: str) -> tuple[str, str]:
     if policy == "keep":
         return "kept", "policy_keep"
-    # Never applied, nothing reserved or on its way: there is nothing in Pluvo to take away.
-    if row.state == "new" and not (row.pluvo_id or row.intent_at or row.under_way):
+    # Never asked for in this event and nothing on its way: if they are in it in Pluvo, it is not our doing.
+    if not (row.put_there or row.under_way):
         return "kept", "never_enrolled"
     return ("failed", row.failed_code) if row.failed_code else ("pending", why)
 

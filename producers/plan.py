@@ -161,12 +161,13 @@ class Planner:
 
     def _row_only(self, row: Row[Any]) -> Line:
         """The account is as it should be; only this enrollment may need something."""
-        enrolled = row.state == Applied.ENROLLED and row.desired == Desired.ENROLLED
+        enrolled = row.state == Applied.ENROLLED and row.desired == Desired.ENROLLED and row.in_place
         if enrolled and row.applied_version == row.version and not self.facts.full:
             return _line(row, action="none", outcome="unchanged", todo=_content(row) | {"person": False, "send": False})
         if enrolled and self.facts.full:
             return self._send(row, "none", before=_enrolled(row, True), todo={"person": False, "full": True})
-        return self._send(row, _return_or(row, "enroll"), before=_enrolled(row, False), todo={"person": False})
+        todo = {"person": False}
+        return self._send(row, _return_or(row, "enroll"), before=_enrolled(row, False), reason=_moved(row), todo=todo)
 
     def _send(
         self,
@@ -247,6 +248,13 @@ def _wanted(person: PersonFacts) -> dict[str, Any]:
 
 def _enrolled(row: Row[Any], enrolled: bool) -> dict[str, Any]:
     return {"name": row.applied_name, "email": row.applied_email, "enrolled": enrolled}
+
+
+def _moved(row: Row[Any]) -> str | None:
+    """Why somebody who is enrolled is enrolled once more."""
+    if row.state != Applied.ENROLLED or row.in_place:
+        return None
+    return "target_changed" if row.told_account == row.pluvo_id else "account_changed"
 
 
 def _return_or(row: Row[Any], action: str) -> str:

@@ -3,7 +3,8 @@
 ``todo`` carries what the commit needs beyond what a person wants to read:
 ``{"name", "email", "email_folded", "external_id", "fp", "match", "person": this line changes the account,
 "send": a message goes, "full": look at Pluvo whatever was told before, "after": internal id whose line must be done
-first, "park": {"reason", "candidates"}, "remove", "archive", "blocked"}``.
+first, "park": {"reason", "candidates"}, "remove", "archive", "blocked",
+"take_out": somebody who stays leaves a place they were put before}``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges
 from models.person import LinkedBy
 from models.translate import fold_email
 from producers.matching import names_another
+from workers import upsert_places as places
 from workers import upsert_records as records
 from workers.control import Snooze
 from workers.upsert_work import Parked, Work
@@ -63,7 +64,8 @@ def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sha
         archived=False if user.archived else None,
         **empty_afas_ids(work, user),
     )
-    work.write("link")
+    work.pluvo_id = user.id
+    work.write("link", note=partial(places.note, work))
     try:
         applied = work.pluvo.update_user(user.id, changes, ref=user.ref, target=work.target)
     except Rejected as refused:
@@ -91,6 +93,7 @@ def create(work: Work) -> None:
     try:
         applied = work.pluvo.create_user(new, send_invite=bool(row.pluvo.get("send_invite")), target=work.target)
     except Rejected as refused:
+        places.withdraw(work)  # nobody was made, so nobody was enrolled
         if refused.code != "already_exists":
             records.release_reservation(work)
             raise
@@ -136,8 +139,11 @@ def others_with(work: Work, email: str) -> list[PluvoUser]:
 def accept(work: Work, applied: Applied) -> None:
     """Take over what Pluvo answered; a refused enrollment is an error although the account is fine."""
     if applied.enroll_error:
+        if isinstance(applied.enroll_error, Rejected):
+            places.withdraw(work)
         records.record_applied(work)
         raise applied.enroll_error
+    places.came_true(work, applied.enrollment)
     if applied.enrollment:
         work.enrollment_id = applied.enrollment.id
         if applied.enrollment.offer_event_id and not work.row.target_id:

@@ -13,6 +13,7 @@ from clients.errors import Rejected, RemoteError, Unknown
 from clients.pluvo import PluvoUser
 from models.person import LinkedBy
 from models.session import transaction
+from workers import upsert_places as places
 from workers.turns import Turn
 from workers.upsert_work import Parked, Work
 
@@ -48,12 +49,13 @@ _APPLIED = text(
         WHERE id = :id AND coalesce(applied_version, -1) <= :version"""
 )
 _ENROLLMENT = text(
-    """
+    f"""
     UPDATE enrollment
        SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
-           failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id)
+           failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id),
+           take_out = take_out AND CAST(:left_behind AS jsonb) <> '[]', {places.SET_PLACES}
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
-    """
+    """  # noqa: S608  a constant
 )
 _LINK_SETTLED = text(
     """
@@ -84,8 +86,9 @@ _CHANGE = text(
 
 
 def reserve(work: Work, connection: Connection) -> None:
-    """Note that an account may exist from now on, before it is asked for."""
+    """Note that an account may exist from now on, and be in the event, before it is asked for."""
     connection.execute(text("UPDATE person SET intent_at = now() WHERE id = :id"), {"id": work.row.person_id})
+    places.note(work, connection)
 
 
 def release_reservation(work: Work) -> None:
@@ -129,23 +132,35 @@ def remember_target(work: Work, target_id: str) -> None:
     """Pluvo's own id of the offer event, needed for taking people out of it."""
     with transaction() as connection:
         connection.execute(
-            text("UPDATE course SET target_id = :target WHERE id = :id"),
-            {"target": target_id, "id": work.row.course_id},
+            text("UPDATE course SET target_id = :id WHERE id = :course AND target = :target AND target_id IS NULL"),
+            {"id": target_id, "course": work.row.course_id, "target": work.row.target},
         )
 
 
-def settle(work: Work, outcome: str, *, state: str | None, reason: str | None = None, archived: bool = False) -> None:
-    """Record what is so now (``state`` None: as it was), and end the message, in one transaction."""
+def settle(
+    work: Work,
+    outcome: str,
+    *,
+    state: str | None,
+    reason: str | None = None,
+    archived: bool = False,
+    line: str | None = None,
+) -> None:
+    """Record what is so now (``state`` None: as it was), and end the message, in one transaction.
+
+    ``line`` is the outcome of the plan line where it is not that of the enrollment.
+    """
     row = work.row
     with work.turn.settle() as connection:
         values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
-        connection.execute(_ENROLLMENT, values | {"enrollment": work.enrollment_id})
+        connection.execute(_ENROLLMENT, values | {"enrollment": work.enrollment_id} | work.places.values())
+        places.hand_over(connection, work)
         if state == "enrolled":
             _applied(connection, work)
         if state and work.pluvo_id:
             link = {"person": row.person_id, "pluvo": work.pluvo_id, "archived": archived, "ref": work.ref}
             connection.execute(_LINK_SETTLED, link)
-        _settle_line(connection, work, outcome, reason)
+        _settle_line(connection, work, line or outcome, reason)
         record_changes(connection, work)
 
 

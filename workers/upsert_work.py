@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from clients.pluvo import Group, OfferEvent, PluvoClient, PluvoUser, Target
+from clients.pluvo import PluvoClient, PluvoUser, Target
 from models.session import session, transaction
-from models.tenant import Tenant
+from models.tenant import SAME_ORGANISATION, Tenant
 from models.tenant_memory import MARK, remembered
 from producers.outside import outside_of
 from producers.plan_lines import our_ref
 from workers.turns import Turn
+from workers.upsert_places import Place, Places, places_of, target_of
 
 CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
 PATIENCE_SECONDS = 1.0  # how long a worker waits for its turn at Pluvo before it takes other work
@@ -23,10 +24,11 @@ Values = dict[str, Any]
 _LOAD = text(
     f"""
     SELECT e.id, e.desired, e.archive, e.state, e.version, e.external_id AS row_external_id,
+           e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out,
            p.id AS person_id, p.internal_id, p.name, p.email, p.version AS person_version, p.applied_name,
            p.applied_email, p.match, p.intent_at, p.external_id,
            l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
-           c.id AS course_id, c.event_id, c.pluvo, c.target_id, {MARK},
+           c.id AS course_id, c.event_id, c.pluvo, c.target, c.target_id, {MARK},
            (SELECT action FROM plan_line WHERE id = :line) AS planned,
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
@@ -43,14 +45,15 @@ _LOAD = text(
      WHERE e.id = :id AND e.tenant_id = :tenant
     """  # noqa: S608  a constant
 )
-# Others who need the same account to stay in this event, or to stay at all.
-_OTHERS = text(
-    """
-    SELECT count(*) FILTER (WHERE e.course_id = :course) AS in_course, count(*) AS anywhere
-      FROM enrollment e JOIN link l ON l.person_id = e.person_id
-     WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND e.id <> :id AND e.desired = 'enrolled'
-       AND e.state IN ('enrolled', 'new')
-    """
+# Whether anybody else needs the account at all. People of an inactive course are not leavers.
+_NEEDED_ANYWHERE = text(
+    f"""
+    SELECT EXISTS (
+        SELECT 1 FROM link l JOIN enrollment e ON e.person_id = l.person_id JOIN course c ON c.id = e.course_id
+         WHERE l.tenant_id IN (SELECT o.id FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant)
+           AND l.pluvo_id = :pluvo AND e.id <> :id AND e.desired = 'enrolled'
+           AND (e.told_target IS NOT NULL OR (c.active AND e.row_state <> 'ended')))
+    """  # noqa: S608  a constant
 )
 _LINKED_TO_OTHER = text(
     """
@@ -95,13 +98,15 @@ class Work:
     attempting: str | None = None
     outcome: str = "updated"
     enrollment_id: str | None = None
+    # Where the person is in Pluvo for this enrollment
+    places: Places = field(default_factory=lambda: Places(None, []))
+    # Places that other enrollments answer for from now on: (enrollment, place)
+    handed: list[tuple[int, Place]] = field(default_factory=list)
 
     @property
     def target(self) -> Target:
         """Where the course's people are enrolled."""
-        if "group_ref" in self.row.pluvo:
-            return Group(self.row.pluvo["group_ref"])
-        return OfferEvent(self.row.pluvo["offer_event_ref"])
+        return target_of(self.row.target)
 
     @property
     def internal_id(self) -> str:
@@ -137,16 +142,11 @@ class Work:
 
     # ------------------------------------------------------------------------------------------- asking the database
 
-    def others(self) -> Row[Any]:
-        """Count who else needs this account: ``in_course`` and ``anywhere``."""
-        values = {
-            "course": self.row.course_id,
-            "tenant": self.turn.tenant_id,
-            "pluvo": self.pluvo_id,
-            "id": self.row.id,
-        }
+    def needed_anywhere(self) -> bool:
+        """Whether anybody else needs this account to stay active."""
+        values = {"tenant": self.turn.tenant_id, "pluvo": self.pluvo_id, "id": self.row.id}
         with transaction() as connection:
-            return connection.execute(_OTHERS, values).one()
+            return bool(connection.execute(_NEEDED_ANYWHERE, values).scalar_one())
 
     def linked_to_other(self, pluvo_id: str) -> str | None:
         """The AFAS person that an account is linked to, if it is another one."""
@@ -171,4 +171,4 @@ def load(turn: Turn) -> Work | None:
     if row is None or tenant is None:
         return None
     outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=turn.call_log.append)
-    return Work(turn, tenant, outside.pluvo, row, pluvo_id=row.pluvo_id, ref=row.ref)
+    return Work(turn, tenant, outside.pluvo, row, pluvo_id=row.pluvo_id, ref=row.ref, places=places_of(row))

@@ -16,6 +16,7 @@ made again. A link is only ever added to a person who has none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from clients.errors import Rejected, RemoteError
 from clients.pluvo import Group, PluvoUser, UserChanges
@@ -23,6 +24,7 @@ from models.enrollment import Applied as AppliedState
 from models.enrollment import Desired
 from models.message import Kind
 from models.person import LinkState
+from workers import upsert_places as places
 from workers import upsert_records as records
 from workers.turns import Turn, handles
 from workers.upsert_linking import accept, empty_afas_ids, find_or_make, others_with
@@ -71,7 +73,8 @@ def enroll(work: Work) -> None:
         bring_up_to_date(work)
     else:
         find_or_make(work)
-    records.settle(work, work.outcome, state=AppliedState.ENROLLED)
+    line = places.take_out(work)
+    records.settle(work, work.outcome, state=AppliedState.ENROLLED, line=line)
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ def bring_up_to_date(work: Work) -> None:
         # What an earlier delivery did without being able to say so was this run's doing all the same.
         if work.outcome == "updated" and not work.turn.touched:
             work.outcome = "unchanged"
+        places.came_true(work, None)
         return
-    work.write(_operation(changes))
+    work.write(_operation(changes), note=None if known.enrolled else partial(places.note, work))
     try:
         target = None if known.enrolled else work.target
         applied = work.pluvo.update_user(work.pluvo_id or "", changes, ref=work.ref, target=target)
@@ -126,7 +130,8 @@ def _operation(changes: UserChanges) -> str:
 def as_told(work: Work) -> Known:
     """What Pluvo was last told: no call."""
     row = work.row
-    return Known(row.applied_name, row.applied_email, row.archived, row.state == AppliedState.ENROLLED)
+    enrolled = row.state == AppliedState.ENROLLED and places.in_place(work)
+    return Known(row.applied_name, row.applied_email, row.archived, enrolled)
 
 
 def as_found(work: Work) -> Known:

@@ -157,6 +157,16 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column(
+            "target",
+            sa.String(),
+            sa.Computed(
+                "CASE WHEN pluvo ? 'group_ref' THEN 'group:' || (pluvo ->> 'group_ref')"
+                " ELSE 'offer_event:' || (pluvo ->> 'offer_event_ref') END",
+                persisted=True,
+            ),
+            nullable=True,
+        ),
+        sa.Column(
             "rules",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
             server_default=sa.text("'[]'::jsonb"),
@@ -540,6 +550,16 @@ def upgrade() -> None:
         sa.Column("applied_version", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.String(), server_default=sa.text("'new'"), nullable=False),
         sa.Column("pluvo_enrollment_id", sa.String(), nullable=True),
+        sa.Column("told_account", sa.String(), nullable=True),
+        sa.Column("told_target", sa.String(), nullable=True),
+        sa.Column("told_target_id", sa.String(), nullable=True),
+        sa.Column(
+            "left_behind",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            server_default=sa.text("'[]'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("take_out", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("row_state", sa.String(), server_default=sa.text("'present'"), nullable=False),
         sa.Column("seen_run", sa.String(), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),

@@ -1,0 +1,390 @@
+"""Who is in which offer event or group of Pluvo: membership is per target, and only what we put there is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json import dumps
+from typing import Any
+
+import pytest
+
+from models.session import transaction
+from ops import links
+from producers import holds as decide
+from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons
+from tests.fixtures.world import World, now_removals
+
+WHO = {"reason": "it is so", "who": "tester"}
+
+
+def _with(world: World, policy: str = "unenroll", **limits: float) -> None:
+    world.set_tenant(removals={"policy": policy, "confirm_after": 0, "limits": limits})
+
+
+def _in(world: World, ref: str) -> set[str]:
+    """Addresses of those who are in an offer event, by its ref now."""
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == ref)
+    return {
+        world.pluvo.users[user]["email"]
+        for (user, event_id), enrollment in world.pluvo.enrollments.items()
+        if event_id == event["id"] and enrollment["status"] == "ENROLLED"
+    }
+
+
+def _one_target(world: World, kind: str) -> Callable[[], set[str]]:
+    """Both courses lead to one offer event or group; returns who is in it."""
+    if kind == "offer_event":
+        for event_id in (340, 341):
+            world.retarget(event_id, offer_event_ref="afas-340")
+        return lambda: _in(world, "afas-340")
+    group = world.pluvo.add_group("BHV", "bhv")
+    for event_id in (340, 341):
+        world.retarget(event_id, group_ref="bhv")
+    return lambda: {world.pluvo.users[user]["email"] for user in group["members"]}
+
+
+def _by_hand(world: World, user_id: str, ref: str = "afas-340") -> None:
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == ref)
+    world.pluvo.enroll(user_id, event["id"])
+
+
+def _map(world: World, **columns: str) -> None:
+    """Map more columns of AFAS."""
+    connector = world.afas.connectors["Deelnemer_per_cursusevenement"]
+    connector.columns |= {column: name for name, column in columns.items()}
+    world.rows("UPDATE course SET fields = fields || CAST(:more AS jsonb) RETURNING id", more=dumps(columns))
+
+
+# ------------------------------------------------------------------------------------------------ one target of several
+
+
+@pytest.mark.parametrize("kind", ["offer_event", "group"])
+def test_who_leaves_one_of_two_events_with_one_target_stays_in_it_until_the_last(world: World, kind: str) -> None:
+    # given
+    _with(world)
+    there = _one_target(world, kind)
+    for one in (80, 81, 82):
+        world.person(one, 340)
+        world.person(one, 341)
+    world.sync()
+    # when they leave one
+    world.afas.remove(340, 80)
+    assert world.sync().removed == 1
+    # then
+    assert "p80@example.nl" in there()
+    assert outcomes(world.sync()) == {"unchanged": 5}
+    # and when they leave the other
+    world.afas.remove(341, 80)
+    world.sync()
+    assert there() == {"p81@example.nl", "p82@example.nl"}
+
+
+@pytest.mark.parametrize("kind", ["offer_event", "group"])
+def test_people_who_share_an_account_keep_each_other_in_a_target_of_two_events(world: World, kind: str) -> None:
+    _with(world)
+    there = _one_target(world, kind)
+    world.person(80, 340, name="Jan", email_primary="jan@example.nl")
+    world.person(85, 341, name="Jan", email_primary="jan@example.nl")
+    for one in (90, 91):
+        world.person(one, 340)
+        world.person(one, 341)
+    world.sync()
+    assert link(world, 80)["pluvo_id"] == link(world, 85)["pluvo_id"]
+    world.afas.remove(340, 80)
+    world.sync()
+    assert "jan@example.nl" in there()
+    world.afas.remove(341, 85)
+    world.sync()
+    assert "jan@example.nl" not in there()
+
+
+def test_who_stays_for_a_row_that_can_not_be_used_leaves_with_that_row(world: World) -> None:
+    # given 80 in 340, and in 341 only with a row that was never acted on
+    _with(world)
+    there = _one_target(world, "offer_event")
+    for one in (80, 81, 82):
+        world.person(one, 340)
+    for one in (81, 82):
+        world.person(one, 341)
+    world.person(80, 341, email_primary="geen")
+    world.sync()
+    # when
+    world.afas.remove(340, 80)
+    world.sync()
+    assert "p80@example.nl" in there()  # AFAS still has them in 341
+    world.afas.remove(341, 80)
+    world.sync()
+    # then nobody is forgotten there
+    assert there() == {"p81@example.nl", "p82@example.nl"}
+
+
+def test_event_that_is_no_longer_in_the_tenants_file_keeps_nobody_in_a_target(world: World) -> None:
+    _with(world)
+    there = _one_target(world, "offer_event")
+    for one in (80, 81, 82):
+        world.person(one, 340)
+        world.person(one, 341)
+    world.sync()
+    world.rows("UPDATE course SET active = false WHERE event_id = '341' RETURNING id")
+    world.afas.remove(340, 80)
+    world.sync()
+    assert there() == {"p81@example.nl", "p82@example.nl"}
+
+
+# --------------------------------------------------------------------------------------------------- a changed target
+
+
+def test_changed_target_is_followed_by_everybody(world: World) -> None:
+    # given
+    _with(world)
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    # when
+    world.retarget(340, offer_event_ref="afas-340-new")
+    run = world.sync()
+    # then they are in the new one first
+    assert outcomes(run) == {"updated": 2}
+    assert reasons(world, run) == {"80": ("updated", None), "81": ("updated", None)}
+    assert _in(world, "afas-340-new") == {"p80@example.nl", "p81@example.nl"}
+    # and leave the old one once that is so
+    run = world.sync()
+    assert (outcomes(run), run.removed) == ({"unchanged": 2}, 2)
+    assert _in(world, "afas-340") == set()
+    assert _in(world, "afas-340-new") == {"p80@example.nl", "p81@example.nl"}
+    world.clear_log()
+    assert outcomes(world.sync()) == {"unchanged": 2}
+    assert world.writes() == []
+
+
+def test_from_an_offer_event_to_a_group_and_back(world: World) -> None:
+    _with(world)
+    group = world.pluvo.add_group("BHV", "bhv")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, group_ref="bhv")
+    world.sync()
+    world.sync()
+    assert (len(group["members"]), enrolled(world)) == (2, set())
+    world.retarget(340, offer_event_ref="afas-340")
+    world.sync()
+    world.sync()
+    assert (len(group["members"]), len(enrolled(world))) == (0, 2)
+
+
+def test_target_that_is_put_back_at_once_takes_nobody_out(world: World) -> None:
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340")
+    world.sync()
+    world.sync()
+    assert enrolled(world) == {"p80@example.nl", "p81@example.nl"}
+    assert _in(world, "afas-340-new") == set()
+
+
+def test_move_of_many_is_held_and_goes_on_when_released(world: World) -> None:
+    # given
+    _with(world, event_count=3, event_percent=10)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in range(1, 13):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    # when
+    run = world.sync()
+    # then
+    (hold,) = holds(world)
+    assert (hold["guard"], len(hold["people"]), run.removed) == ("removals_event", 12, 0)
+    assert len(_in(world, "afas-340")) == len(_in(world, "afas-340-new")) == 12
+    world.sync()
+    assert len(holds(world)) == 1  # seen again in AFAS: nothing of theirs is dropped, they stay in AFAS all along
+    with transaction() as connection:
+        assert decide.release(connection, hold["id"], **WHO) == {"released": 12, "dropped": 0, "open": 0}
+    world.drain()
+    assert _in(world, "afas-340") == set()
+    assert len(_in(world, "afas-340-new")) == 12
+    assert outcomes(world.sync()) == {"unchanged": 12}
+    assert holds(world) == []
+
+
+def test_refused_move_leaves_people_in_both_and_is_not_raised_again(world: World) -> None:
+    _with(world, event_count=1, event_percent=0)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    world.sync()
+    (hold,) = holds(world)
+    with transaction() as connection:
+        decide.refuse(connection, hold["id"], **WHO)
+    world.sync()
+    assert holds(world) == []
+    assert len(_in(world, "afas-340")) == len(_in(world, "afas-340-new")) == 3
+    # who leaves AFAS leaves where they belong
+    world.afas.remove(340, 80)
+    world.sync()
+    assert "p80@example.nl" not in _in(world, "afas-340-new")
+
+
+def test_who_leaves_before_they_moved_leaves_the_target_they_were_told(world: World) -> None:
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.afas.remove(340, 80)
+    world.sync()
+    assert _in(world, "afas-340") == {"p81@example.nl", "p82@example.nl"}
+    # 81 leaves between the two halves of the move
+    world.afas.remove(340, 81)
+    world.sync()
+    assert "p81@example.nl" not in _in(world, "afas-340") | _in(world, "afas-340-new")
+
+
+def test_new_ref_of_the_same_offer_event_takes_nobody_out(world: World) -> None:
+    _with(world)
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-340")
+    event["ref"] = "afas-340-renamed"
+    world.retarget(340, offer_event_ref="afas-340-renamed")
+    world.sync()
+    world.sync()
+    assert _in(world, "afas-340-renamed") == {"p80@example.nl", "p81@example.nl"}
+
+
+def test_policy_keep_keeps_people_in_the_old_target(world: World) -> None:
+    _with(world, "keep")
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    world.sync()
+    assert len(_in(world, "afas-340")) == len(_in(world, "afas-340-new")) == 2
+
+
+def test_move_that_could_not_be_made_forgets_nothing(world: World) -> None:
+    # given a new target that Pluvo does not know
+    _with(world)
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-typo")
+    assert outcomes(world.sync())["failed"] == 3
+    assert len(enrolled(world)) == 3
+    # who leaves, leaves the old one
+    world.afas.remove(340, 80)
+    world.sync()
+    assert enrolled(world) == {"p81@example.nl", "p82@example.nl"}
+    # and when the file is put right all is as before
+    world.retarget(340, offer_event_ref="afas-340")
+    world.sync()
+    assert outcomes(world.sync()) == {"unchanged": 2}
+    assert enrolled(world) == {"p81@example.nl", "p82@example.nl"}
+
+
+# ----------------------------------------------------------------------------------------------- only what we put there
+
+
+@pytest.mark.parametrize("why", ["rejected", "not_yet"])
+def test_enrollment_made_by_hand_stays_when_its_row_was_never_acted_on(world: World, why: str) -> None:
+    # given 80, linked through 341, enrolled in 340 by hand
+    _with(world)
+    _map(world, start="Van")
+    for one in (80, 81, 82):
+        world.person(one, 341)
+    for one in (81, 82, 83):
+        world.person(one, 340)
+    world.sync()
+    _by_hand(world, world.user("p80@example.nl")["id"])
+    odd: dict[str, Any] = {"email_primary": "geen"} if why == "rejected" else {"start": "2999-01-01"}
+    world.person(80, 340, **odd)
+    world.sync()
+    # when
+    world.afas.remove(340, 80)
+    run = world.sync()
+    # then
+    assert [line["outcome"] for line in lines(world, run, 80)] == ["kept"]
+    assert "p80@example.nl" in enrolled(world)
+
+
+def test_another_account_is_not_taken_out_of_an_event_that_was_left_before(world: World) -> None:
+    _with(world)
+    for one in (80, 81, 82, 83):
+        world.person(one, 340)
+        world.person(one, 341)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.sync()
+    world.pluvo.change_user(link(world, 80)["pluvo_id"], email="ander@example.org")
+    right = world.pluvo.add_user("echt@example.org", "Persoon 80")
+    _by_hand(world, right["id"])
+    links.set_link("acme", "80", right["id"], who="tester")
+    world.sync()
+    world.sync()
+    assert world.user("p80@example.nl")["id"] == right["id"]
+    assert "p80@example.nl" in enrolled(world)
+
+
+def test_wrong_account_leaves_the_event_once_the_right_one_is_in_it(world: World) -> None:
+    # given
+    _with(world)
+    world.pluvo.add_user("p80@example.nl", "Persoon 80")
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    wrong = link(world, 80)["pluvo_id"]
+    right = world.pluvo.add_user("echt@example.org", "Persoon 80")
+    world.pluvo.change_user(wrong, email="ander@example.org")
+    # when
+    links.set_link("acme", "80", right["id"], who="tester")
+    world.sync()
+    run = world.sync()
+    # then
+    assert (run.removed, enrolled(world)) == (1, {"p80@example.nl", "p81@example.nl", "p82@example.nl"})
+    assert lines(world, run, 80)[0]["action"] == "unenroll"
+    assert not world.pluvo.users[wrong]["archived"]
+
+
+def test_account_of_a_link_that_was_removed_leaves_with_the_person(world: World) -> None:
+    _with(world)
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    links.remove("acme", "80", erase=False, who="tester")
+    world.afas.remove(340, 80)
+    world.sync()
+    assert enrolled(world) == {"p81@example.nl", "p82@example.nl"}
+
+
+def test_enrollment_that_was_refused_is_not_ours(world: World) -> None:
+    # given an event that is full
+    world.set_tenant(removals=now_removals())
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-340")
+    event["maxSubscriptions"] = 2
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.person(82)
+    assert outcomes(world.sync())["failed"] == 1
+    # when somebody makes room for them by hand, and they leave AFAS
+    event["maxSubscriptions"] = 3
+    _by_hand(world, world.user("p82@example.nl")["id"])
+    world.afas.remove(340, 82)
+    world.sync()
+    # then
+    assert "p82@example.nl" in enrolled(world)
