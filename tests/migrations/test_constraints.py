@@ -18,7 +18,7 @@ from models.base import metadata
 
 # Columns that look like a reference and are none. Ids of the two outside systems:
 OUTSIDE = {
-    "internal_id", "external_id", "event_id", "pluvo_id", "target_id", "pluvo_enrollment_id",
+    "internal_id", "external_id", "event_id", "pluvo_id", "target_id", "told_target_id", "pluvo_enrollment_id",
     "afas_person_id", "afas_contact_id", "afas_connection_id",
 }  # fmt: skip
 # Notes of where something came from, which may outlive it; statements that follow one name the tenant too.
