@@ -3,17 +3,18 @@
 A guard holds every line of its kind in its scope, never some of them: which of forty removals are the right three,
 no program can know. Judging the plan, not the doing, is what keeps any number of workers from overshooting.
 
-==================  =========================================  ==========================================
+==================  =========================================  ===============================================
 guard               scope                                      holds when
-==================  =========================================  ==========================================
+==================  =========================================  ===============================================
 short_snapshot      removals of an event                       its snapshot is suspect for its size
 event_emptied       removals of an event                       everybody (2 or more) would go
 removals_event      removals of an event                       more than max(count, percent of the event)
-removals_run        removals of a tenant's run                 more than max(count, percent of its people)
-removals_window     removals of a tenant in 7 days             more than max(count, percent of its people)
-creates             new accounts of a tenant's run             the same, once it had a complete run
-email_changes       new addresses of a tenant's run            the same
-==================  =========================================  ==========================================
+removals_run        removals of a tenant's run                 more than max(count, percent of its enrollments)
+removals_window     removals of a tenant in 7 days             the same
+creates             new accounts of a tenant's run             more than max(count, percent of its people), once
+                                                               it had a complete run
+email_changes       new addresses of a tenant's run            more than max(count, percent of its people)
+==================  =========================================  ===============================================
 """
 
 from __future__ import annotations
@@ -66,10 +67,12 @@ _REMOVALS = text(
      GROUP BY l.event_id, l.course_id
     """
 )
-_PEOPLE = text("SELECT count(DISTINCT person_id) FROM enrollment WHERE tenant_id = :tenant AND state = 'enrolled'")
-_OPEN = text(
-    "SELECT count(DISTINCT internal_id) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'"
+# Accounts are made and changed once a person, removals happen once an enrollment: each is compared with its own kind.
+_SIZE = text(
+    """SELECT count(*) AS enrollments, count(DISTINCT person_id) AS people FROM enrollment
+        WHERE tenant_id = :tenant AND state = 'enrolled'"""
 )
+_OPEN = text("SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'")
 # What an operator released was wanted and does not count; what this run plans again counts once.
 _WINDOW = text(
     """
@@ -118,7 +121,8 @@ class Judge:
         self.run = {"run": scope.run_id}
         self.tenant = tenant
         self.limits = DEFAULT_LIMITS | tenant.removals.get("limits", {})
-        self.people: int = connection.execute(_PEOPLE, {"tenant": tenant.id}).scalar_one()
+        size = connection.execute(_SIZE, {"tenant": tenant.id}).one()
+        self.enrollments, self.people = int(size.enrollments), int(size.people)
 
     def judge(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
         """Judge the whole plan."""
@@ -157,17 +161,17 @@ class Judge:
 
     def _tenant_removals(self) -> list[Tripped]:
         planned = self._open_lines("removal")
-        limit = allowed(self.limits, "run", self.people)
+        limit = allowed(self.limits, "run", self.enrollments)
         if planned > limit:
             self._hold(Guard.REMOVALS_RUN, "removal", None)
-            return [Tripped(Guard.REMOVALS_RUN, None, {"count": planned, "limit": limit, "base": self.people})]
+            return [Tripped(Guard.REMOVALS_RUN, None, {"count": planned, "limit": limit, "base": self.enrollments})]
         before = self.connection.execute(
             _WINDOW, self.run | {"tenant": self.tenant.id, "days": WINDOW_DAYS}
         ).scalar_one()
-        limit = allowed(self.limits, "window", self.people)
+        limit = allowed(self.limits, "window", self.enrollments)
         if planned and planned + before > limit:
             self._hold(Guard.REMOVALS_WINDOW, "removal", None)
-            measure = {"count": planned, "before": before, "limit": limit, "base": self.people}
+            measure = {"count": planned, "before": before, "limit": limit, "base": self.enrollments}
             return [Tripped(Guard.REMOVALS_WINDOW, None, measure)]
         return []
 

@@ -81,6 +81,40 @@ def test_guard_holds_one_above_its_limit_and_only_its_kind(world: World, case: C
         assert world.roster() == world.expected()
 
 
+@pytest.mark.parametrize("guard", ["run", "window"])
+@pytest.mark.parametrize("leaving", [6, 7])
+def test_run_and_window_count_enrollments_not_people(world: World, guard: str, leaving: int) -> None:
+    # given people in two events each, and room for twelve removals
+    world.set_tenant(removals=now_removals(**(LOOSE | {f"{guard}_count": 12, f"{guard}_percent": 0})))
+    for event_id in (340, 341):
+        for one in range(1, 31):
+            world.person(one, event_id)
+    world.sync()
+    # when
+    for event_id in (340, 341):
+        for one in range(1, leaving + 1):
+            world.afas.remove(event_id, one)
+    run = world.sync()
+    # then
+    assert (run.removed, run.held_removals) == ((12, 0) if leaving == 6 else (0, 14))
+
+
+def test_percentages_of_removals_are_of_enrollments(world: World) -> None:
+    # given 40 people in two events each: 80 enrollments, of which a tenth may go
+    world.set_tenant(removals=now_removals(**(LOOSE | {"run_count": 0, "run_percent": 10})))
+    for event_id in (340, 341):
+        for one in range(1, 41):
+            world.person(one, event_id)
+    world.sync()
+    for one in range(1, 9):
+        world.afas.remove(340, one)
+    # when, then
+    assert world.sync().removed == 8
+    for one in range(9, 18):
+        world.afas.remove(340, one)
+    assert world.sync().held_removals == 9
+
+
 def test_emptied_event_is_always_held_from_two_people_on(world: World) -> None:
     # given an event of two among others
     _fill(world, 25, {})
