@@ -17,7 +17,7 @@ class NotOurs(Control):
 
 
 class LeaseShort(Control):
-    """Too little is left of the lease for the next call: the message is handed out again."""
+    """Too little is left of a lease that can't be renewed: an attempt more, later."""
 
 
 class Held(Control):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 import dramatiq
@@ -17,6 +18,8 @@ from workers.control import STOPPING
 # Beside a web server on the same machine, the server answers first. Alone on a machine it changes nothing.
 NICENESS = 5
 log = structlog.get_logger("workers.middleware")
+# The limit under which a thread's message runs.
+_running = threading.local()
 
 
 class LeaseTimeLimit(TimeLimit):
@@ -24,6 +27,7 @@ class LeaseTimeLimit(TimeLimit):
 
     def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
         self.time_limit = time_limit_seconds() * 1000
+        _running.limit = self
         super().before_process_message(broker, message)  # type: ignore[no-untyped-call]  # dramatiq's has no types
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
@@ -35,6 +39,14 @@ def time_limit_seconds() -> float:
     """The longest a turn may take: the lease without a tenth, at most 20 s, to record the failure in."""
     lease = settings.get().lease
     return lease - min(20.0, lease / 5)
+
+
+def restart_time_limit() -> None:
+    """Let the message of this thread have the whole time once more: its lease was renewed."""
+    limit: LeaseTimeLimit | None = getattr(_running, "limit", None)
+    if limit is not None:
+        again_ms = time_limit_seconds() * 1000
+        limit.manager.add_timeout(threading.get_ident(), again_ms)  # type: ignore[no-untyped-call]  # as above
 
 
 class Services(Middleware):

@@ -8,11 +8,11 @@ the same with ``retry_after_seconds``      ``wait``: the direction waits everywh
 Rejected, TooLarge                         ``die``: dead letter at once
 Unauthorized, Misconfigured                ``quarantine``: of the tenant's direction, no attempt burnt
 TooBusy, Snooze, TimeoutError (no slot)    ``snooze``: again after the seconds it names, no attempt burnt
-LeaseShort, Held, Waiting                  ``back``: ready again at once, no attempt burnt
+Held, Waiting                              ``back``: ready again at once, no attempt burnt
 Stopped                                    ``stop``: out of the ledger, its line stays pending
 NotOurs                                    ``drop``: nothing may be recorded
 PostgreSQL is away                         ``leave``: given back once it answers, no attempt burnt
-time limit, a kind nobody knows            ``retry``
+time limit, LeaseShort, unknown kind       ``retry``
 anything else: our own fault               ``retry`` at most twice, then dead letter ``internal_error``
 =========================================  ========================================================================
 """
@@ -83,13 +83,13 @@ _REMOTE: tuple[tuple[type[RemoteError], Action], ...] = (
 _OWN: tuple[tuple[type[BaseException], Action, str, str, float], ...] = (
     (NotOurs, "drop", "not_ours", "the delivery ended meanwhile", 0.0),
     (Stopped, "stop", "stopped", "the run was stopped", 0.0),
-    # A moment later another delivery has a fresh lease.
-    (LeaseShort, "back", "lease_short", "too little was left of its lease", 0.0),
     (Held, "back", "held", "the direction is stopped", 0.0),
     (Waiting, "back", "waiting", "the direction was told to wait", 0.0),
     (TimeoutError, "snooze", "no_slot", "no call came free", NO_SLOT_SECONDS),
     (redis.RedisError, "snooze", "broker_away", "Redis did not answer", BROKER_SECONDS),
     (KilledAlone, "die", "poison", "A worker died on it three times, the last time alone", 0.0),
+    # Given back at once it might go round for ever, and nobody would know.
+    (LeaseShort, "retry", "lease_short", "too little was left of its lease", 0.0),
     (TimeLimitExceeded, "retry", "time_limit", "took longer than its lease allows", 0.0),
 )
 

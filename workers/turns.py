@@ -27,6 +27,7 @@ from models.session import transaction
 from workers import isolation, policy
 from workers.control import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
 from workers.envelope import Envelope
+from workers.middleware import restart_time_limit
 from workers.presence import worker_id
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
@@ -66,6 +67,14 @@ _CHECK = text(
 )
 
 
+_RENEW = text(
+    """
+    UPDATE message SET lease_until = now() + make_interval(secs => :lease)
+     WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent'
+    """
+)
+
+
 @dataclass(frozen=True)
 class Handler:
     """What a kind of message needs: the work, and what else is to be recorded when it waits or dies."""
@@ -100,6 +109,8 @@ class Turn:
     # Handed out while the direction is in quarantine, to see whether it works again.
     probe: bool = False
     lease_seconds: float = 0.0
+    # False for one that a parent process waits for: that can't be told to wait longer.
+    renewable: bool = True
     # What the clients' ``on_call`` hook was told, one entry for each HTTP call.
     call_log: list[Any] = field(default_factory=list)
     last_call: dict[str, Any] | None = None
@@ -117,21 +128,28 @@ class Turn:
     def check(self, need_seconds: float, note: Callable[[Connection], None] | None = None) -> None:
         """Call right before every outside write that may take ``need_seconds``; raises a Control when it may not go.
 
-        ``note`` writes down in the same transaction what is about to be done, if it may be.
+        ``note`` writes down in the same transaction what is about to be done, if it may be; what it raises takes
+        everything back. A lease that may end during the write begins anew: what came before may have been slow.
         """
         with transaction() as connection:
             row = connection.execute(_CHECK, self.key).first()
-            obstacle = self._obstacle(row, need_seconds)
+            # A lease shorter than one call would never let it go: most of a fresh lease is always enough.
+            short = row is not None and row.remaining < min(need_seconds, 0.8 * self.lease_seconds)
+            obstacle = self._obstacle(row, short=short)
+            if short and not obstacle:
+                connection.execute(_RENEW, self.key | {"lease": self.lease_seconds})
             if note and not obstacle:
                 note(connection)
         if obstacle:
             raise obstacle
+        if short:
+            self._deadline = time.monotonic() + self.lease_seconds
+            restart_time_limit()
 
-    def _obstacle(self, row: Row[Any] | None, need_seconds: float) -> Control | None:
+    def _obstacle(self, row: Row[Any] | None, *, short: bool) -> Control | None:
         if row is None:
             return NotOurs("the delivery ended meanwhile")
-        # A lease shorter than one call would never let it go: most of a fresh lease is always enough.
-        if row.remaining < min(need_seconds, 0.8 * self.lease_seconds):
+        if short and not self.renewable:
             return LeaseShort(f"{row.remaining:.0f} s left")
         if row.stopped:
             return Stopped("the run was stopped")
@@ -309,5 +327,6 @@ def resume(message_id: int, tenant_id: int, delivery: int) -> Turn | None:
     turn = turn_of(row)
     # What starting took of the lease must not look like work: a slow machine would never get to its first write.
     turn.lease_seconds = float(row.remaining)
+    turn.renewable = False
     turn._deadline = time.monotonic() + turn.lease_seconds
     return turn

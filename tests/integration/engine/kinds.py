@@ -79,9 +79,10 @@ def _work(turn: Turn) -> None:
         raise Misconfigured("unknown_field", "the field does not exist")
     if action == "broken":
         raise KeyError("jan@example.org")
-    if action == "checked":
+    if action.startswith("checked"):
         time.sleep(seconds)
-        turn.check(1)
+        turn.check(60 if action == "checked_long" else 1)
+        time.sleep(seconds if action == "checked_long" else 0)
     with turn.settle() as connection:
         connection.execute(
             text(

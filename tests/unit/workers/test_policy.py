@@ -42,7 +42,7 @@ def database(error: type[psycopg.Error]) -> OperationalError:
         (Stopped(""), "stop", "stopped"),
         (Held(""), "back", "held"),
         (Waiting(""), "back", "waiting"),
-        (LeaseShort(""), "back", "lease_short"),
+        (LeaseShort(""), "retry", "lease_short"),
         (KilledAlone(""), "die", "poison"),
         (TimeLimitExceeded(), "retry", "time_limit"),
         (UnknownKind("enrollment.new is not known"), "retry", "unknown_actor"),
