@@ -43,7 +43,7 @@ def _nothing() -> None:
 class AfasClient:
     """Read and write one environment with one app connector's rights. Light, and safe to share between threads.
 
-    ``slot()`` is entered around every API call (not around fetching a token), so that the caller can limit calls in
+    ``slot()`` is entered around every API call, fetching a token for it included, so that the caller can limit calls in
     flight over all machines. ``on_call`` hears of each HTTP call. ``tokens`` replaces the process's token cache.
     Every method raises the classes of ``clients.errors`` as the table in ``clients/afas_errors.py`` says.
     """
@@ -75,15 +75,18 @@ class AfasClient:
         skip: int = 0,
         order_by: Sequence[str],
         where: Sequence[Sequence[Condition]] = (),
+        about_to: Callable[[], None] = _nothing,
     ) -> list[dict[str, Any]]:
         """Read one page; shorter than ``take`` means the last. ``where``: outer OR, inner AND.
+
+        ``about_to()`` is called when nothing but the call is left to do: what is read is as new as that.
 
         A row is as AFAS gives it: ``{"CrId": 340, "CdId": 80, "BcCo": "1000073", "Email_werk": None, …}`` with the
         column names of the customer's choice. Datetimes end in Z but are Amsterdam time (docs/afas.md#dates).
         Raises ``TooLarge`` (ask for half) and ``Misconfigured`` ``not_json``/``no_rows`` for a 200 that is no page.
         """
         query = page_query(skip=skip, take=take, order_by=order_by, where=where)
-        body = self._read(f"connectors/{_segment(connector)}", "reading a page", query)
+        body = self._read(f"connectors/{_segment(connector)}", "reading a page", query, about_to)
         rows = body.get("rows")
         if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
             return rows
@@ -130,8 +133,10 @@ class AfasClient:
             about_to=about_to,
         )
 
-    def _read(self, path: str, operation: str, query: str | None = None) -> Mapping[str, Any]:
-        answer = self._call("GET", path, operation, writes=False, params=query)
+    def _read(
+        self, path: str, operation: str, query: str | None = None, about_to: Callable[[], None] = _nothing
+    ) -> Mapping[str, Any]:
+        answer = self._call("GET", path, operation, writes=False, params=query, about_to=about_to)
         try:
             body = answer.json()
         except ValueError:
@@ -154,9 +159,10 @@ class AfasClient:
     ) -> Response:
         """Call with credentials; once more with fresh ones when AFAS says 401, for then it did nothing."""
         for last in (False, True):
-            authorization = self._auth.value()
+            authorization = ""
             try:
                 with self._slot():
+                    authorization = self._auth.value()  # fetching one is a call too
                     about_to()
                     return self._http.request(
                         method,

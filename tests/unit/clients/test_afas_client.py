@@ -188,7 +188,7 @@ def test_clients_with_the_same_credentials_share_a_token(server: RawServer) -> N
     assert [request.path for request in server.requests].count("/base/oauth/token") == 1
 
 
-def test_each_api_call_takes_a_slot_and_gives_it_back_also_after_an_error(server: RawServer) -> None:
+def test_each_call_is_made_in_a_slot_tokens_included_which_is_given_back_also_after_an_error(server: RawServer) -> None:
     events: list[str] = []
 
     @contextlib.contextmanager
@@ -206,7 +206,7 @@ def test_each_api_call_takes_a_slot_and_gives_it_back_also_after_an_error(server
     with pytest.raises(Unavailable):
         write(client)
 
-    assert events == ["token", "in", "api", "out", "token", "in", "api", "out", "in", "api", "out"]
+    assert events == ["in", "token", "api", "out", "in", "token", "api", "out", "in", "api", "out"]
 
 
 def test_a_lost_answer_to_a_write_is_unknown_and_to_a_read_unavailable(server: RawServer) -> None:
