@@ -74,6 +74,10 @@ class Entry:
     reason: str | None
 
 
+# The link that makes a completion that person's: ``c`` is the completion, ``e`` the enrollment, ``l`` the link.
+LINK_OF = "l.tenant_id = c.tenant_id AND l.person_id = e.person_id AND l.pluvo_id = c.pluvo_id AND l.state <> 'ignored'"
+
+
 class _Owner(NamedTuple):
     """A person behind a Pluvo user, with their enrollment in one course if there is one."""
 

@@ -115,12 +115,22 @@ def judge_settled(state: str, on: date, shown: Any, target: Target, *, by_us: bo
 # ------------------------------------------------------------------------------------------------------- reading AFAS
 
 
-def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> tuple[bool, str | None]:
-    """Read one enrollment's column: whether the row is there, and its value.
+@dataclass(frozen=True)
+class Seen:
+    """What one row showed. ``asked_at``: when AFAS was asked, by ``time.monotonic()``: so old is the answer."""
+
+    there: bool
+    value: str | None
+    asked_at: float
+
+
+def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> Seen:
+    """Read one enrollment's column.
 
     Raises Unavailable("missing_column") when it can't be seen: nothing is written over what we can't see.
     """
     event_column, key_column = course.fields["event_id"], course.fields["internal_id"]
+    asked: list[float] = []
     rows = afas.rows(
         course.getconnector,
         take=10,
@@ -131,10 +141,11 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
                 Condition(key_column, Operator.EQUAL, internal_id),
             ]
         ],
+        about_to=lambda: asked.append(time.monotonic()),
     )
     values: Values = {}
     _take(values, rows, course, rule)
-    return internal_id in values, values.get(internal_id)
+    return Seen(internal_id in values, values.get(internal_id), asked[-1])
 
 
 def read_event(scope: Scope, afas: AfasClient, course: Course, rules: Sequence[Rule]) -> Iterator[tuple[float, Any]]:

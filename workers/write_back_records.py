@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlmodel import select
 
 from clients.errors import Rejected, RemoteError, Unknown
 from clients.redaction import clean, mask
@@ -18,6 +18,8 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from models.tenant_memory import MARK, remembered
 from producers.completion_plan import CURRENT
+from producers.completion_record import LINK_OF
+from producers.completion_values import Seen
 from workers.turns import Turn
 
 # AFAS refuses the record as it is; everything else is worth a fresh message in the next run.
@@ -32,7 +34,16 @@ class Work:
     enrollment: Enrollment | None
     course: Course
     tenant: Tenant
+    # Marks of all rows that this was decided from: as long as it is the same, nothing has changed.
+    basis: str
+    # The account is still this person's.
+    linked: bool
+    # How long ago the column was last read, if that was after the last PUT.
     age_seconds: float | None
+
+    def seen_within(self, seconds: float) -> bool:
+        """Whether AFAS's column was read so lately."""
+        return self.age_seconds is not None and 0 <= self.age_seconds <= seconds
 
     @property
     def maybe_sent(self) -> bool:
@@ -40,8 +51,41 @@ class Work:
         return self.completion.sending_at is not None
 
 
-_AGE_AND_MARK = text(
-    f"SELECT extract(epoch FROM now() - CAST(:at AS timestamptz)) AS age, {MARK} FROM tenant t WHERE t.id = :tenant"  # noqa: S608  a constant
+class Changed(Exception):
+    """What a PUT was decided on is no longer so, or what AFAS showed is too old: judge afresh."""
+
+
+_ROWS = f"""
+       completion c
+  JOIN tenant t ON t.id = c.tenant_id
+  JOIN course k ON k.id = c.course_id
+  LEFT JOIN enrollment e ON e.id = c.enrollment_id
+  LEFT JOIN link l ON {LINK_OF}
+"""
+# A row that changes has another xmin; of the completion itself only what it is about counts.
+_BASIS = """concat_ws('/', t.xmin, k.xmin, coalesce(CAST(e.xmin AS text), '-'), coalesce(CAST(l.xmin AS text), '-'),
+                 c.completed_on, c.internal_id, c.pluvo_id)"""
+# Read before the rows themselves: at worst newer rows stand under older marks, and are read once more.
+_MARKS = text(
+    f"""
+    SELECT {_BASIS} AS basis, l.id IS NOT NULL AS linked, {MARK},
+           CASE WHEN c.shown_at > coalesce(c.sending_at, '-infinity')
+                THEN extract(epoch FROM clock_timestamp() - c.shown_at) END AS age
+      FROM {_ROWS} WHERE c.id = :id AND c.tenant_id = :tenant
+    """  # noqa: S608  constants only
+)
+# The last question before a PUT. The rest of the minute is for the way to AFAS.
+LOOK_SECONDS = 55.0
+_MARK_SENDING = text(
+    f"""
+    UPDATE completion u
+       SET state = 'sending', sending_at = clock_timestamp(), value = :value, puts = u.puts + 1, changed_at = now()
+      FROM {_ROWS}
+     WHERE u.id = :id AND u.tenant_id = :tenant AND c.id = u.id AND {_BASIS} = :basis
+       AND u.state IN ('pending', 'sending', 'failed') AND u.completed_on = :on
+       AND (NOT :looked OR (u.shown_at > greatest(clock_timestamp() - make_interval(secs => :seconds), u.sending_at)
+                            AND u.shown_value IS NOT DISTINCT FROM CAST(:shown AS text)))
+    """  # noqa: S608  constants only
 )
 
 
@@ -57,23 +101,48 @@ class Result:
 def load(turn: Turn) -> Work | None:
     """The newest state; None when the completion is gone."""
     with session() as database:
-        completion = database.exec(
-            select(Completion).where(Completion.id == turn.subject_id, Completion.tenant_id == turn.tenant_id)
-        ).first()
-        if completion is None:
-            return None
-        asked = {"at": completion.shown_at, "tenant": turn.tenant_id}
-        found = database.connection().execute(_AGE_AND_MARK, asked).first()
-        tenant = remembered(database, turn.tenant_id, found.tenant_mark) if found else None
-        if found is None or tenant is None:
+        marks = database.connection().execute(_MARKS, _key(turn)).first()
+        tenant = remembered(database, turn.tenant_id, marks.tenant_mark) if marks else None
+        completion = database.get(Completion, turn.subject_id)
+        if marks is None or tenant is None or completion is None:
             return None
         return Work(
             completion,
             database.get(Enrollment, completion.enrollment_id) if completion.enrollment_id else None,
             database.get_one(Course, completion.course_id),
             tenant,
-            found.age,
+            basis=marks.basis,
+            linked=marks.linked,
+            age_seconds=marks.age,
         )
+
+
+def _key(turn: Turn) -> dict[str, int]:
+    return {"id": turn.subject_id, "tenant": turn.tenant_id}
+
+
+def note_look(turn: Turn, seen: Seen) -> None:
+    """Keep what AFAS showed, and since when that is known: whoever comes next need not ask again at once."""
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """UPDATE completion
+                      SET shown_value = :value, shown_at = clock_timestamp() - make_interval(secs => :age)
+                    WHERE id = :id AND tenant_id = :tenant"""
+            ),
+            _key(turn) | {"value": seen.value, "age": time.monotonic() - seen.asked_at},
+        )
+
+
+def mark_sending(turn: Turn, work: Work, value: str, connection: Connection, *, looked: str | None) -> None:
+    """Write down that a PUT may be under way, before it is. Raises Changed where it may no longer go.
+
+    ``looked``: the column in which AFAS shows the field, None where none is mapped.
+    """
+    decided = {"value": value, "basis": work.basis, "on": work.completion.completed_on}
+    shown = {"looked": looked is not None, "shown": work.completion.shown_value, "seconds": LOOK_SECONDS}
+    if not connection.execute(_MARK_SENDING, _key(turn) | decided | shown).rowcount:
+        raise Changed
 
 
 def died(connection: Connection, turn: Turn, code: str) -> None:
@@ -124,6 +193,7 @@ def settle_completion(connection: Connection, turn: Turn, result: Result) -> Non
             """
             UPDATE completion
                SET state = :state, reason = :reason, found_value = :found, failed_for = NULL,
+                   shown_value = NULL, shown_at = NULL,  -- the look has served
                    written_at = CASE WHEN :state IN ('written', 'verified') THEN coalesce(written_at, now())
                                      ELSE written_at END,
                    verified_at = CASE WHEN :state = 'verified' THEN now() ELSE verified_at END,

@@ -1,8 +1,11 @@
 """Write one completion date into one AFAS field: look first, write once, record what happened.
 
-A human's date is never written over: the column is read at most a minute before the PUT. ``sending`` is committed
-before the PUT, so after a crash or a lost answer the next delivery looks whether it arrived, and may otherwise send the
-same value again. Where no column is mapped it can't look, and sends the same value again.
+A human's date is never written over: what AFAS shows is at most a minute old at every PUT. Whether it still is, and
+whether all the rest is as it was when the PUT was decided (date, row, rule, course, settings, link), is asked in the
+transaction right before the PUT, in which ``sending`` is committed too. What changed meanwhile is judged afresh.
+
+After a crash or a lost answer the next delivery looks whether the PUT arrived, and may otherwise send the same value
+again. Where no column is mapped it can't look, and sends the same value again.
 """
 
 from __future__ import annotations
@@ -10,10 +13,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from sqlalchemy import Connection, text
-
 from clients.afas import AfasClient
-from clients.errors import Rejected, RemoteError
+from clients.errors import Rejected, RemoteError, Unavailable
 from models.completion import CompletionState
 from models.completion_dates import day_of
 from models.enrollment import RowState
@@ -22,43 +23,73 @@ from models.session import transaction
 from producers.completion_rules import Rule, ask_fields, keep_fields, rules_of
 from producers.completion_values import judge_due, read_one
 from producers.outside import afas_of
-from workers.control import Snooze
 from workers.turns import Turn, handles
 from workers.write_back_records import (
+    Changed,
     Result,
     Work,
     describe,
     died,
     load,
+    mark_sending,
     note_change,
     note_failure,
+    note_look,
     settle_completion,
     waiting,
 )
 
-# A reading is good for 60 s; what lies between the look and the PUT gets the rest.
+# An older look of the run's is not worth a try: the PUT has its own check.
 FRESH_SECONDS = 45.0
 SLOT_PATIENCE_SECONDS = 15.0
 # Connecting and AFAS's read time-out of 120 s, with some to spare.
 PUT_SECONDS = 140.0
+# Three looks with the PUT that each was for.
+ROUNDS = 6
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
 
 @handles(Kind.WRITE_BACK, died=died, waiting=waiting, describe=describe)
 def write_back(turn: Turn) -> None:
-    """Bring one completion into AFAS, or find out why not."""
+    """Bring one completion into AFAS, or find out why not. Each round goes by what is true when it begins."""
+    with_code, looked = True, False
+    for _ in range(ROUNDS):
+        try:
+            if _one_round(turn, with_code=with_code, looked=looked):
+                return
+            looked = True
+        except Changed:
+            looked = False
+        except Rejected as error:
+            if not with_code or error.code != "external_id_refused":
+                raise
+            # AFAS stumbles over the code of organisation or person: once more without it, after another look.
+            with_code = looked = False
+    raise Unavailable("look_too_old", "What AFAS showed was too old each time the PUT could go.", system="AFAS")
+
+
+def _one_round(turn: Turn, *, with_code: bool, looked: bool) -> bool:
+    """Settle the turn, or get one step nearer to it: False after a look."""
     work = load(turn)
     if work is None:
         with turn.settle():
-            return
+            return True
     afas = afas_of(work.tenant, turn.call_log.append, SLOT_PATIENCE_SECONDS)
     rule = _rule(work, afas)
-    result = _obstacle(work, rule) or (_look(work, rule, afas) if rule else None)
+    result = _obstacle(work, rule)
+    if result is None and rule is not None and rule.column is not None:
+        if not looked and not work.seen_within(FRESH_SECONDS):
+            result = _look(turn, work, rule, afas)
+            if result is None:
+                return False
+        result = result or _judge(work, rule)
     if result is None and rule is not None:
-        result = _write(turn, work, rule, afas)
+        _write(turn, work, rule, afas, with_code=with_code)
+        return True
     if result is not None:
         with turn.settle() as connection:
             settle_completion(connection, turn, result)
+    return True
 
 
 def _rule(work: Work, afas: AfasClient) -> Rule | None:
@@ -76,76 +107,61 @@ def _rule(work: Work, afas: AfasClient) -> Rule | None:
 
 
 def _obstacle(work: Work, rule: Rule | None) -> Result | None:
-    """Why there is nothing to write: it is settled, or AFAS has no row or no fitting field for it."""
+    """Why there is nothing to write: it is settled, whose it is has changed, or AFAS has no fitting place for it."""
     completion, enrollment = work.completion, work.enrollment
     if completion.state not in OPEN or completion.completed_on is None:
         return Result(completion.state, completion.reason, completion.found_value)
     if enrollment is None or enrollment.row_state == RowState.ABSENT or completion.internal_id is None:
         return Result(CompletionState.ORPHAN, "not_in_afas")
+    if not work.linked:
+        return Result(CompletionState.ORPHAN, "no_longer_linked")
     if rule is None or rule.target is None:
         return Result(CompletionState.REJECTED, rule.refusal if rule else "no_rule")
     return None
 
 
-def _look(work: Work, rule: Rule, afas: AfasClient) -> Result | None:
-    """What AFAS shows decides, where it shows the field; None: nothing stands there."""
+def _look(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
+    """Read the field's column and keep what it shows; a result only where the row is gone."""
+    seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
+    if not seen.there:
+        return Result(CompletionState.ORPHAN, "not_in_afas")
+    note_look(turn, seen)
+    return None
+
+
+def _judge(work: Work, rule: Rule) -> Result | None:
+    """What AFAS shows decides; None: nothing stands there."""
     completion = work.completion
-    if rule.column is None or rule.target is None or completion.completed_on is None:
+    if rule.target is None or completion.completed_on is None:
         return None
-    shown = completion.shown_value
-    if work.age_seconds is None or not 0 <= work.age_seconds <= FRESH_SECONDS or work.maybe_sent:
-        there, shown = read_one(afas, work.course, rule, completion.internal_id or "")
-        if not there:
-            return Result(CompletionState.ORPHAN, "not_in_afas")
-    judged = judge_due(completion.completed_on, shown, rule.target, maybe_sent=work.maybe_sent)
+    judged = judge_due(completion.completed_on, completion.shown_value, rule.target, maybe_sent=work.maybe_sent)
     return Result(judged.state, judged.reason, judged.found) if judged else None
 
 
-def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
-    """PUT the value; once more without the organisation/person code when AFAS stumbles over that."""
+def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: bool) -> None:
+    """PUT the value and record it. Raises Changed when it may no longer go, and what AFAS said of it."""
     assert rule.target is not None  # noqa: S101  _obstacle saw to it
     assert work.completion.completed_on is not None  # noqa: S101  the same
     value = rule.target.write(work.completion.completed_on)
-    codes = [work.enrollment.external_id if work.enrollment else None]
-    while codes:
-        external_id = codes.pop()
-        started = time.monotonic()
-        try:
-            afas.put_course_member(
-                work.course.updateconnector,
-                event_id=work.course.event_id,
-                internal_id=work.completion.internal_id or "",
-                external_id=external_id,
-                fields={rule.field: value},
-                # Only now: whoever waits for a slot in vain has sent nothing, and may have been stopped meanwhile.
-                about_to=partial(turn.check, PUT_SECONDS, partial(_mark_sending, turn, value)),
-            )
-        except RemoteError as error:
-            note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)
-            if not (external_id and isinstance(error, Rejected) and error.code == "external_id_refused"):
-                raise
-            codes.append(None)
-        else:
-            with turn.settle() as connection:
-                settle_completion(connection, turn, Result(CompletionState.WRITTEN, _note(work)))
-                note_change(connection, turn, work, value, "done", seconds=time.monotonic() - started)
-            return None
-    raise AssertionError("the second try returns or raises")
+    external_id = work.enrollment.external_id if with_code and work.enrollment else None
+    started = time.monotonic()
+    try:
+        afas.put_course_member(
+            work.course.updateconnector,
+            event_id=work.course.event_id,
+            internal_id=work.completion.internal_id or "",
+            external_id=external_id,
+            fields={rule.field: value},
+            # Only now: whoever waits for a token or a slot has sent nothing, and what it knows grows old.
+            about_to=partial(turn.check, PUT_SECONDS, partial(mark_sending, turn, work, value, looked=rule.column)),
+        )
+    except RemoteError as error:
+        note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)
+        raise
+    with turn.settle() as connection:
+        settle_completion(connection, turn, Result(CompletionState.WRITTEN, _note(work)))
+        note_change(connection, turn, work, value, "done", seconds=time.monotonic() - started)
 
 
 def _note(work: Work) -> str | None:
     return day_of(work.completion.completed_raw or "", work.tenant.timezone)[1]
-
-
-def _mark_sending(turn: Turn, value: str, connection: Connection) -> None:
-    """Write down that a PUT may be under way, before it is. Someone else settled it meanwhile: look again."""
-    marked = connection.execute(
-        text(
-            """UPDATE completion SET state = 'sending', sending_at = coalesce(sending_at, now()), value = :value,
-                      puts = puts + 1, changed_at = now()
-                WHERE id = :id AND tenant_id = :tenant AND state IN ('pending', 'sending', 'failed')"""
-        ),
-        {"id": turn.subject_id, "tenant": turn.tenant_id, "value": value},
-    ).rowcount
-    if not marked:
-        raise Snooze(1.0, "changed_meanwhile")
