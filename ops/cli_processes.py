@@ -84,16 +84,15 @@ def serve(
     child: Child = False,
 ) -> None:
     """Serve health and webhooks over HTTP until told to stop."""
-    import uvicorn  # noqa: PLC0415 - every other command starts faster without it
-
-    from ops.http.app import check_bind, make_app  # noqa: PLC0415 - the same
+    from ops.http.app import check_bind, make_app  # noqa: PLC0415 - every other command starts faster without it
+    from ops.http.server import run  # noqa: PLC0415 - the same
 
     logs.configure()
     check_bind(host)
     _need_servers()
     if child:
         end_with_parent()
-    uvicorn.run(make_app(), host=host, port=port, log_config=None, access_log=False, server_header=False)
+    run(make_app(), host, port)
 
 
 def _need_servers() -> None:

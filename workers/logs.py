@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+import threading
+import time
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -16,19 +20,68 @@ Event = MutableMapping[str, Any]
 _QUIET = ("dramatiq", "uvicorn", "uvicorn.error", "alembic", "urllib3")
 
 
+# Everything that can move a cursor, name a window, begin a line of its own or hide what stands beside it.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+@dataclass
+class Seldom:
+    """What strangers can cause as often as they like is logged at once, then once a minute with how often it was."""
+
+    seconds: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+    last: dict[str, float] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, say: Callable[..., Any], event: str, **about: Any) -> None:
+        """Log an event, ``times`` it happened since the last line. Strangers must not choose what is in ``about``."""
+        times = self.now(f"{event} {sorted(about.items())}")
+        if times is not None:
+            say(event, **about, times=times)
+
+    def now(self, key: str) -> int | None:
+        """How often it happened since its last line when it is time for one, else None."""
+        now = self.clock()
+        with self.lock:
+            self.times[key] = self.times.get(key, 0) + 1
+            if now - self.last.get(key, float("-inf")) < self.seconds:
+                return None
+            self.last[key] = now
+            return self.times.pop(key)
+
+
+def without_controls(logger: Any, method: str, event: Event) -> Event:
+    """Make every control character visible: a log is read in terminals, and what is in it came from anywhere."""
+    return {_visible(key): _visible(value) for key, value in event.items()}
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return _CONTROLS.sub(lambda found: _escaped(found[0]), value)
+    if isinstance(value, dict):
+        return {_visible(key): _visible(item) for key, item in value.items()}
+    return [_visible(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
 def without_addresses(logger: Any, method: str, event: Event) -> Event:
     """Mask addresses and secrets in every text of an entry: a defence for the day somebody logs what they shouldn't."""
     return {key: _cleaned(value) for key, value in event.items()}
 
 
 def _cleaned(value: Any) -> Any:
-    if isinstance(value, str) and ("@" in value or len(value) > 40):
-        return clean(value, limit=4000)
+    if isinstance(value, str):
+        return clean(value, limit=4000) if "@" in value or len(value) > 40 else value
     if isinstance(value, dict):
         return {key: _cleaned(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(item) for item in value]
-    return value
+    # Whatever else it is, the renderer would write it as text.
+    return value if value is None or isinstance(value, bool | int | float) else _cleaned(str(value))
 
 
 def configure(*, level: int = logging.INFO) -> None:
@@ -50,6 +103,7 @@ def configure(*, level: int = logging.INFO) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 without_addresses,
+                without_controls,
                 last,
             ],
         )

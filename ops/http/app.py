@@ -14,7 +14,8 @@ from ops.problems import Problem
 
 def make_app() -> FastAPI:
     """The application, ready to serve."""
-    app = FastAPI(title="koppeling", docs_url=None, redoc_url=None, openapi_url=None)
+    # No redirects: they would send callers to whatever Host they named.
+    app = FastAPI(title="koppeling", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(health.router)
     app.include_router(webhooks)
     return app

@@ -30,6 +30,7 @@ from models.crypto import SecretUnreadable
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.completion_events import QUEUED, store
+from workers.logs import Seldom
 
 MAX_BYTES = 256 * 1024
 # What is too big is still read to its end, so that the answer is heard; up to here.
@@ -113,6 +114,9 @@ class Waker:
             time.sleep(WAKE_PAUSE_SECONDS)
 
 
+# Whoever sends more than we read is not read any further.
+CLOSE = {"Connection": "close"}
+seldom = Seldom()
 secrets = Secrets()
 wake = Waker()
 at_once = CapacityLimiter(ACCEPTED_AT_ONCE)
@@ -125,10 +129,10 @@ async def receive(slug: str, request: Request) -> Response:
         async with asyncio.timeout(READ_SECONDS):
             body = await _read(request)
     except (TimeoutError, ClientDisconnect):
-        return Response(status_code=408)
+        return Response(status_code=408, headers=CLOSE)
     if body is None:
-        log.warning("webhook_too_large", slug=slug[:40])
-        return Response(status_code=200)
+        seldom(log.warning, "webhook_too_large")
+        return Response(status_code=200, headers=CLOSE)
     # Headers are Latin-1 on the wire; a salt is UTF-8 like everything Pluvo signs.
     salt, given = (_utf8(request.headers.get(name)) for name in ("x-signature-salt", "x-signature"))
     return Response(status_code=await to_thread.run_sync(accept, slug, salt, given, body, limiter=at_once))
@@ -141,14 +145,14 @@ def accept(slug: str, salt: str | None, given: str | None, body: bytes) -> int:
         if tenant_id is None or not secret:
             return 404
         if not is_signed(secret, salt, given, body):
-            log.warning("webhook_forged", tenant=tenant_id)
+            seldom(log.warning, "webhook_forged", tenant=tenant_id)
             return 403
         with transaction() as connection:
             outcome = store(connection, tenant_id, body)
         if outcome == QUEUED:
             wake()
     except (DBAPIError, NoConnection, SecretUnreadable) as error:
-        log.error("webhook_not_stored", slug=slug[:40], error=type(error).__name__)
+        seldom(log.error, "webhook_not_stored", error=type(error).__name__)
         return 503
     log.info("webhook", tenant=tenant_id, outcome=outcome)
     return 200
