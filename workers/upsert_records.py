@@ -57,6 +57,20 @@ _ENROLLMENT = text(
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
 )
+# Who spoke for a shared account has left: those who stay are told anew, beginning from what the account has now.
+_OTHERS_SPEAK = text(
+    """
+    WITH staying AS (
+        UPDATE person p SET applied_name = :name, applied_email = :email
+          FROM link l
+         WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND l.state IN ('linked', 'ambiguous')
+           AND l.person_id <> :person AND p.id = l.person_id AND p.applied_email IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = :person AND e.state = 'enrolled')
+           AND (p.name, p.email) IS DISTINCT FROM (:name, :email)
+        RETURNING p.id)
+    UPDATE enrollment SET applied_version = NULL WHERE state = 'enrolled' AND person_id IN (SELECT id FROM staying)
+    """
+)
 _LINK_SETTLED = text(
     """
     UPDATE link
@@ -157,6 +171,9 @@ def settle(
         places.hand_over(connection, work)
         if state == "enrolled":
             _applied(connection, work)
+        if state == "removed" and work.pluvo_id and row.speaks and row.applied_email:
+            told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
+            connection.execute(_OTHERS_SPEAK, told | {"tenant": work.turn.tenant_id, "person": row.person_id})
         if state and work.pluvo_id:
             link = {"person": row.person_id, "pluvo": work.pluvo_id, "archived": archived, "ref": work.ref}
             connection.execute(_LINK_SETTLED, link)

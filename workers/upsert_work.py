@@ -30,9 +30,10 @@ _LOAD = text(
            l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
            c.id AS course_id, c.event_id, c.pluvo, c.target, c.target_id, {MARK},
            (SELECT action FROM plan_line WHERE id = :line) AS planned,
+           -- Of those who share an account the lowest id speaks, also while parked for an address.
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
-                WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state = 'linked'
+                WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state IN ('linked', 'ambiguous')
                   AND op.id <> p.id
                   AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
                   AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = op.id AND oe.state = 'enrolled')

@@ -241,6 +241,41 @@ def test_shared_account_stays_while_the_other_remains(world: World) -> None:
     assert world.user("jan@example.nl")["archived"]
 
 
+def test_who_stays_on_a_shared_account_gives_it_their_own_address(world: World) -> None:
+    # given 9, who speaks for the account, and 80 with another address by now
+    _with(world)
+    for one in (9, 80):
+        world.person(one, name="Jan", email_primary="jan@example.nl")
+    _people(world, 90)
+    world.sync()
+    world.afas.set_email(80, "jan80@example.nl")
+    world.sync()
+    assert enrolled(world) == {"jan@example.nl", "p90@example.nl"}
+    # when
+    world.afas.remove(340, 9)
+    world.sync()
+    world.sync()
+    # then
+    assert enrolled(world) == {"jan80@example.nl", "p90@example.nl"}
+    assert outcomes(world.sync()) == {"unchanged": 2}
+
+
+def test_lower_id_speaks_for_a_shared_account_also_while_it_is_parked(world: World) -> None:
+    for one in (9, 80):
+        world.person(one, name="Jan", email_primary="jan@example.nl")
+    world.sync()
+    account = link(world, 9)["pluvo_id"]
+    world.afas.set_email(80, "jan80@example.nl")
+    world.sync()
+    world.pluvo.add_user("bezet@example.org", "Vreemde")
+    world.afas.set_email(9, "bezet@example.org")
+    assert outcomes(world.sync())["ambiguous"] == 1
+    # when
+    world.sync(full=True)
+    # then
+    assert world.pluvo.users[account]["email"] == "jan@example.nl"
+
+
 def test_two_who_share_an_account_may_leave_together(world: World) -> None:
     _with(world)
     for internal_id in (80, 81):
