@@ -189,7 +189,8 @@ class PluvoClient:
     def update_user(self, user_id: str, changes: UserChanges, *, ref: str | None, target: Target | None) -> Applied:
         """Change an account and/or enroll it, in one document; no call when there is nothing to do.
 
-        Restoring goes first and archiving last. ``ref`` is the user's own in Pluvo, None when it is not known.
+        Restoring goes first and archiving last. ``ref`` is the user's where we chose it ourselves, else None: a ref
+        that others choose may be somebody else's by now. Where a schema takes no ids, the ref is read just before.
         Raises ``Rejected("already_exists")`` when a new address is taken: enrolling may have happened all the same.
         """
         values = {
@@ -217,7 +218,16 @@ class PluvoClient:
             user = answer.require("update", lambda value: pluvo_records.optional(pluvo_records.user, value["user"]))
             if user is None:
                 raise answer.fields.get("update") or Rejected(NOT_FOUND, "Pluvo gives no such user.", system="pluvo")
+        if target is not None and not answer.asked("enroll"):
+            answer = self._enroll_by_present_ref(user_id, target)
         return with_enrollment(answer, user, target)
+
+    def _enroll_by_present_ref(self, user_id: str, target: Target) -> Answer:
+        """Enroll where the schema takes no ids."""
+        found = self.get_user(user_id)
+        if found is None or not found.ref:
+            raise Rejected(NOT_FOUND, "Pluvo gives no such user, or one without a ref.", system="pluvo")
+        return self._line.run("enroll", *enroll_step(target, user_ref=found.ref))
 
     def archive_users(self, ids: Sequence[str], archive: bool) -> list[str]:
         """Archive users, or restore them with ``archive=False``; give the ids for which it failed."""

@@ -130,6 +130,8 @@ OPERATIONS: Mapping[str, Operation] = {
         "createOfferEventEnrollments(offerEventRef: $offer_event_ref, userRefs: [$user_ref], userIds: [$user_id],"
         f" sendMail: false) {{ {_ENROLLMENT} }}",
         {"offer_event_ref": "String!", "user_ref": "String!", "user_id": "UUID!"},
+        optional=frozenset({"userIds"}),
+        any_of=frozenset({"user_ref", "user_id"}),
     ),
     "unenroll": Operation(
         "mutation",
@@ -141,6 +143,8 @@ OPERATIONS: Mapping[str, Operation] = {
         "addUsersToGroup(groupRef: $group_ref, userRefs: [$user_ref], userIds: [$user_id])"
         " { addedIds alreadyAddedIds failedIds }",
         {"group_ref": "String!", "user_ref": "String!", "user_id": "UUID!"},
+        optional=frozenset({"userIds"}),
+        any_of=frozenset({"user_ref", "user_id"}),
     ),
     "remove_from_group": Operation(
         "mutation",

@@ -67,7 +67,7 @@ def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sha
     work.pluvo_id = user.id
     work.write("link", note=partial(places.note, work))
     try:
-        applied = work.pluvo.update_user(user.id, changes, ref=user.ref, target=work.target)
+        applied = work.pluvo.update_user(user.id, changes, ref=work.safe_ref(user.ref), target=work.target)
     except Rejected as refused:
         if refused.code == "already_exists" and changes.email:
             raise Parked("email_taken", others_with(work, row.email)) from refused

@@ -118,6 +118,10 @@ class Work:
         """The ref that an account made by us for this person carries."""
         return our_ref(self.tenant.afas["member_id"], self.internal_id)
 
+    def safe_ref(self, ref: str | None) -> str | None:
+        """The ref of an account if we chose it; others may give theirs to somebody else at any time."""
+        return ref if ref == self.our_ref else None
+
     @property
     def external_id(self) -> str | None:
         """The person's code in AFAS; for a contact person the organisation's."""

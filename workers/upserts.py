@@ -110,7 +110,7 @@ def bring_up_to_date(work: Work) -> None:
     work.write(_operation(changes), note=None if known.enrolled else partial(places.note, work))
     try:
         target = None if known.enrolled else work.target
-        applied = work.pluvo.update_user(work.pluvo_id or "", changes, ref=work.ref, target=target)
+        applied = work.pluvo.update_user(work.pluvo_id or "", changes, ref=work.safe_ref(work.ref), target=target)
     except Rejected as refused:
         if refused.code == "already_exists" and changes.email:
             raise Parked("email_taken", others_with(work, row.email)) from refused

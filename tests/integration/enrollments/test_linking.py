@@ -28,6 +28,32 @@ def test_afas_id_goes_before_the_address(world: World) -> None:
     assert len(world.pluvo.users) == 2
 
 
+@pytest.mark.parametrize("target", ["offer_event", "group"])
+@pytest.mark.parametrize("takes_ids", [True, False], ids=["by-id", "by-ref-only"])
+def test_ref_that_is_somebody_elses_by_now_enrolls_no_stranger(world: World, target: str, takes_ids: bool) -> None:
+    # given an account with a ref of the customer's own, and a Pluvo that may know no enrolling by id
+    group = world.pluvo.add_group("BHV", "bhv")
+    if target == "group":
+        world.retarget(341, group_ref="bhv")
+    if not takes_ids:
+        lacking = ["Mutation.createOfferEventEnrollments.userIds", "Mutation.addUsersToGroup.userIds"]
+        world.pluvo.change_switches(hidden=lacking)
+    account = world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-7")
+    world.person(80)
+    world.sync()
+    assert enrolled(world) == {"p80@example.nl"}
+    # when the customer numbers its people anew
+    world.pluvo.change_user(account["id"], ref="hr-8")
+    world.pluvo.add_user("vreemd@example.org", "Vreemde", ref="hr-7")
+    world.person(80, 341)
+    world.sync()
+    # then
+    if target == "group":
+        assert set(group["members"]) == {account["id"]}
+    else:
+        assert enrolled(world, "341") == {"p80@example.nl"}
+
+
 def test_account_with_the_afas_id_is_linked_and_follows_the_address(world: World) -> None:
     world.person(80)
     account = world.pluvo.add_user("oud@example.org", "Vroeger", afasContactId="80", ref="hr-80", roles=["MANAGER"])
