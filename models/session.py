@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session
 
 import settings
@@ -77,3 +78,21 @@ def session() -> Iterator[Session]:
     """The same with SQLModel objects, which stay readable after the commit."""
     with Session(engine(), expire_on_commit=False) as opened, opened.begin():
         yield opened
+
+
+# A statement that was cancelled for taking too long is a fault of ours, not trouble of PostgreSQL's.
+_CANCELLED = "57014"
+# It answers, and takes no writes: a replica after a failover, an administrator's ``default_transaction_read_only``.
+READ_ONLY = "25006"
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether PostgreSQL can't do its work now, whatever it is asked: gone, full, starting, read-only."""
+    if isinstance(error, NoConnection):
+        return True
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        if state in (_CANCELLED, READ_ONLY):
+            return bool(state == READ_ONLY)
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return False

@@ -1,4 +1,4 @@
-"""Worker processes that are alive: who can take messages, how many at once, and since when."""
+"""Worker processes that are alive, and what one process at a time does for all: relay, maintenance, timetable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,23 @@ class Worker(SQLModel, table=True):
 
     # host:pid:random
     id: str = Field(primary_key=True)
+    # host name / where its process numbers are unique
     host: str
     pid: int
     threads: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     code_version: str
     started_at: datetime | None = instant(now=True)
     heartbeat_at: datetime | None = instant(now=True)
+
+
+class Service(SQLModel, table=True):
+    """Who did a service last, and when: a sign of life that whoever asks how the system is doing can read."""
+
+    __tablename__ = "service"
+
+    # relay, maintenance, timetable; serve (which shows by it that the database takes writes)
+    name: str = Field(primary_key=True)
+    worker: str
+    seen_at: datetime | None = instant(now=True)
+    # When the relay last handed something out.
+    worked_at: datetime | None = instant()

@@ -10,25 +10,32 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.dead_letter import DeadLetterState
-from models.session import transaction
+from models.session import is_away, transaction
 from ops import lookup, replays
 from ops.listing import rows
 from ops.problems import Problem
+from producers.loops import each, where
 
 RATE, MAX_FAILURES = 10.0, 5
 _LOCK = 7_301_011
 TICK_SECONDS = 0.2
+log = structlog.get_logger("ops.replay_batches")
 
-# What became of what was sent: gone from the ledger without a newer dead letter is done.
+# What became of what was sent: gone from the ledger without a newer dead letter is done. What waits for a direction
+# that was stopped meanwhile says nothing about the others.
 _FATES = """
     SELECT d.id, CASE WHEN n.id IS NOT NULL THEN 'failed' WHEN m.id IS NULL THEN 'done'
+                      WHEN m.state <> 'sent' AND (w.state IN ('paused', 'quarantined')
+                                                  OR w.wait_until > now() + interval '60 seconds') THEN 'blocked'
                       WHEN m.state = 'scheduled' AND m.attempts > 0 THEN 'pending' ELSE 'under_way' END AS fate
       FROM dead_letter d
       LEFT JOIN message m ON m.kind = d.kind AND m.subject_id = d.subject_id
+      LEFT JOIN tenant_direction w ON w.tenant_id = m.tenant_id AND w.direction = m.direction
       LEFT JOIN LATERAL (SELECT n.id FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id
                             AND n.id > d.id LIMIT 1) n ON true
      WHERE d.id = ANY(:ids) AND d.state = 'replayed' ORDER BY d.closed_at, d.id
@@ -73,11 +80,16 @@ def advance(batch: str) -> dict[str, Any] | None:
         if stored["state"] == "running":
             stored = _step(connection, stored, fates)
             fates = _fates(connection, stored)  # what was sent just now is under way
-        return {"state": stored["state"], "position": stored["position"], "of": len(stored["ids"]), "fates": fates}
+        told = {letter: _shown(fate) for letter, fate in fates.items()}
+        return {"state": stored["state"], "position": stored["position"], "of": len(stored["ids"]), "fates": told}
 
 
 def _fates(connection: Connection, stored: dict[str, Any]) -> dict[str, str]:
     return {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored["ids"])}
+
+
+def _shown(fate: str) -> str:
+    return "pending" if fate == "blocked" else fate
 
 
 def hash_of(batch: str) -> int:
@@ -87,6 +99,7 @@ def hash_of(batch: str) -> int:
 
 def _step(connection: Connection, stored: dict[str, Any], fates: dict[str, str]) -> dict[str, Any]:
     row = 0
+    fates = {letter: fate for letter, fate in fates.items() if fate != "blocked"}
     for fate in fates.values():
         row = row + 1 if fate in ("failed", "pending") else 0 if fate == "done" else row
     if row >= stored["max_failures"] or (row and len(fates) == 1):
@@ -94,9 +107,9 @@ def _step(connection: Connection, stored: dict[str, Any], fates: dict[str, str])
         return stored | {"state": "stopped"}
     position = stored["position"]
     for dead_letter in stored["ids"][position : position + _due(stored, fates)]:
-        told = replays.send(connection, dead_letter, who=stored["started_by"], reason=None, batch=stored["id"])
+        sent = _send(connection, dead_letter, stored)
         position += 1
-        if told["result"] == replays.REPLAYED and not fates:
+        if sent and not fates:
             break  # the canary
     values = {"id": stored["id"], "position": position, "row": row}
     connection.execute(
@@ -106,6 +119,19 @@ def _step(connection: Connection, stored: dict[str, Any], fates: dict[str, str])
         _end(connection, stored["id"], "done")
         return stored | {"state": "done", "position": position}
     return stored | {"position": position}
+
+
+def _send(connection: Connection, dead_letter: str, stored: dict[str, Any]) -> bool:
+    """Whether it was sent. One that breaks stays open and keeps none of the others."""
+    try:
+        with connection.begin_nested():
+            told = replays.send(connection, dead_letter, who=stored["started_by"], reason=None, batch=stored["id"])
+    except Exception as error:
+        if is_away(error):
+            raise
+        log.error("not_replayed", dead_letter=dead_letter, error=type(error).__name__, where=where(error))
+        return False
+    return bool(told["result"] == replays.REPLAYED)
 
 
 def _due(stored: dict[str, Any], fates: dict[str, str]) -> int:
@@ -128,8 +154,7 @@ def advance_all() -> None:
     """Drive every batch that is not over: for whoever runs a timetable."""
     with transaction() as connection:
         open_ones = list(connection.execute(text("SELECT id FROM replay_batch WHERE state = 'running'")).scalars())
-    for batch in open_ones:
-        advance(batch)
+    each("replay batch", open_ones, advance)
 
 
 def drive(
@@ -156,7 +181,7 @@ def lines(batch: str) -> list[dict[str, Any]]:
     """What became of each dead letter of a batch so far."""
     with transaction() as connection:
         ids = connection.execute(text("SELECT ids FROM replay_batch WHERE id = :id"), {"id": batch}).scalar_one()
-        fates = {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=ids)}
+        fates = {row["id"]: _shown(row["fate"]) for row in rows(connection, _FATES, ids=ids)}
         found = rows(connection, _LINES, ids=ids)
     return [row | {"result": _result(row, fates.get(row["id"]))} for row in found]
 

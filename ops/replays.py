@@ -115,7 +115,11 @@ def preview(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
 def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> dict[str, Any]:
     """Replay one, in the caller's transaction. Whoever comes second finds it settled."""
     connection.execute(text("SELECT id FROM dead_letter WHERE id = :id FOR UPDATE"), {"id": dead_letter_id})
-    facts = rows(connection, _FACTS, ids=[dead_letter_id])[0]
+    found = rows(connection, _FACTS, ids=[dead_letter_id])
+    if not found:  # with its tenant, or forgotten by now
+        gone = dict.fromkeys(("tenant", "kind", "internal_id", "event_id", "error"))
+        return {"id": dead_letter_id} | gone | {"result": SETTLED, "reason": "it is known no more"}
+    facts = found[0]
     verdict = judge(facts)
     if verdict.result == WILL_DO:
         _clear_failure(connection, facts)

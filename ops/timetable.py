@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import utc_now
 from models.session import transaction
@@ -23,34 +20,48 @@ from models.tenant import Direction
 from ops import replay_batches
 from ops.listing import rows
 from producers import holds, triggers
+from producers.loops import Chores, Loop, each
+from workers import presence
 
 TICK_SECONDS = 1.0
 SLOW_SECONDS = 30.0
 JITTER = 0.05
 NIGHT_BEGINS, NIGHT_MINUTES = 1, 240  # full runs begin between one and five at night
 FULL_EVERY = timedelta(days=6)  # at most once in so long: its own night comes once a week
-log = structlog.get_logger("ops.timetable")
 
 _DUE = """
+    SELECT d.id FROM tenant_direction d
+     WHERE d.state IN ('healthy', 'degraded') AND d.next_run_at <= now() ORDER BY d.next_run_at LIMIT 50
+"""
+_TAKE = """
     SELECT d.id, d.tenant_id, d.direction, t.interval_seconds
       FROM tenant_direction d JOIN tenant t ON t.id = d.tenant_id
-     WHERE d.state IN ('healthy', 'degraded') AND d.next_run_at <= now()
-     ORDER BY d.next_run_at LIMIT 50 FOR UPDATE OF d SKIP LOCKED
+     WHERE d.id = :id AND d.state IN ('healthy', 'degraded') AND d.next_run_at <= now()
+       FOR UPDATE OF d SKIP LOCKED
 """
 _NIGHTLY = """
     SELECT d.id, d.tenant_id, t.timezone, d.last_full_at
       FROM tenant_direction d JOIN tenant t ON t.id = d.tenant_id
      WHERE d.state IN ('healthy', 'degraded') AND d.direction = 'enrollments' AND t.first_complete_at IS NOT NULL
        AND (d.last_full_at IS NULL OR d.last_full_at < now() - CAST(:every AS interval))
-     FOR UPDATE OF d SKIP LOCKED
+       AND (CAST(:id AS bigint) IS NULL OR d.id = :id)
 """
 
 
 def request_due() -> int:
-    """Queue a run for every direction whose time has come, and set its next one. How many."""
+    """Queue a run for every direction whose time has come, and set its next one. How many.
+
+    A transaction each: whoever holds the locks of two tenants could wait for somebody who holds them the other way
+    round, and one tenant's trouble is nobody else's.
+    """
     with transaction() as connection:
-        due = rows(connection, _DUE)
-        for row in due:
+        due = [row["id"] for row in rows(connection, _DUE)]
+    return each("due direction", due, _request_one)
+
+
+def _request_one(direction_id: int) -> None:
+    with transaction() as connection:
+        for row in rows(connection, _TAKE, id=direction_id):
             run = triggers.request_run(connection, row["tenant_id"], row["direction"], trigger="schedule", options={})
             # Spreading is all that is wanted of chance here.
             seconds = row["interval_seconds"] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  spreads runs, guards nothing
@@ -61,22 +72,32 @@ def request_due() -> int:
                 ),
                 {"seconds": seconds, "run": run, "id": row["id"]},
             )
-    return len(due)
 
 
 def request_full(now: datetime | None = None) -> int:
     """Queue the full run of every tenant whose night it is. How many."""
     moment = now or utc_now()
-    with transaction() as connection:
-        due = [row for row in rows(connection, _NIGHTLY, every=FULL_EVERY) if is_full_time(row, moment)]
-        for row in due:
+    begun: list[int] = []
+
+    def request(row: dict[str, Any]) -> None:
+        if not is_full_time(row, moment):
+            return
+        with transaction() as connection:
+            # Another scheduler may have been quicker.
+            if not rows(connection, _NIGHTLY + "FOR UPDATE OF d SKIP LOCKED", every=FULL_EVERY, id=row["id"]):
+                return
             triggers.request_run(
                 connection, row["tenant_id"], Direction.ENROLLMENTS, trigger="nightly", options={"full": True}
             )
             connection.execute(
                 text("UPDATE tenant_direction SET last_full_at = :now WHERE id = :id"), {"now": moment, "id": row["id"]}
             )
-    return len(due)
+        begun.append(row["id"])
+
+    with transaction() as connection:
+        candidates = rows(connection, _NIGHTLY, every=FULL_EVERY, id=None)
+    each("nightly run", candidates, request)
+    return len(begun)
 
 
 def is_full_time(row: dict[str, Any], now: datetime) -> bool:
@@ -87,19 +108,30 @@ def is_full_time(row: dict[str, Any], now: datetime) -> bool:
     return local.weekday() == number % 7 and number * 37 % NIGHT_MINUTES <= minute < NIGHT_MINUTES
 
 
+def expire_holds() -> None:
+    """Let holds end that nobody decided in time."""
+    with transaction() as connection:
+        holds.expire(connection)
+
+
+def show_sign_of_life() -> None:
+    """Let ``status`` see that somebody keeps the timetable."""
+    with transaction() as connection:
+        presence.serve(connection, "timetable")
+
+
 def run(stopping: threading.Event) -> None:
-    """Tick every second until told to stop. Trouble with the database is waited out."""
-    slow_at = 0.0
-    while not stopping.is_set():
-        try:
-            request_due()
-            replay_batches.advance_all()
-            if time.monotonic() >= slow_at:
-                slow_at = time.monotonic() + SLOW_SECONDS
-                request_full()
-                with transaction() as connection:
-                    holds.expire(connection)
-        except SQLAlchemyError as error:
-            log.warning("timetable_waits", error=type(error).__name__)
-            stopping.wait(4.0)
-        stopping.wait(TICK_SECONDS)
+    """Keep the timetable until told to stop."""
+    chores = Chores(
+        (TICK_SECONDS, request_due),
+        (TICK_SECONDS, replay_batches.advance_all),
+        (5.0, show_sign_of_life),
+        (SLOW_SECONDS, request_full),
+        (SLOW_SECONDS, expire_holds),
+    )
+
+    def step() -> float:
+        chores.do_due()
+        return TICK_SECONDS
+
+    Loop("timetable", step, stopping).run()  # in this thread: whoever calls this does nothing else

@@ -14,13 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from models.run import RunStatus
 from models.session import transaction
+from producers.loops import Loop
 from producers.scope import Sizes
 
 LEASE_SECONDS = 45
@@ -29,7 +27,6 @@ _RENEW = text(
     """UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = :id AND fence = :fence AND status = 'running'"""
 )
-log = structlog.get_logger("producers.lease")
 
 
 class RunLost(Exception):
@@ -107,7 +104,7 @@ class RunLease:
 
     def keep(self) -> None:
         """Renew the lease every 10 s in a thread until ``end``."""
-        self._thread = threading.Thread(target=self._renew, name=f"lease {self.run_id}", daemon=True)
+        self._thread = Loop(f"lease {self.run_id}", self._renew, self._ended, after=RENEW_SECONDS)
         self._thread.start()
 
     def end(self) -> None:
@@ -116,13 +113,8 @@ class RunLease:
         if self._thread is not None:
             self._thread.join(timeout=RENEW_SECONDS)
 
-    def _renew(self) -> None:
-        while not self._ended.wait(RENEW_SECONDS):
-            try:
-                with transaction() as connection:
-                    values = {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence}
-                    renewed = connection.execute(_RENEW, values).rowcount
-                if not renewed:
-                    return
-            except (DBAPIError, NoConnection) as error:
-                log.warning("lease_not_renewed", run=self.run_id, error=type(error).__name__)
+    def _renew(self) -> float | None:
+        with transaction() as connection:
+            values = {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence}
+            renewed = connection.execute(_RENEW, values).rowcount
+        return RENEW_SECONDS if renewed else None

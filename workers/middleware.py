@@ -77,7 +77,7 @@ class Services(Middleware):
         if self.booted:
             from workers.services import start  # noqa: PLC0415  they use the broker, which has this middleware
 
-            self.running = start(worker.worker_threads, self.runners, self.watch_parent)
+            self.running = start(worker, self.runners, self.watch_parent)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """No new work from here on, and what was only fetched goes back at once instead of after the slowest turn."""

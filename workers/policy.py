@@ -21,22 +21,21 @@ from __future__ import annotations
 
 import json
 import random
-import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import redis
 import structlog
 from dramatiq.middleware import TimeLimitExceeded
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 import settings
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
 from clients.redaction import clean
-from models.session import transaction
+from models.session import is_away, transaction
 from producers import directions
+from producers.loops import where
 from producers.pace import TooBusy
 from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import HISTORY, SUPERSEDE, Failure, bury, entry, insert_parked, settle_line, superseded_by
@@ -54,9 +53,6 @@ NO_SLOT_SECONDS = 30.0
 BROKER_SECONDS = 10.0
 # Serialization failure, deadlock, lock not available: the same again usually works.
 _REPEAT = {"40001", "40P01", "55P03"}
-# A statement that was cancelled for taking too long is a fault of ours, not trouble of PostgreSQL's.
-_CANCELLED = "57014"
-_ROOT = Path(__file__).resolve().parent.parent
 log = structlog.get_logger("workers.policy")
 
 
@@ -98,7 +94,7 @@ def judge(error: BaseException) -> Verdict:
     """Say what an exception means for its message. Pure."""
     if isinstance(error, RemoteError):
         return _judge_remote(error)
-    if isinstance(error, DATABASE_TROUBLE) and _is_away(error):
+    if is_away(error):
         return Verdict("leave", Failure("database_away", type(error).__name__))
     for kind, action, code, words, seconds in _OWN:
         if isinstance(error, kind):
@@ -120,29 +116,9 @@ def _judge_remote(error: RemoteError) -> Verdict:
     return Verdict(action, failure)
 
 
-def _is_away(error: BaseException) -> bool:
-    if not isinstance(error, DBAPIError):
-        return True  # no connection came free in time
-    state = getattr(error.orig, "sqlstate", None)
-    gone = (
-        error.connection_invalidated or isinstance(error, OperationalError) or type(error).__name__ == "InterfaceError"
-    )
-    return gone and state != _CANCELLED
-
-
 def worth_repeating(error: BaseException) -> bool:
     """Whether PostgreSQL only asks to do the same once more."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _REPEAT
-
-
-def where(error: BaseException) -> str:
-    """Type and place of a fault of our own; never its text, which may hold data."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if Path(f.filename).is_relative_to(_ROOT) and "site-packages" not in f.filename]
-    if not ours:
-        return type(error).__name__
-    frame = ours[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).relative_to(_ROOT)}:{frame.lineno} in {frame.name}"
 
 
 def record(turn: Turn, handler: Handler | None, error: BaseException) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
-import threading
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection, text
@@ -15,12 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from models.session import transaction
+from producers.loops import Loop
 
 # Rises with what stored messages and dead letters mean, not with every release.
 REVISION = 1
 HEARTBEAT_SECONDS = 3.0
 ALIVE_SECONDS = 15
 DATABASE_TROUBLE = (DBAPIError, NoConnection)
+_names: dict[int, str] = {}
 log = structlog.get_logger("workers.presence")
 
 
@@ -30,14 +34,26 @@ def code_version() -> str:
     return f"{version('koppeling')}/{REVISION}"
 
 
-@lru_cache(maxsize=4)
-def _name(pid: int) -> str:
-    return f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
+@lru_cache(maxsize=1)
+def machine() -> str:
+    """Where process numbers are unique: the host's name, and which boot and which process space of it.
+
+    Containers may share a host name, and number their processes alike.
+    """
+    space = ""
+    with suppress(OSError):  # other systems than Linux have neither
+        space += Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        space += os.readlink("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{hashlib.sha256(space.encode()).hexdigest()[:8]}"
 
 
 def worker_id() -> str:
     """``host:pid:random`` of this process; another one after a fork."""
-    return _name(os.getpid())
+    pid = os.getpid()
+    if pid not in _names:
+        # Threads that ask at the same moment get the same answer: what one of them holds is found by this name.
+        _names.setdefault(pid, f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}")
+    return _names[pid]
 
 
 def beat(connection: Connection, threads: int) -> None:
@@ -50,7 +66,7 @@ def beat(connection: Connection, threads: int) -> None:
         ),
         {
             "id": worker_id(),
-            "host": socket.gethostname(),
+            "host": machine(),
             "pid": os.getpid(),
             "threads": threads,
             "version": code_version(),
@@ -77,6 +93,38 @@ def live_workers(connection: Connection) -> list[str]:
         {"alive": ALIVE_SECONDS},
     )
     return [row.id for row in rows]
+
+
+def serve(connection: Connection, name: str) -> bool:
+    """Do a service that one process at a time does for all; False while another one does it and shows that it lives."""
+    return bool(
+        connection.execute(
+            text(
+                """INSERT INTO service AS s (name, worker) VALUES (:name, :worker)
+                   ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = now()
+                    WHERE s.worker = excluded.worker OR s.seen_at < now() - make_interval(secs => :alive)"""
+            ),
+            {"name": name, "worker": worker_id(), "alive": ALIVE_SECONDS},
+        ).rowcount
+    )
+
+
+def still_serves(connection: Connection) -> None:
+    """Keep this process's services its own while a chore of theirs takes long."""
+    connection.execute(
+        text(
+            """UPDATE service SET seen_at = now() WHERE name = 'maintenance' AND worker = :worker
+                  AND seen_at > now() - make_interval(secs => :alive)"""
+        ),
+        {"worker": worker_id(), "alive": ALIVE_SECONDS},
+    )
+
+
+def resign(connection: Connection, name: str) -> None:
+    """Let another process do a service at once."""
+    connection.execute(
+        text("DELETE FROM service WHERE name = :name AND worker = :worker"), {"name": name, "worker": worker_id()}
+    )
 
 
 # Deliveries that could not be recorded because PostgreSQL was away. They are given back as soon as it answers, so that
@@ -106,31 +154,25 @@ def give_back(connection: Connection) -> int:
     return count
 
 
-class Heartbeat(threading.Thread):
+class Heartbeat(Loop):
     """Beats every 3 s until ``stop``; also gives back what could not be recorded."""
 
     def __init__(self, threads: int) -> None:
-        super().__init__(name="heartbeat", daemon=True)
+        super().__init__("heartbeat")
         self.threads = threads
-        self._stopping = threading.Event()
 
-    def run(self) -> None:
-        while True:
-            try:
-                remembered = set(_unrecorded)
-                with transaction() as connection:
-                    beat(connection, self.threads)
-                    give_back(connection)
-                _unrecorded.difference_update(remembered)
-            except DATABASE_TROUBLE as error:
-                log.warning("heartbeat_failed", error=type(error).__name__)
-            if self._stopping.wait(HEARTBEAT_SECONDS):
-                return
+    def step(self) -> float:
+        remembered = set(_unrecorded)
+        with transaction() as connection:
+            beat(connection, self.threads)
+            still_serves(connection)
+            give_back(connection)
+        _unrecorded.difference_update(remembered)
+        return HEARTBEAT_SECONDS
 
-    def stop(self) -> None:
+    def stop(self, timeout: float = 5.0) -> None:
         """End, and take the process off the list (best effort: the row ages otherwise)."""
-        self._stopping.set()
-        self.join(timeout=5)
+        super().stop(timeout)
         try:
             with transaction() as connection:
                 give_back(connection)

@@ -7,88 +7,76 @@ that failed is taken back at the next tick; every 5 s what Redis does not know i
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, LiteralString
 
 import psycopg
-import redis
 import structlog
 from psycopg.rows import namedtuple_row
 
 import settings
+from producers.loops import Loop
 from workers import relay_sql as sql
 from workers.allocation import COMPLETIONS_STANDING_BY, ENROLLMENTS_IN_FLIGHT, Lane, allocate, window
 from workers.broker import LedgerBroker, broker
 from workers.envelope import Envelope
 from workers.leader import Leader
 from workers.leases import expire
+from workers.presence import worker_id
 
 LOCK = 7_301_001
 TICK_SECONDS = 0.03
 IDLE_SECONDS = 0.25
 WAKE_SECONDS = 0.005
 STANDBY_SECONDS = 1.0
+# Failed steps in a row after which this process lets go of the lead for a moment.
+RESIGN_AFTER = 5
 LOST_AFTER_SECONDS = 5.0
 log = structlog.get_logger("workers.relay")
 
 
-class Relay(threading.Thread):
+class Relay(Loop):
     """The relay of one process; idle while another process leads."""
 
     def __init__(self, to: LedgerBroker = broker) -> None:
-        super().__init__(name="relay", daemon=True)
+        super().__init__("relay")
         self.broker = to
         self.leader = Leader(LOCK, "relay")
-        self.stopping = threading.Event()
-        self.troubled = False
         self.threads = 0
         self.served: dict[tuple[int, str], int] = {}
         self.ticks = 0
         self.due: dict[str, float] = {}
+        self.pushed = False
 
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                self._turn()
-            except (psycopg.Error, redis.RedisError, OSError) as error:
-                self._trouble(error)
-                self.stopping.wait(0.2)
-        self.leader.resign()
-
-    def stop(self) -> None:
-        """End after the tick that runs, and let another process lead."""
-        self.stopping.set()
-        if self.is_alive():
-            self.join(timeout=10)
-
-    def _turn(self) -> None:
+    def step(self) -> float:
         was_leading = self.leader.leading
         connection = self.leader.lead()
         if connection is None:
-            self.stopping.wait(STANDBY_SECONDS)
-            return
+            return STANDBY_SECONDS
         if not was_leading:
             connection.execute("LISTEN koppeling_ledger")
             self._begin(connection)
             log.info("relay_leads")
         worked = self.tick(connection)
-        if self.troubled:
-            self.troubled = False
-            log.info("relay_works_again")
         if not worked:
             for _ in connection.notifies(timeout=IDLE_SECONDS, stop_after=1):
                 pass
-        self.stopping.wait(TICK_SECONDS if worked else WAKE_SECONDS)
+        return TICK_SECONDS if worked else WAKE_SECONDS
 
-    def _trouble(self, error: Exception) -> None:
-        """Say it once; what was claimed and not pushed is looked for as soon as both servers answer."""
+    def trouble(self, error: Exception) -> None:
+        """What was claimed and not pushed is looked for as soon as both servers answer.
+
+        Whoever can't reach them for longer lets somebody else try, who may.
+        """
         self.due.pop("lost", None)
-        if not self.troubled:
-            log.warning("relay_troubled", error=type(error).__name__)
-        self.troubled = True
+        if self.failures % RESIGN_AFTER == 0:
+            self.leader.resign()
+            self.stopping.wait(2 * STANDBY_SECONDS)
+
+    def end(self) -> None:
+        self.leader.resign()
 
     def _begin(self, connection: psycopg.Connection) -> None:
         # An earlier leader may have died between its commit and its push.
@@ -102,10 +90,12 @@ class Relay(threading.Thread):
             back = connection.execute(sql.TAKE_ALL_BACK).rowcount
             log.warning("broker_memory_new", handed_out_again=back)
         if self._is_due("lost", LOST_AFTER_SECONDS):
-            self._take_back_lost(connection, LOST_AFTER_SECONDS if not self.troubled else 0.0)
+            self._take_back_lost(connection, 0.0 if self.failures else LOST_AFTER_SECONDS)
         if self._is_due("leases", 1.0):
             expire()
             self.threads = int(_rows(connection, sql.THREADS)[0].threads)
+            connection.execute(sql.SEEN, {"worker": worker_id(), "pushed": self.pushed})
+            self.pushed = False
             self.broker.maintain()
         if self._is_due("promote", 0.2):
             connection.execute(sql.PROMOTE)
@@ -171,6 +161,7 @@ class Relay(threading.Thread):
         messages = [(m.direction, Envelope(m.kind, m.tenant_id, m.id, m.deliveries)) for _, m in ordered]
         if messages:
             self.broker.push(messages)
+            self.pushed = True
 
     def _take_back_lost(self, connection: psycopg.Connection, age: float) -> None:
         """What was handed out, is not begun and is not in Redis: ready again."""

@@ -90,3 +90,11 @@ UPDATE message SET state = 'ready', lease_until = NULL
 TAKE_ALL_BACK = "UPDATE message SET state = 'ready', lease_until = NULL WHERE state = 'sent' AND started_at IS NULL"
 
 THREADS = "SELECT coalesce(sum(threads), 0) AS threads FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
+
+# So that whoever asks how the system is doing sees who leads, and when something was last handed out.
+SEEN = """
+INSERT INTO service AS s (name, worker, seen_at, worked_at)
+VALUES ('relay', %(worker)s, now(), CASE WHEN %(pushed)s THEN now() END)
+ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = excluded.seen_at,
+       worked_at = coalesce(excluded.worked_at, s.worked_at)
+"""

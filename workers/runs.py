@@ -12,22 +12,25 @@ import random
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import OperationalError
 
 from clients.errors import Misconfigured, RemoteError, Unauthorized
 from clients.redaction import clean
 from models.run import RunStatus
-from models.session import transaction
+from models.session import is_away, transaction
 from producers import counting, directions
 from producers.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
+from producers.loops import Loop, each, where
 from producers.triggers import drop_messages, lock_runs
-from workers.policy import where
 from workers.presence import DATABASE_TROUBLE, worker_id
 
 MAX_CRASHES = 3
 POLL_SECONDS = 0.5
+LOCK_NOT_AVAILABLE = "55P03"
 log = structlog.get_logger("workers.runs")
 
 Producer = Callable[[RunLease], None]
@@ -69,21 +72,35 @@ def claim(stopping: threading.Event | None = None) -> RunLease | None:
     """Take the oldest run that may go, or None. Ends those on the way that can't run at all."""
     with transaction() as connection:
         candidates = connection.execute(_FIND).all()
-    for candidate in candidates:
-        with transaction() as connection:
-            connection.execute(text("SET LOCAL lock_timeout = '1s'"))
-            lock_runs(connection, candidate.tenant_id, candidate.direction)
-            row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
-            if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
-                continue
-            state = directions.state(connection, row.tenant_id, row.direction)
-            if state is not None and state.state in ("paused", "quarantined"):
-                counting.end(connection, row.id, state.state, state.reason)
-                continue
-            lease = RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
+    found: list[RunLease] = []
+
+    def take(candidate: Row[Any]) -> None:
+        lease = None if found else _claim(candidate)
+        if lease is not None:
             lease.stopping = stopping or lease.stopping
-            return lease
-    return None
+            found.append(lease)
+
+    each("run", candidates, take)
+    return found[0] if found else None
+
+
+def _claim(candidate: Row[Any]) -> RunLease | None:
+    with transaction() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+        try:
+            lock_runs(connection, candidate.tenant_id, candidate.direction)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            return None  # somebody is busy with this direction: its turn comes again
+        row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
+        if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
+            return None
+        state = directions.state(connection, row.tenant_id, row.direction)
+        if state is not None and state.state in ("paused", "quarantined"):
+            counting.end(connection, row.id, state.state, state.reason)
+            return None
+        return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
 
 
 def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, crashes: int) -> bool:
@@ -115,15 +132,15 @@ def work(lease: RunLease) -> None:
     except (Unauthorized, Misconfigured) as error:
         log.error("run_quarantined", code=error.code, **names)
         _end(lease, RunStatus.QUARANTINED, error.code, error)
-    except DATABASE_TROUBLE as error:
-        # Nothing can be said about it now: the lease ends and somebody begins again.
-        log.warning("run_left", error=type(error).__name__, where=where(error), **names)
     except RemoteError as error:
         log.warning("run_failed", code=error.code, **names)
         _end(lease, RunStatus.FAILED, error.code, error)
-    except Exception as error:  # our own fault: the run says so, its traceback could hold data
-        log.error("run_broke", where=where(error), **names)
-        _end(lease, RunStatus.FAILED, f"internal_error: {where(error)}")
+    except Exception as error:
+        if is_away(error):  # nothing can be said about it now: the lease ends and somebody begins again
+            log.warning("run_left", error=type(error).__name__, where=where(error), **names)
+        else:  # our own fault: the run says so, its traceback could hold data
+            log.error("run_broke", where=where(error), **names)
+            _end(lease, RunStatus.FAILED, f"internal_error: {where(error)}")
     finally:
         lease.end()
 
@@ -168,9 +185,7 @@ class Runners:
 
     def __init__(self, slots: int) -> None:
         self.stopping = threading.Event()
-        self.threads = [
-            threading.Thread(target=self._loop, name=f"runner {number}", daemon=True) for number in range(slots)
-        ]
+        self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(slots)]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -182,15 +197,10 @@ class Runners:
         for thread in self.threads:
             thread.join(timeout=timeout)
 
-    def _loop(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                lease = claim(self.stopping)
-            except DATABASE_TROUBLE as error:
-                log.warning("no_run_claimed", error=type(error).__name__)
-                lease = None
-            if lease is not None:
-                work(lease)
-            else:
-                # The more slots are idle, the less each of them asks.
-                self.stopping.wait(POLL_SECONDS * len(self.threads) * random.uniform(0.8, 1.2))  # noqa: S311  spreads the runners, guards nothing
+    def _step(self) -> float:
+        lease = claim(self.stopping)
+        if lease is not None:
+            work(lease)
+            return 0.0
+        # The more slots are idle, the less each of them asks.
+        return POLL_SECONDS * len(self.threads) * random.uniform(0.8, 1.2)  # noqa: S311  spreads the runners, guards nothing

@@ -5,35 +5,43 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from typing import Any
 
+import dramatiq
 import structlog
+from dramatiq.middleware import TimeLimit
 
+from producers.loops import Loop
+from workers.control import STOPPING
 from workers.presence import Heartbeat
 from workers.relay import Relay
 from workers.runs import Runners
 from workers.upkeep import Upkeep
 
 STOP_SECONDS = 25.0
-PARENT_SECONDS = 1.0
+WATCH_SECONDS = 1.0
 log = structlog.get_logger("workers.services")
 
 
 class RunningServices:
-    """Heartbeat, relay, upkeep, runners and the watch over the parent process."""
+    """Heartbeat, relay, upkeep, runners, and the watch over all threads and the parent process."""
 
-    def __init__(self, threads: int, runners: int, watch_parent: bool) -> None:
-        self.heartbeat = Heartbeat(threads)
+    def __init__(self, worker: dramatiq.Worker, runners: int, watch_parent: bool) -> None:
+        self.heartbeat = Heartbeat(worker.worker_threads)
         self.relay = Relay()
         self.upkeep = Upkeep()
         self.runners = Runners(runners)
         self.ended = threading.Event()
-        self.watches_parent = watch_parent
+        # A thread that nothing may end has ended: this process is of no use any more.
+        self.broken = False
+        self.parent = os.getppid() if watch_parent else None
+        limits: list[Any] = [m.manager for m in worker.broker.middleware if isinstance(m, TimeLimit)]
+        self._dramatiq: list[threading.Thread] = [*worker.consumers.values(), *worker.workers, *limits]
+        self._watch = Loop("watch", self._look, self.ended)
 
     def start(self) -> None:
-        for service in (self.heartbeat, self.relay, self.upkeep, self.runners):
+        for service in (self.heartbeat, self.relay, self.upkeep, self.runners, self._watch):
             service.start()
-        if self.watches_parent:
-            threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent watch", daemon=True).start()
 
     def stop_claiming(self) -> None:
         """No new work; from now on the process has 25 s to end, then it is gone whatever still runs."""
@@ -49,23 +57,40 @@ class RunningServices:
         self.runners.stop(timeout=5)
         self.heartbeat.stop()
         self.ended.set()
+        if self.broken:
+            os._exit(1)
 
     def _limit(self) -> None:
         if not self.ended.wait(STOP_SECONDS):
             log.warning("stopped_with_work_left")
-            os._exit(0)
+            os._exit(int(self.broken))
 
-    def _watch_parent(self, parent: int) -> None:
-        """A worker whose parent was killed would go on unsupervised: it stops gracefully instead."""
-        while not self.ended.wait(PARENT_SECONDS):
-            if os.getppid() != parent:
-                log.warning("parent_gone")
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+    def threads(self) -> list[threading.Thread]:
+        """What must be alive as long as nobody told this process to stop."""
+        return [*self._dramatiq, self.heartbeat, self.relay, self.upkeep, *self.runners.threads]
+
+    def _look(self) -> float | None:
+        """Stop in an orderly way when a thread has ended that may not, or when the parent is gone.
+
+        Without a parent nobody would start this process again; with a dead thread it would look alive and do only a
+        part of its work.
+        """
+        if STOPPING.is_set():
+            return None
+        dead = [thread.name for thread in self.threads() if not thread.is_alive()]
+        if dead and not STOPPING.is_set():
+            self.broken = True
+            log.error("thread_ended", threads=dead)
+        elif self.parent in (None, os.getppid()):
+            return WATCH_SECONDS
+        else:
+            log.warning("parent_gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+        return None
 
 
-def start(threads: int, runners: int, watch_parent: bool) -> RunningServices:
+def start(worker: dramatiq.Worker, runners: int, watch_parent: bool) -> RunningServices:
     """Start the services of this process."""
-    services = RunningServices(threads, runners, watch_parent)
+    services = RunningServices(worker, runners, watch_parent)
     services.start()
     return services

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from models.session import transaction
 from workers.leases import release_worker
-from workers.presence import DATABASE_TROUBLE
+from workers.presence import machine
 
 STOP_SECONDS = 30.0
 QUICK_DEATH_SECONDS = 10.0
@@ -73,6 +72,7 @@ class Supervisor:
         self.stop_requested = False
         self.asked = 0
         self._to_release: list[tuple[int, bool]] = []
+        self._said: set[int] = set()
 
     def run(self) -> int:
         """Start the children, keep them running until a signal, stop them. 0, or 1 when one had to be killed."""
@@ -102,14 +102,21 @@ class Supervisor:
     def tick(self) -> None:
         """Reap, release what the dead held, start them again. Call it several times a second."""
         for child in self.children:
-            code = child.reaped()
-            if code is not None and child.process is not None:
-                log.warning("child_ended", name=child.spec.name, pid=child.process.pid, code=code)
-                self._to_release.append((child.process.pid, code != 0))
-                child.process = None
-            if child.process is None and time.monotonic() >= child.again_at and not self.stop_requested:
-                child.start()
+            try:
+                self._tend(child)
+            except OSError as error:  # no memory, no process free: the others are looked after, it comes again
+                child.again_at = time.monotonic() + BACKOFF_MAX_SECONDS / 6
+                log.warning("child_not_started", name=child.spec.name, error=type(error).__name__)
         self._release()
+
+    def _tend(self, child: Child) -> None:
+        code = child.reaped()
+        if code is not None and child.process is not None:
+            log.warning("child_ended", name=child.spec.name, pid=child.process.pid, code=code)
+            self._to_release.append((child.process.pid, code != 0))
+            child.process = None
+        if child.process is None and time.monotonic() >= child.again_at and not self.stop_requested:
+            child.start()
 
     def stop(self) -> int:
         """Tell the children to stop, wait 30 s, kill the rest. 0, or 1 when one had to be killed."""
@@ -145,14 +152,16 @@ class Supervisor:
                     for worker in _workers_of(pid, connection):
                         count = release_worker(connection, worker, killed=killed)
                         log.info("worker_released", worker=worker, messages=count)
-            except DATABASE_TROUBLE as error:
-                log.warning("not_released_yet", pid=pid, error=type(error).__name__)
+            except Exception as error:  # it comes again; what can't be freed so is freed when its lease ends
+                if pid not in self._said:
+                    self._said.add(pid)
+                    log.warning("not_released_yet", pid=pid, error=type(error).__name__)
                 return
             self._to_release.pop(0)
 
 
 def _workers_of(pid: int, connection: Connection) -> list[str]:
     rows = connection.execute(
-        text("SELECT id FROM worker WHERE host = :host AND pid = :pid"), {"host": socket.gethostname(), "pid": pid}
+        text("SELECT id FROM worker WHERE host = :host AND pid = :pid"), {"host": machine(), "pid": pid}
     )
     return [row.id for row in rows]

@@ -1,78 +1,52 @@
-"""The slow chores, done by one leader: runs that are over, probes, sweeping, forgetting."""
+"""The slow chores, done by one process for all: runs that are over, probes, sweeping, forgetting.
+
+Twice at once, for a moment, does no harm: each chore locks what it changes.
+"""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
 
-import psycopg
-import redis
-import structlog
-
-from workers import finalizer, retention
-from workers.leader import Leader
-from workers.presence import DATABASE_TROUBLE
+from models.session import transaction
+from producers.loops import Chores, Loop
+from workers import finalizer, presence, retention
 from workers.probes import PROBES, probe
 from workers.sweeping import sweep
 
 __all__ = ["PROBES", "Upkeep"]
 
-LOCK = 7_301_003
+SERVICE = "maintenance"
 TICK_SECONDS = 0.5
-log = structlog.get_logger("workers.upkeep")
-
-CHORES: tuple[tuple[float, Callable[[], object]], ...] = (
-    (0.5, finalizer.finalize),
-    (1.0, probe),
-    (5.0, finalizer.recount),
-    (15.0, sweep),
-    (3600.0, retention.apply),
-)
+STANDBY_SECONDS = 3.0
+# A chore that takes longer than the 15 s after which another process takes over is covered by the heartbeat.
+RENEW_SECONDS = 5.0
 
 
-class Upkeep(threading.Thread):
-    """The chores of one process; idle while another process leads."""
+class Upkeep(Loop):
+    """The chores of one process; idle while another process does them."""
 
     def __init__(self) -> None:
-        super().__init__(name="upkeep", daemon=True)
-        self.leader = Leader(LOCK, "upkeep")
-        self.stopping = threading.Event()
-        self.due: dict[Callable[[], object], float] = {}
-        self.troubled: set[str] = set()
+        super().__init__("upkeep")
+        self.chores = Chores(
+            (0.5, finalizer.finalize),
+            (1.0, probe),
+            (5.0, finalizer.recount),
+            (15.0, sweep),
+            (3600.0, retention.apply),
+        )
+        self.leads_until = 0.0
 
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                connection = self.leader.lead()
-                if connection is not None:
-                    connection.execute("SELECT 1")  # the lead is ours as long as this answers
-                    self.do_chores()
-            except (psycopg.Error, OSError) as error:
-                self._trouble("lead", error)
-            self.stopping.wait(TICK_SECONDS)
-        self.leader.resign()
+    def step(self) -> float:
+        if time.monotonic() >= self.leads_until:
+            with transaction() as connection:
+                leads = presence.serve(connection, SERVICE)
+            if not leads:
+                return STANDBY_SECONDS
+            self.leads_until = time.monotonic() + RENEW_SECONDS
+        self.chores.do_due()
+        return TICK_SECONDS
 
-    def stop(self) -> None:
-        """End after the chore that runs."""
-        self.stopping.set()
-        if self.is_alive():
-            self.join(timeout=10)
-
-    def do_chores(self) -> None:
-        """Do what is due. One chore in trouble does not keep the others from being done."""
-        for every_seconds, chore in CHORES:
-            now = time.monotonic()
-            if now < self.due.get(chore, 0.0):
-                continue
-            self.due[chore] = now + every_seconds
-            try:
-                chore()
-                self.troubled.discard(chore.__name__)
-            except (redis.RedisError, *DATABASE_TROUBLE) as error:
-                self._trouble(chore.__name__, error)
-
-    def _trouble(self, what: str, error: BaseException) -> None:
-        if what not in self.troubled:
-            log.warning("upkeep_troubled", chore=what, error=type(error).__name__)
-        self.troubled.add(what)
+    def end(self) -> None:
+        with suppress(*presence.DATABASE_TROUBLE), transaction() as connection:
+            presence.resign(connection, SERVICE)

@@ -90,6 +90,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_worker_heartbeat_at"), "worker", ["heartbeat_at"], unique=False)
     op.create_table(
+        "service",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("worker", sa.String(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("worked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_service")),
+    )
+    op.create_table(
         "alert",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", sa.BigInteger(), nullable=True),
@@ -881,6 +889,7 @@ def downgrade() -> None:
         "course",
         "change",
         "alert",
+        "service",
         "worker",
         "tenant",
         "replay_batch",

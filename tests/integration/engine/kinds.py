@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
+from dramatiq.middleware.threading import raise_thread_exception
 from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
@@ -55,11 +57,22 @@ def _script(turn: Turn) -> tuple[str, float]:
     return (row.action, row.seconds) if row else ("note", 0.0)
 
 
-def _work(turn: Turn) -> None:
+def end_thread(name: str) -> None:
+    """End a thread of this process in a way that no ``except Exception`` catches."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(name) and thread is not threading.current_thread():
+            raise_thread_exception(thread.ident, SystemExit)  # type: ignore[no-untyped-call]  # dramatiq's own
+            return
+    raise LookupError(name)
+
+
+def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
     action, seconds = _script(turn)
     turn.call_log.append(Call("test", "do", 200, 0.0, None))
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if action.startswith("end "):
+        end_thread(action.removeprefix("end "))
     if action == "sleep":
         time.sleep(seconds)
     if action == "quiet":

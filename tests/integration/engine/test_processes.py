@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from models.session import transaction
 from producers.triggers import request_run
 from tests.integration.engine.conftest import ROOT, Engine
+from workers.supervisor import Supervisor
 
 
 @contextmanager
@@ -191,3 +193,24 @@ def test_dramatiqs_own_command_runs_everything(engine: Engine, arguments: list[s
             master.kill()
     assert sorted(engine.effects()) == list(range(1, 51))
     assert engine.value("SELECT count(*) FROM worker") == 0
+
+
+def test_a_supervisor_frees_only_what_its_own_children_held(engine: Engine) -> None:
+    """Containers may share the host's name, and number their processes alike."""
+    engine.enqueue(engine.tenant(), 1)
+    engine.execute(
+        "INSERT INTO worker (id, host, pid, threads, code_version) VALUES (:h || ':8:a', :h || '/another', 8, 8, 'v')",
+        h=socket.gethostname(),
+    )
+    engine.execute(
+        """UPDATE message SET state = 'sent', deliveries = 1, started_at = now(), worker = :h || ':8:a',
+                  lease_until = now() + interval '3 minutes'""",
+        h=socket.gethostname(),
+    )
+    supervisor = Supervisor([])
+    supervisor._to_release.append((8, True))  # a child of its own with that number
+
+    supervisor.tick()
+
+    assert engine.value("SELECT state FROM message") == "sent"
+    assert engine.value("SELECT count(*) FROM worker") == 1

@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unavailable, Unknown
+from producers.loops import where
 from producers.pace import TooBusy
 from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import fingerprint
-from workers.policy import judge, where, worth_repeating
+from workers.policy import judge, worth_repeating
 
 
 def database(error: type[psycopg.Error]) -> OperationalError:
