@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,9 @@ from models.session import is_away
 
 PAUSE_SECONDS = 0.2
 PAUSE_MAX_SECONDS = 2.0
+BROKEN_KEPT = 1000
+# Items that broke, and where, as it was said last.
+_broken: dict[tuple[str, str], str] = {}
 _ROOT = Path(__file__).resolve().parent.parent
 Item = TypeVar("Item")
 log = structlog.get_logger("producers.loops")
@@ -133,15 +136,28 @@ def each(what: str, items: Iterable[Item], act: Callable[[Item], object]) -> int
         try:
             act(item)
             done += 1
+            _broken.pop((what, _id(item)), None)
         except Exception as error:
             if is_away(error):
                 raise
-            log.error("item_broke", what=what, item=_id(item), error=type(error).__name__, where=where(error))
+            _say_once(what, _id(item), error)
     return done
+
+
+def _say_once(what: str, item: str, error: Exception) -> None:
+    """An item that breaks every second would fill the log."""
+    said = where(error)
+    if _broken.get((what, item)) != said:
+        if len(_broken) >= BROKEN_KEPT:
+            _broken.clear()
+        _broken[what, item] = said
+        log.error("item_broke", what=what, item=item, error=type(error).__name__, where=said)
 
 
 def _id(item: object) -> str:
     """The id of an item, never its content."""
+    if isinstance(item, Mapping):
+        return str(item.get("id", "?"))
     return str(item if isinstance(item, str | int) else getattr(item, "id", "?"))
 
 

@@ -155,7 +155,8 @@ def test_one_batch_and_one_tenant_in_trouble_keep_the_timetable_from_nobody(
         engine.wait(lambda: engine.value("SELECT count(DISTINCT tenant_id) FROM run") == 2, 10)
         engine.execute(
             """INSERT INTO hold (id, tenant_id, run_id, guard, plan_hash, expires_at)
-               VALUES (:h, :t, 'r', 'removals_per_event', 'x', now() - interval '1 minute')""",
+               SELECT :h, :t, r.id, 'removals_run', 'x', now() - interval '1 minute' FROM run r
+                WHERE r.tenant_id = :t""",
             h=new_id(),
             t=good,
         )
