@@ -1,4 +1,4 @@
-"""What a failed call means for its caller. Six classes, named after what to do next.
+"""What a failed call means for its caller: six classes, named after what to do next, and two special cases of them.
 
 =====================  ==========================================  =============================================
 class                  it means                                    the caller
@@ -9,6 +9,9 @@ Rejected               this record is refused as it is             makes a dead 
 Unauthorized           every call of this tenant would fail        stops the tenant's direction, probes later
 TooLarge               the page asked for is too big               asks for half
 Misconfigured          the answer does not fit what was set up     stops reading this course, tells an operator
+NoRoom (Rejected)      the organisation may have no more accounts  lets what makes accounts wait, does the rest
+Incomplete             a list was read to its end, but it is not   uses the rows it was given; infers nothing from
+(Unavailable)          sure that these were all                    a row that it was not given
 =====================  ==========================================  =============================================
 
 An error's text never holds a secret, a request body or a URL with a query; ``remote_text`` is what the other side said
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 
 class RemoteError(Exception):
-    """Base of all six. ``code`` is one stable snake_case word per kind of fault, e.g. ``token_refused``."""
+    """Base of all. ``code`` is one stable snake_case word per kind of fault, e.g. ``token_refused``."""
 
     def __init__(
         self,
@@ -46,12 +49,27 @@ class Unavailable(RemoteError):
     """Network trouble, 429, 5xx: try again later."""
 
 
+class Incomplete(Unavailable):
+    """A list came to its end, again and again, without being whole: reading it once more gives nothing new.
+
+    ``missing``: how many rows were not given, as far as the list itself tells (at least 1).
+    """
+
+    def __init__(self, code: str, message: str, *, missing: int, system: str = "") -> None:
+        super().__init__(code, message, system=system)
+        self.missing = missing
+
+
 class Unknown(RemoteError):
     """The line broke or time ran out in the middle of a write: it may have happened."""
 
 
 class Rejected(RemoteError):
     """This record is refused and will be refused again as it is."""
+
+
+class NoRoom(Rejected):
+    """No account more may be made: the licence is used up. Nobody's record is at fault, and changes still work."""
 
 
 class Unauthorized(RemoteError):

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from clients import pluvo_check, pluvo_records
-from clients.errors import Rejected, Unavailable
+from clients.errors import Incomplete, Rejected, RemoteError, Unavailable
 from clients.http import Call, TokenCache
 from clients.pluvo_answer import Answer
-from clients.pluvo_enrolling import enroll_step, with_enrollment
-from clients.pluvo_errors import AUTH_REFUSED, NOT_FOUND
+from clients.pluvo_enrolling import NOT_CONFIRMED, enroll_step, with_enrollment
+from clients.pluvo_errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, SERVER_ERROR
 from clients.pluvo_operations import AFAS_FIELDS, OPERATIONS, Operation, Step
 from clients.pluvo_pages import Walk
 from clients.pluvo_records import (
@@ -32,6 +33,7 @@ from clients.pluvo_records import (
     TrainingInfo,
     UserChanges,
     UserPage,
+    is_active,
     same_email,
 )
 from clients.pluvo_transport import SCOPES, PluvoTransport, SchemaMemory
@@ -52,6 +54,7 @@ __all__ = [
     "TrainingInfo",
     "UserChanges",
     "UserPage",
+    "is_active",
     "pluvo_base_url",
     "same_email",
 ]
@@ -111,30 +114,48 @@ class PluvoClient:
     # ------------------------------------------------------------------------------------------------ finding users
 
     def user_pages(self, archived: bool) -> Iterator[UserPage]:
-        """List all users, in as many calls as there are pages of 50. Raises ``Unavailable("listing_incomplete")``."""
+        """List all users, in as many calls as there are pages of 50.
+
+        Raises ``Incomplete`` at the end when these were perhaps not all: what was given is good.
+        """
         walk = Walk(self._fetch("userPages", "users", archived=archived), pluvo_records.user, lambda found: found.id)
         for users, total in walk.pages():
             yield UserPage(users, total)
+
+    def count_users(self, archived: bool) -> int | None:
+        """Ask how many users there are; None when Pluvo gives no count. One call, whatever their number."""
+        return self._fetch("userPages", "users", archived=archived)(None).count
 
     def find_users(self, *, emails: Sequence[str] = (), refs: Sequence[str] = ()) -> list[PluvoUser]:
         """Find who has exactly these addresses (case-folded) or refs, archived users too. One call per 5 addresses.
 
         ``user(email:)`` alone is not trusted: whether it knows archived users is not documented, so the search, which
         also finds parts of names, is asked as well and compared here.
+        Raises ``Unavailable("user_unreadable")`` when Pluvo can't read somebody who may have one of them.
         """
+        found, unread = self.look_up(emails=emails, refs=refs)
+        if unread:
+            raise Unavailable("user_unreadable", "Pluvo can't read a user who may have this address.", system="pluvo")
+        return found
+
+    def look_up(
+        self, *, emails: Sequence[str] = (), refs: Sequence[str] = ()
+    ) -> tuple[list[PluvoUser], frozenset[str]]:
+        """Find users in the same way; give beside them the addresses that a user may have whom Pluvo can't read."""
         wanted_emails = list(dict.fromkeys(email.strip() for email in emails if email.strip()))
         wanted_refs = list(dict.fromkeys(ref for ref in refs if ref))
         found: list[PluvoUser] = []
+        unread: set[str] = set()
         while wanted_emails or wanted_refs:
-            found += self._find(wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT])
+            found += self._find(wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT], unread)
             del wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT]
-        return pluvo_records.first_with_id(found)
+        return pluvo_records.first_with_id(found), frozenset(unread)
 
     def get_user(self, user_id: str) -> PluvoUser | None:
         """Read one user; None when Pluvo does not know the id."""
         return self._read("getUser", Step("user", "user", {"id": user_id}), pluvo_records.user)
 
-    def _find(self, emails: Sequence[str], refs: Sequence[str]) -> list[PluvoUser]:
+    def _find(self, emails: Sequence[str], refs: Sequence[str], unread: set[str]) -> list[PluvoUser]:
         steps = [Step(f"ref{n}", "user", {"ref": ref}) for n, ref in enumerate(refs)]
         for n, email in enumerate(emails):
             steps.append(Step(f"email{n}", "user", {"email": email}))
@@ -143,24 +164,34 @@ class PluvoClient:
         found = [answer.read(f"ref{n}", pluvo_records.user) for n in range(len(refs))]
         hits = [user for user, ref in zip(found, refs, strict=True) if user is not None and user.ref == ref]
         for n, email in enumerate(emails):
-            candidates = self._candidates(answer, n, email)
-            hits += [user for user in candidates if same_email(user.email, email)]
+            try:
+                hits += [user for user in self._candidates(answer, n, email) if same_email(user.email, email)]
+            except Incomplete:
+                unread.add(email)
         return hits
 
     def _candidates(self, answer: Answer, n: int, email: str) -> Iterator[PluvoUser]:
+        missing = 0
         try:
             user = answer.read(f"email{n}", pluvo_records.user)
         except Rejected:  # however Pluvo words that it knows nobody: the two searches below decide
             user = None
+        except Unavailable as error:
+            if error.code != SERVER_ERROR or answer.whole is not None:
+                raise
+            user, missing = None, 1  # there is somebody, and Pluvo broke over them
         if user is not None:
             yield user
         for state in _STATES:
-            page = answer.require(f"{state}{n}", pluvo_records.page)
+            page = answer.page(f"{state}{n}")
+            missing += page.unread
             yield from (pluvo_records.user(node) for node in page.nodes if node is not None)
             if page.has_next:  # more than 50 hits for one address: walk them all
                 fetch = self._fetch("searchUsers", "users", q=email, archived=state == "archived")
                 for users, _ in Walk(fetch, pluvo_records.user, lambda found: found.id).pages():
                     yield from users
+        if missing:
+            raise Incomplete("user_unreadable", "Pluvo can't read a user.", missing=missing, system="pluvo")
 
     # ----------------------------------------------------------------------------------------------- changing users
 
@@ -220,7 +251,22 @@ class PluvoClient:
                 raise answer.fields.get("update") or Rejected(NOT_FOUND, "Pluvo gives no such user.", system="pluvo")
         if target is not None and not answer.asked("enroll"):
             answer = self._enroll_by_present_ref(user_id, target)
-        return with_enrollment(answer, user, target)
+        return self._confirmed(with_enrollment(answer, user, target), user_id, target)
+
+    def _confirmed(self, applied: Applied, user_id: str, target: Target | None) -> Applied:
+        """Look whether somebody is enrolled whom the answer does not list.
+
+        It may list only those it enrolled just now, or refuse who is in it already: neither is documented.
+        """
+        code = applied.enroll_error.code if applied.enroll_error else None
+        if code not in {NOT_CONFIRMED, ALREADY_EXISTS} or not isinstance(target, OfferEvent):
+            return applied
+        try:
+            event_id = self.offer_event_id(target.ref)
+            found = self.enrollment(user_id, event_id) if event_id else None
+        except RemoteError:  # what was done to the account must be told all the same
+            return applied
+        return replace(applied, enrollment=found, enroll_error=None) if is_active(found) else applied
 
     def _enroll_by_present_ref(self, user_id: str, target: Target) -> Answer:
         """Enroll where the schema takes no ids."""
@@ -241,18 +287,24 @@ class PluvoClient:
     def unenroll(self, user_id: str, *, offer_event_id: str) -> bool:
         """Take a user out of an offer event; True as well when the user was not in it.
 
-        Whether Pluvo answers that with success is not documented, so a "no" costs a second call that looks.
+        Whether Pluvo answers that with success is not documented, and words can be misread: a "no" and a "not found"
+        cost a second call that looks.
         """
         step = Step("unenroll", "unenroll", {"user_id": user_id, "offer_event_id": offer_event_id})
-        if self._undo("unenroll", step, lambda value: value.get("success") is True):
+        done, refused = self._undo("unenroll", step, lambda value: value.get("success") is True)
+        if done or not is_active(self.enrollment(user_id, offer_event_id)):
             return True
-        left = self.enrollment(user_id, offer_event_id)
-        return left is None or left.status in {"CANCELLED", "DECLINED"}
+        if refused is not None:
+            raise refused
+        return False
 
     def remove_from_group(self, group_ref: str, user_id: str) -> bool:
-        """Take a user out of a group; True as well when the user was not in it."""
+        """Take a user out of a group; True as well when the user was not in it, or one of the two is gone."""
         step = Step("remove", "remove_from_group", {"group_ref": group_ref, "user_id": user_id})
-        return self._undo("removeFromGroup", step, lambda value: not pluvo_records.bulk(value, "failed"))
+        done, refused = self._undo("removeFromGroup", step, lambda value: not pluvo_records.bulk(value, "failed"))
+        if refused is not None and self.group_id(group_ref) is not None and self.get_user(user_id) is not None:
+            raise refused  # who is in a group can't be asked, but both are there: something else was not found
+        return done or refused is not None
 
     def enrollment(self, user_id: str, offer_event_id: str) -> Enrollment | None:
         """Read one enrollment, whatever its status; None when there is none."""
@@ -282,7 +334,7 @@ class PluvoClient:
 
         A row has no id, so equal rows can come twice when rows move between pages: treat equal rows as one.
         ``user_ids`` is also applied here, because a server may not know that filter.
-        Raises ``Unavailable("listing_incomplete")``.
+        Raises ``Incomplete`` at the end when these were perhaps not all: what was given is good.
         """
         if (group_ids is not None and not group_ids) or (user_ids is not None and not user_ids):
             return
@@ -323,7 +375,7 @@ class PluvoClient:
     def _fetch(self, name: str, operation: str, **values: Any) -> Callable[[str | None], Page]:
         def fetch(cursor: str | None) -> Page:
             answer = self._line.run(name, Step("page", operation, {**values, "after": cursor}))
-            return answer.require("page", pluvo_records.page)
+            return answer.page("page")
 
         return fetch
 
@@ -338,13 +390,14 @@ class PluvoClient:
     def _read(self, name: str, step: Step, read: Callable[[Any], T]) -> T | None:
         return self._line.run(name, step).read(step.alias, read)
 
-    def _undo(self, name: str, step: Step, read: Callable[[Any], bool]) -> bool:
+    def _undo(self, name: str, step: Step, read: Callable[[Any], bool]) -> tuple[bool, Rejected | None]:
+        """Undo something; give whether Pluvo says it is done, and its word that something was not found."""
         try:
-            return self._line.run(name, step).require(step.alias, read)
+            return self._line.run(name, step).require(step.alias, read), None
         except Rejected as error:
-            if error.code == NOT_FOUND:
-                return True
-            raise
+            if error.code != NOT_FOUND:
+                raise
+            return False, error
 
 
 def _failed_ids(value: Any) -> list[str]:

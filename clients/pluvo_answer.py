@@ -6,19 +6,23 @@ A document may hold several root fields, and one can succeed while the next is r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from clients import pluvo_errors
+from clients import pluvo_errors, pluvo_records
 from clients.errors import Rejected, RemoteError, Unauthorized
 from clients.http import Response
-from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document
+from clients.pluvo_operations import OPTIONAL_SELECTIONS, SPARE_NAMES, Document
+from clients.pluvo_records import Page
 
 T = TypeVar("T")
 
 # Where the status says what happened, whatever the body says. Other statuses may carry a GraphQL answer.
 _STATUS_DECIDES = frozenset({401, 403, 408, 425, 429})
+# NUL or half a surrogate pair, escaped in JSON; a whole pair is found too, and left as it is
+_UNSTORABLE = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Answer:
     fields: Mapping[str, RemoteError] = field(default_factory=dict)
     whole: RemoteError | None = None
     unknown_names: frozenset[tuple[str, str]] = frozenset()
+    # Rows of a listing with an error beneath them: {alias: {place among the edges}}, where nothing else is wrong
+    broken: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    # Steps whose error may be about the token or about this very record: the caller finds out
+    doubtful: frozenset[str] = frozenset()
+    # The server refused the document before it carried out anything of it
+    unread: bool = False
 
     @property
     def error(self) -> RemoteError | None:
@@ -72,6 +82,16 @@ class Answer:
         """Give one step's value as a record; null does not fit here."""
         return self._parse(parse, self.get(alias))
 
+    def page(self, alias: str) -> Page:
+        """Give one step's value as a page of a listing, without the rows that Pluvo could not read itself."""
+        value, broken = self.data.get(alias), self.broken.get(alias)
+        if value is None or broken is None:
+            return self.require(alias, pluvo_records.page)
+        try:
+            return pluvo_records.page(value, broken)
+        except ValueError:  # more than rows is missing
+            return self.require(alias, pluvo_records.page)
+
     @property
     def not_found_took_all(self) -> set[str]:
         """The steps that found nothing and, where results may not be null, took the other steps' values with them."""
@@ -97,10 +117,25 @@ class Answer:
         errors = [*self.fields.values(), *([self.whole] if self.whole else [])]
         if not any(isinstance(e, Unauthorized) and e.code == pluvo_errors.AUTH_REFUSED for e in errors):
             return False
-        if self.document.kind == "query":
-            return True
-        nothing_made = all(value is None for value in self.data.values())
-        return nothing_made and (self.whole is not None or self.document.steps.keys() <= self.fields.keys())
+        return self.document.kind == "query" or self._nothing_made
+
+    @property
+    def _nothing_made(self) -> bool:
+        nothing = all(value is None for value in self.data.values())
+        return nothing and (self.whole is not None or self.document.steps.keys() <= self.fields.keys())
+
+    def for_record(self) -> Answer:
+        """Give the same answer read as: the token is good, it is the record that Pluvo refuses."""
+        fields = {alias: _of_record(error) if alias in self.doubtful else error for alias, error in self.fields.items()}
+        whole = _of_record(self.whole) if self.whole and "" in self.doubtful else self.whole
+        return replace(self, fields=fields, whole=whole, doubtful=frozenset())
+
+
+def _of_record(error: RemoteError) -> RemoteError:
+    words = "The API client may not do this."
+    return Rejected(
+        "not_permitted", words, system=pluvo_errors.SYSTEM, status=error.status, remote_text=error.remote_text
+    )
 
 
 def read_answer(response: Response, document: Document, *, secrets: Iterable[str] = ()) -> Answer:
@@ -111,20 +146,60 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
         told = pluvo_errors.from_status(response, writes=writes, secrets=secrets)
         return Answer(document, response.status, whole=told)
     data, errors = body.get("data"), _errors(body.get("errors"))
+    secrets = list(secrets)
     by_alias: dict[str, list[RemoteError]] = {}
+    places: dict[str, set[int | None]] = {}
+    doubtful: set[str] = set()
     for error in errors:
         path = error.get("path")
         path = path if isinstance(path, list) else []
         if len(path) > 1 and path[-1] in OPTIONAL_SELECTIONS:
             continue  # one of the extras could not be read: it stays None
         alias = str(path[0]) if path else ""
-        judged = pluvo_errors.from_body(error, response, writes=writes, secrets=secrets)
+        of_record = bool(path) or data is not None
+        judged = pluvo_errors.from_body(
+            error,
+            response,
+            writes=writes,
+            of_record=of_record,
+            makes_account=makes_account(document, alias),
+            secrets=secrets,
+        )
         by_alias.setdefault(alias, []).append(judged)
+        places.setdefault(alias, set()).add(_place(path, judged))
+        if of_record and judged.code == pluvo_errors.AUTH_REFUSED and pluvo_errors.is_doubtful(error, secrets):
+            doubtful.add(alias)
     fields = {alias: pluvo_errors.first_in_table(found) for alias, found in by_alias.items()}
     whole = fields.pop("") if "" in fields else None
-    refused_unread = data is None and whole is not None  # validation precedes execution and has no path
-    unknown = {name for error in errors if refused_unread for name in pluvo_errors.unknown_names(error)}
-    return Answer(document, response.status, data or {}, fields, whole, frozenset(unknown))
+    unread = data is None and whole is not None  # validation precedes execution and has no path
+    unknown = {name for error in errors if unread for name in pluvo_errors.unknown_names(error, SPARE_NAMES)}
+    answer = Answer(
+        document,
+        response.status,
+        data or {},
+        fields,
+        whole,
+        unknown_names=frozenset(unknown),
+        broken={alias: frozenset(p for p in at if p is not None) for alias, at in places.items() if None not in at},
+        doubtful=frozenset(doubtful),
+        unread=unread,
+    )
+    # What was done in the same document was done with this very token.
+    return answer.for_record() if doubtful and any(value is not None for value in answer.data.values()) else answer
+
+
+def makes_account(document: Document, alias: str) -> bool:
+    """Tell whether a step may need room for an account; an error without a path may be about any step."""
+    makers = {"create_user", "archive_users"}
+    steps = [document.steps[alias]] if alias in document.steps else document.steps.values()
+    return bool(makers & set(steps))
+
+
+def _place(path: list[Any], error: RemoteError) -> int | None:
+    """Find in which row of a listing an error is; None when it is about more than one row."""
+    everybody = error.code in {"throttled", pluvo_errors.AUTH_REFUSED}
+    in_row = len(path) > 2 and path[1] == "edges" and isinstance(path[2], int)
+    return path[2] if in_row and not everybody else None
 
 
 def _graphql(response: Response) -> dict[str, Any] | None:
@@ -137,8 +212,19 @@ def _graphql(response: Response) -> dict[str, Any] | None:
         return None
     if not isinstance(body, dict):
         return None
+    if _UNSTORABLE.search(response.content):
+        body = _storable(body)
     data_fits = isinstance(body.get("data"), dict)
     return body if data_fits or (body.get("data") is None and body.get("errors")) else None
+
+
+def _storable(value: Any) -> Any:
+    """Put U+FFFD where a text holds what PostgreSQL can't keep. Nothing is dropped: two texts must not become equal."""
+    if isinstance(value, str):
+        return "".join("\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return {_storable(key): _storable(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _errors(errors: Any) -> list[Mapping[str, Any]]:

@@ -10,6 +10,8 @@ from clients.pluvo_answer import Answer
 from clients.pluvo_operations import Step
 from clients.pluvo_records import Applied, Enrollment, Group, PluvoUser, Target
 
+NOT_CONFIRMED = "not_confirmed"
+
 
 def enroll_step(target: Target | None, *, user_ref: str | None = None, user_id: str | None = None) -> list[Step]:
     """Make the step that enrolls a user, known by ref (also one the same document makes) or by id."""
@@ -37,7 +39,7 @@ def with_enrollment(answer: Answer, user: PluvoUser | None, target: Target | Non
 
 def _enrollment(value: Any) -> Enrollment:
     if not value:  # whether those who were enrolled already are in the list is not documented
-        raise Unknown("not_confirmed", "Pluvo did not name the enrollment it made.", system="pluvo")
+        raise Unknown(NOT_CONFIRMED, "Pluvo did not name the enrollment it made.", system="pluvo")
     return pluvo_records.enrollment(value[0])
 
 
@@ -47,5 +49,5 @@ def _membership(value: Any) -> bool:
         raise Rejected("not_added", "Pluvo did not add the user to the group.", system="pluvo")
     already = bool(pluvo_records.bulk(value, "alreadyAdded"))
     if not already and not pluvo_records.bulk(value, "added"):
-        raise Unknown("not_confirmed", "Pluvo did not say whether it added the user.", system="pluvo")
+        raise Unknown(NOT_CONFIRMED, "Pluvo did not say whether it added the user.", system="pluvo")
     return already

@@ -7,15 +7,18 @@ So both tables are guesses that a live answer may correct; what they don't know 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
+from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
 from clients.http import Response, clean, parse_retry_after
 
 SYSTEM = "pluvo"
 AUTH_REFUSED = "auth_refused"
 NOT_FOUND = "not_found"
+ALREADY_EXISTS = "already_exists"
+NO_ROOM = "no_room"
+SERVER_ERROR = "server_error"
 UNREADABLE: Mapping[str, type[RemoteError]] = {
     "query": Misconfigured,
     "mutation": Unknown,
@@ -24,13 +27,18 @@ UNREADABLE: Mapping[str, type[RemoteError]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a table: what is recognised, and what it means for a read and for a write."""
+    """One line of a table: what is recognised, and what it means for a read and for a write.
+
+    ``of_record``: the code of the ``Rejected`` that it is when Pluvo tells it of one field of a document, not of the
+    whole: Pluvo let us in and understood the document, so it is that record which it refuses.
+    """
 
     pattern: str
     read: type[RemoteError]
     write: type[RemoteError]
     code: str
     message: str
+    of_record: str | None = None
 
 
 # The first line that fits counts. ``Unknown`` for a write: it may have happened before it broke.
@@ -42,32 +50,66 @@ STATUS_RULES: tuple[Rule, ...] = (
     Rule("503 later", Unavailable, Unavailable, "throttled", "Pluvo asks to come back later."),
     Rule("408|5..", Unavailable, Unknown, "server_error", "Pluvo has trouble."),
     Rule("400|406|409|411|413|414|415|422|431", Rejected, Rejected, "bad_request", "Pluvo does not take this request."),
-    Rule("4..", Unauthorized, Unauthorized, "not_permitted", "Pluvo refuses this call."),
+    Rule("4..", Rejected, Rejected, "bad_request", "Pluvo does not take this request."),
     Rule("...", Unavailable, Unknown, "not_json", "The answer of Pluvo is not a GraphQL answer."),
 )
 
 # Searched in "code: message" ("-" without a code), from which the values we sent and addresses are taken out first.
+# Words are believed only where a mistake costs little: what can be looked up afterwards (does it exist? is somebody
+# still enrolled?) is looked up by whoever asked.
+_BEARER = (
+    r"(access[ _-]?|auth[ _-]?|id[ _-]?)?(token|jwt|session|sessie|signature|credentials?|toegangstoken|inlogsessie)"
+)
+_OVER = r"(expired|invalid|revoked|missing|required|not valid|verlopen|ongeldig|ingetrokken)"
+_PEOPLE = r"(users|accounts|members|participants|seats|gebruikers|deelnemers|plaatsen)"
+_LICENCE = r"(?<![a-z])(licen[cs]es?|licenties?|seats?|plan|subscription|abonnement)(?![a-z])"
+_UP = (
+    r"(limit|quota|limiet|maximum|maximaal|reached|bereikt|exceed|overschr|exhaust|used up|no (more|free)|not enough"
+    r"|insufficient|onvoldoende|geen |available|full)"
+)
 BODY_RULES: tuple[Rule, ...] = (
-    Rule(
-        r"^[^:]*auth[^:]*: ",  # the code only: a message may well speak of an author
+    Rule(  # the code only: a message may well speak of an author
+        r"^(?![^:]*(authori|permission|forbid|denied))[^:]*auth[^:]*: ",
         Unauthorized, Unauthorized, AUTH_REFUSED, "Pluvo refuses the token, also a fresh one.",
     ),
+    Rule(  # told in words, or by a code that may as well be about a right
+        rf"^[^:]*auth[^:]*: |^401: |{_BEARER}[ _]?(has[ _]|is[ _])?(been[ _])?{_OVER}|{_OVER}e?[ _]{_BEARER}"
+        r"|decoding signature|unauthenticated|unauthori[sz]ed(?! to)|authentication[ _](is[ _])?(required|failed|cred)"
+        r"|not (yet )?(authenticated|logged in|signed in)|log.?in[ _](is[ _])?required|(must|need to|please) (be )?"
+        r"(log|sign)(ged|ned)?[ -]?in|niet (meer )?(ingelogd|aangemeld|geauthenticeerd)|log opnieuw in",
+        Unauthorized, Unauthorized, AUTH_REFUSED, "Pluvo refuses the token, also a fresh one.", "not_permitted",
+    ),
     Rule(
-        r"cannot query field|unknown argument|is not defined by type|: unknown field|unknown type|syntax error"
-        r"|used in position expecting|is required, but it was not provided|validation_failed|of required type"
-        r"|must (not )?have a selection|\benum\b",
+        r"cannot query field|unknown argument|is not defined by type|unknown field|unknown type|syntax error"
+        r"|used in position expecting|is required, but it was not provided|graphql_validation_failed|of required type"
+        r"|must (not )?have a selection|\benum\b|doesn't (exist on|accept argument)|does not exist on (the )?type"
+        r"|input object field|in type '\w+' is undefined",
         Misconfigured, Misconfigured, "operation_refused", "Pluvo's schema does not know this operation or part of it.",
+        "refused",
     ),
     Rule(
         r"throttl|rate.?limit|too.many.requests",
         Unavailable, Unavailable, "throttled", "Pluvo asks for fewer calls.",
     ),
     Rule(
-        r"permission|forbidden|(?<![a-z])scopes?(?![a-z])|geen rechten",
+        rf"{_LICENCE}.{{0,40}}{_UP}|{_UP}.{{0,40}}{_LICENCE}"
+        rf"|(user|account|member|participant|seat|gebruiker|deelnemer)s?[ _-]?(limit|quota|limiet)"
+        rf"|(limit|quota|max(imum)?|maximaal)([ _](number|count|aantal))?([ _]of)?([ _](active|actieve))?[ _]{_PEOPLE}",
+        Rejected, NoRoom, NO_ROOM, "Pluvo's licence has no room for another account.",
+    ),
+    Rule(  # OAuth's own word is about the client, wherever it stands
+        r"insufficient.?scope|invalid.?scope",
         Unauthorized, Unauthorized, "not_permitted", "The API client may not do this.",
     ),
     Rule(
-        r"internal.?(server)?.?error|server.?error|service unavailable|timed?.?out|try again later|deadlock|database",
+        r"permission|forbidden|(?<![a-z])scopes?(?![a-z])|geen (rechten|toegang|toestemming)|access.?denied"
+        r"|not (authori[sz]ed|allowed)|unauthori[sz]ed|niet (bevoegd|gemachtigd|toegestaan)",
+        Unauthorized, Unauthorized, "not_permitted", "The API client may not do this.", "not_permitted",
+    ),
+    Rule(  # a code says more than such words
+        r"internal.?(server)?.?error|server.?error|service unavailable|timed?.?out|try again later|deadlock|database"
+        r"|^-: .*((unknown|unexpected) (error|problem)|went wrong|onbekende (fout|oorzaak)|onverwachte fout"
+        r"|probeer het|(ging|gegaan|is) iets (mis|fout)|iets (mis|fout) ?gegaan)",
         Unavailable, Unknown, "server_error", "Pluvo has trouble.",
     ),
     Rule(
@@ -76,8 +118,9 @@ BODY_RULES: tuple[Rule, ...] = (
         Rejected, Rejected, NOT_FOUND, "Pluvo does not know what was asked for.",
     ),
     Rule(
-        r"exists|unique|taken|duplicate|bestaat|in gebruik|already (in use|used|registered)",
-        Rejected, Rejected, "already_exists", "Pluvo has this e-mail address or ref already.",
+        r"exists|unique|taken|duplicate|bestaat|in gebruik|already (in use|used|registered|enrolled|subscribed)"
+        r"|(al|reeds) (ingeschreven|aangemeld|lid)",
+        Rejected, Rejected, ALREADY_EXISTS, "Pluvo has this e-mail address, ref or enrollment already.",
     ),
     Rule(r"", Rejected, Rejected, "refused", "Pluvo refuses this record."),
 )  # fmt: skip
@@ -88,6 +131,12 @@ _UNKNOWN_NAMES: tuple[tuple[str, str], ...] = (
     ("argument", r"Unknown argument ['\"](\w+)['\"]"),
     ("argument", r"Field ['\"](?:\w+\.)?(\w+)['\"] is not defined by type"),
     ("argument", r"In field ['\"](\w+)['\"]: Unknown field"),
+    ("argument", r"unknown field ['\"](\w+)['\"]"),
+    ("argument", r"doesn't accept argument ['\"](\w+)['\"]"),
+    ("selection", r"Field ['\"](\w+)['\"] doesn't exist on type"),
+    ("selection", r"Field ['\"](\w+)['\"] in type ['\"]\w+['\"] is undefined"),
+    ("argument", r"input object field [`'\"](\w+)[`'\"] does not exist"),
+    ("selection", r"field [`'\"](\w+)[`'\"] does not exist on the type"),
 )
 
 
@@ -102,16 +151,47 @@ def from_status(response: Response, *, writes: bool, secrets: Iterable[str] = ()
 
 
 def from_body(
-    error: Mapping[str, object], response: Response, *, writes: bool, secrets: Iterable[str] = ()
+    error: Mapping[str, object],
+    response: Response,
+    *,
+    writes: bool,
+    of_record: bool = False,
+    makes_account: bool = True,
+    secrets: Iterable[str] = (),
 ) -> RemoteError:
-    """Say what one member of ``errors`` means, e.g. ``{"message": "…", "extensions": {"code": "…"}}``."""
+    """Say what one member of ``errors`` means, e.g. ``{"message": "…", "extensions": {"code": "…"}}``.
+
+    Args:
+        of_record: Pluvo tells it of one field, or gives data beside it: then it speaks for that record alone. What
+            may be about the token as well as about a right is still ``Unauthorized("auth_refused")`` here; see
+            ``is_doubtful``.
+        makes_account: whether the step makes (or restores) an account, for which there may be no room.
+    """
+    text = _said(error, secrets)
+    rule = next(r for r in BODY_RULES if _fits(r, text) and (makes_account or r.code != NO_ROOM))
+    retry_after = parse_retry_after(response.headers, response.content)
+    if of_record and rule.of_record and rule.code != AUTH_REFUSED:
+        return Rejected(
+            rule.of_record, rule.message, system=SYSTEM, status=response.status, remote_text=text.removeprefix("-: ")
+        )
+    return _build(rule, writes, response, text.removeprefix("-: "), retry_after)
+
+
+def is_doubtful(error: Mapping[str, object], secrets: Iterable[str] = ()) -> bool:
+    """Tell whether an error about one field may mean a bad token as well as a record that we may not touch."""
+    text = _said(error, secrets)
+    rule = next(rule for rule in BODY_RULES if _fits(rule, text))
+    return rule.code == AUTH_REFUSED and rule.of_record is not None
+
+
+def _said(error: Mapping[str, object], secrets: Iterable[str]) -> str:
     extensions = error.get("extensions")
     code = str(extensions.get("code") or "") if isinstance(extensions, Mapping) else ""
-    text = clean(f"{code or '-'}: {error.get('message')}", secrets=secrets)
-    rule = next(rule for rule in BODY_RULES if re.search(rule.pattern, text, re.IGNORECASE))
-    return _build(
-        rule, writes, response, text.removeprefix("-: "), parse_retry_after(response.headers, response.content)
-    )
+    return clean(f"{code or '-'}: {error.get('message')}", secrets=secrets)
+
+
+def _fits(rule: Rule, text: str) -> bool:
+    return re.search(rule.pattern, text, re.IGNORECASE) is not None
 
 
 def first_in_table(errors: list[RemoteError]) -> RemoteError:
@@ -120,10 +200,14 @@ def first_in_table(errors: list[RemoteError]) -> RemoteError:
     return min(errors, key=lambda error: order.index(error.code))
 
 
-def unknown_names(error: Mapping[str, object]) -> set[tuple[str, str]]:
-    """Find which selections and arguments a refusal says the schema lacks, e.g. ``{("argument", "userIds")}``."""
+def unknown_names(error: Mapping[str, object], spare: Collection[str] = ()) -> set[tuple[str, str]]:
+    """Find which selections and arguments a refusal says the schema lacks, e.g. ``{("argument", "userIds")}``.
+
+    In words we don't know, any mention of a ``spare`` name (that we can do without) counts, as ``("either", name)``.
+    """
     message = str(error.get("message"))
-    return {(kind, name) for kind, pattern in _UNKNOWN_NAMES for name in re.findall(pattern, message)}
+    found = {(kind, name) for kind, pattern in _UNKNOWN_NAMES for name in re.findall(pattern, message)}
+    return found or {("either", name) for name in spare if re.search(rf"(?<!\w){name}(?!\w)", message)}
 
 
 def _build(rule: Rule, writes: bool, response: Response, text: str, retry_after: float | None) -> RemoteError:

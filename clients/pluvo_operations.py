@@ -11,6 +11,8 @@ Three things happen to a text on its way out:
 * a name in ``optional`` or ``OPTIONAL_SELECTIONS`` that the live schema refused is left out;
 * an operation of which no variable in ``any_of`` is left has nothing to say and is left out as a whole.
 
+What we do without each of these is told in docs/pluvo.md#without.
+
 Input object types are never named, because their names are not published: only scalars stand in variables.
 """
 
@@ -29,6 +31,8 @@ PAGE = 50  # the most Pluvo gives a page
 # Selected where a type may have them; a live schema may lack any of these.
 OPTIONAL_SELECTIONS = frozenset({"afasPersonId", "afasContactId", "afasConnectionId", "offerEventId"})
 AFAS_FIELDS = frozenset({"afasPersonId", "afasContactId", "afasConnectionId"})
+# Names so much our own that any mention of them in a refusal means that the schema lacks them.
+SPARE_NAMES = OPTIONAL_SELECTIONS | {"userIds"}
 
 _USER = "id ref email name archived roles language afasPersonId afasContactId afasConnectionId"
 _ENROLLMENT = "id status offerEventId"
@@ -44,6 +48,13 @@ class Operation:
     variables: Mapping[str, str]
     optional: frozenset[str] = frozenset()
     any_of: frozenset[str] = frozenset()
+    # The rest works without it: where the schema lacks it, only what needs it is refused
+    spare: bool = False
+
+    @property
+    def root(self) -> str:
+        """Pluvo's own name of it."""
+        return self.text.partition("(")[0].strip()
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "mutation",
         "unenrollUserFromOfferEvent(userId: $user_id, offerEventId: $offer_event_id) { success }",
         {"user_id": "UUID!", "offer_event_id": "UUID!"},
+        spare=True,
     ),
     "add_to_group": Operation(
         "mutation",
@@ -155,8 +167,9 @@ OPERATIONS: Mapping[str, Operation] = {
         "query",
         f"enrollment(userId: $user_id, offerEventId: $offer_event_id) {{ {_ENROLLMENT} }}",
         {"user_id": "UUID!", "offer_event_id": "UUID!"},
+        spare=True,
     ),
-    "offer_event": Operation("query", "offerEvent(ref: $ref) { id }", {"ref": "String!"}),
+    "offer_event": Operation("query", "offerEvent(ref: $ref) { id }", {"ref": "String!"}, spare=True),
     "group": Operation("query", "group(ref: $ref) { id }", {"ref": "String!"}),
     "trainings": Operation(
         "query",
@@ -193,6 +206,15 @@ def compose(
     head = ", ".join(f"${variable}: {type_}" for variable, (type_, _) in declared.items())
     text = f"{kind} {name}{f'({head})' if head else ''} {{\n  " + "\n  ".join(fields) + "\n}"
     return Document(name, kind, text, {variable: value for variable, (_, value) in declared.items()}, used)
+
+
+def can_spare(document: Document, operations: Mapping[str, Operation]) -> Refused:
+    """List all names in a document that it can do without."""
+    used = set(document.steps.values())
+    arguments = {match[1] for match in _ARGUMENT.finditer(document.text)}
+    words = set(re.findall(r"\w+", document.text))
+    found = {(name, argument) for name in used for argument in operations[name].optional & arguments}
+    return frozenset(found | {("", selected) for selected in OPTIONAL_SELECTIONS & words})
 
 
 def _given(step: Step, operation: Operation, refused: Refused) -> dict[str, Any]:

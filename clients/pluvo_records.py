@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -120,27 +120,36 @@ class TrainingInfo:
 
 @dataclass(frozen=True)
 class Page:
-    """One slice of a Relay connection: nodes as they came (an erased one is None)."""
+    """One slice of a Relay connection: nodes as they came (an erased one is None).
+
+    ``unread``: how many more rows there were that Pluvo could not read itself; they are not among ``nodes``.
+    """
 
     nodes: list[dict[str, Any] | None]
     count: int | None
     next_cursor: str | None
     has_next: bool
+    unread: int = 0
 
 
-def page(value: Any) -> Page:
-    """Read ``{"pageInfo": {"hasNextPage", "endCursor"}, "count", "edges": [{"node"}]}``."""
+def page(value: Any, broken: Collection[int] = ()) -> Page:
+    """Read ``{"pageInfo": {"hasNextPage", "endCursor"}, "count", "edges": [{"node"}]}``.
+
+    ``broken``: which edges have an error beneath them: whatever stands there says nothing about that row.
+    """
     value = _object(value)
     info, edges = _object(value.get("pageInfo")), value.get("edges")
     if not isinstance(edges, list) or not isinstance(info.get("hasNextPage"), bool):
         raise ValueError("a connection without edges or hasNextPage")
-    nodes = [_object(edge).get("node") for edge in edges]
+    sound = [edge for place, edge in enumerate(edges) if place not in broken]
+    nodes = [None if edge is None else _object(edge).get("node") for edge in sound]
     count = value.get("count")
     return Page(
         nodes=[None if node is None else _object(node) for node in nodes],
         count=count if isinstance(count, int) else None,
         next_cursor=_text(info.get("endCursor")),
         has_next=info["hasNextPage"],
+        unread=len(edges) - len(sound),
     )
 
 
@@ -165,6 +174,11 @@ def enrollment(value: Any) -> Enrollment:
     """Read an enrollment."""
     value = _object(value)
     return Enrollment(_id(value), _text(value.get("offerEventId")), _text(value.get("status")))
+
+
+def is_active(found: Enrollment | None) -> bool:
+    """Tell whether there is an enrollment that still counts, be it one that waits for a place."""
+    return found is not None and found.status not in {"CANCELLED", "DECLINED"}
 
 
 def training(value: Any) -> TrainingInfo:

@@ -2,18 +2,24 @@
 
 Two things are repeated here, each because nothing can have happened the first time: a call whose token was refused
 (once, with a new token), and a document the server refused for a name it does not know (without that name).
+
+A refusal under one field may be about the token as well as about a record that our client may not touch. What comes
+back to the same call with a new token is settled by a cheap question that any good token may ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo_answer import Answer, read_answer
 from clients.pluvo_errors import SYSTEM, from_status
-from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, compose
+from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
 
 SCOPES = (
     "users.read",
@@ -26,7 +32,10 @@ SCOPES = (
 )
 _PERSONAL = ("name", "email", "q")  # variables whose values must not come back in what we store of an error
 _CREDENTIALS_REFUSED = {400: "credentials_refused", 401: "credentials_refused", 403: "not_permitted"}
+_NOT_UNDERSTOOD = ("operation_refused", "refused")
 MAX_BYTES = 20_000_000
+NOBODY = "afas:check:0"  # a ref that no account has
+PROVEN_SECONDS = 300.0
 
 
 class SchemaMemory:
@@ -34,6 +43,8 @@ class SchemaMemory:
 
     def __init__(self) -> None:
         self.refused: Refused = frozenset()
+        # A token that was seen to work in spite of a refusal, and until when that is believed (monotonic clock)
+        self.proven: tuple[str, float] = ("", 0.0)
 
 
 class PluvoTransport:
@@ -81,8 +92,36 @@ class PluvoTransport:
             answer = self.send(document)
             learned = self._learn(answer)
             if not learned:
-                return answer
+                return self._without_all(name, steps, answer)
             self.refused |= learned
+
+    def _without_all(self, name: str, steps: Sequence[Step], answer: Answer) -> Answer:
+        """Try a document that the server refused without saying for which name, once, without all that can be spared.
+
+        An operation that the schema lacks, and that the rest works without, is the fault of those who need it only.
+        """
+        if not answer.unread or answer.whole is None:
+            return answer
+        says_nothing = not re.search("[\"'`$]", answer.whole.remote_text) and answer.whole.code in _NOT_UNDERSTOOD
+        if says_nothing and not answer.unknown_names and (answer.status == 400 or answer.whole.code != "refused"):
+            spare = can_spare(answer.document, self.operations) - self.refused
+            document = compose(name, steps, self.operations, self.refused | spare)
+            if spare and document.text and not (second := self.send(document)).unread:
+                self.refused |= spare
+                return second
+        lacking = {found for _, found in answer.unknown_names}
+        used = [self.operations[operation] for operation in answer.document.steps.values()]
+        gone = [operation.root for operation in used if operation.spare and operation.root in lacking]
+        if not gone:
+            return answer
+        error = Rejected(
+            "operation_missing",
+            f"This Pluvo does not know {gone[0]} (see `koppeling check`).",
+            system=SYSTEM,
+            status=answer.status,
+            remote_text=answer.whole.remote_text,
+        )
+        return replace(answer, whole=error)
 
     def send(self, document: Document) -> Answer:
         """Send one document, a second time with a new token when the first was refused."""
@@ -90,10 +129,24 @@ class PluvoTransport:
             token = self._tokens.get(self.fetch_token)
             self._pace()
             answer = self._exchange(document, token)
+            if answer.doubtful and self._memory.proven[0] == token and time.monotonic() < self._memory.proven[1]:
+                return answer.for_record()
             if last or not answer.auth_refused:
                 break
             self._tokens.drop(token)
-        return answer
+        sure = not (answer.doubtful and answer.auth_refused)
+        return answer if sure or not self._works(token) else answer.for_record()
+
+    def _works(self, token: str) -> bool:
+        """Tell whether Pluvo takes a token: whoever is refused this is refused everything."""
+        self._pace()
+        nobody = Step("nobody", "user", {"ref": NOBODY})
+        answer = self._exchange(compose("tokenCheck", [nobody], self.operations, self.refused), token)
+        errors = [*answer.fields.values(), answer.whole]
+        works = not any(isinstance(error, Unauthorized) for error in errors)
+        if works:
+            self._memory.proven = (token, time.monotonic() + PROVEN_SECONDS)
+        return works
 
     def fetch_token(self) -> Mapping[str, object]:
         """Ask for a new token, e.g. ``{"access_token": "9f2c…", "expires_in": 86400, "scope": "users.read …"}``."""
@@ -135,13 +188,18 @@ class PluvoTransport:
 
     def _learn(self, answer: Answer) -> Refused:
         """Find what the schema lacks that we can do without. Validation precedes execution: nothing happened."""
-        found = set()
+        found: set[tuple[str, str]] = set()
         for kind, name in answer.unknown_names:
-            if kind == "selection" and name in OPTIONAL_SELECTIONS:
-                found.add(("", name))
-            if kind == "argument":
-                used = answer.document.steps.values()
-                found |= {(operation, name) for operation in used if name in self.operations[operation].optional}
+            selected = {("", name)} if name in OPTIONAL_SELECTIONS else set()
+            used = answer.document.steps.values()
+            given = {(operation, name) for operation in used if name in self.operations[operation].optional}
+            given &= can_spare(answer.document, self.operations)  # it may be both; what was not sent is not meant
+            if kind == "selection":
+                found |= selected
+            elif kind == "argument":
+                found |= given
+            else:
+                found |= given - self.refused or selected
         return frozenset(found) - self.refused
 
     def _judge_token(self, response: Response) -> RemoteError | None:

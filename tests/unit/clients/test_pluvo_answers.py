@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
+from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
 from clients.pluvo import Applied, NewUser, OfferEvent, PluvoClient, PluvoUser, UserChanges
 from tests.unit.clients.pluvo_server import USER_ID, PluvoServer, Prepared, pluvo_server
 
 CASES = json.loads((Path(__file__).parents[2] / "data" / "pluvo" / "answers.json").read_text("utf-8"))
-CLASSES = {kind.__name__: kind for kind in (Misconfigured, Rejected, Unauthorized, Unavailable, Unknown)}
+CLASSES = {kind.__name__: kind for kind in (Misconfigured, NoRoom, Rejected, Unauthorized, Unavailable, Unknown)}
 NEW = NewUser("p.jansen@example.nl", "Pia Jansen", "afas:12345:1001", "P-1", "1001")
 CALLS: dict[str, Callable[[PluvoClient], Any]] = {
     "read": lambda client: client.get_user(USER_ID),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from graphql import ExecutionResult, graphql_sync
 
-from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
+from clients.errors import Incomplete, Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
 from clients.pluvo import (
     OPERATIONS,
     Applied,
@@ -316,6 +316,31 @@ def test_more_than_fifty_hits_for_one_address_are_walked_to_the_end(server: Pluv
     assert server.client().find_users(emails=["p.jansen@example.nl"]) == [PIA]
 
 
+def test_an_address_that_a_user_may_have_whom_pluvo_cannot_read_is_told_apart(server: PluvoServer) -> None:
+    unreadable = {"message": "Internal server error", "path": ["active0", "edges", 0, "node"]}
+    answer = {
+        "data": {"email0": None, "email1": None, **nobody_else(2), "active0": connection([None])},
+        "errors": [unreadable, {"message": "Internal server error", "path": ["email0"]}],
+    }
+    server.answer = lambda request: Prepared(answer)
+    client = server.client()
+
+    assert client.look_up(emails=["a@example.nl", "b@example.nl"]) == ([], frozenset({"a@example.nl"}))
+    with pytest.raises(Unavailable) as caught:
+        client.find_users(emails=["a@example.nl", "b@example.nl"])
+    assert caught.value.code == "user_unreadable"
+
+
+def test_text_that_no_database_keeps_is_replaced_and_never_dropped(server: PluvoServer) -> None:
+    raw = user_json(name="P\0a \ud83d\ude00 \ud800", email="p\0.jansen@example.nl")
+    server.will({"data": {"user": raw}})
+
+    user = server.client().get_user(USER_ID)
+
+    assert user is not None
+    assert (user.name, user.email) == ("P\ufffda \U0001f600 \ufffd", "p\ufffd.jansen@example.nl")
+
+
 def test_asking_for_nobody_makes_no_call(server: PluvoServer) -> None:
     assert server.client().find_users() == []
     assert server.client().archive_users([], True) == []
@@ -350,6 +375,63 @@ def test_a_user_list_that_stays_short_is_incomplete(server: PluvoServer) -> None
         list(pages)
     assert caught.value.code == "listing_incomplete"
     assert len(server.requests) == 2
+
+
+def broken(*places: int, field: str | None = None) -> list[dict[str, Any]]:
+    beneath = [] if field is None else [field]
+    return [{"message": "Internal server error", "path": ["page", "edges", n, "node", *beneath]} for n in places]
+
+
+@pytest.mark.parametrize("field", [None, "name"])
+def test_a_user_that_pluvo_cannot_read_itself_costs_only_that_user(server: PluvoServer, field: str | None) -> None:
+    nodes = [user_json(id="u-1"), None if field is None else user_json(name=None), user_json(id="u-3")]
+    answer = {"data": {"page": connection(nodes)}, "errors": broken(1, field=field)}
+    server.answer = lambda request: Prepared(answer)
+    users: list[str] = []
+
+    with pytest.raises(Incomplete) as caught:  # noqa: PT012  what comes before it counts
+        for page in server.client().user_pages(archived=False):
+            users += [user.id for user in page.users]
+
+    assert (users, caught.value.missing) == (["u-1", "u-3"], 1)
+
+
+def test_an_erased_user_is_nobody_and_leaves_the_listing_whole(server: PluvoServer) -> None:
+    server.will({"data": {"page": connection([user_json(), None])}})
+
+    assert [len(page.users) for page in server.client().user_pages(archived=False)] == [1]
+
+
+def test_a_row_of_the_report_whose_user_pluvo_cannot_read_costs_only_that_row(server: PluvoServer) -> None:
+    rows = [{"title": "A", "completionDate": "2026-01-01", "user": {"id": "u-1"}}, {"title": "A", "user": None}]
+    error = {"message": "Internal server error", "path": ["page", "edges", 1, "node", "user"]}
+    server.answer = lambda request: Prepared({"data": {"page": connection(rows)}, "errors": [error]})
+    found: list[str] = []
+
+    with pytest.raises(Incomplete):  # noqa: PT012  what comes before it counts
+        for page in server.client().portfolio_pages("TRAINING"):
+            found += [row.user_id for row in page]
+
+    assert found == ["u-1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "Internal server error", "path": ["page", "count"]}, Unavailable),
+        ({"message": "Request was throttled", "path": ["page", "edges", 0, "node"]}, Unavailable),
+        ({"message": "Nee", "extensions": {"code": "AuthError"}, "path": ["page", "edges", 0, "node"]}, Unauthorized),
+    ],
+)
+def test_trouble_of_more_than_a_row_spoils_the_page(
+    server: PluvoServer, error: dict[str, Any], kind: type[Exception]
+) -> None:
+    server.answer = lambda request: Prepared({"data": {"page": connection([None])}, "errors": [error]})
+
+    with pytest.raises(kind) as caught:
+        list(server.client().user_pages(archived=False))
+
+    assert not isinstance(caught.value, Incomplete)
 
 
 # ------------------------------------------------------------------------------------------------------ changing users
@@ -469,6 +551,42 @@ def test_archiving_names_those_for_whom_it_failed(server: PluvoServer) -> None:
     assert server.requests[0]["variables"] == {"archive": True, "user_ids": ["a", "b"]}
 
 
+# -------------------------------------------------------------------------------- a token, or a record, that is refused
+
+DOUBTFUL = [{"message": "Nee", "extensions": {"code": "NotAuthorized"}, "path": ["update"]}]
+
+
+def test_one_record_that_is_not_authorized_is_told_from_a_bad_token_by_a_question_anybody_may_ask(
+    server: PluvoServer,
+) -> None:
+    refused = {"data": {"update": None}, "errors": DOUBTFUL}
+    server.will(refused, refused, {"data": {"nobody": None}}, refused)
+    client = server.client()
+
+    for _ in range(2):
+        with pytest.raises(Rejected) as caught:
+            client.update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None)
+        assert caught.value.code == "not_permitted"
+
+    asked = [request["operationName"] for request in server.requests]
+    assert asked == ["updateUser", "updateUser", "tokenCheck", "updateUser"]  # what is proven is not asked again
+    assert len(server.token_requests) == 2
+
+
+@pytest.mark.parametrize("check", [Prepared("", 401), {"data": {"nobody": None}, "errors": DOUBTFUL}])
+def test_a_token_that_is_refused_everything_is_a_bad_token_whatever_field_it_is_told_of(
+    server: PluvoServer, check: Any
+) -> None:
+    refused = {"data": {"update": None}, "errors": DOUBTFUL}
+    server.will(refused, refused, check)
+
+    with pytest.raises(Unauthorized) as caught:
+        server.client().update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None)
+
+    assert caught.value.code == "auth_refused"
+    assert len(server.token_requests) == 2
+
+
 # ------------------------------------------------------------------------------------------------ AFAS fields missing
 
 
@@ -517,6 +635,88 @@ def test_an_update_of_only_a_refused_field_becomes_no_call(server: PluvoServer) 
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cannot query field 'afasContactId' on type 'User'.",
+        "Field 'afasContactId' doesn't exist on type 'User'",
+        "The field `afasContactId` does not exist on the type `User`.",
+        "afasContactId: wat is dat?",
+    ],
+)
+def test_a_field_of_users_is_given_up_in_the_words_of_any_server(server: PluvoServer, words: str) -> None:
+    server.will(refusal(words), {"data": {"user": user_json()}})
+
+    assert server.client().get_user(USER_ID) is not None
+    assert "afasContactId" not in server.requests[1]["query"]
+    assert "afasPersonId" in server.requests[1]["query"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Field 'afasContactId' is not defined by type 'CreateUserInput'.",
+        "Expected value of type 'CreateUserInput' not to include unknown field 'afasContactId', found: {…}.",
+        "InputObject 'CreateUserInput' doesn't accept argument 'afasContactId'",
+        "The specified input object field `afasContactId` does not exist.",
+        "afasContactId: wat is dat?",
+    ],
+)
+def test_a_field_of_an_input_is_given_up_in_the_words_of_any_server(server: PluvoServer, words: str) -> None:
+    server.will(refusal(words), {"data": {"create": {"created": True, "user": user_json()}}})
+
+    server.client().create_user(NEW, send_invite=False, target=None)
+
+    assert "contact_id" not in server.requests[1]["variables"]
+    assert server.requests[1]["variables"]["person_id"] == "P-1"
+    assert "user { id ref email name archived roles language afasPersonId afasContactId" in server.requests[1]["query"]
+
+
+def test_a_server_that_does_not_say_what_it_does_not_know_is_asked_for_the_sure_things_only(
+    server: PluvoServer,
+) -> None:
+    server.will(refusal("Ongeldige aanvraag"), {"data": {"user": user_json()}}, {"data": {"user": user_json()}})
+    client = server.client()
+
+    assert client.get_user(USER_ID) == PIA
+    assert client.get_user(USER_ID) == PIA
+    assert "afas" in server.requests[0]["query"]
+    assert "afas" not in server.requests[1]["query"] + server.requests[2]["query"]
+
+
+def test_a_document_refused_either_way_is_refused_for_another_reason(server: PluvoServer) -> None:
+    server.will(refusal("Ongeldige aanvraag"), refusal("Ongeldige aanvraag"), {"data": {"user": user_json()}})
+    client = server.client()
+
+    with pytest.raises(Rejected):
+        client.get_user(USER_ID)
+    assert client.supports_afas_ids
+    client.get_user(USER_ID)
+    assert "afasContactId" in server.requests[2]["query"]
+
+
+def test_a_schema_that_enrolls_by_ref_only_is_given_the_ref_of_whoever_is_enrolled(server: PluvoServer) -> None:
+    server.will(
+        refusal('Unknown argument "userIds" on field "createOfferEventEnrollments" of type "Mutation".'),
+        {"data": {"user": user_json(ref="hr-7")}},
+        {"data": {"enroll": [ENROLLED]}},
+    )
+
+    applied = server.client().update_user(USER_ID, UserChanges(), ref=None, target=OfferEvent("afas-340"))
+
+    assert applied.enrollment == Enrollment("e-1", OFFER_EVENT_ID, "ENROLLED")
+    assert server.requests[2]["variables"] == {"offer_event_ref": "afas-340", "user_ref": "hr-7"}
+
+
+def test_an_operation_that_the_rest_works_without_is_missing_for_those_who_need_it(server: PluvoServer) -> None:
+    server.will(refusal("Cannot query field 'unenrollUserFromOfferEvent' on type 'Mutation'."))
+
+    with pytest.raises(Rejected) as caught:
+        server.client().unenroll(USER_ID, offer_event_id=OFFER_EVENT_ID)
+
+    assert caught.value.code == "operation_missing"
+
+
 def test_a_refusal_of_anything_else_is_not_tried_again(server: PluvoServer) -> None:
     server.will(refusal("Cannot query field 'roles' on type 'User'."))
 
@@ -539,9 +739,54 @@ def test_a_refusal_of_anything_else_is_not_tried_again(server: PluvoServer) -> N
     ],
 )
 def test_unenrolling_someone_who_is_not_in_it_is_done_already(server: PluvoServer, answer: Any, result: bool) -> None:
-    server.will(answer)
+    server.will(answer, {"data": {"enrollment": None}})
 
     assert server.client().unenroll(USER_ID, offer_event_id=OFFER_EVENT_ID) is result
+
+
+@pytest.mark.parametrize("words", ["Not found", "Deze bewerking is onbekend", "Geen gebruikers bijgewerkt"])
+def test_words_alone_never_make_an_unenrolling_done(server: PluvoServer, words: str) -> None:
+    refused = {"data": {"unenroll": None}, "errors": [{"message": words, "path": ["unenroll"]}]}
+    server.will(refused, {"data": {"enrollment": ENROLLED}})
+
+    with pytest.raises(Rejected):
+        server.client().unenroll(USER_ID, offer_event_id=OFFER_EVENT_ID)
+
+
+@pytest.mark.parametrize(("group", "user", "gone"), [(None, USER_ID, True), ("g", None, True), ("g", USER_ID, False)])
+def test_leaving_a_group_is_done_when_group_or_user_is_gone_whatever_was_not_found(
+    server: PluvoServer, group: str | None, user: str | None, gone: bool
+) -> None:
+    refused = {"data": {"remove": None}, "errors": [{"message": "Not found", "path": ["remove"]}]}
+    server.will(refused, {"data": {"group": {"id": group} if group else None}})
+    server.will({"data": {"user": user_json() if user else None}})
+
+    if gone:
+        assert server.client().remove_from_group("bhv", USER_ID)
+    else:
+        with pytest.raises(Rejected):
+            server.client().remove_from_group("bhv", USER_ID)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": {"enroll": []}},
+        {"data": {"enroll": None}, "errors": [{"message": "User is already enrolled", "path": ["enroll"]}]},
+        {"data": {"enroll": None}, "errors": [{"message": "Deelnemer is al ingeschreven", "path": ["enroll"]}]},
+    ],
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_who_was_enrolled_already_is_found_however_pluvo_leaves_them_out(
+    server: PluvoServer, answer: Any, there: bool
+) -> None:
+    server.will(answer, {"data": {"offer_event": {"id": OFFER_EVENT_ID}}})
+    server.will({"data": {"enrollment": ENROLLED if there else None}})
+
+    applied = server.client().update_user(USER_ID, UserChanges(), ref="hr-7", target=OfferEvent("afas-340"))
+
+    assert applied.enrollment == (Enrollment("e-1", OFFER_EVENT_ID, "ENROLLED") if there else None)
+    assert (applied.enroll_error is None) is there
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.errors import Unavailable
+from clients.errors import Incomplete, Unavailable
 from clients.pluvo_pages import Walk
 from clients.pluvo_records import Page
 
@@ -63,8 +63,68 @@ def test_a_short_listing_of_rows_without_id_is_walked_again_without_doubling() -
     assert walk(fetcher(page("a", "a", count=3), page("a", "a", "a", count=3)), twins=True) == ["a", "a", "a"]
 
 
-def test_the_last_count_counts_because_rows_may_leave_while_we_read() -> None:
-    assert walk(fetcher(page("a", count=3, cursor="1"), page("b", count=2))) == ["a", "b"]
+def test_a_count_that_changes_on_the_way_means_that_rows_moved() -> None:
+    moved = [page("a", count=3, cursor="1"), page("c", count=2)]
+    quiet = [page("b", count=2, cursor="1"), page("c", count=2)]
+
+    assert walk(fetcher(*moved, *quiet)) == ["a", "c", "b"]
+
+
+@given(st.data(), st.integers(4, 30), st.integers(1, 5))
+def test_nobody_who_stays_is_missed_when_others_leave_while_we_read(data: st.DataObject, rows: int, size: int) -> None:
+    """Cursors are positions, as Relay's are: whoever leaves lets everybody behind move up, and out of sight."""
+    there = [str(number) for number in range(rows)]
+    leaves = data.draw(st.lists(st.integers(0, rows), max_size=3))
+
+    def fetch(cursor: str | None) -> Page:
+        start = int(cursor or 0)
+        end = start + size
+        given = page(*there[start:end], count=len(there), cursor=str(end) if end < len(there) else None)
+        if leaves and (place := leaves.pop()) < len(there):
+            del there[place]
+        return given
+
+    found = set(walk(fetch))
+
+    assert set(there) <= found
+
+
+def test_a_listing_that_never_holds_still_is_incomplete_after_some_passes() -> None:
+    asked: list[str | None] = []
+
+    def fetch(cursor: str | None) -> Page:
+        asked.append(cursor)
+        return page("a", count=1000 - len(asked)) if cursor else page("b", count=1000 - len(asked), cursor="1")
+
+    with pytest.raises(Incomplete):
+        walk(fetch)
+
+    assert len(asked) == 8
+
+
+def test_a_count_that_is_off_gives_all_rows_and_how_many_are_missing() -> None:
+    assert walk_whatever_comes(lambda cursor: page("a", "b", count=3)) == (["a", "b"], 1)
+
+
+@pytest.mark.parametrize("unread", [Page([{"id": "a"}], 2, None, False, 1), page("a", "", count=2)])
+def test_a_row_that_cannot_be_read_costs_only_itself(unread: Page) -> None:
+    assert walk_whatever_comes(lambda cursor: unread) == (["a"], 1)
+
+
+def walk_whatever_comes(fetch: Callable[[str | None], Page]) -> tuple[list[str], int]:
+    rows: list[str] = []
+    try:
+        for found, _ in Walk(fetch, read_id, lambda row: row).pages():
+            rows += found
+    except Incomplete as error:
+        return rows, error.missing
+    return rows, 0
+
+
+def read_id(node: dict[str, Any]) -> str:
+    if not node["id"]:
+        raise ValueError("no id")
+    return str(node["id"])
 
 
 def test_a_server_without_a_count_is_believed() -> None:
