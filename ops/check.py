@@ -5,12 +5,13 @@ A probe that can't be tried because an earlier one failed is left out: the first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
+from sqlalchemy import text
 from sqlmodel import select
 
 from clients.afas import AfasClient, Field, MetaInfo
@@ -18,7 +19,7 @@ from clients.errors import Misconfigured, RemoteError
 from clients.pluvo import PluvoClient
 from models.course import Course
 from models.session import session
-from models.tenant import Tenant
+from models.tenant import SAME_ORGANISATION, Tenant
 from models.translate import REPLACED, fold_space
 from ops.check_actions import action_for
 from ops.problems import Problem
@@ -57,14 +58,22 @@ def check(slug: str, watch: Callable[[Probe], None] = lambda probe: None) -> dic
         if tenant is None:
             raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
         courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
+        sharing = opened.connection().execute(_SHARING, {"tenant": tenant.id}).scalars().all()
     probes = []
-    for probe in _probes(tenant, sorted(courses, key=lambda course: course.event_id)):
+    for probe in _probes(tenant, sorted(courses, key=lambda course: course.event_id), sharing):
         watch(probe)
         probes.append(probe)
     return {"tenant": slug, "ok": all(probe.ok for probe in probes), "probes": [asdict(probe) for probe in probes]}
 
 
-def _probes(tenant: Tenant, courses: list[Course]) -> Iterator[Probe]:
+# Slugs of other tenants with the same Pluvo organisation
+_SHARING = text(
+    f"SELECT o.slug FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant AND o.id <> t.id"  # noqa: S608
+    " ORDER BY o.slug"
+)
+
+
+def _probes(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> Iterator[Probe]:
     try:
         outside = outside_of(tenant, patience_seconds=30.0)
     except (Misconfigured, ValueError) as error:
@@ -72,6 +81,9 @@ def _probes(tenant: Tenant, courses: list[Course]) -> Iterator[Probe]:
         return
     yield from _afas(outside.afas, tenant, courses)
     yield from _pluvo(outside.pluvo, courses)
+    if sharing:
+        cause = f"{tenant.pluvo['organisation']} is also the organisation of {', '.join(sharing)}"
+        yield warning("pluvo organisation", "organisation_shared", cause)
     if not courses:
         yield warning("courses", "no_courses", "no course of this tenant is active")
 

@@ -10,7 +10,7 @@ ACTIONS = {
     "ip_refused": "Add this machine's address to the app connector's allowed addresses.",
     "token_ends": "Make a new token before that day and import it.",
     "environment_mismatch": "Correct member_id or the credentials: they belong to different environments.",
-    "envid_changed": "Correct the credentials. If the environment changed on purpose, change member_id or environment.",
+    "envid_changed": "Correct the credentials. If the environment changed on purpose, change environment.",
     "connector_missing": "Add the connector to the app connector in AFAS, or correct its name in the tenants file.",
     "connector_not_allowed": "Add the connector to the app connector, and give its user the right to it.",
     "connector_blocked": "Have the AFAS administrator unblock the GetConnector's definition.",
@@ -34,6 +34,7 @@ ACTIONS = {
     "group_unknown": "Correct group_ref, or give the group this ref in Pluvo.",
     "title_unknown": "Correct completion_title: it is compared letter by letter.",
     "title_ambiguous": "Rename trainings in Pluvo so that one has this title.",
+    "organisation_shared": "Fine if both are wanted. Else give each AFAS environment a Pluvo organisation of its own.",
     "own_link_active": "Switch Pluvo's built-in AFAS link off: two links would both create and rename users.",
     # both
     "insecure_url": "Correct base_url, or set KOPPELING_ALLOW_INSECURE_URLS=1 for simulators and proxies.",

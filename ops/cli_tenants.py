@@ -30,6 +30,8 @@ def _show_import(done: list[tenants_import.Imported]) -> None:
         output.say(f"{one.slug}: {one.action}")
         for change in one.changes:
             output.say(f"  {change}")
+        for warning in one.warnings:
+            output.say(f"  warning: {warning}")
     if not done:
         output.say("The file has no tenants.")
 

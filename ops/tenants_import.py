@@ -36,22 +36,51 @@ _LOCK = 7_301_010
 
 @dataclass
 class Imported:
-    """What the import did to one tenant; ``changes`` are lines for people, never with a secret."""
+    """What the import did to one tenant; ``changes`` and ``warnings`` are lines for people, never with a secret."""
 
     slug: str
     action: str
     changes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """The JSON shape."""
-        return {"tenant": self.slug, "action": self.action, "changes": self.changes}
+        return {"tenant": self.slug, "action": self.action, "changes": self.changes, "warnings": self.warnings}
 
 
 def apply(specs: list[tenant_spec.Tenant], who: str) -> list[Imported]:
     """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so."""
     with session() as opened:
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        return [_apply_one(opened, spec, who) for spec in specs]
+        done = [_apply_one(opened, spec, who) for spec in specs]
+        opened.flush()
+        for one in done:
+            one.warnings += _judge_sharing(opened, one.slug)
+        return done
+
+
+_SHARING = text(
+    f"""SELECT o.slug, t.afas->>'member_id' = o.afas->>'member_id' AS same_member, t.pluvo->>'organisation' AS named
+          FROM tenant t JOIN tenant o ON {tables.SAME_ORGANISATION}
+         WHERE t.slug = :slug AND o.id <> t.id ORDER BY o.slug"""  # noqa: S608 - a constant
+)
+
+
+def _judge_sharing(opened: Session, slug: str) -> list[str]:
+    """Warn of other tenants of the same Pluvo organisation. Raises Problem where accounts could not be told apart."""
+    found = opened.connection().execute(_SHARING, {"slug": slug}).all()
+    for other in found:
+        if other.same_member:
+            raise Problem(
+                f"{slug} and {other.slug} have the same AFAS member_id and the same Pluvo organisation: the accounts "
+                "they make would carry the same refs. Put all courses under one tenant, or give one an organisation of "
+                "its own."
+            )
+    return [
+        f"shares the Pluvo organisation {other.named} with {other.slug}: neither takes the other's accounts, and who "
+        "is in both under one address waits for a decision"
+        for other in found
+    ]
 
 
 def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
@@ -69,7 +98,7 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
         opened.add(stored)
         opened.flush()  # gives it its number
     else:
-        _refuse_other_organisation(opened, stored, spec)
+        _refuse_others_links(opened, stored, spec)
         secrets = _secrets(opened, stored)
         done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
     tenant_id = cast(int, stored.id)
@@ -126,19 +155,25 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _refuse_other_organisation(opened: Session, stored: tables.Tenant, spec: tenant_spec.Tenant) -> None:
-    """Links name accounts of one organisation; under another one they would name strangers or nobody."""
-    before, after = stored.pluvo.get("organisation"), spec.pluvo.organisation
-    if before in (None, after):
+def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: tenant_spec.Tenant) -> None:
+    """Links pair people of one AFAS member with accounts of one organisation; elsewhere both ids name others."""
+    ids = {
+        "pluvo.organisation": (stored.pluvo.get("organisation"), spec.pluvo.organisation),
+        "afas.member_id": (stored.afas.get("member_id"), spec.afas.member_id),
+    }
+    changed = {name: pair for name, pair in ids.items() if pair[0] not in (None, pair[1])}
+    if not changed:
         return
     links = opened.execute(
         text("SELECT count(*) FROM link WHERE tenant_id = :tenant AND pluvo_id IS NOT NULL"), {"tenant": stored.id}
     ).scalar()
-    if links:
-        raise Problem(
-            f"{spec.slug}: pluvo.organisation can't change from {before} to {after}: {links} people are linked to "
-            f"accounts of {before}. Give the new organisation a tenant of its own, or remove this one first."
-        )
+    for name, (before, after) in changed.items():
+        if links:
+            raise Problem(
+                f"{spec.slug}: {name} can't change from {before} to {after}: {links} people are linked to accounts "
+                f"of {ids['pluvo.organisation'][0]} by their ids at AFAS member {ids['afas.member_id'][0]}. Give the "
+                "new one a tenant of its own, or remove this one first."
+            )
 
 
 def _secrets(opened: Session, stored: tables.Tenant) -> dict[str, str | None]:

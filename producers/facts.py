@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 
 from models.run import SnapshotState
+from models.tenant import SAME_ORGANISATION
 from models.translate import fold_email
 from producers import facts_sql as sql
 from producers.matching import Candidate, Move, Peer
@@ -17,6 +18,10 @@ from producers.scope import Scope
 from producers.snapshot import Snapshot
 
 CHUNK = 500
+# Other tenants of the same Pluvo organisation: their people's accounts are taken.
+_OTHERS = text(
+    f"SELECT o.id FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant AND o.id <> t.id"  # noqa: S608
+)
 
 
 @dataclass
@@ -133,7 +138,8 @@ class FactReader:
         refs: dict[str, str],
     ) -> None:
         seen: set[str] = set()
-        values = self.base | {"emails": emails, "people": list(facts), "refs": list(refs)}
+        others = list(self.connection.execute(_OTHERS, {"tenant": self.tenant_id}).scalars())
+        values = self.base | {"emails": emails, "people": list(facts), "refs": list(refs), "others": others}
         for row in self.connection.execute(sql.CANDIDATES, values):
             if row.pluvo_id in seen:
                 continue  # an account shared by several persons: the lowest id stands for them
@@ -147,6 +153,7 @@ class FactReader:
                 row.afas_person_id,
                 row.afas_contact_id,
                 row.linked_to,
+                row.elsewhere,
             )
             for person in by_email.get(row.email_folded, []):
                 person.by_email.append(candidate)

@@ -62,7 +62,9 @@ ROWS = text(
 )
 CANDIDATES = text(
     """
-    SELECT d.*, p.internal_id AS linked_to
+    SELECT d.*, p.internal_id AS linked_to,
+           EXISTS (SELECT 1 FROM link o WHERE o.tenant_id = ANY(:others) AND o.pluvo_id = d.pluvo_id
+                      AND o.state <> 'ignored') AS elsewhere
       FROM directory_user d
       LEFT JOIN link l ON l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id AND l.state <> 'ignored'
       LEFT JOIN person p ON p.id = l.person_id

@@ -21,7 +21,10 @@ def id_order(internal_id: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Pluvo account that may be the person's. ``linked_to``: the AFAS person it is linked to, if any."""
+    """A Pluvo account that may be the person's. ``linked_to``: the AFAS person it is linked to, if any.
+
+    ``elsewhere``: another tenant of the same Pluvo organisation has a person with this account.
+    """
 
     pluvo_id: str
     email: str | None = None
@@ -31,6 +34,7 @@ class Candidate:
     afas_person_id: str | None = None
     afas_contact_id: str | None = None
     linked_to: str | None = None
+    elsewhere: bool = False
 
     def shown(self) -> dict[str, Any]:
         """For the operator who decides."""
@@ -96,7 +100,9 @@ def match(facts: Facts) -> Match:
 
 
 def _free(candidate: Candidate, facts: Facts) -> bool:
-    return candidate.linked_to in (None, facts.internal_id)
+    if candidate.linked_to is None:
+        return not candidate.elsewhere
+    return candidate.linked_to == facts.internal_id
 
 
 def _as_decided(facts: Facts) -> Match:
@@ -112,12 +118,13 @@ def _as_decided(facts: Facts) -> Match:
 
 def _by_our_ref(facts: Facts) -> Match | None:
     """An account that carries our own ref was made by us for this very person: the answer got lost then."""
-    ours = [candidate for candidate in facts.by_ref if candidate.ref == facts.our_ref and _free(candidate, facts)]
+    mine = (None, facts.internal_id)
+    ours = [candidate for candidate in facts.by_ref if candidate.ref == facts.our_ref and candidate.linked_to in mine]
     return Match("link", linked_by=LinkedBy.CREATED, candidate=ours[0]) if ours else None
 
 
 def _by_afas_id(facts: Facts) -> Match | None:
-    found = facts.by_afas_id
+    found = [candidate for candidate in facts.by_afas_id if not _numbered_elsewhere(candidate, facts.our_ref)]
     if not found:
         return None
     if len(found) > 1:
@@ -145,8 +152,21 @@ def _by_email(facts: Facts) -> Match | None:
     return _by_peer(facts, held) or Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
 
 
+def _numbered_elsewhere(candidate: Candidate, our_ref: str) -> bool:
+    """Whether an account's AFAS id is of another AFAS environment: each numbers its people from the beginning."""
+    return (candidate.elsewhere and candidate.linked_to is None) or _of_another_member(candidate.ref, our_ref)
+
+
+def _of_another_member(ref: str | None, our_ref: str) -> bool:
+    """Whether a link like this one made the account for another AFAS member: ``afas:{member id}:{internal id}``."""
+    parts = (ref or "").split(":")
+    return len(parts) == 3 and parts[0] == "afas" and parts[1] != our_ref.split(":")[1]
+
+
 def names_another(contact_id: str | None, ref: str | None, internal_id: str, our_ref: str) -> bool:
     """Whether an account says itself that it is another AFAS person's: by its contact id, or by a ref of ours."""
+    if _of_another_member(ref, our_ref):
+        return True
     if contact_id:
         return contact_id != internal_id
     return (ref or "").startswith(our_ref.rpartition(":")[0] + ":") and ref != our_ref

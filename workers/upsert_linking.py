@@ -58,6 +58,8 @@ def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sha
     row = work.row
     if not shared and work.linked_to_other(user.id):
         raise Parked("candidate_taken", [user])
+    if not shared and linked_by != LinkedBy.CREATED and work.linked_elsewhere(user.id):
+        raise Parked("candidate_taken", [user])
     changes = UserChanges(
         name=row.name if not shared and user.name != row.name else None,
         email=row.email if not shared and user.email != row.email else None,

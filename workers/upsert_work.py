@@ -63,6 +63,12 @@ _LINKED_TO_OTHER = text(
      ORDER BY length(p.internal_id), p.internal_id LIMIT 1
     """
 )
+_LINKED_ELSEWHERE = text(
+    f"""
+    SELECT EXISTS (SELECT 1 FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} JOIN link l ON l.tenant_id = o.id
+                    WHERE t.id = :tenant AND o.id <> t.id AND l.pluvo_id = :pluvo AND l.state <> 'ignored')
+    """  # noqa: S608  a constant
+)
 _ACCOUNT_OF = text(
     """
     SELECT l.pluvo_id,
@@ -158,6 +164,12 @@ class Work:
         values = {"tenant": self.turn.tenant_id, "pluvo": pluvo_id, "person": self.row.person_id}
         with transaction() as connection:
             return connection.execute(_LINKED_TO_OTHER, values).scalar()
+
+    def linked_elsewhere(self, pluvo_id: str) -> bool:
+        """Whether another tenant of the same Pluvo organisation has a person with this account."""
+        with transaction() as connection:
+            values = {"tenant": self.turn.tenant_id, "pluvo": pluvo_id}
+            return bool(connection.execute(_LINKED_ELSEWHERE, values).scalar_one())
 
     def account_of(self, internal_id: str) -> tuple[str | None, bool]:
         """The account of somebody else, and whether work for them is still in the ledger."""

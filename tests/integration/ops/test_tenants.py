@@ -89,6 +89,36 @@ def test_links_tie_a_tenant_to_its_pluvo_organisation(import_text: Import) -> No
     assert scalar("SELECT pluvo ->> 'organisation' FROM tenant") == "acme"
 
 
+def test_links_tie_a_tenant_to_its_afas_member(import_text: Import) -> None:
+    import_text(GOOD)
+    other = GOOD.replace("O12345AA", "O67890AA")
+    (changed,) = import_text(other)  # nobody is linked yet
+    assert "afas.member_id: 12345 → 67890" in changed.changes
+    links.set_link("acme", "80", "0b0e1f00-0000-4000-8000-000000000001", who="tester")
+    with pytest.raises(Problem, match="1 people are linked to accounts of acme by their ids at AFAS member 67890"):
+        import_text(GOOD)
+    assert scalar("SELECT afas ->> 'member_id' FROM tenant") == "67890"
+
+
+@pytest.mark.parametrize("how", ["name", "address"])
+def test_two_tenants_of_one_pluvo_organisation_are_warned_of(import_text: Import, how: str) -> None:
+    organisation = (
+        'organisation = "ACME"' if how == "name" else 'organisation = "x"\nbase_url = "https://acme.pluvo.com/"'
+    )
+    second = GOOD.replace("O12345AA", "O67890AA").replace('slug = "acme"', 'slug = "borg"')
+    done = import_text(GOOD + second.replace('organisation = "acme"', organisation))
+    assert [bool(one.warnings) for one in done] == [True, True]
+    assert "with borg" in done[0].warnings[0]
+    assert "with acme" in done[1].warnings[0]
+
+
+def test_one_afas_member_and_one_pluvo_organisation_make_one_tenant(import_text: Import) -> None:
+    import_text(GOOD)
+    with pytest.raises(Problem, match="borg and acme have the same AFAS member_id and the same Pluvo organisation"):
+        import_text(GOOD.replace('slug = "acme"', 'slug = "borg"'))
+    assert scalar("SELECT count(*) FROM tenant") == 1
+
+
 def test_one_bad_tenant_keeps_the_whole_file_out(import_text: Import) -> None:
     second = GOOD.replace('slug = "acme"', 'slug = "Borg"')
     with pytest.raises(Problem):
@@ -126,7 +156,7 @@ def test_removing_a_tenant_erases_every_row_of_it_and_none_of_others(import_text
 
 
 def test_tenants_are_listed_in_pages(import_text: Import) -> None:
-    import_text("".join(GOOD.replace('slug = "acme"', f'slug = "t{number}"') for number in range(5)))
+    import_text("".join(GOOD.replace('"acme"', f'"t{number}"') for number in range(5)))
     first = tenants.listing(limit=3)
     rest = tenants.listing(limit=3, cursor=first.next)
     assert [item["slug"] for item in first.items + rest.items] == ["t0", "t1", "t2", "t3", "t4"]

@@ -60,6 +60,27 @@ TABLE: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] = {
     ),
     "another's contact id": ({"by_email": [account(afas_contact_id="7")]}, ("ambiguous", "other_afas_id", None)),
     "another's ref of ours": ({"by_email": [account(ref="afas:12345:7")]}, ("ambiguous", "other_afas_id", None)),
+    "another environment's ref": (
+        {"by_email": [account(ref="afas:67890:80", afas_contact_id="80")]},
+        ("ambiguous", "other_afas_id", None),
+    ),
+    "afas id of another environment's person": (
+        {"by_afas_id": [account("B", email="bert@example.org", ref="afas:67890:80")]},
+        ("create", None, None),
+    ),
+    "afas id of a person of another tenant": (
+        {"by_afas_id": [account("B", email="bert@example.org", elsewhere=True)], "by_email": [account()]},
+        ("link", None, "A"),
+    ),
+    "afas id beside a ref of the customer's own": (
+        {"by_afas_id": [account("B", ref="afas:emp-7")]},
+        ("link", None, "B"),
+    ),
+    "address of a person of another tenant": (
+        {"by_email": [account(elsewhere=True)]},
+        ("ambiguous", "candidate_taken", None),
+    ),
+    "our ref, shared with another tenant": ({"by_ref": [account("C", ref=OURS, elsewhere=True)]}, ("link", None, "C")),
     "same name, lower id": ({"peers": [Peer("7", "JAN  smit")]}, ("share", None, None)),
     "same name, higher id": ({"peers": [Peer("81", "Jan Smit")]}, ("create", None, None)),
     "same name, higher id with an account": ({"peers": [Peer("81", "Jan Smit", "A")]}, ("share", None, None)),
@@ -101,7 +122,9 @@ def test_nine_comes_before_ten() -> None:
         ("7", OURS, True),
         (None, OURS, False),
         (None, "afas:12345:800", True),
-        (None, "afas:99:80", False),
+        (None, "afas:99:80", True),
+        ("80", "afas:99:80", True),
+        (None, "afas:hr-80", False),
     ],
 )
 def test_account_names_another_person(contact_id: str | None, ref: str | None, another: bool) -> None:
