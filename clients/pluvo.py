@@ -35,6 +35,7 @@ from clients.pluvo_records import (
     UserPage,
     is_active,
     same_email,
+    spellings,
 )
 from clients.pluvo_transport import SCOPES, PluvoTransport, SchemaMemory
 
@@ -127,7 +128,7 @@ class PluvoClient:
         return self._fetch("userPages", "users", archived=archived)(None).count
 
     def find_users(self, *, emails: Sequence[str] = (), refs: Sequence[str] = ()) -> list[PluvoUser]:
-        """Find who has exactly these addresses (case-folded) or refs, archived users too. One call per 5 addresses.
+        """Find who has exactly these addresses (``same_email``) or refs, archived users too. One call per 5 addresses.
 
         ``user(email:)`` alone is not trusted: whether it knows archived users is not documented, so the search, which
         also finds parts of names, is asked as well and compared here.
@@ -142,7 +143,9 @@ class PluvoClient:
         self, *, emails: Sequence[str] = (), refs: Sequence[str] = ()
     ) -> tuple[list[PluvoUser], frozenset[str]]:
         """Find users in the same way; give beside them the addresses that a user may have whom Pluvo can't read."""
-        wanted_emails = list(dict.fromkeys(email.strip() for email in emails if email.strip()))
+        wanted_emails = list(
+            dict.fromkeys(spelling for email in emails if email.strip() for spelling in spellings(email.strip()))
+        )
         wanted_refs = list(dict.fromkeys(ref for ref in refs if ref))
         found: list[PluvoUser] = []
         unread: set[str] = set()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import string
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,6 +12,8 @@ from typing import Any, TypeVar
 from clients.errors import RemoteError
 
 T = TypeVar("T")
+_LOWER_ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,8 @@ def user(value: Any) -> PluvoUser:
 def enrollment(value: Any) -> Enrollment:
     """Read an enrollment."""
     value = _object(value)
-    return Enrollment(_id(value), _text(value.get("offerEventId")), _text(value.get("status")))
+    event = _text(value.get("offerEventId"))
+    return Enrollment(_id(value), event and _one_form(event), _text(value.get("status")))
 
 
 def is_active(found: Enrollment | None) -> bool:
@@ -219,14 +225,24 @@ def bulk(value: Any, kind: str) -> list[str]:
     """Read a list of a bulk answer: ``addedIds``, or ``addedRefs`` as older editions of the API say."""
     value = _object(value)
     listed = value.get(f"{kind}Ids") or value.get(f"{kind}Refs") or ()
-    return [str(item) for item in listed if item is not None]
+    return [_one_form(str(item)) for item in listed if item is not None]
 
 
 def same_email(one: str | None, other: str | None) -> bool:
-    """Compare two addresses: case-folded, outer white space aside, nothing else forgiven; no address equals none."""
-    if not one or not other:
-        return False
-    return one.strip().casefold() == other.strip().casefold()
+    """Whether two addresses are one mailbox: ASCII letters without regard to case, accents however they are written,
+    outer white space aside, nothing else forgiven; no address equals none.
+    """
+    return bool(one and other) and _folded(one or "") == _folded(other or "")
+
+
+def spellings(email: str) -> list[str]:
+    """An address as given and with its accents written both ways: Pluvo may compare letter by letter."""
+    return list(dict.fromkeys((email, *(unicodedata.normalize(form, email) for form in ("NFC", "NFD")))))
+
+
+def _folded(email: str) -> str:
+    composed = unicodedata.normalize("NFC", email.strip())
+    return unicodedata.normalize("NFC", composed.translate(_LOWER_ASCII))
 
 
 def first_with_id(users: Sequence[PluvoUser]) -> list[PluvoUser]:
@@ -250,4 +266,9 @@ def _text(value: Any) -> str | None:
 def _id(value: dict[str, Any]) -> str:
     if value.get("id") in (None, ""):
         raise ValueError("no id")
-    return str(value["id"])
+    return _one_form(str(value["id"]))
+
+
+def _one_form(id: str) -> str:
+    """A UUID in lower case: it is the same whatever its case, and ids are compared as text everywhere."""
+    return id.lower() if _UUID.fullmatch(id) else id

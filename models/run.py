@@ -133,6 +133,7 @@ class DirectoryUser(SQLModel, table=True):
         UniqueConstraint("run_id", "pluvo_id"),
         same_tenant("run_id", "run"),
         Index(None, "run_id", "email_folded"),
+        Index(None, "run_id", "email_loose"),
         Index(None, "run_id", "afas_contact_id"),
         Index(None, "run_id", "ref"),
     )
@@ -144,6 +145,8 @@ class DirectoryUser(SQLModel, table=True):
     ref: str | None = None
     email: str | None = None
     email_folded: str | None = None
+    # What looks alike: never linked by this alone.
+    email_loose: str | None = None
     name: str | None = None
     archived: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     afas_person_id: str | None = None

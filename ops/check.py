@@ -18,9 +18,10 @@ from clients.afas import AfasClient, Field, MetaInfo
 from clients.errors import Misconfigured, RemoteError
 from clients.pluvo import PluvoClient
 from models.course import Course
+from models.folding import fold_space, fold_title
 from models.session import session
 from models.tenant import SAME_ORGANISATION, Tenant
-from models.translate import REPLACED, fold_space
+from models.translate import REPLACED
 from ops.check_actions import action_for
 from ops.problems import Problem
 from producers.completion_rules import judge_title
@@ -242,7 +243,7 @@ def _target(pluvo: PluvoClient, course: Course) -> Iterator[Probe]:
 
 
 def _title(pluvo: PluvoClient, rule: dict[str, Any], name: str) -> Iterator[Probe]:
-    verdict = judge_title(pluvo, rule["level"], fold_space(rule["title"]))
+    verdict = judge_title(pluvo, rule["level"], fold_title(rule["title"]))
     if verdict.reason is None:
         yield Probe(name, True)
         return

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models import ledger
+from models.folding import fold_account, fold_title
 from models.message import Kind, Priority
 from models.tenant import Direction
-from models.translate import fold_space
 
 # The level of which the event tells; None: either.
 FINISH_EVENTS: Mapping[str, str | None] = {
@@ -66,7 +66,10 @@ def read(body: bytes) -> Hint:
     user = content.get("user")
     given = user if isinstance(user, dict) else {}
     pluvo_id = given.get("id") or content.get("userId") or content.get("user_id") or (user if _is_id(user) else None)
-    return Hint(event, _known(pluvo_id), _known(given.get("ref")), _title(content, FINISH_EVENTS.get(event)))
+    account = _known(pluvo_id)
+    return Hint(
+        event, account and fold_account(account), _known(given.get("ref")), _title(content, FINISH_EVENTS.get(event))
+    )
 
 
 def _is_id(value: Any) -> bool:
@@ -80,7 +83,7 @@ def _known(value: Any) -> str | None:
 def _title(content: Mapping[str, Any], level: str | None) -> str | None:
     about = content.get(level or "training")
     title = about.get("title") if isinstance(about, dict) else None
-    return fold_space(title)[:500] or None if isinstance(title, str) else None
+    return fold_title(title)[:500] or None if isinstance(title, str) else None
 
 
 _STORE = text(

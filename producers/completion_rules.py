@@ -26,7 +26,7 @@ from clients.errors import Unavailable
 from clients.pluvo import PluvoClient, TrainingInfo
 from models.completion_dates import Target, UnfitField, target_of
 from models.course import Course
-from models.translate import fold_space
+from models.folding import fold_title, spellings
 
 VERDICTS_KEPT_SECONDS = 600.0
 MAX_CANDIDATES = 20
@@ -71,7 +71,7 @@ def rules_of(course: Course, known: KnownFields | None = None) -> list[Rule]:
             event_id=course.event_id,
             field=one["field"],
             level="course" if one.get("level") == "course" else "training",
-            title=fold_space(one["title"]),
+            title=fold_title(one["title"]),
             column=one.get("column") or None,
             target=None,
         )
@@ -126,8 +126,10 @@ def judge_title(pluvo: PluvoClient, level: str, title: str) -> TitleVerdict:
     """Ask whether exactly one training has the title. Courses can't be asked for: the report itself shows doubles."""
     if level == "course":
         return TitleVerdict()
-    found = pluvo.trainings(title)
-    same = [one for one in found if fold_space(one.title) == title]
+    # Pluvo may compare letter by letter, and keep a title in the other spelling of its accents.
+    asked = {one.id: one for spelling in spellings(title) for one in pluvo.trainings(spelling)}
+    found = list(asked.values())
+    same = [one for one in found if fold_title(one.title) == title]
     if len(same) == 1:
         return TitleVerdict()
     candidates = tuple(_candidate(one) for one in (same or found)[:MAX_CANDIDATES])

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from clients.errors import Unavailable
 from clients.pluvo import PluvoClient, PortfolioRow
 from models.course import Course
+from models.folding import fold_title
 from models.run import SnapshotState
-from models.translate import fold_space
 from producers.completion_record import Finished
 from producers.completion_rules import MAX_CANDIDATES, Rule, TitleVerdict, judge_title
 from producers.pace import TooBusy
@@ -130,7 +130,7 @@ class Sweep:
         self._flush()
 
     def _take(self, row: PortfolioRow) -> None:
-        title = fold_space(row.title)
+        title = fold_title(row.title)
         if title not in self.titles:
             if len(self.other_titles) < MAX_TITLES_KEPT:
                 self.other_titles.add(title)

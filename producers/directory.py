@@ -14,7 +14,8 @@ from functools import partial
 from sqlalchemy import Connection, text
 
 from clients.pluvo import PluvoClient, PluvoUser
-from models.translate import fold_email
+from models.afas_values import person_number
+from models.folding import fold_email, loose_email
 from producers.reading import patiently
 from producers.scope import Scope
 
@@ -22,11 +23,11 @@ FEW_ADDRESSES = 25
 
 _INSERT = text(
     """
-    INSERT INTO directory_user (run_id, tenant_id, pluvo_id, ref, email, email_folded, name, archived, afas_person_id,
-                                afas_contact_id, afas_connection_id)
+    INSERT INTO directory_user (run_id, tenant_id, pluvo_id, ref, email, email_folded, email_loose, name, archived,
+                                afas_person_id, afas_contact_id, afas_connection_id)
     SELECT :run, :tenant, r.* FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
-        pluvo_id text, ref text, email text, email_folded text, name text, archived boolean, afas_person_id text,
-        afas_contact_id text, afas_connection_id text)
+        pluvo_id text, ref text, email text, email_folded text, email_loose text, name text, archived boolean,
+        afas_person_id text, afas_contact_id text, afas_connection_id text)
     ON CONFLICT (run_id, pluvo_id) DO NOTHING
     """
 )
@@ -40,10 +41,11 @@ def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> N
             "ref": user.ref,
             "email": user.email,
             "email_folded": fold_email(user.email) if user.email else None,
+            "email_loose": loose_email(user.email) if user.email else None,
             "name": user.name,
             "archived": user.archived,
             "afas_person_id": user.afas_person_id or None,
-            "afas_contact_id": user.afas_contact_id or None,
+            "afas_contact_id": person_number(user.afas_contact_id) or user.afas_contact_id or None,
             "afas_connection_id": user.afas_connection_id or None,
         }
         for user in users

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from models.folding import fold_email, loose_email
 from models.run import SnapshotState
 from models.tenant import SAME_ORGANISATION
-from models.translate import fold_email
 from producers import facts_sql as sql
 from producers.matching import Candidate, Move, Peer
 from producers.scope import Scope
@@ -31,6 +31,7 @@ class PersonFacts:
     internal_id: str
     rows: list[Row[Any]]
     by_email: list[Candidate] = field(default_factory=list)
+    alike: list[Candidate] = field(default_factory=list)
     by_afas_id: list[Candidate] = field(default_factory=list)
     by_ref: list[Candidate] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
@@ -138,8 +139,12 @@ class FactReader:
         refs: dict[str, str],
     ) -> None:
         seen: set[str] = set()
+        alike: dict[str, list[PersonFacts]] = defaultdict(list)
+        for person in facts.values():
+            alike[loose_email(person.email)].append(person)
         others = list(self.connection.execute(_OTHERS, {"tenant": self.tenant_id}).scalars())
-        values = self.base | {"emails": emails, "people": list(facts), "refs": list(refs), "others": others}
+        wanted = {"emails": emails, "alike": list(alike), "people": list(facts), "refs": list(refs), "others": others}
+        values = self.base | wanted
         for row in self.connection.execute(sql.CANDIDATES, values):
             if row.pluvo_id in seen:
                 continue  # an account shared by several persons: the lowest id stands for them
@@ -157,6 +162,9 @@ class FactReader:
             )
             for person in by_email.get(row.email_folded, []):
                 person.by_email.append(candidate)
+            for person in alike.get(row.email_loose, []):
+                if person.email_folded != row.email_folded:
+                    person.alike.append(candidate)
             if row.afas_contact_id in facts:
                 facts[row.afas_contact_id].by_afas_id.append(candidate)
             if row.ref in refs:

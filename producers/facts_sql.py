@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from models.folding import SQL_FOLD_EMAIL
+
 # The place Pluvo was asked for last is the one that is wanted: this account in this target.
 IN_PLACE = "coalesce(e.told_account = l.pluvo_id AND e.told_target = c.target, false)"
 # A row is settled when Pluvo was told exactly this, in this place, and nothing is open about it.
@@ -69,7 +71,8 @@ CANDIDATES = text(
       LEFT JOIN link l ON l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id AND l.state <> 'ignored'
       LEFT JOIN person p ON p.id = l.person_id
      WHERE d.run_id = :run
-       AND (d.email_folded = ANY(:emails) OR d.afas_contact_id = ANY(:people) OR d.ref = ANY(:refs))
+       AND (d.email_folded = ANY(:emails) OR d.email_loose = ANY(:alike) OR d.afas_contact_id = ANY(:people)
+            OR d.ref = ANY(:refs))
      ORDER BY d.pluvo_id, length(p.internal_id), p.internal_id
     """
 )
@@ -89,7 +92,7 @@ PEERS = text(
                           AND s.row_state = 'present')
     """
 )
-# Linked people whose address is another one now. ``lower`` is coarser than folding; the planner folds again.
+# Linked people whose address is another one now.
 _MOVING = f"""
     WITH speaking AS (
         SELECT DISTINCT ON (s.internal_id) s.internal_id, s.tenant_id, s.run_id, s.name, s.email, s.email_folded,
@@ -99,7 +102,8 @@ _MOVING = f"""
          ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position),
     moving AS (
         SELECT * FROM speaking
-         WHERE lower(email) <> lower(coalesce(applied_email, '')) AND NOT (keeps AND applied_email IS NOT NULL))
+         WHERE email_folded <> {SQL_FOLD_EMAIL.format("coalesce(applied_email, '')")}
+           AND NOT (keeps AND applied_email IS NOT NULL))
 """
 NEW_ADDRESSES = text(f"{_MOVING} SELECT DISTINCT email FROM moving WHERE applied_email IS NOT NULL LIMIT :limit")
 MOVERS = text(f"{_MOVING} SELECT internal_id FROM moving WHERE applied_email IS NOT NULL")

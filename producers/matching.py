@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.afas_values import person_number
+from models.folding import fold_email, fold_name
 from models.person import LinkedBy, LinkState
-from models.translate import fold_email, fold_name
 
 
 def id_order(internal_id: str) -> tuple[int, str]:
@@ -68,6 +69,8 @@ class Facts:
     by_afas_id: Sequence[Candidate] = ()
     by_ref: Sequence[Candidate] = ()
     by_email: Sequence[Candidate] = ()
+    # Accounts with an address that is another one, but looks alike
+    alike: Sequence[Candidate] = ()
     peers: Sequence[Peer] = ()
     # Linked people who give up this very address in this run: {internal id}
     moving_away: frozenset[str] = frozenset()
@@ -96,7 +99,11 @@ def match(facts: Facts) -> Match:
     """Decide about one person without a link."""
     if facts.decision == "create":
         return _as_decided(facts)
-    return _by_our_ref(facts) or _by_afas_id(facts) or _by_email(facts) or _by_peer(facts) or Match("create")
+    found = _by_our_ref(facts) or _by_afas_id(facts) or _by_email(facts) or _by_peer(facts)
+    if found:
+        return found
+    # ß and ss, É and é: two mailboxes for a mail server, and perhaps one for whoever typed them.
+    return ambiguous("similar_email", facts.alike) if facts.alike else Match("create")
 
 
 def _free(candidate: Candidate, facts: Facts) -> bool:
@@ -168,7 +175,7 @@ def names_another(contact_id: str | None, ref: str | None, internal_id: str, our
     if _of_another_member(ref, our_ref):
         return True
     if contact_id:
-        return contact_id != internal_id
+        return person_number(contact_id) != internal_id
     return (ref or "").startswith(our_ref.rpartition(":")[0] + ":") and ref != our_ref
 
 

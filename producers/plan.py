@@ -88,6 +88,7 @@ class Planner:
                 by_afas_id=person.by_afas_id,
                 by_ref=person.by_ref,
                 by_email=person.by_email,
+                alike=person.alike,
                 peers=person.peers,
                 moving_away=moving_away,
             )

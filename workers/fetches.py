@@ -13,10 +13,10 @@ from sqlmodel import select
 from clients.pluvo import PluvoClient
 from models.completion import WebhookEvent
 from models.course import Course
+from models.folding import fold_title
 from models.message import Kind, Priority
 from models.session import session, transaction
 from models.tenant import Tenant
-from models.translate import fold_space
 from producers.completion_collect import load
 from producers.completion_events import Hint, read
 from producers.completion_plan import Planner
@@ -96,7 +96,7 @@ def _report(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
         dates: dict[str, set[str | None]] = defaultdict(set)
         for page in pluvo.portfolio_pages(asked, user_ids=[pluvo_id]):
             for row in page:
-                dates[fold_space(row.title)].add(row.completion_date)
+                dates[fold_title(row.title)].add(row.completion_date)
         for title in wanted & dates.keys():
             given = [raw for raw in dates[title] if raw is not None]
             if level == "course" and len(dates[title]) > 1:

@@ -10,8 +10,8 @@ from functools import partial
 
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges
+from models.folding import fold_email
 from models.person import LinkedBy
-from models.translate import fold_email
 from producers.matching import names_another
 from workers import upsert_places as places
 from workers import upsert_records as records
@@ -116,8 +116,8 @@ def take_existing(work: Work, refused: Rejected) -> None:
         return
     holders = others_with(work, work.row.email)
     records.release_reservation(work)
-    if not holders:
-        raise refused
+    if not holders:  # Pluvo compares more generously than mail servers do: somebody's address looks like it
+        raise Parked("similar_email", []) from refused
     if len(holders) > 1:
         raise Parked("several_with_email", holders)
     if work.row.decision == "create":  # an operator said that this is somebody else

@@ -520,6 +520,7 @@ def upgrade() -> None:
         sa.Column("ref", sa.String(), nullable=True),
         sa.Column("email", sa.String(), nullable=True),
         sa.Column("email_folded", sa.String(), nullable=True),
+        sa.Column("email_loose", sa.String(), nullable=True),
         sa.Column("name", sa.String(), nullable=True),
         sa.Column("archived", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("afas_person_id", sa.String(), nullable=True),
@@ -542,6 +543,9 @@ def upgrade() -> None:
     )
     op.create_index(
         op.f("ix_directory_user_run_id_email_folded"), "directory_user", ["run_id", "email_folded"], unique=False
+    )
+    op.create_index(
+        op.f("ix_directory_user_run_id_email_loose"), "directory_user", ["run_id", "email_loose"], unique=False
     )
     op.create_index(op.f("ix_directory_user_run_id_ref"), "directory_user", ["run_id", "ref"], unique=False)
     op.create_table(

@@ -136,7 +136,9 @@ def test_account_names_another_person(contact_id: str | None, ref: str | None, a
     [
         (None, "a@b.nl", False),
         ("A@B.nl", "a@b.NL", False),
-        ("stra\u00dfe@b.nl", "STRASSE@b.nl", False),
+        ("jos\u00e9@b.nl", "Jose\u0301@B.nl", False),
+        ("jos\u00e9@b.nl", "JOS\u00c9@b.nl", True),
+        ("stra\u00dfe@b.nl", "strasse@b.nl", True),
         ("a@b", "c@b", True),
     ],
 )
