@@ -1,8 +1,7 @@
 """AFAS row ↔ our record. Pure: which column becomes which field has one answer, and it is here.
 
 Rules (docs/architecture.md): strings keep leading zeros; the secondary address counts only when the primary is empty;
-names are trimmed and inner white space folded, otherwise untouched; an address is compared case-folded, stored as it
-was given.
+names are trimmed and inner white space folded, otherwise untouched; what is compared, and how, is in ``folding.py``.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from models.afas_values import Unreadable, day, event_number, identifier, person_number, yes_or_no
 from models.enrollment import RowState
+from models.folding import fold_email, fold_space, is_visible, nfc
 
 REPLACED = "(vervangen)"  # AFAS fills a column whose field was removed with this text
 MAX_EMAIL = 254
-MAX_ID = 40
 MAX_NAME = 2000  # what is longer is no name
 # One @, nothing that can't stand in an unquoted address, a dot in the domain. Whether it exists, only mail can tell.
 _EMAIL = re.compile(r'^[^\s@<>()\[\]\\,;:"]{1,64}@[^\s@<>()\[\]\\,;:"]+\.[^\s@<>()\[\]\\,;:".]+$')
-_TRUE = {"1", "true", "ja", "j", "yes", "y", "-1"}
 
 
 @dataclass(frozen=True)
@@ -44,53 +43,9 @@ class Record:
         return fold_email(self.email) if self.email else None
 
 
-def identifier(value: Any) -> str | None:
-    """An id as text: 80, 80.0 and " 80 " are "80"; "007" stays "007"; empty, too long or odd is None."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return text if text and len(text) <= MAX_ID and text.isprintable() else None
-
-
-def person_number(value: Any) -> str | None:
-    """An internal id: a whole number, as AFAS counts people. Anything else stands in the wrong column."""
-    found = identifier(value)
-    return found if found is not None and re.fullmatch(r"[0-9]{1,18}", found) else None
-
-
-def fold_space(value: Any) -> str:
-    """Text trimmed, every run of white space one blank."""
-    return " ".join(str(value).split()) if value is not None else ""
-
-
-def fold_email(email: str) -> str:
-    """The form in which two addresses are compared."""
-    return email.strip().casefold()
-
-
-def fold_name(name: str | None) -> str:
-    """The form in which two names are compared."""
-    return fold_space(name).casefold()
-
-
 def is_email(text: str) -> bool:
     """Whether it can be an address at all."""
     return len(text) <= MAX_EMAIL and text.isprintable() and ".." not in text and bool(_EMAIL.match(text))
-
-
-def is_blocked(value: Any) -> bool:
-    """AFAS gives booleans as JSON, as text or as a number."""
-    return value is True or (value is not None and fold_space(value).casefold() in _TRUE)
-
-
-def day(value: Any) -> date | None:
-    """The calendar day of an AFAS date or datetime: its first ten characters, no zone arithmetic."""
-    try:
-        return date.fromisoformat(str(value)[:10]) if value else None
-    except ValueError:
-        return None
 
 
 def missing_columns(row: Mapping[str, Any], fields: Mapping[str, str]) -> list[str]:
@@ -105,29 +60,39 @@ def fingerprint(*parts: str | None) -> str:
 
 
 def choose_email(primary: Any, secondary: Any) -> str:
-    """The primary address, trimmed; the secondary only when the primary is empty."""
-    return str(primary).strip() if primary is not None and str(primary).strip() else str(secondary or "").strip()
+    """The primary address, trimmed; the secondary only when there is nothing to see of the primary."""
+    first = str(primary).strip() if primary is not None else ""
+    return first if is_visible(first) else str(secondary or "").strip() or first
 
 
-def _state(row: Mapping[str, Any], fields: Mapping[str, str], today: date) -> str:
+def _state(row: Mapping[str, Any], fields: Mapping[str, str], today: date) -> tuple[str, str | None]:
+    """Where the row stands by its own columns, and what of them can't be read."""
+
     def value(word: str) -> Any:
         return row.get(fields[word]) if word in fields else None
 
-    if is_blocked(value("blocked")):
-        return RowState.BLOCKED
-    start, end = day(value("start")), day(value("end"))
+    try:
+        if yes_or_no(value("blocked")):
+            return RowState.BLOCKED, None
+    except Unreadable:
+        return RowState.REJECTED, "bad_blocked"
+    try:
+        start, end = day(value("start")), day(value("end"))
+    except Unreadable:
+        return RowState.REJECTED, "bad_date"
     if end and end < today:
-        return RowState.ENDED
+        return RowState.ENDED, None
     if start and start > today:
-        return RowState.NOT_YET
-    return RowState.PRESENT
+        return RowState.NOT_YET, None
+    return RowState.PRESENT, None
 
 
-def _rejection(internal_id: str | None, event_ok: bool, name: str, email: str) -> str | None:
+def _rejection(internal_id: str | None, event_ok: bool, name: str, email: str, unread: str | None) -> str | None:
     checks = (
         (internal_id is not None, "no_internal_id"),
         (event_ok, "other_event"),
-        (bool(name), "no_name"),
+        (unread is None, unread),
+        (is_visible(name), "no_name"),
         (len(name) <= MAX_NAME and not any(unicodedata.category(one) in ("Cc", "Cs") for one in name), "bad_name"),
         (bool(email), "no_email"),
         (is_email(email), "bad_email"),
@@ -150,8 +115,10 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
     secondary = row.get(fields["email_secondary"]) if "email_secondary" in fields else None
     email = choose_email(row.get(fields["email_primary"]), secondary)
     completion = row.get(fields["completion"]) if "completion" in fields else None
-    state = _state(row, fields, today)
-    reason = _rejection(internal_id, identifier(row.get(fields["event_id"])) == event_id, name, email)
+    state, unread = _state(row, fields, today)
+    event = event_number(row.get(fields["event_id"]))
+    event_ok = event is not None and event == event_number(event_id)
+    reason = _rejection(internal_id, event_ok, name, email, unread)
     # A blocked or ended row is that first: its other faults matter to nobody.
     if reason and not (state in (RowState.BLOCKED, RowState.ENDED) and reason not in ("no_internal_id", "other_event")):
         state = RowState.REJECTED
@@ -165,7 +132,8 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
         completion=_storable(str(completion).strip()) if completion not in (None, "") else None,
         row_state=state,
         reason=reason,
-        fingerprint=fingerprint(name, email, external_id),
+        # Two spellings of one text are no change, and two rows with them no contradiction.
+        fingerprint=fingerprint(nfc(name), nfc(email), external_id),
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from models.tenant import Direction
 from ops import dry_runs, environment, output, plan_view, runs, syncs
 from ops.cli_common import Json, at_database, day, example, show
+from ops.links import checked_id
 from ops.problems import Problem
 from ops.progress import RunProgress
 from settings import parse_duration
@@ -58,9 +59,11 @@ def sync(
     json: Json = False,
 ) -> None:
     """Bring enrollments from AFAS to Pluvo."""
-    options: dict[str, Any] = ({"full": True} if full else {}) | ({"person": person.strip()} if person else {})
-    if person is not None and (everyone or len(slugs or []) != 1 or not person.strip()):
-        raise Problem("--person needs an internal id and exactly one tenant.")
+    options: dict[str, Any] = {"full": True} if full else {}
+    if person is not None:
+        if everyone or len(slugs or []) != 1:
+            raise Problem("--person needs an internal id and exactly one tenant.")
+        options["person"] = checked_id(person)
     _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 
 

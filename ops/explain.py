@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from models.afas_values import person_number
+from models.folding import fold_account, fold_email
 from models.session import transaction
-from models.translate import fold_email
 from ops import lookup
 from ops.explain_next import next_action
 from ops.listing import rows
@@ -19,10 +20,10 @@ from ops.listing import rows
 HISTORY = 100
 
 _WHO = """
-    SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :who
+    SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :number
      UNION SELECT id FROM person WHERE tenant_id = :tenant AND external_id = :who
      UNION SELECT id FROM person WHERE tenant_id = :tenant AND email_folded = :email
-     UNION SELECT l.person_id FROM link l WHERE l.tenant_id = :tenant AND l.pluvo_id = :who
+     UNION SELECT l.person_id FROM link l WHERE l.tenant_id = :tenant AND l.pluvo_id = :account
      ORDER BY 1 LIMIT 20
 """
 _PEOPLE = """
@@ -97,7 +98,13 @@ def explain(slug: str, who: str) -> dict[str, Any]:
             "last_run": next(iter(rows(connection, _LAST_RUN, tenant=tenant)), None),
             "directions": rows(connection, _HEALTH, tenant=tenant),
         }
-        numbers = [row["id"] for row in rows(connection, _WHO, tenant=tenant, who=asked, email=fold_email(asked))]
+        names = {
+            "who": asked,
+            "number": person_number(asked),
+            "email": fold_email(asked),
+            "account": fold_account(asked),
+        }
+        numbers = [row["id"] for row in rows(connection, _WHO, tenant=tenant, **names)]
         people = _people(connection, tenant, numbers, slug, looked_at) if numbers else []
         if not people:
             people = _only_in_plans(connection, tenant, asked, slug)

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from models.afas_values import person_number
+from models.folding import fold_account
 from models.person import LinkState
 from models.session import transaction
-from models.translate import identifier
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, number_cursor, page, rows
 from ops.problems import Problem
@@ -53,6 +54,7 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
 
 def show(slug: str, internal_id: str) -> dict[str, Any]:
     """The link of one person with its candidates and what was decided about it."""
+    internal_id = checked_id(internal_id)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
@@ -92,7 +94,8 @@ def link_person(
     reason: str | None = None,
 ) -> str:
     """The same inside the caller's transaction."""
-    person = _person(connection, tenant, checked_id(internal_id))
+    internal_id = checked_id(internal_id)
+    person = _person(connection, tenant, internal_id)
     account = checked_account(pluvo_id)
     row = connection.execute(
         text("SELECT state, pluvo_id FROM link WHERE person_id = :person FOR UPDATE"), {"person": person}
@@ -130,6 +133,7 @@ def decide(
     """Settle who an ambiguous person is: ``link`` (with an account), ``create`` or ``ignore``. Remembered for ever."""
     if decision not in DECISIONS or (decision == "link") != (pluvo_id is not None):
         raise Problem("Decide `link PLUVO_ID`, `create` or `ignore`.")
+    internal_id = checked_id(internal_id)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
@@ -176,6 +180,7 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
 
     Nothing changes in AFAS or Pluvo. Returns rows by table.
     """
+    internal_id = checked_id(internal_id)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
@@ -222,10 +227,12 @@ def _erase(connection: Connection, tenant: int, person: int, internal_id: str) -
 
 
 def checked_id(internal_id: str) -> str:
-    """An internal id as AFAS gives it."""
-    found = identifier(internal_id)
+    """An internal id (CdId) in its one form: ``00080`` and ``80.0`` are 80."""
+    found = person_number(internal_id)
     if found is None:
-        raise Problem(f"{internal_id!r} is no internal id.")
+        raise Problem(
+            f"{internal_id[:60]!r} is no internal id: that is the whole number (CdId) that AFAS gives a person."
+        )
     return found
 
 
@@ -234,7 +241,7 @@ def checked_account(pluvo_id: str) -> str:
     account = pluvo_id.strip()
     if not PLUVO_ID.fullmatch(account):
         raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
-    return account
+    return fold_account(account)
 
 
 def _person(connection: Connection, tenant: int, internal_id: str) -> int:

@@ -97,13 +97,14 @@ def _read(path: Path) -> tuple[list[Entry], bool]:
 
 
 def _wrong(values: list[str], by_email: bool) -> str | None:
+    """What is wrong with a line; otherwise its ids are in their one form afterwards."""
     if len(values) != 3 or not all(values):
         return "needs three values"
-    if by_email:
-        return None if is_email(values[2]) else "is no e-mail address"
+    if by_email and not is_email(values[2]):
+        return "is no e-mail address"
     try:
-        links.checked_id(values[1])
-        links.checked_account(values[2])
+        values[1] = links.checked_id(values[1])
+        values[2] = values[2] if by_email else links.checked_account(values[2])
     except Problem as problem:
         return str(problem)
     return None

@@ -17,10 +17,11 @@ from sqlalchemy import Connection, Row, text
 
 from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Unavailable
+from models.afas_values import event_number, person_number
 from models.completion import CompletionState
 from models.completion_dates import Shown, Target, compare
 from models.course import Course
-from models.translate import identifier, missing_columns
+from models.translate import missing_columns
 from producers.alerts import close_alert, open_alert
 from producers.completion_record import lock_completions
 from producers.completion_rules import Rule, rules_of
@@ -167,8 +168,8 @@ def _take(values: Values, rows: Sequence[Mapping[str, Any]], course: Course, rul
             raise Unavailable(
                 "missing_column", "The completion column is not in the GetConnector's answer.", system="afas"
             )
-        person = identifier(row[columns["internal_id"]])
-        if person is None or identifier(row[columns["event_id"]]) != course.event_id:
+        person = person_number(row[columns["internal_id"]])
+        if person is None or event_number(row[columns["event_id"]]) != course.event_id:
             continue
         value = str(row[rule.column or ""] or "").strip() or None
         known = values.get(person)

@@ -1,14 +1,14 @@
 """Who is gone from AFAS, and whether that is certain enough to act on.
 
 Absent from two complete snapshots at least ``confirm_after`` apart makes a leaver. Before a removal goes anywhere the
-absence is proven: AFAS is asked for exactly that person, together with neighbours who are known to be there, forwards
-and backwards: an answer that was cut off at one end hides different people then. Only answers that show the neighbours
-and not the person count; anything else makes the snapshot suspect.
+absence is proven: AFAS is asked for exactly that person, together with neighbours who are known to be there and with
+whoever has no id, forwards and backwards: an answer that was cut off at one end hides different people then. Only
+answers that show the neighbours and nobody else count; anything else makes the snapshot suspect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,16 +16,18 @@ from sqlalchemy import Connection, Row, text
 
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
+from models.afas_values import event_number, person_number
 from models.course import Course
 from models.run import SnapshotState
 from models.tenant import Tenant
-from models.translate import identifier
 from producers.plan_lines import Line
+from producers.reading import EventReader, Partial, Restart
 from producers.scope import Scope
 from producers.snapshot import Snapshot
 
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
 PER_QUERY = 4
+NOBODY = None  # asked about as well: a row without an id may be anybody's
 NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
@@ -75,17 +77,18 @@ def plan_leavers(
     with scope.writing() as connection:
         absent = [row for row in _absent(connection, scope, tenant, course) if not row.removal_refused]
         neighbours = _neighbours(connection, scope, course)
-    if absent and scope.options.get("person"):
-        neighbours = _first_people(afas, course)
     if snapshot.only_short:
         return [_line(row, course, tenant, "short_snapshot") for row in absent], 0
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
     due = [row for row in absent if _confirmed(row, snapshot, confirm_after)]
     waiting = len(absent) - len(due)
     gone = [row.internal_id for row in due if not row.blocked]
-    if gone and tenant.removals["policy"] != "keep" and not prove_absent(scope.check, afas, course, gone, neighbours):
-        snapshot.suspect("absence_unproven")
-        return [], waiting + len(due)
+    if gone and tenant.removals["policy"] != "keep":
+        if scope.options.get("person"):
+            neighbours = _ends_of_event(scope, afas, course, gone)
+        if not prove_absent(scope.check, afas, course, gone, neighbours):
+            snapshot.suspect("absence_unproven")
+            return [], waiting + len(due)
     return [_line(row, course, tenant, "blocked" if row.blocked else "left_afas") for row in due], waiting
 
 
@@ -95,16 +98,31 @@ def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str
     return {str(found) for found in row if found is not None}
 
 
-def _first_people(afas: AfasClient, course: Course) -> set[str]:
-    """The same for a run that read one person only: whoever AFAS names first."""
-    fields = course.fields
-    order_by = [fields["event_id"], fields["internal_id"]]
-    where = [[Condition(fields["event_id"], Operator.EQUAL, course.event_id)]]
+def _ends_of_event(scope: Scope, afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
+    """The same for a run that asked for one person only, which can't see a row of theirs under an id that is written
+    otherwise: all of the event is read. Empty when somebody in it can't be told or is one of ``people``.
+    """
+    reader = EventReader(afas, course.getconnector, course.fields, course.event_id, check=scope.check)
+    ends: set[str] = set()
     try:
-        rows = afas.rows(course.getconnector, take=2, order_by=order_by, where=where)
-    except NO_ANSWER:
+        for page in reader.pages():
+            found = _people_of(page, course)
+            if None in found or not found.isdisjoint(people):
+                return set()
+            known = sorted(ends | {one for one in found if one is not None}, key=int)
+            ends = {*known[:1], *known[-1:]}
+    except (Partial, Restart, *NO_ANSWER):
         return set()
-    return {found for row in rows if (found := identifier(row.get(fields["internal_id"])))}
+    return set() if reader.evidence.reasons else ends
+
+
+def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | None]:
+    """Whose rows these are; None stands for anybody's: no readable id, or another event."""
+    fields, event = course.fields, event_number(course.event_id)
+    return {
+        person_number(row.get(fields["internal_id"])) if event_number(row.get(fields["event_id"])) == event else None
+        for row in rows
+    }
 
 
 def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course) -> Sequence[Row[Any]]:
@@ -162,35 +180,37 @@ def prove_absent(
     """Ask AFAS for these very people and neighbours who are there; True only when just the neighbours come."""
     if not neighbours:
         return False
+    asked = [*people, NOBODY]
     try:
-        for start in range(0, len(people), PER_QUERY):
+        for start in range(0, len(asked), PER_QUERY):
             check()
-            if not _proven(afas, course, people[start : start + PER_QUERY], neighbours):
+            if not _proven(afas, course, asked[start : start + PER_QUERY], neighbours):
                 return False
     except NO_ANSWER:
         return False
     return True
 
 
-def _proven(afas: AfasClient, course: Course, asked: Sequence[str], neighbours: set[str]) -> bool:
+def _proven(afas: AfasClient, course: Course, asked: Sequence[str | None], neighbours: set[str]) -> bool:
     try:
         answers = [_ask(afas, course, [*sorted(neighbours), *asked], minus) for minus in ("", "-")]
     except ValueError:  # long column names: the query would pass AFAS's limit
         half = len(asked) // 2
         return half > 0 and all(_proven(afas, course, part, neighbours) for part in (asked[:half], asked[half:]))
-    return all(neighbours <= seen and seen.isdisjoint(asked) for seen in answers)
+    return all(seen == neighbours for seen in answers)
 
 
-def _ask(afas: AfasClient, course: Course, people: Sequence[str], minus: str) -> set[str]:
-    """Which of these people have a row in the event right now, blocked or not. ``minus`` "-" asks from the last on."""
+def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: str) -> set[str | None]:
+    """Which of these people have a row in the event right now, blocked or not; None when a row is there that can't be
+    told whose it is. ``minus`` "-" asks from the last on.
+    """
     fields = course.fields
-    where = [
-        [
-            Condition(fields["event_id"], Operator.EQUAL, course.event_id),
-            Condition(fields["internal_id"], Operator.EQUAL, internal_id),
-        ]
+    event = Condition(fields["event_id"], Operator.EQUAL, course.event_id)
+    key = fields["internal_id"]
+    whose = [
+        Condition(key, Operator.EMPTY) if internal_id is NOBODY else Condition(key, Operator.EQUAL, internal_id)
         for internal_id in people
     ]
-    order_by = [fields["event_id"], minus + fields["internal_id"]]
-    rows = afas.rows(course.getconnector, take=MAX_TAKE, order_by=order_by, where=where)
-    return {found for row in rows if (found := identifier(row.get(fields["internal_id"])))}
+    order_by = [fields["event_id"], minus + key]
+    where = [[event, one] for one in whose]
+    return _people_of(afas.rows(course.getconnector, take=MAX_TAKE, order_by=order_by, where=where), course)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
 from clients.errors import Rejected, TooLarge, Unavailable
-from models.translate import identifier
+from models.afas_values import person_number
 
 RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
 SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
@@ -49,8 +49,8 @@ class Evidence:
 
 def number(value: Any) -> int | None:
     """An internal id as AFAS orders it; None when it is no whole number."""
-    text = identifier(value)
-    return int(text) if text is not None and text.isdecimal() and text.isascii() else None
+    found = person_number(value)
+    return int(found) if found is not None else None
 
 
 class EventReader:

@@ -9,6 +9,8 @@ page_failed            a page still failed after tries at 2, 10 and 30 s        
 key_order              ids not in the order that was asked for                     yes
 read_twice, gap        pages don't fit together, also after two new starts         yes
 contradictory          two different rows for one person                           yes
+unidentified           a row without an id that can be read: anybody's              yes
+other_event            a row of another event than was asked for                   yes
 missing_column         a mapped column is absent or holds "(vervangen)"            no
 wrong_environment      another environment id than the first time                  no
 not_json, redirect, …  the answer is no page at all                                there are none
@@ -35,6 +37,8 @@ from producers.reading import MAX_RESTARTS, EventReader, Partial, Restart
 from producers.scope import Scope
 
 UNUSABLE = {"missing_column", "wrong_environment"}
+# Whose row is it? As long as one can't be told, nobody of the event is known to be absent.
+UNCERTAIN_WHO = {"no_internal_id": "unidentified", "other_event": "other_event"}
 SHORT_SHARE, SHORT_FROM = 0.8, 20
 
 _COPY = """
@@ -129,7 +133,8 @@ def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot,
                 snapshot.suspect("missing_column")
                 snapshot.detail = f"missing or replaced: {', '.join(missing)}"
             with scope.writing() as connection:
-                records = (translate(row, course.fields, course.event_id, today) for row in page)
+                records = [translate(row, course.fields, course.event_id, today) for row in page]
+                snapshot.suspect(*sorted({UNCERTAIN_WHO[one.reason] for one in records if one.reason in UNCERTAIN_WHO}))
                 store(connection, scope, course, records, position)
             position += len(page)
             scope.progress(pages=1, rows=len(page))

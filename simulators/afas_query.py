@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
@@ -67,7 +67,7 @@ def select(tenant: AfasTenant, connector: Connector, request: Request) -> tuple[
     if limit is not None and (take if take >= 0 else len(tenant.rows)) * len(connector.columns) > limit:
         raise Refused(refusal("Out of memory", NUMBER_UNEXPECTED))
     order = _order(connector, params.get("orderbyfieldids", ""), language)
-    where = _where(connector, params, language)
+    where = [] if connector.ignores_filters else _where(connector, params, language)
     ordered = _ordered(tenant, connector, where, order)
     wanted = itertools.islice(ordered, max(skip, 0), None if take < 0 else max(skip, 0) + max(take, 1))
     render = _renderer(tenant, connector)
@@ -198,7 +198,7 @@ def _holds(row: Row, condition: Condition) -> bool:
 
 def _comparable(value: Any, condition: Condition) -> tuple[Any, Any]:
     if condition.source in NUMBERS:
-        return value, _number(condition.value)
+        return _as_number(value), _number(condition.value)
     if isinstance(value, bool):
         return value, condition.value.lower() in {"1", "true"}
     if A_DATE.match(str(value)):  # plain dates too are moments here: midnight
@@ -208,6 +208,8 @@ def _comparable(value: Any, condition: Condition) -> tuple[Any, Any]:
 
 def value_of(row: Row, source: str) -> Any:
     """Give what a column of this source shows; an empty text is no value."""
+    if source in row.shown:
+        return row.shown[source]
     value = row.free.get(source) if source.startswith("U") else getattr(row, source)
     return None if value == "" else value
 
@@ -250,6 +252,14 @@ def _number(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise Refused(refusal(UNEXPECTED, NUMBER_UNEXPECTED)) from error
+
+
+def _as_number(value: Any) -> float:
+    """Read a number that a column shows as a text; what is none is like no other."""
+    try:
+        return float(value)
+    except ValueError:
+        return nan
 
 
 def _int(text: str | None, default: int) -> int:

@@ -41,6 +41,8 @@ class Row:
     end: str | None = None
     blocked: bool = False
     free: dict[str, str | None] = field(default_factory=dict)
+    shown: dict[str, Any] = field(default_factory=dict)
+    """What GetConnectors show instead, as a badly made column does: ``{"internal_id": "80.0"}``."""
     other: dict[str, Any] = field(default_factory=dict)
     """Standard fields that were written (Rm, SuDa …)."""
     modified: str = ""
@@ -62,6 +64,8 @@ class Connector:
     events: list[int] | None = None
     allowed: bool = True
     blocked: bool = False
+    ignores_filters: bool = False
+    """Answers every question with all it has."""
 
 
 @dataclass
