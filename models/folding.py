@@ -29,6 +29,7 @@ _PARTICLES = frozenset(
     {"de", "den", "der", "van", "von", "ten", "ter", "te", "op", "in", "la", "le", "du", "el", "al", "t"}
     | {"dhr", "mw", "mevr", "drs", "ir", "ing", "dr", "mr", "prof"}
 )
+_LONG = 40  # letters: what is longer is no word, and slow to compare
 _ALIKE = 0.8  # of two words' letters, in order: Jansen and Janssen
 
 
@@ -56,7 +57,8 @@ def fold_email(email: str) -> str:
 def loose_email(email: str) -> str:
     """A coarser form: addresses that look alike to people, or to a system that compares carelessly."""
     folded = unicodedata.normalize("NFKC", fold_email(email)).casefold()
-    return "".join(unicodedata.normalize("NFKC", folded).casefold().split())
+    bare = "".join(unicodedata.normalize("NFKC", folded).casefold().split())
+    return unicodedata.normalize("NFKC", bare)
 
 
 def fold_name(name: str | None) -> str:
@@ -92,7 +94,7 @@ def clearly_other_name(one: str | None, other: str | None) -> bool:
     ``Jansen, P.`` and ``Piet Janssen-de Vries`` may be one person; ``Karin Bos`` and ``Piet Jansen`` are not, nor are
     ``Karin Jansen`` and ``Piet Jansen``. Without a name on one side there is nothing to differ from.
     """
-    shorter, longer = sorted((list(_words(one)), list(_words(other))), key=len)
+    shorter, longer = sorted((sorted(_words(one)), sorted(_words(other))), key=lambda words: (len(words), words))
     for word in sorted(shorter, key=len, reverse=True):
         found = next((candidate for candidate in _nearest(word, longer) if _may_be(word, candidate)), None)
         if found is None:
@@ -115,4 +117,6 @@ def _nearest(word: str, candidates: Iterable[str]) -> list[str]:
 def _may_be(one: str, other: str) -> bool:
     if min(len(one), len(other)) == 1:
         return one[0] == other[0]
-    return one == other or SequenceMatcher(None, one, other, autojunk=False).ratio() >= _ALIKE
+    if one == other or max(len(one), len(other)) > _LONG:
+        return one == other
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= _ALIKE
