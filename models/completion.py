@@ -65,6 +65,8 @@ class Completion(SQLModel, table=True):
     # As Pluvo gave it, and the day it is in the tenant's zone
     completed_raw: str | None = None
     completed_on: date | None = Field(default=None, sa_column=Column(Date))
+    # The reading of the report that brought the day: an earlier day in the same reading takes its place.
+    dated_run: str | None = None
     # Other dates that Pluvo gave later: [{"raw", "on", "at"}]. Noted, never written.
     later: list[dict[str, Any]] = json(default="[]")
     state: str

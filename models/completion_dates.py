@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 ISO_DAY = "%Y-%m-%d"
 MIN_TEXT_LENGTH = 10
 NAIVE = "read_as_utc"
+# A completion before this is a mistake, or how some system says "none" (year 1, 1900).
+EARLIEST = date(1990, 1, 1)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s*(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
-_SAMPLES = (date(2026, 1, 2), date(2026, 11, 30))
+_INSTANT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt\s]\s*(\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?)\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?", re.ASCII
+)
+# Two leap years: between them every day of the year in every length that a format can give it.
+_SAMPLES = tuple(date(year, 1, 1) + timedelta(days=n) for year in (1992, 2028) for n in range(366))
 
 
 class TargetKind(StrEnum):
@@ -58,14 +64,21 @@ def day_of(raw: str, zone: str) -> tuple[date, str | None]:
     raw = raw.strip()
     if _DAY.fullmatch(raw):
         return date.fromisoformat(raw), None
-    if not _INSTANT.fullmatch(raw):
+    parts = _INSTANT.fullmatch(raw)
+    if parts is None:
         raise ValueError("neither a date nor an instant")
-    instant = datetime.fromisoformat(re.sub(r"\s+(?=[Z+-])", "", raw).replace(",", "."))
+    day, time, zone_given = parts.groups()
+    instant = datetime.fromisoformat(f"{day}T{time.replace(',', '.')}{(zone_given or '').upper()}")
     note = NAIVE if instant.tzinfo is None else None
     try:
         return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(ZoneInfo(zone)).date(), note
     except OverflowError:
         raise ValueError("a day outside the calendar") from None
+
+
+def plausible(on: date, today: date) -> bool:
+    """Whether somebody can have finished on that day: what is to come was not finished yet."""
+    return EARLIEST <= on <= today
 
 
 def target_of(wanted: str | None, format: str | None, known: dict[str, Any] | None) -> Target:
@@ -99,11 +112,20 @@ _KINDS: dict[str, TargetKind | None] = {
 
 def _check_text(target: Target, length: int) -> None:
     """A length of 0 is a field without a limit."""
-    for sample in _SAMPLES:
-        if _parsed(target.write(sample), target.format) != sample:
-            raise UnfitField("bad_format")
-        if 0 < length < max(MIN_TEXT_LENGTH, len(target.write(sample))):
-            raise UnfitField("field_too_short")
+    longest = _longest(target)
+    if longest is None:
+        raise UnfitField("bad_format")
+    if 0 < length < max(MIN_TEXT_LENGTH, longest):
+        raise UnfitField("field_too_short")
+
+
+@lru_cache(maxsize=256)
+def _longest(target: Target) -> int | None:
+    """The longest a day can be in this format; None for one in which some day can't be read back as itself."""
+    written = {on: target.write(on) for on in _SAMPLES}
+    if any(_parsed(text, target.format) != on for on, text in written.items()):
+        return None
+    return max(len(text) for text in written.values())
 
 
 class Shown(StrEnum):

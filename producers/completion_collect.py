@@ -87,7 +87,7 @@ def collect_before_removal(scope: Scope, course_ids: Sequence[int], outside: Out
 
     def sink(batch: Sequence[Finished], rules: Sequence[Rule]) -> None:
         with scope.writing() as connection:
-            record(connection, tenant, rules, batch)
+            record(connection, tenant, rules, batch, reading=scope.run_id)
 
     # Whether the field can take the day is not asked of AFAS here: trouble with writing must not stop enrollments.
     rules = [replace(rule, refusal=None) for course in courses for rule in rules_of(course)]

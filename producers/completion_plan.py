@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 from models import ledger
 from models.message import Kind, Priority
 from models.tenant import Direction
-from producers.completion_record import Window, lock_completions
+from producers.completion_record import LINK_OF, Window, lock_completions
 from producers.completion_rules import Rule
 from producers.completion_values import Judged
 
@@ -23,22 +23,30 @@ PLANNED = "planned"
 # What was refused, and under what. Attempts that ran out have no such mark: the next run tries them again.
 CURRENT = "t.settings_version || '/' || e.row_state || '/' || coalesce(e.external_id, '')"
 
+# Whatever kept a date from being written, once it is over: the row is back, the rule is good, the account is theirs.
 _OFFER_AGAIN = text(
-    """
+    f"""
     UPDATE completion c SET state = 'pending', reason = NULL, enrollment_id = e.id, changed_at = now()
       FROM enrollment e JOIN person p ON p.id = e.person_id
-     WHERE c.tenant_id = :tenant AND c.state = 'orphan' AND c.internal_id = p.internal_id
-       AND c.subject LIKE 'person:%'
+     WHERE c.tenant_id = :tenant AND c.internal_id = p.internal_id AND c.subject LIKE 'person:%'
+       AND (c.state = 'orphan' OR (c.state = 'rejected' AND c.course_id || ':' || c.field = ANY(:rules)))
        AND p.tenant_id = c.tenant_id AND e.course_id = c.course_id AND e.row_state <> 'absent'
-       AND c.completed_on IS NOT NULL
-    """
+       AND c.completed_on IS NOT NULL AND EXISTS (SELECT 1 FROM link l WHERE {LINK_OF})
+    """  # noqa: S608  constants only
 )
+# The other way round. Where a PUT may be under way its message knows best; without one nobody else would ever tell.
 _LOST = text(
-    """
-    UPDATE completion c SET state = 'orphan', reason = 'not_in_afas', changed_at = now()
-     WHERE c.tenant_id = :tenant AND c.state = 'pending'
-       AND NOT EXISTS (SELECT 1 FROM enrollment e WHERE e.id = c.enrollment_id AND e.row_state <> 'absent')
-    """
+    f"""
+    UPDATE completion c
+       SET state = 'orphan', changed_at = now(),
+           reason = CASE WHEN x.present THEN 'no_longer_linked' ELSE 'not_in_afas' END
+      FROM (SELECT c.id, coalesce(e.row_state <> 'absent', false) AS present, EXISTS (
+                       SELECT 1 FROM link l WHERE {LINK_OF}) AS linked
+              FROM completion c LEFT JOIN enrollment e ON e.id = c.enrollment_id
+             WHERE c.tenant_id = :tenant AND c.state IN ('pending', 'sending')) x
+     WHERE c.id = x.id AND NOT (x.present AND x.linked)
+       AND (c.state = 'pending' OR NOT EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = c.id))
+    """  # noqa: S608  constants only
 )
 _DUE = f"""
       JOIN enrollment e ON e.id = c.enrollment_id AND e.row_state <> 'absent'
@@ -145,10 +153,10 @@ class Planner:
         return {"tenant": self.tenant_id, "rules": rules, "since": self.window.since, "until": self.window.until}
 
     def refresh(self, connection: Connection) -> None:
-        """Orphans whose person is back become due; due ones whose row is gone become orphans."""
+        """What was an orphan or rejected and could be written now becomes due; due ones without a row are orphans."""
         lock_completions(connection, self.tenant_id)
-        connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id})
-        connection.execute(_LOST, {"tenant": self.tenant_id})
+        connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id, "rules": self._scope["rules"]})
+        connection.execute(_LOST, {"tenant": self.tenant_id, "kind": Kind.WRITE_BACK})
 
     def due_by_course(self, connection: Connection) -> dict[int, int]:
         """How many are due in each course."""

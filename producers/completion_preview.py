@@ -15,7 +15,7 @@ from models.session import engine
 from models.tenant import Tenant
 from producers.completion_collect import Collected, collect, forget, load
 from producers.completion_plan import Planner
-from producers.completion_record import Finished, Window, record
+from producers.completion_record import COPIES, Finished, Window, record
 from producers.completion_rules import Rule
 from producers.completion_steps import UNREADABLE, count, courses_to_read, plan, settle_by_column
 from producers.completion_sweep import BATCH
@@ -146,7 +146,7 @@ _NUMBER = text(
 @contextmanager
 def _rehearsal(tenant_id: int) -> Iterator[Connection]:
     """A transaction on copies of the tables a run writes; rolled back at the end."""
-    with engine().connect() as connection:
+    with engine().connect().execution_options(**{COPIES: True}) as connection:
         transaction = connection.begin()
         try:
             for statement in _COPIES.strip().split(";\n"):

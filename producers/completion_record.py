@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from models.completion import CompletionState
-from models.completion_dates import day_of
+from models.completion_dates import day_of, plausible
 from models.enrollment import RowState
 from models.tenant import Tenant
 from producers.completion_rules import Rule
@@ -49,12 +49,6 @@ class Window:
     def narrow(self) -> bool:
         return self.since is not None or self.until is not None
 
-    def holds(self, on: date | None) -> bool:
-        """Whether a day is inside; what has no day is inside only a window without ends."""
-        if on is None:
-            return not self.narrow
-        return (self.since is None or self.since <= on) and (self.until is None or on <= self.until)
-
 
 @dataclass
 class Entry:
@@ -70,12 +64,12 @@ class Entry:
     title: str
     completed_raw: str | None
     completed_on: str | None
+    # The reading that brought the day: an earlier day of the same reading takes its place.
+    dated_run: str | None
     state: str
     reason: str | None
-
-
-# The link that makes a completion that person's: ``c`` is the completion, ``e`` the enrollment, ``l`` the link.
-LINK_OF = "l.tenant_id = c.tenant_id AND l.person_id = e.person_id AND l.pluvo_id = c.pluvo_id AND l.state <> 'ignored'"
+    # State and reason as they would be with a day.
+    dated: tuple[str, str | None]
 
 
 class _Owner(NamedTuple):
@@ -87,6 +81,8 @@ class _Owner(NamedTuple):
     row_state: str | None
 
 
+# The link that makes a completion that person's: ``c`` is the completion, ``e`` the enrollment, ``l`` the link.
+LINK_OF = "l.tenant_id = c.tenant_id AND l.person_id = e.person_id AND l.pluvo_id = c.pluvo_id AND l.state <> 'ignored'"
 _OWNERS = text(
     """
     SELECT l.pluvo_id, p.internal_id, e.course_id, e.id AS enrollment_id, e.row_state
@@ -103,45 +99,73 @@ _TAKE_OVER = text(
     DELETE FROM completion c USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(pluvo_id text, level text, title text)
      WHERE c.tenant_id = :tenant AND c.subject = 'pluvo:' || r.pluvo_id AND c.level = r.level AND c.title = r.title
        AND c.course_id = ANY(:courses)
-    RETURNING c.pluvo_id, c.level, c.title, c.completed_raw, c.completed_on::text AS completed_on
+    RETURNING c.pluvo_id, c.level, c.title, c.completed_raw, c.completed_on::text AS completed_on, c.dated_run
     """
 )
-# What was not sent yet follows what is seen now; a finish without a date, or an unreadable one, takes nothing back.
-_OPEN = """
-    (c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
-     AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL))
+# The day came from an account that is no longer this person's, and nothing was sent: it was never theirs.
+_FOREIGN = f"""
+    (c.pluvo_id <> excluded.pluvo_id AND c.puts = 0 AND NOT EXISTS (
+        SELECT 1 FROM enrollment e JOIN link l ON {LINK_OF} WHERE e.id = c.enrollment_id))
+"""  # noqa: S608  constants only
+# Which of two days of one reading comes first must not depend on the pages they stand on.
+_EARLIER = """
+    (excluded.completed_on < c.completed_on AND c.puts = 0 AND c.dated_run IS NOT DISTINCT FROM excluded.dated_run
+     AND c.state IN ('pending', 'orphan', 'rejected'))
 """
+_TAKES = f"({_FOREIGN} OR c.completed_on IS NULL OR {_EARLIER})"
+# What was not sent yet follows what is seen now; a finish without a date, or an unreadable one, takes nothing back.
+_OPEN = f"""
+    ({_FOREIGN} OR (c.state IN ('pending', 'orphan', 'no_date', 'rejected') AND excluded.state <> 'no_date'
+                    AND NOT (excluded.completed_on IS NULL AND c.completed_on IS NOT NULL)))
+"""
+
+
+def _in_window(day: str) -> str:
+    """SQL: the run that reads, where the day is inside its window."""
+    return f"""CASE WHEN coalesce({day} BETWEEN coalesce(CAST(:since AS date), '-infinity')
+                                        AND coalesce(CAST(:until AS date), 'infinity'), NOT :narrow) THEN :run END"""
+
+
 _UPSERT = text(
     f"""
     INSERT INTO completion AS c (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,
-                                 title, completed_raw, completed_on, state, reason, seen_run, signalled_by)
+                                 title, completed_raw, completed_on, dated_run, state, reason, seen_run, signalled_by)
     SELECT :tenant, r.course_id, r.subject, r.internal_id, r.enrollment_id, r.pluvo_id, r.field, r.level, r.title,
-           r.completed_raw, r.completed_on, r.state, r.reason, :run, :signal
+           r.completed_raw, r.completed_on, r.dated_run, r.state, r.reason, {_in_window("r.completed_on")}, :signal
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
            course_id bigint, subject text, internal_id text, enrollment_id bigint, pluvo_id text, field text,
-           level text, title text, completed_raw text, completed_on date, state text, reason text)
+           level text, title text, completed_raw text, completed_on date, dated_run text, state text, reason text)
      ORDER BY r.course_id, r.subject, r.field
     ON CONFLICT (tenant_id, course_id, subject, field) DO UPDATE SET
         enrollment_id = coalesce(excluded.enrollment_id, c.enrollment_id), pluvo_id = excluded.pluvo_id,
         level = excluded.level, title = excluded.title,
-        completed_raw = CASE WHEN c.completed_on IS NULL THEN coalesce(excluded.completed_raw, c.completed_raw)
+        completed_raw = CASE WHEN {_TAKES} THEN coalesce(excluded.completed_raw, c.completed_raw)
                              ELSE c.completed_raw END,
-        completed_on = coalesce(c.completed_on, excluded.completed_on),
-        later = CASE WHEN excluded.completed_on <> c.completed_on AND jsonb_array_length(c.later) < 20
+        completed_on = CASE WHEN {_TAKES} THEN excluded.completed_on ELSE c.completed_on END,
+        dated_run = CASE WHEN {_TAKES} THEN excluded.dated_run ELSE c.dated_run END,
+        later = CASE WHEN {_FOREIGN} THEN '[]'
+                     WHEN {_EARLIER}
+                     THEN c.later || jsonb_build_object('raw', c.completed_raw, 'on', c.completed_on, 'at', now())
+                     WHEN excluded.completed_on <> c.completed_on AND jsonb_array_length(c.later) < 20
                       AND NOT c.later @> jsonb_build_array(jsonb_build_object('on', excluded.completed_on))
                      THEN c.later || jsonb_build_object('raw', excluded.completed_raw, 'on', excluded.completed_on,
                                                         'at', now())
                      ELSE c.later END,
         state = CASE WHEN {_OPEN} THEN excluded.state ELSE c.state END,
         reason = CASE WHEN {_OPEN} THEN excluded.reason ELSE c.reason END,
+        found_value = CASE WHEN {_FOREIGN} THEN NULL ELSE c.found_value END,
         changed_at = CASE WHEN {_OPEN} AND c.state <> excluded.state THEN now() ELSE c.changed_at END,
-        seen_run = coalesce(excluded.seen_run, c.seen_run)
+        seen_run = coalesce({_in_window(f"CASE WHEN {_TAKES} THEN excluded.completed_on ELSE c.completed_on END")},
+                            c.seen_run)
     RETURNING c.id
     """  # noqa: S608  constants only
 )
+_TODAY = text("SELECT CAST(now() AT TIME ZONE :zone AS date)")
 
 
 _LOCK_CLASS = 7_301_003
+# The name of an execution option: this connection writes into copies of its own, so nobody is to wait for it.
+COPIES = "koppeling_copies"
 
 
 def lock_completions(connection: Connection, tenant_id: int) -> None:
@@ -149,6 +173,8 @@ def lock_completions(connection: Connection, tenant_id: int) -> None:
 
     Taken before any row is locked. The write-back actor, which touches one row, needs no part in it.
     """
+    if connection.get_execution_options().get(COPIES):
+        return
     connection.execute(
         text("SELECT pg_advisory_xact_lock(:class, :tenant)"), {"class": _LOCK_CLASS, "tenant": tenant_id}
     )
@@ -161,33 +187,45 @@ def record(
     finished: Sequence[Finished],
     *,
     run_id: str | None = None,
+    reading: str | None = None,
     window: Window | None = None,
     signal: str = "poll",
 ) -> list[int]:
-    """Bring the completion rows of these people up to date; returns their ids. Safe to repeat, in any order."""
-    entries = [e for e in _entries(connection, tenant, rules, finished) if (window or Window()).holds(_day(e))]
+    """Bring the completion rows of these people up to date; returns their ids. Safe to repeat, in any order.
+
+    The first date is the first one whatever the ``window``: that only chooses what counts as seen by ``run_id``.
+    ``reading`` (default ``run_id``) names one reading of the report, which may come in several parts.
+    """
+    entries = _entries(connection, tenant, rules, finished, reading or run_id)
     if not entries:
         return []
     lock_completions(connection, tenant.id or 0)
     merged = _first_of_each(entries)
     _take_over(connection, tenant, rules, merged)
     rows = json.dumps([asdict(entry) for entry in merged])
+    chosen = window or Window()
+    within = {"since": chosen.since, "until": chosen.until, "narrow": chosen.narrow}
     values = {"tenant": tenant.id, "run": run_id, "signal": signal, "rows": rows}
-    return [row.id for row in connection.execute(_UPSERT, values)]
+    return [row.id for row in connection.execute(_UPSERT, values | within)]
 
 
 def _entries(
-    connection: Connection, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
+    connection: Connection,
+    tenant: Tenant,
+    rules: Sequence[Rule],
+    finished: Sequence[Finished],
+    reading: str | None,
 ) -> list[Entry]:
     by_title: dict[tuple[str, str], list[Rule]] = defaultdict(list)
     for rule in rules:
         by_title[rule.level, rule.title].append(rule)
     owners = _owners(connection, tenant, rules, finished)
+    today = connection.execute(_TODAY, {"zone": tenant.timezone}).scalar_one()
     made: list[Entry] = []
     for row in finished:
         of_user = owners.get(row.pluvo_id, [])
         made += [
-            _entry(tenant, rule, row, owner)
+            _entry(rule, row, owner, _day(row.raw, tenant, today), reading)
             for rule, owner in _assign(by_title[row.level, row.title], of_user)
             # A finish without a date is worth listing only for someone whose date could be written.
             if row.raw is not None or (owner and owner.row_state not in (None, RowState.ABSENT))
@@ -216,23 +254,32 @@ def _assign(rules: Sequence[Rule], owners: Sequence[_Owner]) -> list[tuple[Rule,
     return [(rules[0], known)] if rules else []
 
 
-def _entry(tenant: Tenant, rule: Rule, row: Finished, owner: _Owner | None) -> Entry:
-    on, state, reason = None, CompletionState.NO_DATE, None
-    if row.raw is not None:
-        state = CompletionState.PENDING
-        try:
-            day, reason = day_of(row.raw, tenant.timezone)
-            on = day.isoformat()
-        except ValueError:
-            state, reason = CompletionState.REJECTED, "unreadable_date"
-    if state == CompletionState.PENDING:
-        if owner is None or owner.enrollment_id is None or owner.row_state == RowState.ABSENT:
-            state, reason = CompletionState.ORPHAN, _why_orphan(owner)
-        elif rule.refusal:
-            state, reason = CompletionState.REJECTED, rule.refusal
+class _Day(NamedTuple):
+    """The day of a finish; without one, ``state`` is what is listed instead."""
+
+    on: str | None
+    state: str
+    reason: str | None
+
+
+def _day(raw: str | None, tenant: Tenant, today: date) -> _Day:
+    if raw is None:
+        return _Day(None, CompletionState.NO_DATE, None)
+    try:
+        on, note = day_of(raw, tenant.timezone)
+    except ValueError:
+        return _Day(None, CompletionState.REJECTED, "unreadable_date")
+    if not plausible(on, today):
+        return _Day(None, CompletionState.REJECTED, "implausible_date")
+    return _Day(on.isoformat(), CompletionState.PENDING, note)
+
+
+def _entry(rule: Rule, row: Finished, owner: _Owner | None, day: _Day, reading: str | None) -> Entry:
     enrollment_id = owner.enrollment_id if owner else None
     # Without an AFAS row the completion stays with the Pluvo user: which event it is for nobody knows yet.
     subject = f"person:{owner.internal_id}" if owner and enrollment_id is not None else f"pluvo:{row.pluvo_id}"
+    dated = _state_with_a_day(rule, owner, day.reason)
+    state, reason = dated if day.on is not None else (day.state, day.reason)
     return Entry(
         course_id=rule.course_id,
         subject=subject,
@@ -243,20 +290,25 @@ def _entry(tenant: Tenant, rule: Rule, row: Finished, owner: _Owner | None) -> E
         level=rule.level,
         title=rule.title,
         completed_raw=row.raw,
-        completed_on=on,
+        completed_on=day.on,
+        dated_run=reading,
         state=state,
         reason=reason,
+        dated=dated,
     )
+
+
+def _state_with_a_day(rule: Rule, owner: _Owner | None, note: str | None) -> tuple[str, str | None]:
+    """State and reason of a finish that has a day: whether there is a row and a field for it."""
+    if owner is None or owner.enrollment_id is None or owner.row_state == RowState.ABSENT:
+        return CompletionState.ORPHAN, _why_orphan(owner)
+    return (CompletionState.REJECTED, rule.refusal) if rule.refusal else (CompletionState.PENDING, note)
 
 
 def _why_orphan(owner: _Owner | None) -> str:
     if owner is None:
         return "unknown_person"
     return "not_enrolled" if owner.enrollment_id is None else "not_in_afas"
-
-
-def _day(entry: Entry) -> date | None:
-    return date.fromisoformat(entry.completed_on) if entry.completed_on else None
 
 
 def _first_of_each(entries: Sequence[Entry]) -> list[Entry]:
@@ -276,5 +328,12 @@ def _take_over(connection: Connection, tenant: Tenant, rules: Sequence[Rule], en
     first = {(row.pluvo_id, row.level, row.title): row for row in connection.execute(_TAKE_OVER, values)}
     for entry in found:
         known = first.get((entry.pluvo_id, entry.level, entry.title))
-        if known is not None and known.completed_on is not None and entry.completed_on is not None:
-            entry.completed_raw, entry.completed_on = known.completed_raw, known.completed_on
+        if known is None or known.completed_on is None:
+            continue
+        same_reading = known.dated_run == entry.dated_run
+        if entry.completed_on is not None and same_reading and entry.completed_on < known.completed_on:
+            continue
+        if entry.completed_on is None:
+            entry.state, entry.reason = entry.dated
+        entry.completed_raw, entry.completed_on = known.completed_raw, known.completed_on
+        entry.dated_run = known.dated_run

@@ -41,12 +41,13 @@ _NOTE = text(
     """  # noqa: S608  constants only
 )
 _FROM_SNAPSHOT = text(
-    f"""
+    """
     UPDATE completion c SET shown_value = e.completion_value, shown_at = e.completion_read_at
       FROM enrollment e
-     WHERE c.course_id = :course AND c.field = ANY(:fields) AND e.id = c.enrollment_id AND c.state IN {_OPEN}
+     WHERE c.course_id = :course AND c.field = ANY(:fields) AND e.id = c.enrollment_id
+       AND c.state IN ('written', 'conflict')  -- never a look for a PUT: a snapshot may have been read long ago
        AND e.completion_read_at > coalesce(c.shown_at, '-infinity')
-    """  # noqa: S608  constants only
+    """
 )
 _SHOWN = text(
     """
@@ -65,7 +66,9 @@ _SETTLE = text(
     """
     UPDATE completion c
        SET state = r.state, reason = r.reason, found_value = r.found, changed_at = now(),
-           written_at = CASE WHEN r.state = 'verified' THEN coalesce(c.written_at, now()) ELSE c.written_at END,
+           written_at = CASE r.state WHEN 'verified' THEN coalesce(c.written_at, now()) WHEN 'pending' THEN NULL
+                                     ELSE c.written_at END,
+           sending_at = CASE WHEN r.state = 'pending' THEN NULL ELSE c.sending_at END,
            verified_at = CASE WHEN r.state = 'verified' THEN now() ELSE c.verified_at END
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, was text, state text, reason text, found text)
      WHERE c.id = r.id AND c.state = r.was
@@ -107,8 +110,8 @@ def judge_settled(state: str, on: date, shown: Any, target: Target, *, by_us: bo
         return Judged(0, "", CompletionState.VERIFIED if by_us else CompletionState.UNCHANGED)
     if verdict is Shown.OTHER and state == CompletionState.WRITTEN:
         return Judged(0, "", CompletionState.CONFLICT, "changed_after_writing", str(shown).strip()[:200])
-    if verdict is Shown.EMPTY and state == CompletionState.CONFLICT and not by_us:
-        # What stood in the way was taken out in AFAS.
+    if verdict is Shown.EMPTY and state == CompletionState.CONFLICT:
+        # What stood in the way was taken out in AFAS. What we wrote before that is gone too: it begins anew.
         return Judged(0, "", CompletionState.PENDING)
     return None
 

@@ -51,11 +51,18 @@ def fetch(turn: Turn) -> None:
     pluvo_id = _user(pluvo, hint) if rules else None
     finished = _finished(_report(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
     with transaction() as connection:
-        ids = record(connection, tenant, rules, finished, signal="webhook") if finished else []
+        ids = _record(connection, turn, tenant, rules, finished)
     with turn.settle() as connection:
         planner = Planner(turn.tenant_id, None, rules, Window())
         due = planner.enqueue(connection, ids, Priority.INTERACTIVE) if ids else 0
         _handled(connection, turn, _outcome(rules, pluvo_id, finished, due))
+
+
+def _record(
+    connection: Connection, turn: Turn, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
+) -> list[int]:
+    reading = f"webhook:{turn.message_id}-{turn.delivery}"
+    return record(connection, tenant, rules, finished, reading=reading, signal="webhook")
 
 
 def _event(turn: Turn) -> WebhookEvent | None:

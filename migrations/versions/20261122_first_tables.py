@@ -705,6 +705,7 @@ def upgrade() -> None:
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("completed_raw", sa.String(), nullable=True),
         sa.Column("completed_on", sa.Date(), nullable=True),
+        sa.Column("dated_run", sa.String(), nullable=True),
         sa.Column(
             "later",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.completion_dates import NAIVE, Shown, Target, TargetKind, UnfitField, compare, day_of, target_of
+from models.completion_dates import NAIVE, Shown, Target, TargetKind, UnfitField, compare, day_of, plausible, target_of
 
 AMSTERDAM = "Europe/Amsterdam"
 DATE, DATETIME = Target(TargetKind.DATE), Target(TargetKind.DATETIME)
@@ -40,6 +40,10 @@ TABLE = [
     ("2026-06-30T22:30:00.123456789Z", "2026-07-01"),
     ("2026-06-30 22:30:00+00:00", "2026-07-01"),
     ("2026-06-30T22:30Z", "2026-07-01"),
+    ("2026-06-30 22:30:00+00", "2026-07-01"),
+    ("2026-06-30t22:30:00z", "2026-07-01"),
+    ("2026-07-01T00:30:00 +02", "2026-07-01"),
+    ("2026-06-30  22:30Z", "2026-07-01"),
     # A plain date has no zone
     ("2026-06-30", "2026-06-30"),
     (" 2026-06-30 ", "2026-06-30"),
@@ -122,7 +126,11 @@ def test_metainfo_decides_how_a_field_is_written(wanted: str | None, known: dict
         (None, None, {"type": "string", "length": 30, "bound": True}, "field_type"),
         ("text", None, {"type": "string", "length": 9}, "field_too_short"),
         ("text", "%d %B %Y", {"type": "string", "length": 12}, "field_too_short"),
+        # September is the longest month, 3 letters more than May
+        ("text", "%d %B %Y", {"type": "string", "length": 16}, "field_too_short"),
+        ("text", "%A %d %B %Y", {"type": "string", "length": 26}, "field_too_short"),
         ("text", "%Y-%m", {"type": "string", "length": 30}, "bad_format"),
+        ("text", "%Y-%m-%d %H", {"type": "string", "length": 12}, "field_too_short"),
     ],
 )
 def test_a_field_that_cannot_hold_a_day_is_refused(
@@ -131,3 +139,29 @@ def test_a_field_that_cannot_hold_a_day_is_refused(
     with pytest.raises(UnfitField) as refused:
         target_of(wanted, format, known)
     assert refused.value.reason == reason
+
+
+@given(st.sampled_from(["%d %B %Y", "%A %d %B %Y", "%-j/%Y", "%j/%Y", "%d-%m-%y", "%a %d %b %Y"]), st.integers(8, 30),
+       st.dates(date(1990, 1, 1), date(2060, 12, 31)))  # fmt: skip
+def test_a_field_that_is_accepted_holds_every_day(format: str, length: int, on: date) -> None:
+    try:
+        target = target_of("text", format, {"type": "string", "length": length})
+    except UnfitField:
+        return
+    assert len(target.write(on)) <= length
+    assert compare(target.write(on), on, target) is Shown.SAME
+
+
+@pytest.mark.parametrize(
+    ("on", "fits"),
+    [
+        (date(1, 1, 1), False),
+        (date(1989, 12, 31), False),
+        (date(1990, 1, 1), True),
+        (date(2026, 7, 1), True),
+        (date(2026, 7, 2), False),
+        (date(9999, 12, 31), False),
+    ],
+)
+def test_nobody_finished_before_1990_or_tomorrow(on: date, fits: bool) -> None:
+    assert plausible(on, date(2026, 7, 1)) is fits
