@@ -36,6 +36,7 @@ from clients.pluvo_records import (
     is_active,
     same_email,
     spellings,
+    waits,
 )
 from clients.pluvo_transport import SCOPES, PluvoTransport, SchemaMemory
 
@@ -58,6 +59,7 @@ __all__ = [
     "is_active",
     "pluvo_base_url",
     "same_email",
+    "waits",
 ]
 
 T = TypeVar("T")

@@ -40,7 +40,10 @@ def with_enrollment(answer: Answer, user: PluvoUser | None, target: Target | Non
 def _enrollment(value: Any) -> Enrollment:
     if not value:  # whether those who were enrolled already are in the list is not documented
         raise Unknown(NOT_CONFIRMED, "Pluvo did not name the enrollment it made.", system="pluvo")
-    return pluvo_records.enrollment(value[0])
+    found = pluvo_records.enrollment(value[0])
+    if not pluvo_records.is_active(found):
+        raise Rejected("not_enrolled", f"Pluvo says {found.status} of the enrollment.", system="pluvo")
+    return found
 
 
 def _membership(value: Any) -> bool:

@@ -182,9 +182,19 @@ def enrollment(value: Any) -> Enrollment:
     return Enrollment(_id(value), event and _one_form(event), _text(value.get("status")))
 
 
+# Words that say somebody is in; the last ones are known from Pluvo's screens only.
+_IN = {None, "ENROLLED", "APPROVED", "COMPLETED"}
+_OUT = {"CANCELLED", "DECLINED"}
+
+
+def waits(found: Enrollment) -> bool:
+    """Tell whether an enrollment is accepted but not so yet: on a waiting list, or still to be approved."""
+    return found.status not in _IN | _OUT
+
+
 def is_active(found: Enrollment | None) -> bool:
     """Tell whether there is an enrollment that still counts, be it one that waits for a place."""
-    return found is not None and found.status not in {"CANCELLED", "DECLINED"}
+    return found is not None and found.status not in _OUT
 
 
 def training(value: Any) -> TrainingInfo:

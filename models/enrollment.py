@@ -65,6 +65,8 @@ class Enrollment(SQLModel, table=True):
     applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     state: str = Field(default=Applied.NEW, sa_column_kwargs={"server_default": text("'new'")})
     pluvo_enrollment_id: str | None = None
+    # Pluvo took the enrollment but has no place yet: looked at again in each run.
+    waiting: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     # Where Pluvo was asked to put the person for this enrollment: account, target ("offer_event:<ref>", "group:<ref>")
     # and Pluvo's own id of the offer event. Noted before the call, so it may not have come true; without it nothing was
     # ever asked, and nothing is ever taken away.

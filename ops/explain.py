@@ -34,7 +34,8 @@ _PEOPLE = """
 """
 _ENROLLMENTS = """
     SELECT e.id, e.person_id, c.event_id, c.active, e.state, e.desired, e.row_state, e.outcome, e.reason, e.external_id,
-           e.version, e.applied_version, e.failed_code, e.seen_at, e.seen_run, e.absent_since, e.completion_value,
+           e.version, e.applied_version, e.failed_code, e.waiting, e.seen_at, e.seen_run, e.absent_since,
+           e.completion_value,
            m.state AS message_state, m.run_at AS message_run_at, m.attempts AS message_attempts,
            m.history -> -1 ->> 'code' AS message_code
       FROM enrollment e JOIN course c ON c.id = e.course_id

@@ -61,6 +61,8 @@ def _enrollment(row: Row) -> Iterator[str]:
     if row["row_state"] == "absent" and row["state"] == "enrolled":
         since = f" since {row['absent_since']:%Y-%m-%d %H:%M} UTC" if row["absent_since"] else ""
         yield f"Absent in event {event}{since}: removed from Pluvo once that is confirmed."
+    if row["waiting"] and row["state"] == "enrolled":
+        yield f"Event {event} has no place: Pluvo has the person on its waiting list. Each run looks again."
     if row["failed_code"]:
         yield f"Event {event} was refused ({row['failed_code']}): it is tried again when content or settings change."
     if row["desired"] == "enrolled" and row["state"] != "enrolled" and row["row_state"] == "present":

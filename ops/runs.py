@@ -16,7 +16,7 @@ from producers.triggers import request_stop
 OUTCOMES = {
     Direction.ENROLLMENTS: (
         *("created", "linked", "updated", "unchanged", "rejected", "ambiguous", "held", "failed", "pending"),
-        *("not_yet", "ended", "blocked"),
+        *("not_yet", "ended", "blocked", "waiting"),
     ),
     Direction.COMPLETIONS: (
         *("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending"),

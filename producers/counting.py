@@ -24,7 +24,7 @@ ENROLLMENTS: tuple[str, ...] = (
     "failed",
     "pending",
 )
-ENROLLMENTS += ("not_yet", "ended", "blocked")
+ENROLLMENTS += ("not_yet", "ended", "blocked", "waiting")
 COMPLETIONS = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
 
 

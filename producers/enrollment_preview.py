@@ -31,6 +31,7 @@ OUTCOMES = (
     "not_yet",
     "ended",
     "blocked",
+    "waiting",
 )
 
 
@@ -71,7 +72,8 @@ _LINES = text(
     """
     SELECT event_id, internal_id, action,
            CASE WHEN outcome = 'pending' AND is_row THEN CASE action WHEN 'create' THEN 'created'
-                WHEN 'link' THEN 'linked' WHEN 'none' THEN 'unchanged' ELSE 'updated' END
+                WHEN 'link' THEN 'linked'
+                WHEN 'none' THEN CASE reason WHEN 'waiting_list' THEN 'waiting' ELSE 'unchanged' END ELSE 'updated' END
                 WHEN outcome = 'pending' THEN 'removed' ELSE outcome END AS outcome,
            reason, before, after, is_row
       FROM plan_line WHERE run_id = :run

@@ -163,6 +163,9 @@ class Planner:
     def _row_only(self, row: Row[Any]) -> Line:
         """The account is as it should be; only this enrollment may need something."""
         enrolled = row.state == Applied.ENROLLED and row.desired == Desired.ENROLLED and row.in_place
+        if enrolled and row.waiting and row.applied_version == row.version:
+            todo = {"person": False, "full": True}
+            return self._send(row, "none", before=_enrolled(row, False), reason="waiting_list", todo=todo)
         if enrolled and row.applied_version == row.version and not self.facts.full:
             return _line(row, action="none", outcome="unchanged", todo=_content(row) | {"person": False, "send": False})
         if enrolled and self.facts.full:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from clients.errors import Rejected, Unknown
-from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges
+from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
 from models.folding import fold_email
 from models.person import LinkedBy
 from producers.matching import names_another
@@ -147,6 +147,7 @@ def accept(work: Work, applied: Applied) -> None:
         raise applied.enroll_error
     places.came_true(work, applied.enrollment)
     if applied.enrollment:
+        work.waiting = waits(applied.enrollment)
         work.enrollment_id = applied.enrollment.id
         if applied.enrollment.offer_event_id and not work.row.target_id:
             records.remember_target(work, applied.enrollment.offer_event_id)

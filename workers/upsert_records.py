@@ -52,7 +52,7 @@ _ENROLLMENT = text(
     f"""
     UPDATE enrollment
        SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
-           failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id),
+           failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
            take_out = take_out AND CAST(:left_behind AS jsonb) <> '[]', {places.SET_PLACES}
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
@@ -167,7 +167,9 @@ def settle(
     row = work.row
     with work.turn.settle() as connection:
         values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
-        connection.execute(_ENROLLMENT, values | {"enrollment": work.enrollment_id} | work.places.values())
+        connection.execute(
+            _ENROLLMENT, values | {"enrollment": work.enrollment_id, "waiting": work.waiting} | work.places.values()
+        )
         places.hand_over(connection, work)
         if state == "enrolled":
             _applied(connection, work)

@@ -24,7 +24,7 @@ Values = dict[str, Any]
 _LOAD = text(
     f"""
     SELECT e.id, e.desired, e.archive, e.state, e.version, e.external_id AS row_external_id,
-           e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out,
+           e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out, e.waiting,
            p.id AS person_id, p.internal_id, p.name, p.email, p.version AS person_version, p.applied_name,
            p.applied_email, p.match, p.intent_at, p.external_id,
            l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
@@ -105,6 +105,8 @@ class Work:
     attempting: str | None = None
     outcome: str = "updated"
     enrollment_id: str | None = None
+    # Pluvo took the enrollment but has no place yet
+    waiting: bool = False
     # Where the person is in Pluvo for this enrollment
     places: Places = field(default_factory=lambda: Places(None, []))
     # Places that other enrollments answer for from now on: (enrollment, place)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from clients.errors import Rejected, RemoteError
-from clients.pluvo import Group, PluvoUser, UserChanges
+from clients.pluvo import Group, PluvoUser, UserChanges, is_active, waits
 from models.enrollment import Applied as AppliedState
 from models.enrollment import Desired
 from models.message import Kind
@@ -74,7 +74,10 @@ def enroll(work: Work) -> None:
     else:
         find_or_make(work)
     line = places.take_out(work)
-    records.settle(work, work.outcome, state=AppliedState.ENROLLED, line=line)
+    if work.waiting:
+        records.settle(work, "waiting", reason="waiting_list", state=AppliedState.ENROLLED, line=line)
+    else:
+        records.settle(work, work.outcome, state=AppliedState.ENROLLED, line=line)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def bring_up_to_date(work: Work) -> None:
     """Tell Pluvo what differs from what it was last told; where that says too little, from what it is now."""
     row = work.row
     sure = row.link_state == LinkState.LINKED and row.applied_email is not None
-    sure = sure and not work.turn.full and not work.turn.touched
+    sure = sure and not (work.turn.full or work.turn.touched or row.waiting)
     known = as_told(work) if sure else as_found(work)
     work.outcome = work.planned_outcome
     changes = UserChanges(
@@ -102,9 +105,7 @@ def bring_up_to_date(work: Work) -> None:
         **known.fill,
     )
     if changes == UserChanges() and known.enrolled:
-        # What an earlier delivery did without being able to say so was this run's doing all the same.
-        if work.outcome == "updated" and not work.turn.touched:
-            work.outcome = "unchanged"
+        nothing_done(work)
         places.came_true(work, None)
         return
     work.write(_operation(changes), note=None if known.enrolled else partial(places.note, work))
@@ -116,9 +117,20 @@ def bring_up_to_date(work: Work) -> None:
             raise Parked("email_taken", others_with(work, row.email)) from refused
         live_account(work)  # parks when the account is gone; else it is this change that Pluvo refuses
         raise
+    if changes == UserChanges() and applied.already_member:
+        work.attempting = None
+        nothing_done(work)
+        places.came_true(work, None)
+        return
     after = {"name": changes.name or known.name, "email": changes.email or known.email, "enrolled": True}
     work.wrote({"name": known.name, "email": known.email, "enrolled": known.enrolled}, after)
     accept(work, applied)
+
+
+def nothing_done(work: Work) -> None:
+    """All was as it should be. What an earlier delivery did without being able to say so was this run's doing."""
+    if work.outcome == "updated" and not (work.turn.touched or work.row.waiting):
+        work.outcome = "unchanged"
 
 
 def _operation(changes: UserChanges) -> str:
@@ -144,7 +156,8 @@ def as_found(work: Work) -> Known:
         if found is None:
             raise Parked("account_gone", [])
         user = found
-        enrolled = enrollment is not None and enrollment.status not in ("CANCELLED", "DECLINED")
+        enrolled = is_active(enrollment)
+        work.waiting = enrollment is not None and enrolled and waits(enrollment)
     work.ref = user.ref
     return Known(user.name, user.email, user.archived, enrolled, empty_afas_ids(work, user))
 

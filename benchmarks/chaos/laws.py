@@ -126,7 +126,7 @@ def _ledger(scene: Scene) -> Iterator[str]:
         yield f"rows and outcomes differ: {row}"
     for row in scene.system.rows(
         "SELECT e.id, e.state, e.outcome, e.reason FROM enrollment e WHERE e.applied_version IS DISTINCT FROM e.version"
-        " AND e.outcome NOT IN ('rejected', 'ambiguous', 'held', 'not_yet', 'ended', 'blocked') LIMIT 5"
+        " AND e.outcome NOT IN ('rejected', 'ambiguous', 'held', 'not_yet', 'ended', 'blocked', 'waiting') LIMIT 5"
     ):
         yield f"an enrollment is neither applied nor explained: {row}"
     for row in scene.system.rows("SELECT id, kind, error, message FROM dead_letter WHERE state = 'open' LIMIT 5"):

@@ -562,6 +562,7 @@ def upgrade() -> None:
         sa.Column("applied_version", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.String(), server_default=sa.text("'new'"), nullable=False),
         sa.Column("pluvo_enrollment_id", sa.String(), nullable=True),
+        sa.Column("waiting", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("told_account", sa.String(), nullable=True),
         sa.Column("told_target", sa.String(), nullable=True),
         sa.Column("told_target_id", sa.String(), nullable=True),

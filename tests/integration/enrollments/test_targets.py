@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.session import transaction
-from ops import links
+from ops import explain, links
 from producers import holds as decide
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons
 from tests.fixtures.world import World, now_removals
@@ -388,3 +388,73 @@ def test_enrollment_that_was_refused_is_not_ours(world: World) -> None:
     world.sync()
     # then
     assert "p82@example.nl" in enrolled(world)
+
+
+# ------------------------------------------------------------------------------------------------------ no place there
+
+
+def _event(world: World, ref: str = "afas-340") -> dict[str, Any]:
+    return next(event for event in world.pluvo.offer_events.values() if event["ref"] == ref)
+
+
+def test_waiting_list_is_told_and_looked_at_again(world: World) -> None:
+    # given two places and four people, one of whom is in Pluvo already
+    _with(world)
+    _event(world).update(maxSubscriptions=2, waitingList=True)
+    world.pluvo.add_user("p82@example.nl", "Persoon 82", ref="hr-82")
+    for one in (80, 81, 82, 83):
+        world.person(one)
+    # when
+    run = world.sync()
+    # then
+    assert outcomes(run) == {"created": 2, "waiting": 2}
+    assert reasons(world, run)["83"] == ("waiting", "waiting_list")
+    told = explain.explain("acme", "83")["people"][0]
+    assert (told["enrollments"][0]["outcome"], told["enrollments"][0]["reason"]) == ("waiting", "waiting_list")
+    assert "waiting list" in told["next_action"]
+    # and again as long as it is so, without a write
+    world.clear_log()
+    assert outcomes(world.sync()) == {"unchanged": 2, "waiting": 2}
+    assert world.plan().outcomes["waiting"] == 2
+    assert world.writes() == []
+    # when a place comes free for one
+    key = (world.user("p83@example.nl")["id"], _event(world)["id"])
+    world.pluvo.enrollments[key]["status"] = "ENROLLED"
+    assert outcomes(world.sync()) == {"unchanged": 2, "waiting": 1, "updated": 1}
+    assert outcomes(world.sync()) == {"unchanged": 3, "waiting": 1}
+    assert outcomes(world.sync(full=True)) == {"unchanged": 3, "waiting": 1}
+
+
+def test_who_waits_for_a_place_leaves_the_waiting_list_with_afas(world: World) -> None:
+    _with(world)
+    _event(world).update(maxSubscriptions=2, waitingList=True)
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.afas.remove(340, 82)
+    assert world.sync().removed == 1
+    assert len(world.pluvo.enrollments) == 2
+
+
+def test_who_waits_for_a_place_in_a_new_target_stays_in_the_old_one(world: World) -> None:
+    _with(world)
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    _event(world, "afas-340-new").update(maxSubscriptions=1, waitingList=True)
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    world.sync()
+    assert (_in(world, "afas-340-new"), enrolled(world)) == ({"p80@example.nl"}, {"p81@example.nl"})
+
+
+def test_full_run_of_a_course_with_a_group_says_unchanged_and_changes_nothing(world: World) -> None:
+    world.pluvo.add_group("BHV", "bhv")
+    world.retarget(340, group_ref="bhv")
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    run = world.sync(full=True)
+    assert outcomes(run) == {"unchanged": 3}
+    assert world.rows("SELECT operation FROM change WHERE run_id = :run", run=run.id) == []

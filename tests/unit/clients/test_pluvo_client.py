@@ -23,6 +23,7 @@ from clients.pluvo import (
     TrainingInfo,
     UserChanges,
     pluvo_base_url,
+    waits,
 )
 from tests.unit.clients.pluvo_server import (
     OFFER_EVENT_ID,
@@ -787,6 +788,27 @@ def test_who_was_enrolled_already_is_found_however_pluvo_leaves_them_out(
 
     assert applied.enrollment == (Enrollment("e-1", OFFER_EVENT_ID, "ENROLLED") if there else None)
     assert (applied.enroll_error is None) is there
+
+
+@pytest.mark.parametrize(
+    ("status", "waiting"),
+    [("ENROLLED", False), ("COMPLETED", False), (None, False), ("WAITLISTED", True), ("REQUESTED", True)],
+)
+def test_an_enrollment_that_is_taken_but_not_so_yet_waits(
+    server: PluvoServer, status: str | None, waiting: bool
+) -> None:
+    server.will({"data": {"enroll": [ENROLLED | {"status": status}]}})
+    applied = server.client().update_user(USER_ID, UserChanges(), ref="r", target=OfferEvent("afas-340"))
+    assert applied.enrollment is not None
+    assert waits(applied.enrollment) is waiting
+
+
+@pytest.mark.parametrize("status", ["DECLINED", "CANCELLED"])
+def test_an_answer_that_declines_the_enrollment_is_a_refusal(server: PluvoServer, status: str) -> None:
+    server.will({"data": {"enroll": [ENROLLED | {"status": status}]}})
+    applied = server.client().update_user(USER_ID, UserChanges(), ref="r", target=OfferEvent("afas-340"))
+    assert isinstance(applied.enroll_error, Rejected)
+    assert applied.enroll_error.code == "not_enrolled"
 
 
 @pytest.mark.parametrize(
