@@ -120,8 +120,8 @@ _LINK = text(
     ON CONFLICT (person_id) DO UPDATE SET
         pluvo_id = excluded.pluvo_id, state = 'linked', linked_by = 'operator', reason = excluded.reason,
         ref = CASE WHEN l.pluvo_id = excluded.pluvo_id THEN l.ref END,
-        created_by_us = l.created_by_us AND l.pluvo_id = excluded.pluvo_id,
-        archived = l.archived AND l.pluvo_id = excluded.pluvo_id,
+        created_by_us = l.created_by_us AND l.pluvo_id IS NOT DISTINCT FROM excluded.pluvo_id,
+        archived = l.archived AND l.pluvo_id IS NOT DISTINCT FROM excluded.pluvo_id,
         candidates = '[]', decision = 'link', revision = l.revision + 1, updated_at = now()
     """
 )

@@ -71,6 +71,16 @@ def test_an_incomplete_decision_is_refused(acme: int, decision: str, account: st
         links.decide("acme", "80", decision, account, who="tester")
 
 
+def test_whoever_was_to_get_a_new_account_can_be_given_an_existing_one(acme: int) -> None:
+    links.set_link("acme", "80", TWO, who="tester")
+    run_sql("UPDATE link SET created_by_us = true, archived = true")
+    links.decide("acme", "80", "ignore", None, who="tester")
+    links.decide("acme", "80", "create", None, who="tester")
+    assert scalar("SELECT pluvo_id FROM link") is None
+    assert links.set_link("acme", "80", ONE, who="tester") == "linked"
+    assert scalar("SELECT pluvo_id FROM link WHERE NOT created_by_us AND NOT archived") == ONE
+
+
 @pytest.mark.parametrize("account", ["p.jansen@example.nl", "", "a b", "x" * 65])
 def test_an_account_is_named_by_its_id(acme: int, account: str) -> None:
     with pytest.raises(Problem, match="is no Pluvo id"):
