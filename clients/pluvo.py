@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
+from graphql import GraphQLSchema
+
 from clients import pluvo_check, pluvo_records
 from clients.errors import Incomplete, Rejected, RemoteError, Unavailable
 from clients.http import Call, TokenCache
 from clients.pluvo_answer import Answer
 from clients.pluvo_enrolling import NOT_CONFIRMED, enroll_step, with_enrollment
-from clients.pluvo_errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, SERVER_ERROR
-from clients.pluvo_operations import AFAS_FIELDS, OPERATIONS, Operation, Step
+from clients.pluvo_errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
+from clients.pluvo_operations import AFAS_IDS, OPERATIONS, Operation, Step
 from clients.pluvo_pages import Walk
 from clients.pluvo_records import (
     Applied,
@@ -38,7 +40,7 @@ from clients.pluvo_records import (
     spellings,
     waits,
 )
-from clients.pluvo_transport import SCOPES, PluvoTransport, SchemaMemory
+from clients.pluvo_transport import NOBODY, SCOPES, PluvoTransport, SchemaMemory
 
 __all__ = [
     "OPERATIONS",
@@ -67,6 +69,7 @@ Level = Literal["TRAINING", "COURSE"]
 EMAILS_A_DOCUMENT = 5  # each costs three root fields
 REFS_A_DOCUMENT = 15
 _STATES = ("active", "archived")
+NIL_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def pluvo_base_url(organisation: str) -> str:
@@ -111,8 +114,8 @@ class PluvoClient:
 
     @property
     def supports_afas_ids(self) -> bool:
-        """Tell whether the live schema took the AFAS fields so far; True until a call has shown otherwise."""
-        return not any(name in AFAS_FIELDS for _, name in self._line.refused)
+        """Tell whether the live schema took the AFAS ids so far; True until a call has shown otherwise."""
+        return not any(name in AFAS_IDS for _, name in self._line.refused)
 
     # ------------------------------------------------------------------------------------------------ finding users
 
@@ -316,9 +319,11 @@ class PluvoClient:
         return self._read("enrollment", _enrollment_step(user_id, offer_event_id), pluvo_records.enrollment)
 
     def user_and_enrollment(self, user_id: str, offer_event_id: str) -> tuple[PluvoUser | None, Enrollment | None]:
-        """Read a user and one enrollment in one document."""
+        """Read a user and one enrollment in one document; no enrollment where the schema does not know the question."""
         steps = Step("user", "user", {"id": user_id}), _enrollment_step(user_id, offer_event_id)
         answer = self._run_reads("userAndEnrollment", *steps)
+        if answer.whole is not None and answer.whole.code == OPERATION_MISSING:
+            return self.get_user(user_id), None
         user = answer.read("user", pluvo_records.user)
         return user, answer.read("enrollment", pluvo_records.enrollment)
 
@@ -362,12 +367,27 @@ class PluvoClient:
 
     def check_operations(self) -> list[str]:
         """List what the live schema would refuse of our operations; [] when it fits or does not show itself."""
+        schema = self._schema()
+        return [] if schema is None else pluvo_check.differences(schema, self._line.operations)
+
+    def check_assumed(self) -> tuple[bool, list[str]]:
+        """Tell whether the live schema shows itself, and which names it lacks that we do without (docs/pluvo.md).
+
+        Where it does not show itself, a few reads that find nobody tell part of it.
+        """
+        schema = self._schema()
+        if schema is not None:
+            return True, sorted(pluvo_check.spared(schema, self._line.operations))
+        self.find_users(emails=["nobody@example.org"], refs=[NOBODY])
+        next(iter(self.portfolio_pages("TRAINING", user_ids=[NIL_ID])), None)
+        return False, sorted({name for _, name in self._line.refused})
+
+    def _schema(self) -> GraphQLSchema | None:
         answer = self._line.send(pluvo_check.INTROSPECTION)
         error = answer.whole
         if error is not None and (isinstance(error, Unavailable) or error.code == AUTH_REFUSED):
             raise error
-        schema = pluvo_check.read_schema(answer.data)
-        return [] if schema is None else pluvo_check.differences(schema, self._line.operations)
+        return pluvo_check.read_schema(answer.data)
 
     def missing_scopes(self) -> list[str]:
         """Ask for a token and list the scopes we need that it lacks; [] when the answer does not say."""

@@ -37,11 +37,21 @@ def differences(schema: GraphQLSchema, operations: Mapping[str, Operation]) -> l
     What an operation can do without is not listed.
     """
     return [
-        f"{name}: {message}" for name, operation in operations.items() for message in _of_one(schema, name, operation)
+        f"{name}: {message}"
+        for name, operation in operations.items()
+        for message, spared in _of_one(schema, name, operation)
+        if not spared
     ]
 
 
-def _of_one(schema: GraphQLSchema, name: str, operation: Operation) -> Iterator[str]:
+def spared(schema: GraphQLSchema, operations: Mapping[str, Operation]) -> set[str]:
+    """Name what the schema lacks and we do without, e.g. ``{"afasContactId"}``."""
+    found = [names for name, operation in operations.items() for _, names in _of_one(schema, name, operation)]
+    return set().union(*found)
+
+
+def _of_one(schema: GraphQLSchema, name: str, operation: Operation) -> Iterator[tuple[str, set[str]]]:
+    """Give each thing that one operation is refused for, with the names that it can do without."""
     everything = dict.fromkeys(operation.variables, "x")
     document = compose(name, [Step("a", name, everything)], {name: operation})
     try:
@@ -51,5 +61,4 @@ def _of_one(schema: GraphQLSchema, name: str, operation: Operation) -> Iterator[
     spare = {("selection", each) for each in OPTIONAL_SELECTIONS} | {("argument", each) for each in operation.optional}
     for error in errors:
         lacking = unknown_names({"message": error.message})
-        if not lacking or not lacking <= spare:
-            yield error.message
+        yield error.message, {each for _, each in lacking} if lacking and lacking <= spare else set()

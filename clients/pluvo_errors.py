@@ -18,6 +18,7 @@ AUTH_REFUSED = "auth_refused"
 NOT_FOUND = "not_found"
 ALREADY_EXISTS = "already_exists"
 NO_ROOM = "no_room"
+OPERATION_MISSING = "operation_missing"
 SERVER_ERROR = "server_error"
 UNREADABLE: Mapping[str, type[RemoteError]] = {
     "query": Misconfigured,

@@ -29,8 +29,9 @@ Refused = frozenset[tuple[str, str]]  # (operation, argument) or ("", selected f
 PAGE = 50  # the most Pluvo gives a page
 
 # Selected where a type may have them; a live schema may lack any of these.
-OPTIONAL_SELECTIONS = frozenset({"afasPersonId", "afasContactId", "afasConnectionId", "offerEventId"})
-AFAS_FIELDS = frozenset({"afasPersonId", "afasContactId", "afasConnectionId"})
+AFAS_IDS = frozenset({"afasPersonId", "afasContactId"})
+AFAS_FIELDS = AFAS_IDS | {"afasConnectionId"}
+OPTIONAL_SELECTIONS = AFAS_FIELDS | {"offerEventId"}
 # Names so much our own that any mention of them in a refusal means that the schema lacks them.
 SPARE_NAMES = OPTIONAL_SELECTIONS | {"userIds"}
 
@@ -115,7 +116,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "person_id": "String!",
             "contact_id": "String!",
         },
-        optional=AFAS_FIELDS,
+        optional=AFAS_IDS,
     ),
     "update_user": Operation(
         "mutation",
@@ -128,7 +129,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "person_id": "String!",
             "contact_id": "String!",
         },
-        optional=AFAS_FIELDS,
+        optional=AFAS_IDS,
         any_of=frozenset({"name", "email", "person_id", "contact_id"}),
     ),
     "archive_users": Operation(

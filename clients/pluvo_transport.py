@@ -18,7 +18,7 @@ from typing import Any
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo_answer import Answer, read_answer
-from clients.pluvo_errors import SYSTEM, from_status
+from clients.pluvo_errors import OPERATION_MISSING, SYSTEM, from_status
 from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
 
 SCOPES = (
@@ -115,7 +115,7 @@ class PluvoTransport:
         if not gone:
             return answer
         error = Rejected(
-            "operation_missing",
+            OPERATION_MISSING,
             f"This Pluvo does not know {gone[0]} (see `koppeling check`).",
             system=SYSTEM,
             status=answer.status,

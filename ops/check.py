@@ -28,6 +28,7 @@ from producers.completion_rules import judge_title
 from producers.outside import outside_of
 
 SAMPLE_ROWS = 5
+_NO_SUCH_ADDRESS = (404, 405, 410)
 LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people
 
 
@@ -95,7 +96,8 @@ def _tried(name: str, probe: Callable[[], Iterator[Probe]]) -> Iterator[Probe]:
         yield from probe()
     except RemoteError as error:
         cause = f"{error.message} {error.remote_text}".strip()
-        yield fault(name, error.code, cause + (f" (AFAS reference {error.reference})" if error.reference else ""))
+        code = "not_found" if error.status in _NO_SUCH_ADDRESS else error.code
+        yield fault(name, code, cause + (f" (AFAS reference {error.reference})" if error.reference else ""))
     except ValueError as error:
         yield fault(name, "wrong_credentials", str(error))
 
@@ -223,12 +225,25 @@ def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Probe]:
     if not reached:
         return
     yield from _tried("pluvo operations", operations)
+    yield from _tried("pluvo schema", partial(_assumed, pluvo))
     for course in courses:
         yield from _tried(f"pluvo target (event {course.event_id})", partial(_target, pluvo, course))
         for rule in course.rules:
             name = f"completion title (event {course.event_id})"
             yield from _tried(name, partial(_title, pluvo, rule, name))
     yield from _tried("pluvo's own AFAS link", partial(_own_link, pluvo))
+
+
+def _assumed(pluvo: PluvoClient) -> Iterator[Probe]:
+    """What we think Pluvo knows and nobody confirmed: it works without, but the customer loses something."""
+    shown, lacking = pluvo.check_assumed()
+    if lacking:
+        yield warning("pluvo schema", "assumed_missing", f"this Pluvo does not know {', '.join(lacking)}")
+    if not shown:
+        cause = "this Pluvo does not show its schema: what writing needs was not compared"
+        yield warning("pluvo schema", "schema_hidden", cause)
+    if shown and not lacking:
+        yield Probe("pluvo schema", True)
 
 
 def _target(pluvo: PluvoClient, course: Course) -> Iterator[Probe]:

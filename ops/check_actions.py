@@ -27,6 +27,10 @@ ACTIONS = {
     "wrong_credentials": "Correct the credentials in the tenants file.",
     # Pluvo
     "auth_refused": "Correct client_id and client_secret under [tenants.pluvo].",
+    "credentials_refused": "Correct client_id and client_secret under [tenants.pluvo]: Pluvo gives no token for them.",
+    "scope_refused": "Have Pluvo give the API client these scopes.",
+    "assumed_missing": "Nothing has to be done: docs/pluvo.md says what is done without each of them.",
+    "schema_hidden": "Nothing has to be done: what Pluvo does not take is left out when it says so.",
     "not_permitted": "Have Pluvo give the API client the rights (scopes) it needs.",
     "scope_missing": "Have Pluvo give the API client these scopes.",
     "operation_missing": "Tell the maintainers: Pluvo's interface changed.",
@@ -40,6 +44,8 @@ ACTIONS = {
     "insecure_url": "Correct base_url, or set KOPPELING_ALLOW_INSECURE_URLS=1 for simulators and proxies.",
     "redirect": "Correct base_url, member_id or organisation: that address sends us elsewhere.",
     "not_found": "Correct base_url, member_id, organisation or the connector's name.",
+    "connect_failed": "Correct organisation (Pluvo), member_id (AFAS) or base_url; if right, look at the network.",
+    "tls_failed": "Correct base_url; if it is right, look at the certificates that this machine trusts.",
     "no_courses": "Add a [[tenants.courses]] table and import the file.",
 }
 ELSE = "Check again in a few minutes; if it stays, show this line to whoever runs that system."

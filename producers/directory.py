@@ -2,17 +2,19 @@
 
 Everyone is listed when someone has no link yet: only a listing shows which account carries a person's AFAS id, and
 linking by address alone could pick the wrong one. New addresses of linked people are looked up one by one while they
-are few.
+are few. So are those of new people when Pluvo's list is not whole: a count that is off, or a user that Pluvo itself
+can't read, must not stop everybody.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection, text
 
+from clients.errors import Incomplete
 from clients.pluvo import PluvoClient, PluvoUser
 from models.afas_values import person_number
 from models.folding import fold_email, loose_email
@@ -20,6 +22,7 @@ from producers.reading import patiently
 from producers.scope import Scope
 
 FEW_ADDRESSES = 25
+ADDRESSES_A_STEP = 100
 
 _INSERT = text(
     """
@@ -53,22 +56,46 @@ def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> N
     connection.execute(_INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)})
 
 
-def list_everyone(scope: Scope, pluvo: PluvoClient) -> None:
-    """List all users, archived ones too. Raises Unavailable when Pluvo can't be listed whole after some tries."""
-    for archived in (False, True):
-        patiently(partial(_list, scope, pluvo, archived), scope.check)
+def list_everyone(scope: Scope, pluvo: PluvoClient) -> int:
+    """List all users, archived ones too; returns how many Pluvo did not give, as far as it tells.
+
+    Whoever is restored after the active ones were listed and before the archived ones were, is in neither list: when
+    the number of active users is another one afterwards, they are listed again.
+    Raises Unavailable when Pluvo can't be listed at all after some tries.
+    """
+    missing, active = _list(scope, pluvo, archived=False)
+    missing_archived, _ = _list(scope, pluvo, archived=True)
+    if active is not None and patiently(partial(pluvo.count_users, archived=False), scope.check) != active:
+        missing, _ = _list(scope, pluvo, archived=False)
+    return missing + missing_archived
 
 
-def _list(scope: Scope, pluvo: PluvoClient, archived: bool) -> None:
-    for page in pluvo.user_pages(archived):
-        scope.check()
+def _list(scope: Scope, pluvo: PluvoClient, *, archived: bool) -> tuple[int, int | None]:
+    """List one half; returns how many are missing, and Pluvo's count."""
+
+    def pages() -> tuple[int, int | None]:
+        total: int | None = None
+        try:
+            for page in pluvo.user_pages(archived):
+                scope.check()
+                with scope.writing() as connection:
+                    store(connection, scope, page.users)
+                scope.progress(users=len(page.users))
+                total = page.total
+        except Incomplete as error:  # reading it once more would give nothing new
+            return error.missing, total
+        return 0, total
+
+    return patiently(pages, scope.check)
+
+
+def look_up(scope: Scope, pluvo: PluvoClient, emails: Sequence[str]) -> frozenset[str]:
+    """Find who holds these addresses; returns the folded ones that somebody may hold whom Pluvo can't read."""
+    unread: set[str] = set()
+    for start in range(0, len(emails), ADDRESSES_A_STEP):
+        part = emails[start : start + ADDRESSES_A_STEP]
+        users, unknown = patiently(partial(pluvo.look_up, emails=part), scope.check)
+        unread |= {fold_email(email) for email in unknown}
         with scope.writing() as connection:
-            store(connection, scope, page.users)
-        scope.progress(users=len(page.users))
-
-
-def look_up(scope: Scope, pluvo: PluvoClient, emails: list[str]) -> None:
-    """Find who holds these addresses."""
-    users = patiently(partial(pluvo.find_users, emails=emails), scope.check)
-    with scope.writing() as connection:
-        store(connection, scope, users)
+            store(connection, scope, users)
+    return frozenset(unread)

@@ -42,6 +42,8 @@ class Plan:
     # Absent, but not for long enough
     unconfirmed: int
     envid: str
+    # Users that Pluvo counts and did not give; None when nobody had to be listed
+    missing_users: int | None = None
 
     @property
     def state(self) -> str:
@@ -49,7 +51,8 @@ class Plan:
 
     @property
     def reasons(self) -> list[str]:
-        return sorted({reason for snapshot in self.snapshots for reason in snapshot.reasons})
+        found = {reason for snapshot in self.snapshots for reason in snapshot.reasons}
+        return sorted(found | ({"users_incomplete"} if self.missing_users else set()))
 
     @property
     def rows(self) -> int:
@@ -73,12 +76,12 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
     foreign = tenant.envid is not None and info.envid != tenant.envid
     snapshots = [take_snapshot(scope, outside.afas, tenant, course, foreign=foreign) for course in courses]
     usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
-    quiet = _match(scope, outside, snapshots, usable)
+    known = _match(scope, outside, snapshots, usable)
     with scope.writing() as connection:
         for course_id in usable:
             store_rejected(connection, scope, course_id)
-        planner = Planner(connection, scope, tenant, snapshots)
-        quiet["unchanged"] = quiet.get("unchanged", 0) + planner.facts.count_settled()
+        planner = Planner(connection, scope, tenant, snapshots, unread=known.unread)
+        known.quiet["unchanged"] = known.quiet.get("unchanged", 0) + planner.facts.count_settled()
         planned = planner.build()
     scope.progress(planned=planned)
     unconfirmed = 0
@@ -90,7 +93,8 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
     with scope.writing() as connection:
         plan_moves(connection, scope, tenant, snapshots)
         tripped = Judge(connection, scope, tenant).judge(snapshots)
-        return Plan(snapshots, tripped, plan_hash(connection, scope.run_id), quiet, unconfirmed, info.envid)
+        hashed = plan_hash(connection, scope.run_id)
+        return Plan(snapshots, tripped, hashed, known.quiet, unconfirmed, info.envid, known.missing_users)
 
 
 _QUIET = text(
@@ -103,20 +107,36 @@ _QUIET = text(
 )
 
 
-def _match(scope: Scope, outside: Outside, snapshots: Sequence[Snapshot], usable: Sequence[int]) -> dict[str, int]:
-    """Fetch what matching needs of Pluvo; returns the rows that need no line, by outcome."""
+@dataclass
+class _Known:
+    """What was asked before planning: rows that need no line, by outcome; and what Pluvo could not tell."""
+
+    quiet: dict[str, int]
+    # Users that Pluvo counts and did not give; None when nobody had to be listed
+    missing_users: int | None = None
+    # Folded addresses of newcomers that a user may have whom Pluvo can't read
+    unread: frozenset[str] = frozenset()
+
+
+def _match(scope: Scope, outside: Outside, snapshots: Sequence[Snapshot], usable: Sequence[int]) -> _Known:
+    """Fetch what matching needs of Pluvo."""
     with scope.writing() as connection:
         reader = FactReader(connection, scope, snapshots)
         unlinked = reader.someone_unlinked()
         addresses = reader.new_addresses(directory.FEW_ADDRESSES + 1)
         found = connection.execute(_QUIET, {"run": scope.run_id, "courses": list(usable)}).all()
+    refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
+    quiet = {str(outcome): int(count) for outcome, count in found} | ({"rejected": refused} if refused else {})
+    known = _Known(quiet)
     if unlinked or len(addresses) > directory.FEW_ADDRESSES:
-        directory.list_everyone(scope, outside.pluvo)
+        known.missing_users = directory.list_everyone(scope, outside.pluvo)
+        if known.missing_users:
+            with scope.writing() as connection:
+                newcomers = FactReader(connection, scope, snapshots).newcomers()
+            known.unread = directory.look_up(scope, outside.pluvo, newcomers)
     elif addresses:
         directory.look_up(scope, outside.pluvo, addresses)
-    quiet = {str(outcome): int(count) for outcome, count in found}
-    refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
-    return quiet | ({"rejected": refused} if refused else {})
+    return known
 
 
 def _clear(connection: Connection, run_id: str) -> None:

@@ -14,6 +14,7 @@ from models.course import Course
 from models.run import RunStatus, SnapshotState
 from models.session import transaction
 from producers import commit, holding
+from producers.alerts import close_alert, open_alert
 from producers.completions import collect_before_removal, confirm_written
 from producers.enrollment_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.enrollment_preview import OUTCOMES, Preview, preview
@@ -38,6 +39,7 @@ def run(lease: RunLease) -> None:
             holding.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
             commit.commit_plan(connection, lease)
             _record_tenant(connection, lease, plan)
+            _tell_of_users(connection, lease, plan)
             record_run(connection, lease.run_id, plan, RunStatus.APPLYING)
             forget_rows(connection, lease.run_id)
     finally:
@@ -73,6 +75,24 @@ def _record_tenant(connection: Connection, scope: Scope, plan: Plan) -> None:
             ),
             {"envid": plan.envid, "tenant": scope.tenant_id},
         )
+
+
+def _tell_of_users(connection: Connection, scope: Scope, plan: Plan) -> None:
+    """Tell once that Pluvo's list of users is not whole, and when it is whole again."""
+    if plan.missing_users is None:
+        return
+    if not plan.missing_users:
+        close_alert(connection, scope.tenant_id, "users_incomplete", None)
+        return
+    open_alert(
+        connection,
+        scope.tenant_id,
+        "users_incomplete",
+        None,
+        f"Pluvo's list of users is not whole: {plan.missing_users} of those it counts are missing. New people are "
+        "looked up by address one by one meanwhile; an AFAS id set beforehand on a missing user is not seen. Ask Pluvo "
+        "to repair its list (a user that it can't show, or a count that is off).",
+    )
 
 
 def _record_calls(run_id: str, made: dict[str, int]) -> None:

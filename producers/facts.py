@@ -78,6 +78,10 @@ class FactReader:
         """Whether anybody must be matched: then all of Pluvo's users are listed."""
         return bool(self.connection.execute(sql.UNLINKED, self.base).scalar_one())
 
+    def newcomers(self) -> list[str]:
+        """Addresses of those who must be matched."""
+        return list(self.connection.execute(sql.NEWCOMERS, self.base).scalars())
+
     def new_addresses(self, limit: int) -> list[str]:
         """New addresses of linked people, at most ``limit``."""
         values = self.base | {"people": None, "limit": limit}

@@ -35,6 +35,13 @@ UNLINKED = text(
         AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false))
     """
 )
+NEWCOMERS = text(
+    f"""
+    SELECT DISTINCT s.email {JOINED} AND NOT {SETTLED} AND s.email IS NOT NULL
+        AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false)
+     ORDER BY s.email
+    """
+)
 # The row that speaks for somebody's name and address: of the lowest event, unless a still lower one of theirs could not
 # be read this time: then what is stored stays.
 _UNREAD_LOWER = """

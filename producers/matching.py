@@ -74,6 +74,8 @@ class Facts:
     peers: Sequence[Peer] = ()
     # Linked people who give up this very address in this run: {internal id}
     moving_away: frozenset[str] = frozenset()
+    # Pluvo has a user whom it can't read and who may have this address
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,11 @@ def match(facts: Facts) -> Match:
     """Decide about one person without a link."""
     if facts.decision == "create":
         return _as_decided(facts)
-    found = _by_our_ref(facts) or _by_afas_id(facts) or _by_email(facts) or _by_peer(facts)
-    if found:
+    if sure := _by_our_ref(facts) or _by_afas_id(facts):
+        return sure
+    if facts.unread:
+        return ambiguous("account_unreadable", facts.by_email)
+    if found := _by_email(facts) or _by_peer(facts):
         return found
     # ß and ss, É and é: two mailboxes for a mail server, and perhaps one for whoever typed them.
     return ambiguous("similar_email", facts.alike) if facts.alike else Match("create")

@@ -33,7 +33,17 @@ from producers.snapshot import Snapshot
 class Planner:
     """Builds the lines of everybody who is in AFAS. Leavers are planned in ``leavers.py``."""
 
-    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        scope: Scope,
+        tenant: Tenant,
+        snapshots: Sequence[Snapshot],
+        *,
+        unread: frozenset[str] = frozenset(),
+    ) -> None:
+        """``unread``: folded addresses that a user may have whom Pluvo can't read."""
+        self.unread = unread
         self.connection = connection
         self.scope = scope
         self.tenant = tenant
@@ -91,6 +101,7 @@ class Planner:
                 alike=person.alike,
                 peers=person.peers,
                 moving_away=moving_away,
+                unread=person.email_folded in self.unread,
             )
         )
         if found.action == "ambiguous":

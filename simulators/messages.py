@@ -57,5 +57,5 @@ class Answer:
 
 def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     """Make an answer of one line of JSON."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return Answer(status, body, {"content-type": "application/json; charset=utf-8", **(headers or {})})

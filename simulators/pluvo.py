@@ -133,6 +133,8 @@ def _limited(tenant: PluvoTenant) -> Answer | None:
 def _unauthenticated(tenant: PluvoTenant) -> Answer:
     if tenant.switches.auth_failure == "401":
         return json_answer({"detail": "Authentication credentials were not provided."}, 401)
+    if tenant.switches.auth_failure == "words":
+        return _errors([GraphQLError("Signature has expired")], 200)
     return _errors([GraphQLError("Not authenticated", extensions={"code": "AuthenticationRequired"})], 200)
 
 
@@ -164,6 +166,9 @@ def _executed(tenant: PluvoTenant, operation: Operation, request: Request) -> An
     )
     if not isinstance(result, ExecutionResult):
         raise TypeError("every resolver answers at once")
+    if "paginatedUsers" in operation.fields and tenant.switches.moves_while_listing:
+        user_id, archived = tenant.switches.moves_while_listing.pop(0)
+        tenant.change_user(user_id, archived=archived)
     content: dict[str, Any] = {"data": result.data}
     if result.errors:
         content["errors"] = [error.formatted for error in result.errors]

@@ -18,6 +18,7 @@ GROUP_CHANGES = ("addParticipantGroups", "removeParticipantGroups", "addManagerG
 def create_user(_root: Any, info: Info, user: Record, sendInvite: bool = True) -> Record:
     """Make a user; refused when address or ref is taken. Invites unless told not to."""
     tenant: PluvoTenant = info.context
+    _seat(tenant, 1)
     made = tenant.add_user(send_invite=sendInvite, **_plain(user))
     _change_groups(tenant, made, user)
     return {"user": made, "created": True}
@@ -27,6 +28,7 @@ def update_user(_root: Any, info: Info, user: Record, id: str | None = None, ref
     """Change the fields given."""
     tenant: PluvoTenant = info.context
     found = _found(tenant, id, ref)
+    _touch(tenant, found["id"])
     changed = tenant.change_user(**{**_plain(user), "id": found["id"]})
     _change_groups(tenant, changed, user)
     return {"user": changed}
@@ -63,6 +65,9 @@ def archive_users(_root: Any, info: Info, archive: bool, ids: list[str]) -> Reco
     tenant: PluvoTenant = info.context
     known = [each for each in ids if each in tenant.users]
     for each in known:
+        _touch(tenant, each)
+    _seat(tenant, 0 if archive else sum(tenant.users[each]["archived"] for each in known))
+    for each in known:
         tenant.change_user(each, archived=archive)
     return {"response": {"succeededIds": known, "failedIds": [each for each in ids if each not in tenant.users]}}
 
@@ -98,12 +103,25 @@ def create_offer_event_enrollments(_root: Any, info: Info, **args: Any) -> list[
         raise Refusal("NotFound", "Offer event not found")
     users = [_found(tenant, None, ref) for ref in args.get("userRefs") or []]
     users += [_found(tenant, each, None) for each in args.get("userIds") or []]
-    return [tenant.enroll(user["id"], event["id"], send_mail=args.get("sendMail") is not False) for user in users]
+    known = {key for key, each in tenant.enrollments.items() if each["status"] in {"ENROLLED", "WAITLISTED"}}
+    made = [tenant.enroll(user["id"], event["id"], send_mail=args.get("sendMail") is not False) for user in users]
+    return [e for e in made if tenant.switches.lists_enrolled or (e["userId"], e["offerEventId"]) not in known]
 
 
 def unenroll_user_from_offer_event(_root: Any, info: Info, userId: str, offerEventId: str) -> Record:
     """End an enrollment; progress stays. Nothing to end: no success."""
     return {"success": info.context.enrollments.pop((userId, offerEventId), None) is not None}
+
+
+def _seat(tenant: PluvoTenant, more: int) -> None:
+    seats = tenant.switches.seats
+    if seats is not None and more and sum(not each["archived"] for each in tenant.users.values()) + more > seats:
+        raise Refusal("LICENSE_LIMIT_REACHED", "The maximum number of active users of your licence is reached")
+
+
+def _touch(tenant: PluvoTenant, user_id: str) -> None:
+    if user_id in tenant.switches.protected_users:
+        raise Refusal(tenant.switches.protected_code, "You do not have permission to perform this action")
 
 
 def _plain(user: Record) -> Record:

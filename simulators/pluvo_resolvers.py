@@ -11,29 +11,38 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from graphql import GraphQLError
+
 from simulators.pluvo_mutations import MUTATIONS, Info
-from simulators.pluvo_switches import Refusal
+from simulators.pluvo_switches import Refusal, Switches
 from simulators.pluvo_tenant import PluvoTenant, Record
 
 PAGE = 50
 CURSOR = "arrayconnection:"
 
 
-def connection(records: list[Record], args: dict[str, Any]) -> Record:
+def connection(records: list[Record], args: dict[str, Any], switches: Switches | None = None) -> Record:
     """Cut one page out of a listing, as Relay does; cursors are positions, so changes in between shift them."""
+    off, broken = (switches.count_off, switches.broken_users) if switches else (0, [])
     first = args.get("first") or PAGE
     if first > PAGE or first < 0:
         raise Refusal("ValidationError", f"first may be at most {PAGE}")
     start = (args.get("offset") or 0) if args.get("after") is None else _position(args["after"]) + 1
     page = records[start : start + first]
-    edges = [{"cursor": _cursor(start + place), "node": record} for place, record in enumerate(page)]
+    nodes: list[Any] = [unreadable() if record.get("id") in broken else record for record in page]
+    edges = [{"cursor": _cursor(start + place), "node": node} for place, node in enumerate(nodes)]
     info = {
         "hasNextPage": start + len(page) < len(records),
         "hasPreviousPage": start > 0,
         "startCursor": edges[0]["cursor"] if edges else None,
         "endCursor": edges[-1]["cursor"] if edges else None,
     }
-    return {"pageInfo": info, "edges": edges, "count": len(records)}
+    return {"pageInfo": info, "edges": edges, "count": len(records) + off}
+
+
+def unreadable() -> GraphQLError:
+    """Make what stands in the place of a record that can't be read: it becomes null with an error at its path."""
+    return GraphQLError("Internal server error", extensions={"code": "INTERNAL_SERVER_ERROR"})
 
 
 def _cursor(position: int) -> str:
@@ -54,6 +63,8 @@ def user(_root: Any, info: Info, **who: Any) -> Record | None:
     """Find one user; nobody gives null or an error, as a switch says."""
     tenant: PluvoTenant = info.context
     found = tenant.find_user(**who)
+    if found is not None and found["id"] in tenant.switches.broken_users:
+        raise unreadable()
     if found is not None and (tenant.switches.finds_archived or not found["archived"]):
         return found
     if tenant.switches.unknown_user == "error":
@@ -66,7 +77,7 @@ def paginated_users(_root: Any, info: Info, **args: Any) -> Record:
     tenant: PluvoTenant = info.context
     paging = {"first", "after", "offset"}
     key = repr(sorted((name, value) for name, value in args.items() if name not in paging))
-    return connection(tenant.cached(key, lambda: _users(tenant, args)), args)
+    return connection(tenant.cached(key, lambda: _users(tenant, args)), args, tenant.switches)
 
 
 def _users(tenant: PluvoTenant, args: dict[str, Any]) -> list[Record]:
@@ -167,7 +178,9 @@ def portfolio_report(_root: Any, info: Info, **args: Any) -> Record:
         ]
 
     # A delayed membership shows by time alone, so a listing by group is never kept.
-    return connection(rows() if groups else tenant.cached(("report", repr(users), repr(kinds)), rows), args)
+    return connection(
+        rows() if groups else tenant.cached(("report", repr(users), repr(kinds)), rows), args, tenant.switches
+    )
 
 
 def portfolio_item(_root: Any, info: Info, id: str) -> Record | None:
@@ -184,6 +197,8 @@ def portfolio_items(_root: Any, info: Info, userId: str) -> list[Record]:
 
 
 def _user_of(record: Record, info: Info) -> Record | None:
+    if record["userId"] in info.context.switches.broken_users:
+        raise unreadable()
     return info.context.users.get(record["userId"])
 
 

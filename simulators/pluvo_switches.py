@@ -14,6 +14,15 @@ class Refusal(Exception):
         self.extensions = {"code": code}
 
 
+ASSUMED = (
+    "User.afasPersonId", "User.afasContactId", "User.afasConnectionId", "CreateUserInput.afasPersonId",
+    "CreateUserInput.afasContactId", "UpdateUserInput.afasPersonId", "UpdateUserInput.afasContactId",
+    "Query.user.email", "Query.portfolioReport.userIds", "Mutation.createOfferEventEnrollments.userIds",
+    "Enrollment.offerEventId",
+)  # fmt: skip
+"""Names for ``Switches.hidden``: what nobody confirmed and the client can do without."""
+
+
 @dataclass
 class Switches:
     """Where Pluvo is known to differ, or nobody knows. The defaults are the likeliest."""
@@ -23,7 +32,7 @@ class Switches:
     finds_archived: bool = True
     """Whether ``user`` and an ``archived`` left out show archived users too."""
     auth_failure: str = "401"
-    """A bad token gives 401, or 200 with an error code that holds ``Auth``."""
+    """A bad token gives 401, or 200 with an error code that holds ``Auth``, or 200 with ``words`` alone."""
     introspection: bool = True
     hidden: list[str] = field(default_factory=list)
     """Names the schema lacks: ``afasContactId``, or ``Query.portfolioReport.userIds`` for one argument."""
@@ -32,6 +41,19 @@ class Switches:
     calls_per_second: float | None = None
     """Refuse what comes faster, with 429."""
     rate_burst: int = 1
+    count_off: int = 0
+    """What the counts of users and of the report say too much (or too little)."""
+    broken_users: list[str] = field(default_factory=list)
+    """Ids of users that can't be read: null with an error at its path, the rest of the answer is there."""
+    moves_while_listing: list[tuple[str, bool]] = field(default_factory=list)
+    """(user id, archived): after each page of users that was answered, the first of these is done."""
+    protected_users: list[str] = field(default_factory=list)
+    """Ids of users that an API client may not change, like the academy's owner."""
+    protected_code: str = "PERMISSION_DENIED"
+    seats: int | None = None
+    """How many users may be active: making and restoring one more is refused."""
+    lists_enrolled: bool = True
+    """Whether enrolling lists those who were enrolled already."""
     retry_after: bool = True
     """Whether such a 429 says how long to wait."""
 

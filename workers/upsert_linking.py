@@ -154,7 +154,9 @@ def accept(work: Work, applied: Applied) -> None:
 
 
 def empty_afas_ids(work: Work, user: PluvoUser) -> dict[str, str | None]:
-    """Our ids, but only where the account has none: another link may rely on what is there."""
+    """Our ids, but only where the account has none: another link may rely on what is there. Unseen is not empty."""
+    if not work.pluvo.supports_afas_ids:
+        return {}
     return {
         "person_id": None if user.afas_person_id else work.external_id,
         "contact_id": None if user.afas_contact_id else work.internal_id,

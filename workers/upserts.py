@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from clients.errors import Rejected, RemoteError
-from clients.pluvo import Group, PluvoUser, UserChanges, is_active, waits
+from clients.pluvo import Group, OfferEvent, PluvoUser, UserChanges, is_active, waits
 from models.enrollment import Applied as AppliedState
 from models.enrollment import Desired
 from models.message import Kind
@@ -149,10 +149,11 @@ def as_told(work: Work) -> Known:
 def as_found(work: Work) -> Known:
     """What Pluvo says now, in one call. Groups don't tell who is in them; adding twice is harmless there."""
     enrolled = False
-    if isinstance(work.target, Group) or not work.row.target_id:
+    event_id = None if isinstance(work.target, Group) else work.row.target_id or _offer_event_id(work, work.target)
+    if event_id is None:
         user = live_account(work)
     else:
-        found, enrollment = work.pluvo.user_and_enrollment(work.pluvo_id or "", work.row.target_id)
+        found, enrollment = work.pluvo.user_and_enrollment(work.pluvo_id or "", event_id)
         if found is None:
             raise Parked("account_gone", [])
         user = found
@@ -160,6 +161,17 @@ def as_found(work: Work) -> Known:
         work.waiting = enrollment is not None and enrolled and waits(enrollment)
     work.ref = user.ref
     return Known(user.name, user.email, user.archived, enrolled, empty_afas_ids(work, user))
+
+
+def _offer_event_id(work: Work, target: OfferEvent) -> str | None:
+    """Ask for Pluvo's own id of the event, where no answer has told it yet; None when it can't be known."""
+    try:
+        found = work.pluvo.offer_event_id(target.ref)
+    except Rejected:  # without it nothing is lost but a call: enrolling again is harmless
+        return None
+    if found:
+        records.remember_target(work, found)
+    return found
 
 
 def live_account(work: Work) -> PluvoUser:

@@ -316,3 +316,62 @@ def test_newer_content_overtakes_a_message_in_hand(world: World, monkeypatch: py
     # then
     assert world.user("p80@example.nl")["name"] == "Laatst"
     assert world.rows("SELECT * FROM message") == []
+
+
+@pytest.mark.parametrize("code", ["PERMISSION_DENIED", "NotAuthorized", "VALIDATION_FAILED"])
+def test_one_account_that_may_not_be_changed_stops_nobody_else(world: World, code: str) -> None:
+    # given
+    for internal_id in (80, 81, 82, 83):
+        world.person(internal_id)
+    world.sync()
+    world.pluvo.change_switches(protected_users=[world.user("p80@example.nl")["id"]], protected_code=code)
+    for internal_id in (80, 81, 82, 83):
+        world.afas.rename(internal_id, f"Anders {internal_id}")
+    # when
+    run = world.sync()
+    # then
+    assert outcomes(run) == {"updated": 3, "failed": 1}
+    assert world.user("p80@example.nl")["name"] == "Persoon 80"
+    states = world.rows("SELECT state FROM tenant_direction WHERE direction = 'enrollments'")
+    assert states == [{"state": "healthy"}]
+    assert len(world.rows("SELECT * FROM dead_letter")) == 1
+
+
+def test_token_refused_in_words_alone_is_renewed_once_and_then_quarantines(world: World) -> None:
+    # given tokens that run out
+    world.pluvo.change_switches(auth_failure="words")
+    for internal_id in range(80, 84):
+        world.person(internal_id)
+    world.begin()
+    world.drain(limit=2)
+    world.pluvo.expire_tokens()
+    world.drain()
+    assert world.roster() == world.expected()
+    # when no token helps
+    for internal_id in range(84, 88):
+        world.person(internal_id)
+    world.begin()
+    world.fault("pluvo", "graphql_error", code="", message="Signature has expired", match={"operation": "createUser"})
+    world.clear_log()
+    world.drain(limit=1)
+    # then
+    states = world.rows("SELECT state, reason FROM tenant_direction WHERE direction = 'enrollments'")
+    assert states == [{"state": "quarantined", "reason": "auth_refused"}]
+    assert [entry.operation for entry in world.calls()] == ["createUser", "token", "createUser"]
+    assert world.rows("SELECT * FROM dead_letter") == []
+
+
+def test_everybody_enrolled_by_hand_already_is_adopted_though_pluvo_lists_only_new_enrollments(world: World) -> None:
+    # given
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-340")
+    for internal_id in (80, 81, 82):
+        world.person(internal_id)
+        user = world.pluvo.add_user(f"p{internal_id}@example.nl", f"Persoon {internal_id}")
+        world.pluvo.enroll(user["id"], event["id"])
+    world.pluvo.change_switches(lists_enrolled=False)
+    # when
+    run = world.sync()
+    # then
+    assert outcomes(run) == {"linked": 3}
+    assert world.rows("SELECT * FROM dead_letter") == []
+    assert outcomes(world.sync()) == {"unchanged": 3}

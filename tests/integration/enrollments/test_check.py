@@ -1,0 +1,55 @@
+"""``koppeling check`` against both simulators: each finding names what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.check import check
+from simulators.pluvo_switches import ASSUMED
+from tests.fixtures.world import World
+
+
+def _findings(world: World) -> dict[str, dict[str, Any]]:
+    world.person(80)
+    return {probe["code"]: probe for probe in check("acme")["probes"] if probe["code"] != "ok"}
+
+
+def test_a_pluvo_that_knows_all_that_is_assumed_needs_nothing(world: World) -> None:
+    assert not {"assumed_missing", "schema_hidden", "operation_missing"} & _findings(world).keys()
+
+
+def test_check_names_what_a_schema_lacks_and_nothing_is_wrong_with_that(world: World) -> None:
+    world.pluvo.change_switches(hidden=list(ASSUMED))
+    found = _findings(world)
+    assert found.keys() & {"assumed_missing", "schema_hidden", "operation_missing"} == {"assumed_missing"}
+    assert found["assumed_missing"]["ok"]
+    for name in ("afasContactId", "afasPersonId", "afasConnectionId", "userIds", "email", "offerEventId"):
+        assert name in found["assumed_missing"]["cause"]
+
+
+def test_check_says_what_reading_shows_of_a_schema_that_hides_itself(world: World) -> None:
+    world.pluvo.change_switches(hidden=list(ASSUMED), introspection=False)
+    world.clear_log()
+    found = _findings(world)
+    assert found["schema_hidden"]["ok"]
+    assert "afasContactId, email, userIds" in found["assumed_missing"]["cause"].replace("afasPersonId, ", "")
+    assert world.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "setting"),
+    [
+        ({"pluvo_client_secret": "fout"}, "credentials_refused", "client_secret"),
+        ({"pluvo": "elsewhere"}, "not_found", "organisation"),
+        ({"pluvo": "nowhere"}, "connect_failed", "organisation"),
+    ],
+)
+def test_wrong_settings_of_pluvo_are_named(world: World, change: dict[str, Any], code: str, setting: str) -> None:
+    bases = {"elsewhere": f"{world.pluvo_url}/t/elsewhere", "nowhere": "http://127.0.0.1:1/t/acme"}
+    if "pluvo" in change:
+        base = {"base_url": bases[change["pluvo"]]}
+        change = {"pluvo": {"organisation": "acme", "client_id": "koppeling", "calls_per_second": 0} | base}
+    world.set_tenant(**change)
+    assert setting in _findings(world)[code]["action"]
