@@ -14,7 +14,8 @@ from models.afas_values import person_number
 from models.folding import fold_account
 from models.person import LinkState
 from models.session import transaction
-from ops import audit, lookup
+from ops import audit, erasing, lookup
+from ops.erasing import tidy_up
 from ops.listing import Page, checked_limit, number_cursor, page, rows
 from ops.problems import Problem
 
@@ -181,16 +182,12 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
     Nothing changes in AFAS or Pluvo. Returns rows by table.
     """
     internal_id = checked_id(internal_id)
+    if erase:
+        return _erase(slug, internal_id, who=who)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
         connection.execute(text("SELECT id FROM person WHERE id = :person FOR UPDATE"), {"person": person})
-        if erase:
-            gone = _erase(connection, tenant, person, internal_id)
-            # Who is erased is not named in the note that somebody was.
-            detail = {"erased": sum(gone.values())}
-            audit.record(connection, who=who, verb="links remove", tenant_id=tenant, detail=detail)
-            return gone
         count = connection.execute(text("DELETE FROM link WHERE person_id = :person"), {"person": person}).rowcount
         _forget_applied(connection, tenant, person)
         _decided(connection, person, None)
@@ -198,32 +195,21 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
     return {"link": count}
 
 
-# In this order: what points at a row goes before it.
-_ERASE = {
-    "message": "tenant_id = :tenant AND (kind = 'enrollment.upsert' AND subject_id IN"
-    " (SELECT id FROM enrollment WHERE person_id = :person) OR kind = 'completion.write_back' AND subject_id IN"
-    " (SELECT id FROM completion WHERE tenant_id = :tenant AND internal_id = :internal_id))",
-    "webhook_event": "tenant_id = :tenant AND pluvo_id IN (SELECT pluvo_id FROM link WHERE person_id = :person)",
-    "dead_letter": "tenant_id = :tenant AND internal_id = :internal_id",
-    "completion": "tenant_id = :tenant AND internal_id = :internal_id",
-    "change": "tenant_id = :tenant AND internal_id = :internal_id",
-    "plan_line": "tenant_id = :tenant AND internal_id = :internal_id",
-    "hold_line": "tenant_id = :tenant AND internal_id = :internal_id",
-    "snapshot_row": "tenant_id = :tenant AND internal_id = :internal_id",
-    "operator_action": "tenant_id = :tenant AND subject = :internal_id AND verb LIKE 'links %'",
-    "enrollment": "tenant_id = :tenant AND person_id = :person",
-    "link": "tenant_id = :tenant AND person_id = :person",
-    "person": "tenant_id = :tenant AND id = :person",
-}
-
-
-def _erase(connection: Connection, tenant: int, person: int, internal_id: str) -> dict[str, int]:
-    wanted = {"tenant": tenant, "person": person, "internal_id": internal_id}
-    gone = {}
-    for table, where in _ERASE.items():
-        statement = text(f"DELETE FROM {table} WHERE {where}")  # noqa: S608 - constants only
-        gone[table] = connection.execute(statement, wanted).rowcount
-    return {table: count for table, count in gone.items() if count}
+def _erase(slug: str, internal_id: str, *, who: str) -> dict[str, int]:
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        key = {"tenant": tenant, "internal_id": internal_id}
+        found = connection.execute(
+            text("SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :internal_id"), key
+        ).scalar()
+        gone = erasing.erase(connection, tenant, found, internal_id)
+        if not gone:
+            lookup.person_id(connection, tenant, internal_id, slug)  # says that nobody is known by that id
+        # Who is erased is not named in the note that somebody was.
+        detail = {"erased": sum(gone.values())}
+        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, detail=detail)
+    tidy_up(gone)
+    return gone
 
 
 def checked_id(internal_id: str) -> str:

@@ -11,6 +11,7 @@ from models.crypto import Encrypted, reencrypt
 from models.session import transaction
 from models.tenant import Direction, Health
 from ops import audit, lookup
+from ops.erasing import tidy_up
 from ops.listing import Page, checked_limit, page, rows
 from ops.problems import Problem
 from producers import directions
@@ -146,4 +147,5 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
                     erased[table.name] = gone
         connection.execute(text("DELETE FROM tenant WHERE id = :id"), {"id": tenant})
         audit.record(connection, who=who, verb="tenants remove", detail={"rows": sum(erased.values()) + 1})
+    tidy_up([*erased, "tenant"])
     return erased | {"tenant": 1}

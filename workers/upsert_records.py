@@ -93,8 +93,10 @@ _CHANGE = text(
     """
     INSERT INTO change (tenant_id, run_id, message_id, system, operation, internal_id, event_id, pluvo_id, result, code,
                         status, before, after)
-    VALUES (:tenant, :run, :message, 'pluvo', :operation, :internal, :event, :pluvo, :result, :code, :status,
-            CAST(:before AS jsonb), CAST(:after AS jsonb))
+    SELECT :tenant, :run, :message, 'pluvo', :operation, :internal, :event, :pluvo, :result, :code, :status,
+           CAST(:before AS jsonb), CAST(:after AS jsonb)
+      -- nothing is written down about somebody who was erased meanwhile
+      FROM (SELECT FROM person WHERE tenant_id = :tenant AND internal_id = :internal FOR KEY SHARE) AS known
     """
 )
 

@@ -267,8 +267,10 @@ def note_change(
             """
             INSERT INTO change (tenant_id, run_id, message_id, system, operation, internal_id, event_id, pluvo_id,
                                 result, code, status, before, after, seconds)
-            VALUES (:tenant, :run, :message, 'afas', 'write', :internal, :event, :pluvo, :result, :code, :status,
-                    CAST(:before AS jsonb), CAST(:after AS jsonb), :seconds)
+            SELECT :tenant, :run, :message, 'afas', 'write', :internal, :event, :pluvo, :result, :code, :status,
+                   CAST(:before AS jsonb), CAST(:after AS jsonb), :seconds
+              -- nothing is written down about somebody who was erased meanwhile
+              FROM (SELECT FROM person WHERE tenant_id = :tenant AND internal_id = :internal FOR KEY SHARE) AS known
             """
         ),
         {
