@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from models.base import metadata
 from models.crypto import Encrypted
+from models.folding import fold_email, spellings
 from models.session import engine
 
 ERASED = "<erased>"
@@ -125,7 +126,8 @@ class Known:
     @property
     def words(self) -> list[str]:
         """What is looked for everywhere, the longest first."""
-        found = {word for word in (*self.names, *self.emails, *self.own, *self.refs) if len(word) > 1}
+        given = (*self.names, *self.emails, *self.own, *self.refs)
+        found = {word for one in given for word in spellings(one) if len(word) > 1}
         return sorted(found, key=len, reverse=True)
 
 
@@ -170,7 +172,7 @@ def _known(connection: Connection, keys: dict[str, Any]) -> Known:
         own,
         refs=sorted(ref for ref in refs if ref),
         names=sorted({name for name, _ in pairs if name}),
-        emails=sorted({email.strip().casefold() for _, email in pairs if email}),
+        emails=sorted({form for _, email in pairs if email for form in (email.strip(), fold_email(email))}),
     )
 
 
