@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from graphql import GraphQLSchema
 
 from clients import pluvo_check, pluvo_records
-from clients.errors import Incomplete, Rejected, RemoteError, Unavailable
+from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
 from clients.http import Call, TokenCache
 from clients.pluvo_answer import Answer
 from clients.pluvo_enrolling import NOT_CONFIRMED, enroll_step, with_enrollment
@@ -26,6 +26,7 @@ from clients.pluvo_records import (
     Applied,
     Enrollment,
     Group,
+    Memberships,
     NewUser,
     OfferEvent,
     Page,
@@ -47,6 +48,7 @@ __all__ = [
     "Applied",
     "Enrollment",
     "Group",
+    "Memberships",
     "NewUser",
     "OfferEvent",
     "Operation",
@@ -326,6 +328,18 @@ class PluvoClient:
             return self.get_user(user_id), None
         user = answer.read("user", pluvo_records.user)
         return user, answer.read("enrollment", pluvo_records.enrollment)
+
+    def memberships(self, user_id: str) -> Memberships | None:
+        """Read everything a user is in, in one document; None when this Pluvo does not show it."""
+        steps = Step("enrollments", "enrollments", {"user_id": user_id}), Step("groups", "groups_of", {"id": user_id})
+        try:
+            answer = self._line.run("memberships", *steps)
+            return Memberships(
+                answer.require("enrollments", pluvo_records.offer_events),
+                answer.require("groups", pluvo_records.groups),
+            )
+        except (Misconfigured, Rejected):
+            return None
 
     def offer_event_id(self, ref: str) -> str | None:
         """Find the id of an offer event; None when Pluvo does not know the ref."""

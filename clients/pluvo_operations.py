@@ -170,6 +170,8 @@ OPERATIONS: Mapping[str, Operation] = {
         {"user_id": "UUID!", "offer_event_id": "UUID!"},
         spare=True,
     ),
+    "enrollments": Operation("query", f"enrollments(userId: $user_id) {{ {_ENROLLMENT} }}", {"user_id": "UUID!"}),
+    "groups_of": Operation("query", "user(id: $id) { participantGroups { id ref } }", {"id": "UUID!"}),
     "offer_event": Operation("query", "offerEvent(ref: $ref) { id }", {"ref": "String!"}, spare=True),
     "group": Operation("query", "group(ref: $ref) { id }", {"ref": "String!"}),
     "trainings": Operation(

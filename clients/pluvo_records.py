@@ -89,6 +89,14 @@ class Enrollment:
 
 
 @dataclass(frozen=True)
+class Memberships:
+    """What a user is in now, by Pluvo's ids of offer events and by the refs of groups (the id where it has none)."""
+
+    offer_events: frozenset[str]
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Applied:
     """What became of a create or an update. With ``enroll_error`` the account is done and the enrolling is not.
 
@@ -195,6 +203,18 @@ def waits(found: Enrollment) -> bool:
 def is_active(found: Enrollment | None) -> bool:
     """Tell whether there is an enrollment that still counts, be it one that waits for a place."""
     return found is not None and found.status not in _OUT
+
+
+def offer_events(value: Any) -> frozenset[str]:
+    """Read which offer events a list of enrollments is about; an unnamed one counts by its own id."""
+    found = [enrollment(each) for each in value]
+    return frozenset(each.offer_event_id or each.id for each in found if is_active(each))
+
+
+def groups(value: Any) -> frozenset[str]:
+    """Read in which groups a user is."""
+    listed = [_object(group) for group in _object(value)["participantGroups"]]
+    return frozenset(_text(group.get("ref")) or _id(group) for group in listed)
 
 
 def training(value: Any) -> TrainingInfo:

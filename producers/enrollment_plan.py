@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from clients.afas import MetaInfo
 from models.course import Course
-from models.run import RunStatus
+from models.run import RunStatus, SnapshotState
 from models.session import session
 from models.tenant import Tenant
 from producers import directory
@@ -85,8 +85,9 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
         planned = planner.build()
     scope.progress(planned=planned)
     unconfirmed = 0
+    all_read = all(snapshot.state == SnapshotState.COMPLETE for snapshot in snapshots)
     for course, snapshot in zip(courses, snapshots, strict=True):
-        lines, waiting = plan_leavers(scope, outside.afas, tenant, course, snapshot)
+        lines, waiting = plan_leavers(scope, outside.afas, tenant, course, snapshot, all_read=all_read)
         unconfirmed += waiting
         with scope.writing() as connection:
             store(connection, scope, lines)

@@ -20,7 +20,8 @@ from producers.scope import PreviewScope
 _STILL_TRUE = """
     e.version = h.version AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
         WHEN l.todo ? 'take_out' THEN e.row_state = 'present' AND e.left_behind <> '[]'
-        ELSE e.state IN ('enrolled', 'new') AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
+        ELSE (e.state IN ('enrolled', 'new') OR e.told_target IS NOT NULL OR e.archive)
+             AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
 """
 _CHOOSE = text(
     f"""

@@ -18,6 +18,7 @@ from clients.afas import MAX_TAKE, AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.afas_values import event_number, person_number
 from models.course import Course
+from models.enrollment import Applied
 from models.run import SnapshotState
 from models.tenant import Tenant
 from producers.plan_lines import Line
@@ -28,6 +29,7 @@ from producers.snapshot import Snapshot
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
 PER_QUERY = 4
 NOBODY = None  # asked about as well: a row without an id may be anybody's
+ARCHIVING = "unenroll_and_archive"
 NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
@@ -35,7 +37,8 @@ _ABSENT = text(
     """
     SELECT e.id AS enrollment_id, e.course_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
            p.internal_id, p.applied_name, p.applied_email, l.created_by_us,
-           e.told_target IS NOT NULL OR e.left_behind <> '[]' AS put_there,
+           e.told_target IS NOT NULL OR e.left_behind <> '[]' OR (e.state = 'removed' AND e.archive)
+               AS put_there,
            CASE WHEN e.desired = 'removed' AND e.failed_version = e.version AND e.failed_settings = :settings
                 THEN e.failed_code END AS failed_code,
            EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id) AS under_way,
@@ -45,7 +48,9 @@ _ABSENT = text(
       JOIN person p ON p.id = e.person_id
       LEFT JOIN link l ON l.person_id = p.id
      WHERE e.tenant_id = :tenant AND e.course_id = :course
-       AND (e.state IN ('enrolled', 'new') OR (e.state = 'removed' AND e.told_target IS NOT NULL))
+       AND (e.state IN ('enrolled', 'new')
+            -- asked for again, and nobody knows what came of it; or the archive still waits for a run that reads all
+            OR (e.state = 'removed' AND (e.told_target IS NOT NULL OR (e.archive AND :archiving))))
        AND l.state IS DISTINCT FROM 'ignored'
        -- what was let go already, by a guard or an operator, is on its way
        AND NOT (e.desired = 'removed'
@@ -65,9 +70,12 @@ _NEIGHBOURS = text(
 
 
 def plan_leavers(
-    scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, snapshot: Snapshot
+    scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, snapshot: Snapshot, *, all_read: bool
 ) -> tuple[list[Line], int]:
     """Removal lines of one event, and how many people are absent but not yet confirmed.
+
+    Accounts go to the archive only with ``all_read``: whoever moved to an event that could not be read still needs
+    theirs. Until a run that read all of them they are only taken out.
 
     A ``short`` snapshot gives lines for everybody it misses: the guard holds them all. May make the snapshot suspect
     (``absence_unproven``); then there are no lines.
@@ -75,10 +83,10 @@ def plan_leavers(
     if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
         return [], 0
     with scope.writing() as connection:
-        absent = [row for row in _absent(connection, scope, tenant, course) if not row.removal_refused]
+        absent = [row for row in _absent(connection, scope, tenant, course, all_read) if not row.removal_refused]
         neighbours = _neighbours(connection, scope, course)
     if snapshot.only_short:
-        return [_line(row, course, tenant, "short_snapshot") for row in absent], 0
+        return [_line(row, course, tenant, "short_snapshot", all_read) for row in absent], 0
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
     due = [row for row in absent if _confirmed(row, snapshot, confirm_after)]
     waiting = len(absent) - len(due)
@@ -89,7 +97,8 @@ def plan_leavers(
         if not prove_absent(scope.check, afas, course, gone, neighbours):
             snapshot.suspect("absence_unproven")
             return [], waiting + len(due)
-    return [_line(row, course, tenant, "blocked" if row.blocked else "left_afas") for row in due], waiting
+    whys = {row.enrollment_id: "blocked" if row.blocked else "left_afas" for row in due}
+    return [_line(row, course, tenant, whys[row.enrollment_id], all_read) for row in due], waiting
 
 
 def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
@@ -125,13 +134,14 @@ def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | N
     }
 
 
-def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course) -> Sequence[Row[Any]]:
+def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course, all_read: bool) -> Sequence[Row[Any]]:
     values = {
         "run": scope.run_id,
         "tenant": scope.tenant_id,
         "course": course.id,
         "person": scope.options.get("person"),
         "settings": tenant.settings_version,
+        "archiving": all_read and tenant.removals["policy"] == ARCHIVING,
     }
     return connection.execute(_ABSENT, values).all()
 
@@ -142,10 +152,12 @@ def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> b
     return row.absent_since is not None and snapshot.read_at - row.absent_since >= confirm_after
 
 
-def _line(row: Row[Any], course: Course, tenant: Tenant, why: str) -> Line:
-    archive = tenant.removals["policy"] == "unenroll_and_archive" and bool(row.created_by_us)
+def _line(row: Row[Any], course: Course, tenant: Tenant, why: str, all_read: bool) -> Line:
+    wanted = tenant.removals["policy"] == ARCHIVING and bool(row.created_by_us)
+    archive = wanted and all_read
     outcome, reason = _outcome(row, tenant.removals["policy"], why)
     send = outcome == "pending"
+    out_already = row.state == Applied.REMOVED and archive  # the guards judged it then
     return Line(
         row.course_id,
         course.event_id,
@@ -155,10 +167,10 @@ def _line(row: Row[Any], course: Course, tenant: Tenant, why: str) -> Line:
         reason=reason,
         enrollment_id=row.enrollment_id,
         is_row=False,
-        kind="removal" if send else None,
+        kind="removal" if send and not out_already else None,
         before={"name": row.applied_name, "email": row.applied_email, "enrolled": True},
         after={"enrolled": False, "archived": archive} if send else None,
-        todo={"send": send, "remove": True, "archive": archive, "blocked": row.blocked},
+        todo={"send": send, "remove": True, "archive": wanted, "blocked": row.blocked},
     )
 
 

@@ -175,23 +175,30 @@ def take_out(work: Work) -> str | None:
     return ("removed" if leaving else "dropped") if work.row.planned == "unenroll" else None
 
 
-def leave(work: Work, place: Place) -> None:
-    """Take an account out of a place, unless somebody needs it there."""
+def leave(work: Work, place: Place) -> bool:
+    """Take an account out of a place, unless somebody needs it there.
+
+    False when it stays for Pluvo's own AFAS link, which answers for the users that carry its mark.
+    """
     values = asdict(place) | {"tenant": work.turn.tenant_id, "id": work.row.id}
     with transaction() as connection:
         holder = connection.execute(_NEEDED, values).first()
     if holder is None:
-        unenroll(work, place)
-    elif holder.tenant_id == work.turn.tenant_id and holder.id != work.row.id:
+        return unenroll(work, place)
+    if holder.tenant_id == work.turn.tenant_id and holder.id != work.row.id:
         work.handed.append((holder.id, place))
+    return True
 
 
-def unenroll(work: Work, place: Place) -> None:
+def unenroll(work: Work, place: Place) -> bool:
     """Take the account out. Who is not in it any more, or is gone from Pluvo, is fine."""
     target, account = target_of(place.target), place.account or ""
+    user = work.pluvo.get_user(account)
+    if user is None or user.afas_connection_id:
+        return user is None
     if isinstance(target, Group):
         work.write("unenroll")
-        gone = work.pluvo.remove_from_group(target.ref, account) or work.pluvo.get_user(account) is None
+        gone = work.pluvo.remove_from_group(target.ref, account)
     else:
         event_id = place.target_id or work.pluvo.offer_event_id(target.ref)
         if event_id is None:
@@ -201,3 +208,4 @@ def unenroll(work: Work, place: Place) -> None:
     if not gone:
         raise Rejected("not_removed", "Pluvo did not take the person out of the event.", system="Pluvo")
     work.wrote({"enrolled": True}, {"enrolled": False})
+    return True

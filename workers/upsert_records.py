@@ -53,6 +53,7 @@ _ENROLLMENT = text(
     UPDATE enrollment
        SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
            failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
+           archive = archive AND NOT :archive_decided,
            take_out = take_out AND CAST(:left_behind AS jsonb) <> '[]', {places.SET_PLACES}
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
@@ -170,7 +171,10 @@ def settle(
     with work.turn.settle() as connection:
         values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
         connection.execute(
-            _ENROLLMENT, values | {"enrollment": work.enrollment_id, "waiting": work.waiting} | work.places.values()
+            _ENROLLMENT,
+            values
+            | {"enrollment": work.enrollment_id, "waiting": work.waiting, "archive_decided": work.archive_decided}
+            | work.places.values(),
         )
         places.hand_over(connection, work)
         if state == "enrolled":

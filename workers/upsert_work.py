@@ -107,6 +107,8 @@ class Work:
     enrollment_id: str | None = None
     # Pluvo took the enrollment but has no place yet
     waiting: bool = False
+    # Whether the account goes to the archive was looked at
+    archive_decided: bool = False
     # Where the person is in Pluvo for this enrollment
     places: Places = field(default_factory=lambda: Places(None, []))
     # Places that other enrollments answer for from now on: (enrollment, place)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, retry_now
+from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
 
 BLOCKED_MAP = {"blocked": "Geblokkeerd"}
@@ -119,15 +119,87 @@ def test_archiving_takes_only_accounts_made_by_us_that_serve_nobody_else(world: 
     assert archived == [80]
 
 
-def test_account_with_pluvos_own_link_is_not_archived(world: World) -> None:
-    _with(world, "unenroll_and_archive")
+@pytest.mark.parametrize("policy", ["unenroll", "unenroll_and_archive"])
+def test_account_with_pluvos_own_link_is_not_removed(world: World, policy: str) -> None:
+    _with(world, policy)
     _people(world, 80, 81)
     world.sync()
     world.pluvo.change_user(world.user("p80@example.nl")["id"], afasConnectionId="own")
     world.afas.remove(340, 80)
-    world.sync()
+    run = world.sync()
     assert not world.user("p80@example.nl")["archived"]
-    assert enrolled(world) == {"p81@example.nl"}
+    assert enrolled(world) == {"p80@example.nl", "p81@example.nl"}
+    assert reasons(world, run)["80"] == ("kept", "own_link")
+    assert lines(world, world.sync(), 80) == []
+
+
+@pytest.mark.parametrize("by_hand", ["offer_event", "group"])
+def test_account_that_pluvo_shows_in_use_is_not_archived(world: World, by_hand: str) -> None:
+    # given a leaver whom a manager enrolled elsewhere in Pluvo
+    _with(world, "unenroll_and_archive")
+    _people(world, 80, 81, 82)
+    world.sync()
+    account = world.user("p80@example.nl")["id"]
+    if by_hand == "group":
+        world.pluvo.join(world.pluvo.add_group("Own", "own")["id"], [account])
+    else:
+        world.pluvo.enroll(account, world.pluvo.add_offer_event("Own", "own")["id"])
+    world.afas.remove(340, 80)
+    # when
+    run = world.sync()
+    # then
+    assert "p80@example.nl" not in enrolled(world)
+    assert not world.user("p80@example.nl")["archived"]
+    assert reasons(world, run)["80"] == ("removed", "account_in_use")
+
+
+def test_account_is_not_archived_where_pluvo_does_not_show_what_it_is_in(world: World) -> None:
+    _with(world, "unenroll_and_archive")
+    _people(world, 80, 81)
+    world.sync()
+    world.pluvo.change_switches(hidden=["Query.enrollments"])
+    world.afas.remove(340, 80)
+    run = world.sync()
+    assert reasons(world, run)["80"] == ("removed", "memberships_not_shown")
+    assert not world.user("p80@example.nl")["archived"]
+
+
+def test_account_that_leaves_a_group_is_archived(world: World) -> None:
+    _with(world, "unenroll_and_archive")
+    world.pluvo.add_group("BHV", "bhv")
+    world.retarget(340, group_ref="bhv")
+    _people(world, 80, 81)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.sync()
+    assert world.user("p80@example.nl")["archived"]
+
+
+def test_nobody_is_archived_before_every_event_was_read(world: World) -> None:
+    # given 80, who moves to an event that can't be read, and 81, who leaves
+    _with(world, "unenroll_and_archive", event_count=9)
+    _people(world, 80, 81, 82)
+    world.person(90, 341)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.afas.remove(340, 81)
+    world.person(80, 341)
+    world.fault("afas", "status", status=502, match={"operation": "page", "path_contains": "341"})
+    # when
+    world.sync()
+    # then they are only taken out
+    assert enrolled(world) == {"p82@example.nl"}
+    assert not world.user("p80@example.nl")["archived"]
+    assert not world.user("p81@example.nl")["archived"]
+    # and once all can be read, whoever is in no event at all goes to the archive
+    world.clear_faults()
+    world.sync()
+    assert enrolled(world, "341") == {"p80@example.nl", "p90@example.nl"}
+    assert world.user("p81@example.nl")["archived"]
+    assert not world.user("p80@example.nl")["archived"]
+    world.clear_log()
+    world.sync()
+    assert world.writes() == []
 
 
 def test_archived_once_the_last_event_is_left(world: World) -> None:
