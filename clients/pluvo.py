@@ -119,6 +119,11 @@ class PluvoClient:
         """Tell whether the live schema took the AFAS ids so far; True until a call has shown otherwise."""
         return not any(name in AFAS_IDS for _, name in self._line.refused)
 
+    @property
+    def supports_user_filter(self) -> bool:
+        """Tell whether the report can be had of one user; True until a call has shown otherwise."""
+        return not any(name == "userIds" and where.startswith("portfolio") for where, name in self._line.refused)
+
     # ------------------------------------------------------------------------------------------------ finding users
 
     def user_pages(self, archived: bool) -> Iterator[UserPage]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, select, text
 from sqlmodel import col
 
-from clients.errors import Unavailable
+from clients.errors import RemoteError, Unavailable
 from models.course import Course
 from models.session import session
 from models.tenant import Tenant
@@ -16,6 +16,7 @@ from producers.completion_record import Finished, record
 from producers.completion_rules import KnownFields, Rule, ask_fields, rules_of
 from producers.completion_sweep import CourseNote, Notes, find_groups, sweep_all, usable_rules
 from producers.outside import Outside, outside_of
+from producers.pace import TooBusy
 from producers.scope import Scope
 from producers.snapshot import worst
 
@@ -98,6 +99,22 @@ def collect_before_removal(scope: Scope, course_ids: Sequence[int], outside: Out
     lost = {reason for one in found.notes.values() for reason in one.reasons} - HARMLESS
     if lost:
         raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system="pluvo")
+
+
+def unread_before_removal(scope: Scope, course_ids: Sequence[int], outside: Outside | None = None) -> str | None:
+    """The same for whoever goes on without the removals: None, or why they must wait.
+
+    Everything that may remove people calls it first. Raises only what ends ``scope`` itself.
+    """
+    try:
+        collect_before_removal(scope, course_ids, outside)
+    except RemoteError as error:
+        return error.code
+    except TooBusy:
+        return "pace"
+    except TimeoutError:
+        return "no_slot"
+    return None
 
 
 def load(tenant_id: int) -> tuple[Tenant, list[Course]]:

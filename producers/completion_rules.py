@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from clients.afas import AfasClient
-from clients.errors import Unavailable
+from clients.errors import Incomplete, Unavailable
 from clients.pluvo import PluvoClient, TrainingInfo
 from models.completion_dates import Target, UnfitField, target_of
 from models.course import Course
@@ -127,7 +127,10 @@ def judge_title(pluvo: PluvoClient, level: str, title: str) -> TitleVerdict:
     if level == "course":
         return TitleVerdict()
     # Pluvo may compare letter by letter, and keep a title in the other spelling of its accents.
-    asked = {one.id: one for spelling in spellings(title) for one in pluvo.trainings(spelling)}
+    try:
+        asked = {one.id: one for spelling in spellings(title) for one in pluvo.trainings(spelling)}
+    except Incomplete as error:
+        return TitleVerdict(error.code)  # that there is only one needs a whole list
     found = list(asked.values())
     same = [one for one in found if fold_title(one.title) == title]
     if len(same) == 1:

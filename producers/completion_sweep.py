@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from clients.errors import Unavailable
+from clients.errors import Incomplete, Unavailable
 from clients.pluvo import PluvoClient, PortfolioRow
 from models.course import Course
 from models.folding import fold_title
@@ -105,12 +105,17 @@ class Sweep:
         self._batch: list[Finished] = []
 
     def read(self, group_ids: Sequence[str] | None) -> None:
-        """Read it all; starts again after 2, 10 and 30 s when Pluvo fails. Raises Unavailable after that."""
+        """Read it all; starts again after 2, 10 and 30 s when Pluvo fails. Raises Unavailable after that.
+
+        What was read is good and is handed on in any case.
+        """
         waits = iter(RETRY_WAITS_SECONDS)
         while True:
             try:
                 self._read_once(group_ids)
                 return
+            except Incomplete:
+                raise  # it came to its end more than once: reading it again gives nothing new
             except (Unavailable, TooBusy) as error:
                 wait = next(waits, None)
                 if wait is None:
@@ -121,12 +126,16 @@ class Sweep:
     def _read_once(self, group_ids: Sequence[str] | None) -> None:
         self._dates.clear()
         level: Literal["TRAINING", "COURSE"] = "COURSE" if self.level == "course" else "TRAINING"
-        for page in self.pluvo.portfolio_pages(level, group_ids=group_ids):
-            self.check()
-            for row in page:
-                self._take(row)
-            if len(self._batch) >= BATCH:
-                self._flush()
+        try:
+            for page in self.pluvo.portfolio_pages(level, group_ids=group_ids):
+                self.check()
+                for row in page:
+                    self._take(row)
+                if len(self._batch) >= BATCH:
+                    self._flush()
+        except (Unavailable, TooBusy):
+            self._flush()
+            raise
         self._flush()
 
     def _take(self, row: PortfolioRow) -> None:
@@ -148,14 +157,14 @@ class Sweep:
             self.sink(self._batch)
             self._batch = []
 
-    def doubtful(self, rules: Sequence[Rule], notes: Notes) -> list[Rule]:
-        """Rules of courses (not trainings) that the report itself showed to be ambiguous or unknown."""
+    def doubtful(self, rules: Sequence[Rule], notes: Notes, *, whole: bool) -> list[Rule]:
+        """Rules of courses (not trainings) that the report itself showed to be ambiguous or, read whole, unknown."""
         found: list[Rule] = []
         for rule in rules if self.level == "course" else ():
             if rule.title in self.ambiguous:
                 notes[rule.course_id].refuse("title_ambiguous")
                 found.append(rule)
-            elif rule.title not in self.seen_titles and self.other_titles:
+            elif whole and rule.title not in self.seen_titles and self.other_titles:
                 near = get_close_matches(rule.title, self.other_titles, n=5)
                 notes[rule.course_id].refuse("title_unknown", [{"title": title} for title in near])
                 found.append(rule)
@@ -183,10 +192,12 @@ def sweep_all(
             continue
         ids = {groups[rule.course_id] for rule in of_level}
         sweep = Sweep(pluvo, level, of_level, sink, check)
+        whole = False
         try:
             sweep.read(None if None in ids else sorted(str(one) for one in ids))
-            doubtful += sweep.doubtful(of_level, notes)
+            whole = True
         except (Unavailable, TooBusy) as error:
             for rule in of_level:
                 notes[rule.course_id].refuse(error.code if isinstance(error, Unavailable) else "pace")
+        doubtful += sweep.doubtful(of_level, notes, whole=whole)
     return doubtful

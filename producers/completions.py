@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from models.run import RunStatus
-from producers.completion_collect import Collected, collect, collect_before_removal, forget, load
+from producers.completion_collect import (
+    Collected,
+    collect,
+    collect_before_removal,
+    forget,
+    load,
+    unread_before_removal,
+)
 from producers.completion_plan import Planner
 from producers.completion_preview import Preview, preview
 from producers.completion_record import Finished, Window, record
@@ -23,7 +30,7 @@ from producers.completion_values import confirm_written
 from producers.outside import Outside, outside_of
 from producers.scope import Scope
 
-__all__ = ["Preview", "collect_before_removal", "confirm_written", "preview", "run"]
+__all__ = ["Preview", "collect_before_removal", "confirm_written", "preview", "run", "unread_before_removal"]
 
 
 def run(lease: Scope) -> None:

@@ -7,6 +7,8 @@ state and messages. A producer that dies before it leaves a run that is simply b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from json import dumps
 
 from sqlalchemy import Connection, text
 
@@ -15,7 +17,7 @@ from models.run import RunStatus, SnapshotState
 from models.session import transaction
 from producers import commit, holding
 from producers.alerts import close_alert, open_alert
-from producers.completions import collect_before_removal, confirm_written
+from producers.completions import confirm_written, unread_before_removal
 from producers.enrollment_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.enrollment_preview import OUTCOMES, Preview, preview
 from producers.lease import RunLease
@@ -31,8 +33,10 @@ def run(lease: RunLease) -> None:
     outside = outside_of(tenant)
     try:
         plan = make_plan(lease, tenant, courses, outside)
-        if leaving := _courses_with_removals(lease):
-            collect_before_removal(lease, leaving)
+        leaving = _courses_with_removals(lease)
+        unread = unread_before_removal(lease, leaving) if leaving else None
+        if unread:
+            plan = _postpone_removals(lease, plan)
         with lease.writing() as connection:
             commit.record_roster(connection, lease, plan.snapshots)
             _confirm_completions(connection, courses, plan)
@@ -41,6 +45,8 @@ def run(lease: RunLease) -> None:
             _record_tenant(connection, lease, plan)
             _tell_of_users(connection, lease, plan)
             record_run(connection, lease.run_id, plan, RunStatus.APPLYING)
+            if unread:
+                _tell_of_report(connection, lease, unread)
             forget_rows(connection, lease.run_id)
     finally:
         _record_calls(lease.run_id, outside.counts.take())
@@ -62,6 +68,27 @@ def _courses_with_removals(scope: Scope) -> list[int]:
                 WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
         )
         return list(connection.execute(query, {"run": scope.run_id}).scalars())
+
+
+def _postpone_removals(scope: Scope, plan: Plan) -> Plan:
+    """The completions of those who leave could not be read: only their removals wait for a run that can."""
+    with scope.writing() as connection:
+        postponed = connection.execute(
+            text(
+                """UPDATE plan_line SET outcome = 'postponed', reason = 'completions_unread'
+                    WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
+            ),
+            {"run": scope.run_id},
+        ).rowcount
+    return replace(plan, unconfirmed=plan.unconfirmed + postponed)
+
+
+def _tell_of_report(connection: Connection, scope: Scope, code: str) -> None:
+    """Say in the run why nobody was removed: what is wrong with the report, beside what was wrong with the listing."""
+    connection.execute(
+        text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run"),
+        {"run": scope.run_id, "why": dumps(["completions_unread", code])},
+    )
 
 
 def _record_tenant(connection: Connection, scope: Scope, plan: Plan) -> None:

@@ -10,36 +10,48 @@ from typing import Literal
 from sqlalchemy import Connection, text
 from sqlmodel import select
 
+from clients.errors import Incomplete
 from clients.pluvo import PluvoClient
 from models.completion import WebhookEvent
 from models.course import Course
 from models.folding import fold_title
 from models.message import Kind, Priority
 from models.session import session, transaction
-from models.tenant import Tenant
+from models.tenant import Direction, Tenant
 from producers.completion_collect import load
 from producers.completion_events import Hint, read
 from producers.completion_plan import Planner
 from producers.completion_record import Finished, Window, record
 from producers.completion_rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
 from producers.outside import afas_of, pluvo_of
+from producers.triggers import request_run
 from workers.turns import Turn, handles
 
 PATIENCE_SECONDS = 15.0
+# Of 50 rows each. Who seems to have more is not one person: Pluvo did not heed the filter.
+PAGES_OF_ONE = 4
 _titles = TitleVerdicts()
 
 
 @dataclass
 class Found:
-    """What the report says of one person."""
+    """What the report says of one person. ``whole``: it was read to its end, so what is not in it is not there."""
 
     dated: list[Finished] = field(default_factory=list)
     undated: set[tuple[str, str]] = field(default_factory=set)
+    whole: bool = True
+
+
+class NotAlone(Exception):
+    """This Pluvo can't be asked for one person: everybody's report would have to be read."""
 
 
 @handles(Kind.FETCH)
 def fetch(turn: Turn) -> None:
-    """Look at one person. The event itself is only a hint: no date is taken from it."""
+    """Look at one person. The event itself is only a hint: no date is taken from it.
+
+    Where only everybody can be asked for, a run does it: one for all the events that come until it begins.
+    """
     event = _event(turn)
     if event is None or event.handled_at is not None:
         with turn.settle():
@@ -47,9 +59,15 @@ def fetch(turn: Turn) -> None:
     hint = read(event.body) if event.body else Hint(event.event, event.pluvo_id, event.ref)
     tenant, courses = load(turn.tenant_id)
     pluvo = pluvo_of(tenant, turn.call_log.append, PATIENCE_SECONDS)
-    rules = _rules(turn, tenant, courses, pluvo, hint)
+    rules = _rules(turn, tenant, courses, pluvo)
     pluvo_id = _user(pluvo, hint) if rules else None
-    finished = _finished(_report(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
+    try:
+        finished = _finished(_report(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
+    except NotAlone:
+        with turn.settle() as connection:
+            request_run(connection, turn.tenant_id, Direction.COMPLETIONS, trigger="webhook")
+            _handled(connection, turn, "run_requested")
+        return
     with transaction() as connection:
         ids = _record(connection, turn, tenant, rules, finished)
     with turn.settle() as connection:
@@ -78,8 +96,8 @@ def _user(pluvo: PluvoClient, hint: Hint) -> str | None:
     return users[0].id if users else None
 
 
-def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient, hint: Hint) -> list[Rule]:
-    """The rules this event may be about, with titles that stand for one training."""
+def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient) -> list[Rule]:
+    """All rules with titles that stand for one training: whatever was finished, the report says what it finished."""
     unasked = [course for course in courses if course.completion_types is None]
     if unasked:
         known = ask_fields(afas_of(tenant, turn.call_log.append, PATIENCE_SECONDS), unasked)
@@ -87,13 +105,18 @@ def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoCl
             keep_fields(connection, turn.tenant_id, known)
         for course in unasked:
             course.completion_types = dict(known[course.id or 0])
-    rules = [rule for course in courses for rule in rules_of(course) if hint.level in (None, rule.level)]
+    rules = [rule for course in courses for rule in rules_of(course)]
     good = {(r.level, r.title): _titles.of(turn.tenant_id, pluvo, r.level, r.title).reason is None for r in rules}
     return [rule for rule in rules if good[rule.level, rule.title]]
 
 
 def _report(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
-    """This person's rows under the rules' titles. Different rows under one title: it stands for several courses."""
+    """This person's rows under the rules' titles. Different rows under one title: it stands for several courses.
+
+    Raises NotAlone where the report of one person can't be had.
+    """
+    if not pluvo.supports_user_filter:
+        raise NotAlone
     found = Found()
     titles: dict[str, set[str]] = defaultdict(set)
     for rule in rules:
@@ -101,9 +124,14 @@ def _report(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
     for level, wanted in titles.items():
         asked: Literal["TRAINING", "COURSE"] = "COURSE" if level == "course" else "TRAINING"
         dates: dict[str, set[str | None]] = defaultdict(set)
-        for page in pluvo.portfolio_pages(asked, user_ids=[pluvo_id]):
-            for row in page:
-                dates[fold_title(row.title)].add(row.completion_date)
+        try:
+            for number, page in enumerate(pluvo.portfolio_pages(asked, user_ids=[pluvo_id]), 1):
+                for row in page:
+                    dates[fold_title(row.title)].add(row.completion_date)
+                if number > PAGES_OF_ONE or not pluvo.supports_user_filter:
+                    raise NotAlone
+        except Incomplete:
+            found.whole = False
         for title in wanted & dates.keys():
             given = [raw for raw in dates[title] if raw is not None]
             if level == "course" and len(dates[title]) > 1:
@@ -117,16 +145,19 @@ def _report(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
 def _finished(found: Found, rules: Sequence[Rule], hint: Hint, pluvo_id: str) -> list[Finished]:
     """What to record: every date, and ``no_date`` for what the event says is finished while the report has no date.
 
-    An event without a title tells only that something is finished: that is believed of all that is begun, when the
-    report has no date at all for this person.
+    Only for that it counts of which level an event is: the same title may also be something else's. An event without a
+    title tells only that something is finished: that is believed of all that is begun, when the report has no date at
+    all for this person.
     """
-    if not hint.is_finish:
+    if not hint.is_finish or not found.whole:
         return found.dated
-    named = {(rule.level, rule.title) for rule in rules if rule.title == hint.title}
+    of_level = [rule for rule in rules if hint.level in (None, rule.level)]
+    named = {(rule.level, rule.title) for rule in of_level if rule.title == hint.title}
     if named:
         lacking = named - {(row.level, row.title) for row in found.dated}
     else:
-        lacking = set() if found.dated or hint.title else found.undated
+        begun = found.undated & {(rule.level, rule.title) for rule in of_level}
+        lacking = set() if found.dated or hint.title else begun
     return found.dated + [Finished(pluvo_id, level, title, None) for level, title in sorted(lacking)]
 
 

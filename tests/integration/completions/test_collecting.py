@@ -233,6 +233,39 @@ def test_a_report_that_cannot_be_read_lets_nobody_be_removed(classroom: Classroo
         collect_before_removal(scope, [1])
 
 
+@pytest.mark.parametrize("kind", ["down", "forbidden", "nonsense"])
+def test_a_report_that_cannot_be_read_holds_up_the_removals_and_nothing_else(classroom: Classroom, kind: str) -> None:
+    # given somebody leaves and somebody is new, and the report can't be read
+    classroom.world.set_tenant(removals=now_removals(event_count=99, run_count=99, window_count=99))
+    classroom.enroll(80, 81)
+    classroom.complete(80, "2026-05-04")
+    classroom.world.afas.remove(340, 80)
+    classroom.world.person(82)
+    match = {"operation": "portfolioReport"}
+    if kind == "forbidden":
+        classroom.world.fault("pluvo", "graphql_error", match=match, code="FORBIDDEN", message="permission denied")
+    else:
+        classroom.world.fault("pluvo", "status", match=match, status=502 if kind == "down" else 200, body="{}")
+
+    # when
+    run = classroom.world.sync()
+
+    # then
+    assert classroom.world.roster()["340"] == {f"p{person}@example.nl" for person in (80, 81, 82)}
+    assert (run.outcomes["created"], run.removed, run.unconfirmed) == (1, 0, 1)
+    assert "completions_unread" in run.reasons
+    line = classroom.world.rows("SELECT outcome, reason FROM plan_line WHERE kind = 'removal'")
+    assert line == [{"outcome": "postponed", "reason": "completions_unread"}]
+
+    # when it can be read again
+    classroom.world.clear_faults()
+    run = classroom.world.sync()
+
+    # then
+    assert (run.removed, classroom.completion(80)["completed_on"]) == (1, date(2026, 5, 4))
+    assert classroom.world.roster()["340"] == {"p81@example.nl", "p82@example.nl"}
+
+
 def test_a_failing_report_is_a_partial_run_that_says_so(classroom: Classroom) -> None:
     # given one date is known from an earlier run that could not write it
     classroom.enroll(80)

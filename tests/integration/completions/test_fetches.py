@@ -151,3 +151,56 @@ def test_an_ambiguous_title_is_not_written_from_an_event_either(classroom: Class
 
     # then
     assert (outcomes(classroom), classroom.completions(), classroom.puts()) == (["nothing_due"], [], [])
+
+
+def test_any_finish_event_makes_the_report_be_read_for_all_rules(classroom: Classroom) -> None:
+    # given a rule of level training, and Pluvo tells that a course of it was finished, which finished the training
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+
+    # when
+    classroom.event(80, "COURSE_FINISHED", course={"title": "Les 12"})
+    classroom.world.drain()
+
+    # then
+    assert (classroom.shown(80), outcomes(classroom)) == ("2026-05-04", ["due"])
+
+
+def test_an_event_of_another_level_says_nothing_of_a_finish_without_a_date(classroom: Classroom) -> None:
+    # given a course with the title of the training was finished, the training only begun
+    classroom.enroll(80)
+    classroom.world.pluvo.progress(classroom.user(80), TITLE, progress=0.5)
+
+    # when
+    body = {"event": "COURSE_FINISHED", "user": {"id": classroom.user(80)}, "course": {"title": TITLE}}
+    classroom.signal(json.dumps(body).encode())
+    classroom.world.drain()
+
+    # then
+    assert (classroom.completions(), outcomes(classroom)) == ([], ["nothing_due"])
+
+
+def test_where_pluvo_cannot_be_asked_for_one_person_one_run_serves_all_events(classroom: Classroom) -> None:
+    # given a schema without that filter, a long report, and twenty events
+    people = range(80, 100)
+    classroom.enroll(*people)
+    classroom.world.pluvo.change_switches(hidden=["Query.portfolioReport.userIds"])
+    for number in range(120):
+        other = classroom.world.pluvo.add_user(f"x{number}@example.org", f"Naam {number}")
+        classroom.world.pluvo.progress(other["id"], "Iets anders", progress=0.5)
+    for person in people:
+        classroom.complete(person, "2026-05-04")
+        classroom.event(person)
+    classroom.world.clear_log()
+
+    # when
+    classroom.world.drain()
+
+    # then the first one found out, and one run is asked for
+    read = [call for call in classroom.world.calls("pluvo") if "portfolioReport" in call.fields]
+    assert len(read) <= 2
+    assert set(outcomes(classroom)) == {"run_requested"}
+    runs = classroom.world.rows("SELECT trigger, status FROM run WHERE direction = 'completions'")
+    assert runs == [{"trigger": "webhook", "status": "queued"}]
+    classroom.run()
+    assert {classroom.shown(person) for person in people} == {"2026-05-04"}

@@ -49,3 +49,21 @@ def test_a_quarantine_without_messages_ends_with_the_first_probe_that_succeeds(w
     assert outcomes == [True]
     states = world.rows("SELECT state FROM tenant_direction WHERE direction = 'enrollments'")
     assert states == [{"state": "healthy"}]
+
+
+def test_a_probe_tries_the_report_that_a_completions_run_reads(world: World) -> None:
+    # given everything works but the right to read the report
+    world.person(80)
+    match = {"operation": "portfolioReport"}
+    world.fault("pluvo", "graphql_error", match=match, code="FORBIDDEN", message="permission denied")
+
+    # then enrollments work, completions don't
+    probe_enrollments(world.tenant_id)
+    with pytest.raises(RemoteError):
+        probe_completions(world.tenant_id)
+
+    # and the probe reads no more than a page
+    world.clear_faults()
+    world.clear_log()
+    probe_completions(world.tenant_id)
+    assert sum("portfolioReport" in call.fields for call in world.calls("pluvo")) == 1
