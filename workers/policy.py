@@ -5,7 +5,8 @@ raised                                     what happens
 =========================================  ========================================================================
 Unavailable, Unknown                       ``retry``: an attempt more, again by the schedule; dead letter after it
 the same with ``retry_after_seconds``      ``wait``: the direction waits everywhere, no attempt burnt
-Rejected, TooLarge                         ``die``: dead letter at once
+NoRoom                                     ``room``: waits with all that make accounts, no attempt burnt
+any other Rejected, TooLarge               ``die``: dead letter at once
 Unauthorized, Misconfigured                ``quarantine``: of the tenant's direction, no attempt burnt
 TooBusy, Snooze, TimeoutError (no slot)    ``snooze``: again after the seconds it names, no attempt burnt
 Held, Waiting                              ``back``: ready again at once, no attempt burnt
@@ -31,12 +32,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import settings
-from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
+from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
 from clients.redaction import clean
 from models.session import is_away, transaction
 from producers import directions
 from producers.loops import where
 from producers.pace import TooBusy
+from workers import room
 from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import HISTORY, SUPERSEDE, Failure, bury, entry, insert_parked, settle_line, superseded_by
 from workers.presence import DATABASE_TROUBLE, give_back_later
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_foreign", "record", "worth_repeating"]
 
-Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop", "drop", "leave"]
+Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop", "drop", "leave", "room"]
 OWN_FAULT_TRIES = 3
 NO_SLOT_SECONDS = 30.0
 BROKER_SECONDS = 10.0
@@ -69,6 +71,7 @@ class Verdict:
 _REMOTE: tuple[tuple[type[RemoteError], Action], ...] = (
     (Unavailable, "retry"),
     (Unknown, "retry"),
+    (NoRoom, "room"),
     (Rejected, "die"),
     (TooLarge, "die"),
     (Unauthorized, "quarantine"),
@@ -161,6 +164,9 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
         _retry(connection, turn, handler, verdict)
     elif verdict.action == "snooze":
         _schedule(connection, turn, verdict, max(0.1, verdict.seconds), burn=False)
+    elif verdict.action == "room":
+        _schedule(connection, turn, verdict, room.none_left(connection, turn, verdict.failure.text), burn=False)
+        _wait_visibly(connection, turn, handler, verdict.failure.code)
     elif verdict.action == "stop":
         settle_line(connection, turn, "pending", "stopped")
         connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})
@@ -242,9 +248,9 @@ def _wait_visibly(connection: Connection, turn: Turn, handler: Handler | None, c
 def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = None) -> None:
     """Reopen the direction when its probe got an answer that only a working one gives; see that one that did not call
     anybody proves nothing."""
-    if verdict is not None and verdict.action not in ("die", "back", "snooze"):
+    if verdict is not None and verdict.action not in ("die", "room", "back", "snooze"):
         return  # it failed: the next probe has its time already
-    if turn.call_log and (verdict is None or verdict.action == "die"):
+    if turn.call_log and (verdict is None or verdict.action in ("die", "room")):
         if directions.reopen(connection, turn.tenant_id, turn.direction):
             log.info("reopened", tenant=turn.tenant_id, direction=turn.direction)
     else:

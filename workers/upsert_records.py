@@ -13,6 +13,7 @@ from clients.errors import Rejected, RemoteError, Unknown
 from clients.pluvo import PluvoUser
 from models.person import LinkedBy
 from models.session import transaction
+from workers import room
 from workers import upsert_places as places
 from workers.turns import Turn
 from workers.upsert_work import Parked, Work
@@ -218,6 +219,8 @@ def record_changes(
     """A row for each writing call since the last time; ``result`` is that of the one that was still under way."""
     for operation, before, after in work.done:
         connection.execute(_CHANGE, _change(work, operation, "done", before, after))
+    if any(operation in ("create", "restore") or (before or {}).get("archived") for operation, before, _ in work.done):
+        room.found(connection, work.turn.tenant_id)
     work.done.clear()
     if work.attempting and result != "done":
         change = _change(work, work.attempting, result, None, None) | {"code": code, "status": status}
