@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import select
 
 from clients.afas import Condition, Operator
+from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.course import Course
 from models.session import session
 from models.tenant import Tenant
@@ -16,13 +17,27 @@ NOBODY = "afas:probe:0"  # a ref that no account has
 
 
 def probe_enrollments(tenant_id: int) -> None:
-    """One row of every GetConnector, and a look-up in Pluvo. Raises RemoteError while the direction does not work."""
+    """One row of every GetConnector, and a look-up in Pluvo. Raises RemoteError while the direction does not work.
+
+    What concerns one connector alone (a wrong column, a refused question) stops no run, so it fails no probe either;
+    nor does one that doesn't answer while another does.
+    """
     outside, courses = _load(tenant_id)
     outside.afas.metainfo()
+    away: Unavailable | None = None
+    answered = False
     for connector, course in {course.getconnector: course for course in courses}.items():
         event, key = course.fields["event_id"], course.fields["internal_id"]
         where = [[Condition(event, Operator.EQUAL, course.event_id)]]
-        outside.afas.rows(connector, take=1, order_by=[event, key], where=where)
+        try:
+            outside.afas.rows(connector, take=1, order_by=[event, key], where=where)
+            answered = True
+        except (Misconfigured, Rejected, TooLarge):
+            answered = True
+        except Unavailable as error:
+            away = error
+    if away is not None and not answered:
+        raise away
     outside.pluvo.find_users(refs=[NOBODY])
 
 

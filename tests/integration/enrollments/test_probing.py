@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from json import dumps
 
 import pytest
 from sqlalchemy import text
@@ -67,3 +68,42 @@ def test_a_probe_tries_the_report_that_a_completions_run_reads(world: World) -> 
     world.clear_log()
     probe_completions(world.tenant_id)
     assert sum("portfolioReport" in call.fields for call in world.calls("pluvo")) == 1
+
+
+def _spoil_one_event(world: World, fields: dict[str, str], **connector: object) -> None:
+    """Event 341 gets a connector of its own that does not work."""
+    columns = dict(world.afas.connectors["Deelnemer_per_cursusevenement"].columns)
+    world.afas.change_connector("Ander", columns=columns | {"x": "name"}, **connector)
+    world.rows(
+        """UPDATE course SET getconnector = 'Ander', fields = fields || CAST(:fields AS jsonb)
+            WHERE event_id = '341' RETURNING id""",
+        fields=dumps(fields),
+    )
+
+
+def test_a_wrong_column_of_one_event_keeps_no_direction_in_quarantine(world: World) -> None:
+    world.person(80)
+    _spoil_one_event(world, {"internal_id": "Weg"})
+    probe_enrollments(world.tenant_id)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_one_connector_that_does_not_answer_keeps_no_direction_in_quarantine(world: World, status: int) -> None:
+    world.person(80)
+    _spoil_one_event(world, {})
+    world.fault("afas", "status", status=status, match={"path_contains": "connectors/Ander"})
+    probe_enrollments(world.tenant_id)
+
+
+def test_a_connector_that_is_not_allowed_does(world: World) -> None:
+    world.person(80)
+    _spoil_one_event(world, {}, allowed=False)
+    with pytest.raises(Unauthorized):
+        probe_enrollments(world.tenant_id)
+
+
+def test_no_connector_that_answers_is_no_success(world: World) -> None:
+    world.person(80)
+    world.fault("afas", "status", status=503, match={"operation": "page"})
+    with pytest.raises(RemoteError):
+        probe_enrollments(world.tenant_id)
