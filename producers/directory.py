@@ -14,7 +14,7 @@ from functools import partial
 
 from sqlalchemy import Connection, text
 
-from clients.errors import Incomplete
+from clients.errors import Incomplete, Misconfigured, Rejected
 from clients.pluvo import PluvoClient, PluvoUser
 from models.afas_values import person_number
 from models.folding import fold_email, loose_email
@@ -99,3 +99,15 @@ def look_up(scope: Scope, pluvo: PluvoClient, emails: Sequence[str]) -> frozense
         with scope.writing() as connection:
             store(connection, scope, users)
     return frozenset(unread)
+
+
+def look_at(scope: Scope, pluvo: PluvoClient, accounts: list[str]) -> None:
+    """Read these accounts; one that is gone, or whose id Pluvo won't take, is left out."""
+    for account in accounts:
+        try:
+            user = patiently(partial(pluvo.get_user, account), scope.check)
+        except (Misconfigured, Rejected):
+            continue
+        if user is not None:
+            with scope.writing() as connection:
+                store(connection, scope, [user])

@@ -125,17 +125,19 @@ def _match(scope: Scope, outside: Outside, snapshots: Sequence[Snapshot], usable
         reader = FactReader(connection, scope, snapshots)
         unlinked = reader.someone_unlinked()
         addresses = reader.new_addresses(directory.FEW_ADDRESSES + 1)
+        presets = reader.preset_accounts(directory.FEW_ADDRESSES + 1)
         found = connection.execute(_QUIET, {"run": scope.run_id, "courses": list(usable)}).all()
     refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
     quiet = {str(outcome): int(count) for outcome, count in found} | ({"rejected": refused} if refused else {})
     known = _Known(quiet)
-    if unlinked or len(addresses) > directory.FEW_ADDRESSES:
+    if unlinked or max(len(addresses), len(presets)) > directory.FEW_ADDRESSES:
         known.missing_users = directory.list_everyone(scope, outside.pluvo)
         if known.missing_users:
             with scope.writing() as connection:
                 newcomers = FactReader(connection, scope, snapshots).newcomers()
             known.unread = directory.look_up(scope, outside.pluvo, newcomers)
-    elif addresses:
+    else:
+        directory.look_at(scope, outside.pluvo, presets)
         directory.look_up(scope, outside.pluvo, addresses)
     return known
 

@@ -92,12 +92,16 @@ def _tell_of_report(connection: Connection, scope: Scope, code: str) -> None:
 
 
 def _record_tenant(connection: Connection, scope: Scope, plan: Plan) -> None:
-    whole = plan.state == SnapshotState.COMPLETE and scope.options.get("person") is None and plan.snapshots
-    if whole:
+    """Learn from the first reading that may be acted on, of any event: one that never gets complete must not keep the
+    others from being guarded.
+    """
+    read = plan.state == SnapshotState.COMPLETE or any(one.usable and one.rows for one in plan.snapshots)
+    if read and plan.snapshots and scope.options.get("person") is None:
         connection.execute(
             text(
                 """UPDATE tenant
-                      SET envid = coalesce(envid, :envid), first_complete_at = coalesce(first_complete_at, now())
+                      SET envid = coalesce(envid, nullif(:envid, '')),
+                          first_complete_at = coalesce(first_complete_at, now())
                     WHERE id = :tenant AND (envid IS NULL OR first_complete_at IS NULL)"""
             ),
             {"envid": plan.envid, "tenant": scope.tenant_id},

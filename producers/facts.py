@@ -35,6 +35,8 @@ class PersonFacts:
     by_afas_id: list[Candidate] = field(default_factory=list)
     by_ref: list[Candidate] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
+    # The account they are linked to, where it was looked at
+    account: Candidate | None = None
 
     @property
     def keeps(self) -> bool:
@@ -86,6 +88,10 @@ class FactReader:
         """New addresses of linked people, at most ``limit``."""
         values = self.base | {"people": None, "limit": limit}
         return list(self.connection.execute(sql.NEW_ADDRESSES, values).scalars())
+
+    def preset_accounts(self, limit: int) -> list[str]:
+        """Pluvo ids that an operator gave people beforehand and that were told nothing yet, at most ``limit``."""
+        return list(self.connection.execute(sql.PRESET, self.base | {"limit": limit}).scalars())
 
     def moves(self) -> list[Move]:
         """Linked people whose new address another account has."""
@@ -147,8 +153,12 @@ class FactReader:
         for person in facts.values():
             alike[loose_email(person.email)].append(person)
         others = list(self.connection.execute(_OTHERS, {"tenant": self.tenant_id}).scalars())
+        linked: dict[str, list[PersonFacts]] = defaultdict(list)
+        for person in facts.values():
+            if person.rows[0].pluvo_id:
+                linked[person.rows[0].pluvo_id].append(person)
         wanted = {"emails": emails, "alike": list(alike), "people": list(facts), "refs": list(refs), "others": others}
-        values = self.base | wanted
+        values = self.base | wanted | {"accounts": list(linked)}
         for row in self.connection.execute(sql.CANDIDATES, values):
             if row.pluvo_id in seen:
                 continue  # an account shared by several persons: the lowest id stands for them
@@ -166,6 +176,8 @@ class FactReader:
             )
             for person in by_email.get(row.email_folded, []):
                 person.by_email.append(candidate)
+            for person in linked.get(row.pluvo_id, []):
+                person.account = candidate
             for person in alike.get(row.email_loose, []):
                 if person.email_folded != row.email_folded:
                     person.alike.append(candidate)

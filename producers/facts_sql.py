@@ -80,7 +80,7 @@ CANDIDATES = text(
       LEFT JOIN person p ON p.id = l.person_id
      WHERE d.run_id = :run
        AND (d.email_folded = ANY(:emails) OR d.email_loose = ANY(:alike) OR d.afas_contact_id = ANY(:people)
-            OR d.ref = ANY(:refs))
+            OR d.ref = ANY(:refs) OR d.pluvo_id = ANY(:accounts))
      ORDER BY d.pluvo_id, length(p.internal_id), p.internal_id
     """
 )
@@ -114,6 +114,13 @@ _MOVING = f"""
            AND NOT (keeps AND applied_email IS NOT NULL))
 """
 NEW_ADDRESSES = text(f"{_MOVING} SELECT DISTINCT email FROM moving WHERE applied_email IS NOT NULL LIMIT :limit")
+# Accounts that an operator named and that were told nothing yet.
+PRESET = text(
+    f"""
+    SELECT DISTINCT l.pluvo_id {JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored' AND p.applied_email IS NULL
+     LIMIT :limit
+    """
+)
 MOVERS = text(f"{_MOVING} SELECT internal_id FROM moving WHERE applied_email IS NOT NULL")
 MOVES = text(
     f"""{_MOVING}

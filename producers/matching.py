@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.afas_values import person_number
-from models.folding import fold_email, fold_name
+from models.folding import clearly_other_name, fold_email, fold_name
 from models.person import LinkedBy, LinkState
 
 
@@ -261,6 +261,13 @@ def _after_holder(move: Move, verdicts: Mapping[str, Verdict], movers: frozenset
 def changes_email(applied: str | None, desired: str) -> bool:
     """Whether the address itself changes, not only its spelling."""
     return applied is not None and fold_email(applied) != fold_email(desired)
+
+
+def takes_over(account: Candidate | None, name: str, email: str) -> bool:
+    """Whether to link an account gives it another address, or clearly another person's name: it may be a stranger's."""
+    if account is None:
+        return False
+    return changes_email(account.email or None, email) or clearly_other_name(account.name, name)
 
 
 def is_linked(state: str | None, pluvo_id: str | None) -> bool:

@@ -24,6 +24,7 @@ from producers.matching import (
     is_linked,
     match,
     order_moves,
+    takes_over,
 )
 from producers.plan_lines import PLANNED, Line, our_ref, store
 from producers.scope import Scope
@@ -124,7 +125,7 @@ class Planner:
                         row,
                         action,
                         before=before,
-                        kind="create" if action == "create" else None,
+                        kind=self._counted_as(action, found.candidate, person),
                         reason=_match_reason(found),
                         todo={"match": _match_json(found), "person": True, "after": found.after or found.share_with},
                     )
@@ -138,6 +139,7 @@ class Planner:
         verdict = self.verdicts.get(person.internal_id)
         email_changes = changes_email(first.applied_email, person.email)
         preset = first.applied_email is None
+        adopted = person.account if preset else None
         if verdict and not verdict.possible and (email_changes or preset):
             return [self._parked(row, self._taken(person, verdict)) for row in person.rows if self._open(row)]
         # What was wanted before but not applied yet counts too: going back to what is applied is a change of that.
@@ -159,14 +161,21 @@ class Planner:
                     self._send(
                         row,
                         "link" if preset else _return_or(row, "update"),
-                        before={"name": first.applied_name, "email": first.applied_email},
-                        kind="email_change" if email_changes else None,
+                        before=_before_update(person, preset),
+                        kind="email_change" if email_changes else self._counted_as("link", adopted, person),
                         todo=todo,
                     )
                 )
             else:
                 lines.append(self._row_only(row))
         return lines
+
+    @staticmethod
+    def _counted_as(action: str, account: Candidate | None, person: PersonFacts) -> str | None:
+        """What the guards count an account's first line as."""
+        if action == "create":
+            return "create"
+        return "email_change" if takes_over(account, person.name, person.email) else None
 
     def _open(self, row: Row[Any]) -> bool:
         return self.facts.full or not row.settled
@@ -270,6 +279,13 @@ def _moved(row: Row[Any]) -> str | None:
     if row.state != Applied.ENROLLED or row.in_place:
         return None
     return "target_changed" if row.told_account == row.pluvo_id else "account_changed"
+
+
+def _before_update(person: PersonFacts, preset: bool) -> dict[str, Any]:
+    """Name and address as last told; of an account that was given beforehand, as it has them now."""
+    if preset and person.account:
+        return {"name": person.account.name, "email": person.account.email}
+    return {"name": person.rows[0].applied_name, "email": person.rows[0].applied_email}
 
 
 def _return_or(row: Row[Any], action: str) -> str:

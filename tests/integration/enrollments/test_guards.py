@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from models.session import transaction
+from ops import links
 from producers.holds import release
 from tests.fixtures.looking import enrolled, holds, invitations, outcomes
 from tests.fixtures.world import World, now_removals
@@ -330,3 +331,102 @@ def test_hold_is_bound_to_the_plan_that_raised_it(world: World) -> None:
     hold = _hold_values(world)
     assert (hold["plan_hash"], hold["run_id"]) == (run.plan_hash, run.id)
     assert hold["measure"] == {"count": 2, "limit": 1.0, "base": 30}
+
+
+def _spoil(world: World, kind: str) -> None:
+    """Make the listing of event 341 lastingly incomplete."""
+    if kind == "contradicting":
+        match = {"body_contains": ""}
+        world.fault("afas", "contradicting", column="Naam", to="Anders", match={"path_contains": "341"} | match)
+    elif kind == "missing_column":
+        world.rows("""UPDATE course SET fields = fields || '{"name": "Weg"}' WHERE event_id = '341' RETURNING id""")
+    else:
+        world.fault("afas", "status", status=500, match={"path_contains": "341"})
+
+
+@pytest.mark.parametrize("kind", ["contradicting", "missing_column", "page_failed"])
+def test_an_event_that_never_gets_complete_keeps_the_others_guarded(world: World, kind: str) -> None:
+    # given a tenant of which one event always has a fault
+    world.set_tenant(removals=now_removals(**(LOOSE | {"creates_count": 3, "creates_percent": 10})))
+    for internal_id in range(80, 85):
+        world.person(internal_id)
+    world.person(70, 341)
+    _spoil(world, kind)
+    assert world.sync().snapshot in ("suspect", "partial")
+    # then its environment is known
+    known = world.rows("SELECT envid, first_complete_at IS NOT NULL AS guarded FROM tenant")
+    assert known == [{"envid": "O12345AA", "guarded": True}]
+    # and a flood of newcomers is held
+    for internal_id in range(90, 95):
+        world.person(internal_id)
+    run = world.sync()
+    assert outcomes(run)["held"] == 5
+    assert [hold["guard"] for hold in holds(world)] == ["creates"]
+
+
+def test_a_first_reading_that_showed_nothing_usable_teaches_nothing(world: World) -> None:
+    world.person(80)
+    world.rows("""UPDATE course SET fields = fields || '{"name": "Weg"}' RETURNING id""")
+    world.sync()
+    assert world.rows("SELECT envid, first_complete_at FROM tenant") == [{"envid": None, "first_complete_at": None}]
+
+
+def _accounts(world: World, count: int, box: str = "p") -> list[str]:
+    """Accounts of people 1 to ``count``, under names that tell them apart."""
+    return [world.pluvo.add_user(f"{box}{n}@example.nl", f"{NAMES[n]} {NAMES[-n]}")["id"] for n in range(1, count + 1)]
+
+
+NAMES = ("Aafje", "Bakker", "Cornelis", "Dijkstra", "Everdina", "Fokkema", "Gerrit", "Hoekstra", "Ilse", "Jonkman")
+
+
+@pytest.mark.parametrize("newcomer", [False, True])
+def test_links_that_are_off_by_one_line_are_held_before_anybody_gets_anothers_name(
+    world: World, *, newcomer: bool
+) -> None:
+    # given a file of links that slipped by a line
+    world.set_tenant(removals=now_removals(**(LOOSE | {"email_changes_count": 3, "email_changes_percent": 0})))
+    accounts = _accounts(world, 6, "prive")
+    for n in range(1, 7):
+        world.person(n, name=f"{NAMES[n]} {NAMES[-n]}")
+        links.set_link("acme", str(n), accounts[n % 6], who="tester")
+    if newcomer:  # then everybody in Pluvo is listed anyway
+        world.person(99)
+    before = {user["id"]: (user["name"], user["email"]) for user in world.pluvo.users.values()}
+    # when
+    run = world.sync()
+    # then
+    (hold,) = holds(world)
+    assert (hold["guard"], len(hold["people"])) == ("email_changes", 6)
+    assert outcomes(run)["held"] == 6
+    after = {user["id"]: (user["name"], user["email"]) for user in world.pluvo.users.values() if user["id"] in before}
+    assert after == before
+    # and what would be overwritten is shown
+    shown = world.rows("SELECT before FROM plan_line WHERE run_id = :run AND internal_id = '1'", run=run.id)
+    assert shown[0]["before"] == {"name": before[accounts[1]][0], "email": before[accounts[1]][1]}
+
+
+def test_links_that_are_right_are_no_changes_of_address(world: World) -> None:
+    world.set_tenant(removals=now_removals(**(LOOSE | {"email_changes_count": 3, "email_changes_percent": 0})))
+    for n, account in enumerate(_accounts(world, 6), 1):
+        world.person(n, name=f"{NAMES[-n]}, {NAMES[n][0]}.")
+        links.set_link("acme", str(n), account, who="tester")
+    assert outcomes(world.sync()) == {"linked": 6}
+    assert holds(world) == []
+
+
+@pytest.mark.parametrize("by", ["email", "afas_id"])
+def test_accounts_that_would_get_clearly_anothers_name_or_address_count_as_changes(world: World, by: str) -> None:
+    # given accounts found by address under other names, or by AFAS id under other addresses
+    world.set_tenant(removals=now_removals(**(LOOSE | {"email_changes_count": 3, "email_changes_percent": 0})))
+    for n in range(1, 6):
+        if by == "email":
+            world.pluvo.add_user(f"p{n}@example.nl", NAMES[n])
+        else:
+            world.pluvo.add_user(f"ander{n}@example.nl", f"Persoon {n}", afasContactId=str(n))
+        world.person(n)
+    world.person(6)
+    # when
+    run = world.sync()
+    # then only they wait
+    assert outcomes(run) == {"held": 5, "created": 1}
+    assert [hold["guard"] for hold in holds(world)] == ["email_changes"]
