@@ -1,5 +1,7 @@
 """Every knob, typed, read once from the environment (``KOPPELING_…``). Nothing else reads the environment.
 
+What a process finds out by itself (``found``: where its embedded servers are) fills in what is left open.
+
 A secret-bearing setting may also come from a file: ``KOPPELING_DATABASE_URL_FILE=/run/secrets/database_url``.
 """
 
@@ -18,8 +20,10 @@ from cryptography.fernet import Fernet
 PREFIX = "KOPPELING_"
 FROM_FILE = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN")
 _DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
+_PREFIX = re.compile(r"^[A-Za-z0-9._-]([A-Za-z0-9._:-]{0,58}[A-Za-z0-9._-])?$", re.ASCII)
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 T = TypeVar("T")
+_found: dict[str, str] = {}
 
 
 class SettingsError(Exception):
@@ -70,6 +74,10 @@ class Settings:
     quarantine_probes: tuple[int, ...] = (60, 300, 900, 3600)
     lease: int = 180
     log_format: str | None = None
+    postgres_bin: Path | None = None
+    valkey_bin: Path | None = None
+    embedded_database: bool = False
+    redis_prefix: str | None = None
     login_token: str | None = field(repr=False, default=None)
     payload_retention: int = 90 * 86400
     ledger_retention: int = 400 * 86400
@@ -108,7 +116,7 @@ def _read(name: str, problems: list[str]) -> str | None:
             value = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             problems.append(f"{PREFIX}{name}_FILE: can't read {path} ({error.strerror})")
-    return value.strip() or None if value is not None else None
+    return (value or "").strip() or None
 
 
 def load() -> Settings:
@@ -116,7 +124,7 @@ def load() -> Settings:
     problems: list[str] = []
 
     def knob(name: str, read: Callable[[str], T], default: T) -> T:
-        text = _read(name, problems)
+        text = _read(name, problems) or _found.get(name)
         if text is None:
             return default
         try:
@@ -141,6 +149,14 @@ def load() -> Settings:
             return text
 
         return check
+
+    def place(text: str) -> Path | None:
+        return Path(text).absolute()
+
+    def prefix(text: str) -> str | None:
+        if not _PREFIX.match(text):
+            raise ValueError("may have letters, digits, '.', '_', '-' and ':' inside, at most 60")
+        return text
 
     def seconds(minimum: int) -> Callable[[str], int]:
         def check(text: str) -> int:
@@ -171,6 +187,10 @@ def load() -> Settings:
         retry_schedule=knob("RETRY_SCHEDULE", _durations, standard.retry_schedule),
         quarantine_probes=knob("QUARANTINE_PROBES", _durations, standard.quarantine_probes),
         lease=knob("LEASE", seconds(2), standard.lease),
+        postgres_bin=knob("POSTGRES_BIN", place, None),
+        valkey_bin=knob("VALKEY_BIN", place, None),
+        embedded_database=_read("DATABASE_URL", []) is None,
+        redis_prefix=knob("REDIS_PREFIX", prefix, None),
         log_format=knob("LOG_FORMAT", choice("console", "json"), None),
         login_token=knob("LOGIN_TOKEN", str, ""),
         payload_retention=knob("PAYLOAD_RETENTION", seconds(86400), standard.payload_retention),
@@ -182,6 +202,18 @@ def load() -> Settings:
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
+
+
+def found(**values: str) -> None:
+    """Fill in what the environment does not say, in this process only."""
+    _found.update({name.upper(): value for name, value in values.items()})
+    get.cache_clear()
+
+
+def forget_found() -> None:
+    """Know only the environment again (for tests that play several commands in one process)."""
+    _found.clear()
+    get.cache_clear()
 
 
 @lru_cache(maxsize=1)

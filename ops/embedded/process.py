@@ -1,14 +1,15 @@
 """Start, recognise and stop a server process; the same for PostgreSQL and Valkey.
 
-PostgreSQL refuses to run as root. When root starts us, both servers run as ``nobody``, which exists on every Linux,
-so no account is made. Where ``nobody`` can't enter the folder of the servers or of their programs (a home of 0700),
-they keep one right of root's, to pass closed folders (``dac_override``), instead of us opening those to everyone.
+No server ever runs as root or holds a right of root's. Started by an ordinary user they run as that user; started by
+root, under a number that is no account of this machine and that nothing else uses. They are put into their own folder
+before they give up root, and name files only relative to it: so the folders above stay closed to them.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -23,8 +24,10 @@ from pathlib import Path
 
 import psutil
 
-ACCOUNT = "nobody"
+# Neither for people, nor for packages, nor one that systemd gives away: see its list "Users, Groups, UIDs and GIDs".
+ACCOUNT = 60_800
 _children: dict[int, subprocess.Popen[bytes]] = {}  # kept, so that Python doesn't take a running server for a lost one
+INSTEAD = "run as an ordinary user, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
 
 
 class EmbeddedError(Exception):
@@ -100,74 +103,155 @@ def server_account() -> tuple[int, int] | None:
     if os.geteuid() != 0:
         return None
     try:
-        entry = pwd.getpwnam(ACCOUNT)
+        taken = pwd.getpwuid(ACCOUNT).pw_name
     except KeyError:
-        raise EmbeddedError(
-            f"There is no user {ACCOUNT!r} for PostgreSQL, which refuses to run as root: run as an ordinary user, "
-            "or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
-        ) from None
-    return entry.pw_uid, entry.pw_gid
+        return ACCOUNT, ACCOUNT
+    raise EmbeddedError(f"Number {ACCOUNT}, under which root's servers run, is user {taken} on this machine: {INSTEAD}")
+
+
+def making_account() -> tuple[int, int] | None:
+    """The same for the one program that must find its user in the list of users: that of ``nobody``, our group.
+
+    It works in a folder that nobody else can enter, and another group is enough that no other process of ``nobody``
+    may look into it.
+    """
+    account = server_account()
+    if account is None:
+        return None
+    try:
+        return pwd.getpwnam("nobody").pw_uid, account[1]
+    except KeyError:
+        raise EmbeddedError(f"There is no user 'nobody', under which PostgreSQL's files are made: {INSTEAD}") from None
+
+
+def owner_name(uid: int) -> str:
+    """How a user is called, for the one line of an error."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def home_folder(home: Path) -> Path:
-    """Make the home folder, closed to others (root's lets ``nobody`` pass), and give back its real path."""
+    """Make the home folder, closed to all others, and give back its real path. Raises EmbeddedError."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        home = home.resolve()
-        if home.stat().st_uid == os.geteuid():
-            home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EmbeddedError(f"Can't use {home} ({error.strerror}): set KOPPELING_HOME to a folder of yours.") from None
-    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-        raise EmbeddedError(f"{home} belongs to another user: set KOPPELING_HOME to a folder of yours.")
-    return home
+    found = own_home(home)
+    if found is None:
+        raise EmbeddedError(f"{home} went away: set KOPPELING_HOME to a folder of yours.")
+    found.chmod(0o700)
+    return found
+
+
+def own_home(home: Path) -> Path | None:
+    """The real path of a home folder, None when there is none. Refuses, touching nothing, what others could have put
+    there: a key or an address in it would be theirs.
+    """
+    try:
+        facts = home.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise EmbeddedError(f"Can't use {home} ({error.strerror}): set KOPPELING_HOME to a folder of yours.") from None
+    if stat.S_ISLNK(facts.st_mode):
+        raise EmbeddedError(f"{home} is a symbolic link: set KOPPELING_HOME to the folder itself.")
+    _need_owner(home, facts, os.geteuid())
+    if not stat.S_ISDIR(facts.st_mode):
+        raise EmbeddedError(f"{home} is no folder: set KOPPELING_HOME to a folder of yours.")
+    return home.resolve()
+
+
+def _need_owner(path: Path, facts: os.stat_result, uid: int) -> None:
+    if facts.st_uid == uid:
+        return
+    owner = owner_name(facts.st_uid)
+    if uid != os.geteuid():
+        raise EmbeddedError(f"{path} belongs to {owner} and not to the servers' account ({uid}): move it away.")
+    become = f"run it as {owner} (`sudo -u {owner} koppeling …`)" if facts.st_uid else "run it as root"
+    raise EmbeddedError(
+        f"{path} belongs to {owner} and you are {owner_name(uid)}: {become}, "
+        "or set KOPPELING_HOME to a folder of yours."
+    )
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder below the home that only we can enter. Refuses a link, and what belongs to somebody else."""
+    return _folder(path, (os.geteuid(), -1))
 
 
 def server_folder(path: Path) -> Path:
-    """Make a folder only the server's account can read."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    give_to_server(path)
+    """The same for one that the servers' account owns."""
+    return _folder(path, server_account() or (os.geteuid(), -1))
+
+
+def _folder(path: Path, account: tuple[int, int]) -> Path:
+    try:
+        path.mkdir(mode=0o700)
+        os.chown(path, *account, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise EmbeddedError(f"Can't make {path} ({error.strerror}): {INSTEAD}") from None
+    facts = path.lstat()
+    if not stat.S_ISDIR(facts.st_mode):
+        raise EmbeddedError(f"{path} is no folder but something else: move it away.")
+    _need_owner(path, facts, account[0])
     return path
 
 
-def give_to_server(path: Path) -> None:
-    """Hand a file or folder to the account the server runs as."""
+def give_to_server(folder: Path) -> None:
+    """Hand a folder and all in it to the account the servers run as."""
     account = server_account()
     if account:
-        os.chown(path, *account)
+        for _, folders, files, descriptor in os.fwalk(folder):
+            for name in (*folders, *files):
+                os.chown(name, *account, dir_fd=descriptor, follow_symlinks=False)
+        os.chown(folder, *account, follow_symlinks=False)
 
 
-def as_server(command: Sequence[str | Path], *folders: Path, bound: bool = False) -> list[str]:
-    """The command line that runs a program as the server's account.
+def write_for_server(folder: Path, name: str, content: str) -> None:
+    """Write a file into a server's folder, in one step. Follows nothing that the server could have put there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    aside = f"{name}.{secrets.token_hex(8)}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(aside, flags, 0o600, dir_fd=descriptor), "w", encoding="utf-8") as file:
+            file.write(content)
+            account = server_account()
+            if account:
+                os.fchown(file.fileno(), *account)
+        os.rename(aside, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def as_server(command: Sequence[str | Path], account: tuple[int, int] | None, *, bound: bool = False) -> list[str]:
+    """The command line that runs a program without any right of root's.
 
     Args:
         command: the program and its arguments.
-        folders: what it must be able to enter besides the program's own folder.
+        account: uid and gid to run as when that isn't ourselves.
         bound: let the kernel interrupt it when the thread that starts it ends, so also after kill -9 (Linux).
     """
     words = [str(word) for word in command]
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    account = server_account()
     if account and not setpriv:
-        raise EmbeddedError(
-            "Running as root needs setpriv (package util-linux): install it, run as an ordinary user, "
-            "or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
-        )
-    if not setpriv or not (account or bound):
+        raise EmbeddedError(f"Running as root needs setpriv (package util-linux): install it, {INSTEAD}")
+    if not setpriv:
         return words
-    prefix = [setpriv]
+    prefix = [setpriv, "--no-new-privs", "--inh-caps=-all"]
     if account:
-        prefix += [f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups", "--no-new-privs"]
-        if not all(_open_to_all(folder) for folder in (Path(words[0]).parent, *folders)):
-            prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        prefix += [f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"]
     if bound:
         prefix += ["--pdeathsig=INT"]
     return [*prefix, "--", *words]
 
 
-def _open_to_all(folder: Path) -> bool:
-    # The folder itself is either the server's own or a package's; only the way to it can be closed.
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in folder.resolve().parents)
+def own_words(folder: Path) -> str:
+    """How a server that stands in ``folder`` names it: a way that leads past folders it can't enter."""
+    return "/proc/self/cwd" if server_account() else str(folder)
 
 
 def spawn(command: Sequence[str], log: Path, *, stdin: bytes = b"", cwd: Path) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.embedded import postgres
+from ops.embedded.process import own_home
 from ops.embedded.registry import peek
 
 
@@ -18,7 +19,13 @@ class Endpoints:
 
 
 def running(home: Path) -> Endpoints:
-    """Find the servers that run for this home, asking the system, not only our notes. Starts nothing, never waits."""
-    home = home.resolve()
+    """Find the servers that run for this home, asking the system, not only our notes. Starts nothing, never waits.
+
+    Raises EmbeddedError for a home that others could have put there.
+    """
+    found = own_home(home)
+    if found is None:
+        return Endpoints()
+    home = found
     valkey = peek(home, "valkey")
     return Endpoints(postgres.find(home), valkey.url if valkey.server else None)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dramatiq
 import psycopg
@@ -24,7 +25,7 @@ from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from tests.integration.engine import kinds
 from workers.broker import LedgerBroker, broker
-from workers.control import STOPPING
+from workers.control import STOPPING, UNFIT
 from workers.relay import Relay
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -156,6 +157,7 @@ def engine(configured: settings.Settings, environment: dict[str, str], database_
         for queue in held:
             held[queue].clear()
     STOPPING.clear()
+    UNFIT.clear()
     return Engine(environment)
 
 
@@ -212,7 +214,7 @@ def own_redis(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @contextmanager
 def closed_database(postgres_url: str, database_url: str) -> Iterator[None]:
     """PostgreSQL lets nobody into the test's database, and throws out who is in."""
-    name = database_url.rsplit("/", 1)[1]
+    name = urlsplit(database_url).path.removeprefix("/")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -19,7 +24,9 @@ import pytest
 import redis
 
 from ops.embedded import EmbeddedError, Endpoints, ensure_postgres, running, start_postgres, start_valkey
+from ops.embedded.postgres import mark
 from ops.embedded.process import Process, as_server
+from ops.embedded.registry import peek
 
 ROOT = Path(__file__).parents[3]
 OWNER = "pg = embedded.start_postgres(home); v = embedded.start_valkey(home); print('up', flush=True); time.sleep(600)"
@@ -54,7 +61,7 @@ def says(child: subprocess.Popen[str], word: str) -> None:
     assert child.stdout.readline().strip() == word
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -68,12 +75,17 @@ def servers_of(home: Path) -> list[psutil.Process]:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            words, folder = process.cmdline(), process.cwd()
+            words = process.cmdline()
         except psutil.Error:
             continue
-        if str(home / "postgres/data") in words or folder == str(home / "valkey"):
+        if f"-ccluster_name={mark(home / 'postgres/data')}" in words or process.pid == _valkey_of(home):
             found.append(process)
     return found
+
+
+def _valkey_of(home: Path) -> int | None:
+    server = peek(home, "valkey").server
+    return server.pid if server else None
 
 
 def answers(url: str) -> bool:
@@ -87,6 +99,14 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield path
     for process in servers_of(path):  # what a failed test left
         process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A home whose PostgreSQL runs, and its URL."""
+    home = tmp_path_factory.mktemp("served") / "home"
+    with ensure_postgres(home) as postgres:
+        yield home, postgres.url
 
 
 def test_both_servers_run_and_are_found_and_leave_nothing_behind(home: Path) -> None:
@@ -125,7 +145,7 @@ def test_settings_keep_data_safe_and_personal_data_out_of_the_logs(home: Path) -
             connection.execute("SELECT 'anna@example.com'::integer")
 
     assert shown == {
-        "fsync": ("on",), "max_connections": ("200",), "listen_addresses": ("127.0.0.1",), "log_statement": ("none",),
+        "fsync": ("on",), "max_connections": ("200",), "listen_addresses": ("",), "log_statement": ("none",),
     }  # fmt: skip
     log = (home / "postgres/postgres.log").read_text()
     assert "ready to accept connections" in log
@@ -136,9 +156,9 @@ def test_valkey_evicts_and_stores_nothing_and_wants_its_password(home: Path) -> 
     valkey = start_valkey(home)
     try:
         with redis.Redis.from_url(valkey.url) as client:
-            shown = client.config_get("maxmemory-policy", "appendonly", "save", "bind")
-        assert shown == {"maxmemory-policy": "noeviction", "appendonly": "no", "save": "", "bind": "127.0.0.1"}
-        stranger = redis.Redis(port=int(valkey.url.rpartition(":")[2].partition("/")[0]))
+            shown = client.config_get("maxmemory-policy", "appendonly", "save", "port")
+        assert shown == {"maxmemory-policy": "noeviction", "appendonly": "no", "save": "", "port": "0"}
+        stranger = redis.Redis(unix_socket_path=str(home / "valkey/run/valkey.sock"))
         with stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
     finally:
@@ -156,7 +176,7 @@ def test_postgres_refuses_connections_without_its_password(home: Path) -> None:
 def test_passwords_are_readable_for_their_user_only_and_shown_by_no_repr(home: Path) -> None:
     postgres, valkey = start_postgres(home), start_valkey(home)
     try:
-        closed = [home / "postgres", home / "valkey", home / "postgres/password", home / "embedded.json"]
+        closed = [home, home / "postgres", home / "valkey", home / "embedded.json"]
         assert [oct(stat.S_IMODE(path.stat().st_mode) & 0o077) for path in closed] == ["0o0"] * 4
         arguments = " ".join(word for process in servers_of(home) for word in process.cmdline())
         for url in (postgres.url, valkey.url):
@@ -165,6 +185,178 @@ def test_passwords_are_readable_for_their_user_only_and_shown_by_no_repr(home: P
     finally:
         valkey.stop()
         postgres.stop()
+
+
+def test_no_server_process_holds_a_right_of_roots_or_an_account_that_others_have(home: Path) -> None:
+    postgres, valkey = start_postgres(home), start_valkey(home)
+    try:
+        masters = servers_of(home)
+        found = masters + [child for master in masters for child in master.children(recursive=True)]
+        assert len(masters) == 2
+        for process in found:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            sets = {line.split(":")[0]: int(line.split()[1], 16) for line in status.splitlines() if "Cap" in line}
+            assert (sets["CapEff"], sets["CapPrm"], sets["CapInh"], sets["CapAmb"]) == (0, 0, 0, 0), process
+            uid = process.uids().effective
+            assert uid == os.geteuid() or uid not in {entry.pw_uid for entry in pwd.getpwall()}
+            assert uid != 0
+    finally:
+        valkey.stop()
+        postgres.stop()
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
+        "SELECT pg_read_file('postmaster.pid')",
+        "CREATE ROLE another SUPERUSER",
+        "CREATE DATABASE another",
+        "ALTER ROLE koppeling SUPERUSER",
+        "ALTER SYSTEM SET log_statement = 'all'",
+        "SET ROLE postgres",
+    ],
+)
+def test_the_application_owns_its_database_and_may_do_nothing_else(served: tuple[Path, str], attempt: str) -> None:
+    with psycopg.connect(served[1], autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS mine (id int)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(attempt)
+
+
+def test_nobody_reaches_the_superuser_once_the_server_is_ready(served: tuple[Path, str]) -> None:
+    home, url = served
+    for user in ("postgres", "koppeling"):
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url, user=user, dbname="postgres", password="guess", connect_timeout=30)
+    assert "trust" not in (home / "postgres/data/pg_hba.conf").read_text()
+
+
+def test_every_start_has_new_passwords(home: Path) -> None:
+    postgres, valkey = start_postgres(home), start_valkey(home)
+    valkey.stop()
+    postgres.stop()
+    again, broker = start_postgres(home), start_valkey(home)
+    try:
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(postgres.url)
+        with redis.Redis.from_url(valkey.url) as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
+        assert answers(again.url)
+    finally:
+        broker.stop()
+        again.stop()
+
+
+def test_a_dead_server_comes_back_at_the_same_address_with_what_was_committed(home: Path) -> None:
+    postgres, valkey = start_postgres(home), start_valkey(home)
+    try:
+        assert (postgres.revive(), valkey.revive()) == (False, False)
+        with psycopg.connect(postgres.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        for process in servers_of(home):
+            process.kill()
+        wait_for(lambda: running(home) == Endpoints(None, None))
+
+        assert (postgres.revive(), valkey.revive()) == (True, True)
+
+        assert running(home) == Endpoints(postgres.url, valkey.url)
+        with psycopg.connect(postgres.url) as connection, redis.Redis.from_url(valkey.url) as client:
+            assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+            assert client.ping()
+    finally:
+        valkey.stop()
+        postgres.stop()
+
+
+def test_whoever_takes_the_port_of_a_long_path_is_told_no_password(tmp_path: Path) -> None:
+    # given a path that is too long for a socket, and somebody else at the port once the server is gone
+    home = tmp_path / ("deep folder" * 12) / "home"
+    postgres = start_postgres(home)
+    password, port = urlsplit(postgres.url).password, urlsplit(postgres.url).port
+    assert password
+    assert port
+    assert answers(postgres.url)
+    postgres.stop()
+    heard = bytearray()
+
+    def listen(thief: socket.socket) -> None:
+        connection, _ = thief.accept()
+        with connection:
+            heard.extend(connection.recv(4096))
+            connection.sendall(b"R" + struct.pack("!ii", 8, 3))  # "send me your password as it is"
+            with suppress(OSError):
+                heard.extend(connection.recv(4096))
+
+    with socket.create_server(("127.0.0.1", port)) as thief:
+        thread = threading.Thread(target=listen, args=(thief,))
+        thread.start()
+        # when
+        with pytest.raises(psycopg.OperationalError, match="scram"):
+            psycopg.connect(postgres.url, sslmode="disable")
+        thread.join(20)
+    # then
+    assert password.encode() not in heard
+
+
+def somebody_elses(tmp_path: Path) -> Path:
+    """A folder that another user made."""
+    if os.geteuid():
+        return Path("/usr")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    os.chown(folder, 12_345, 12_345)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "verb", [start_postgres, start_valkey, running, lambda home: ensure_postgres(home).__enter__()]
+)
+def test_a_home_of_somebody_else_is_refused_and_not_touched(tmp_path: Path, verb: Callable[[Path], object]) -> None:
+    theirs = somebody_elses(tmp_path)
+    before = theirs.stat()
+
+    with pytest.raises(EmbeddedError, match=r"belongs to .* and you are .*set KOPPELING_HOME"):
+        verb(theirs)
+
+    assert (theirs.stat().st_mtime_ns, theirs.stat().st_mode) == (before.st_mtime_ns, before.st_mode)
+    assert not (theirs / "embedded.lock").exists()
+
+
+def test_a_home_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "elsewhere")
+
+    for verb in (start_postgres, start_valkey, running):
+        with pytest.raises(EmbeddedError, match="is a symbolic link"):
+            verb(tmp_path / "home")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey", "valkey/run"])
+def test_a_folder_of_a_server_that_is_a_link_is_refused_and_not_followed(home: Path, name: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    home.mkdir()
+    (home / name).parent.mkdir(exist_ok=True)
+    (home / name).symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere").stat()
+
+    with pytest.raises(EmbeddedError, match="move it away"):
+        (start_postgres if name == "postgres" else start_valkey)(home)
+    assert (tmp_path / "elsewhere").stat() == before
+
+
+def test_a_server_that_ended_and_was_fetched_by_no_parent_is_dead(home: Path) -> None:
+    with ensure_postgres(home):
+        pass
+    with subprocess.Popen(["true"]) as gone:
+        wait_for(lambda: psutil.Process(gone.pid).status() == psutil.STATUS_ZOMBIE)
+        lines = [str(gone.pid), "x", "1700000000", "5432", "", "", "", "ready"]
+        (home / "postgres/data/postmaster.pid").write_text("\n".join(lines) + "\n")
+
+        assert running(home).database_url is None
+        with ensure_postgres(home) as postgres:
+            assert answers(postgres.url)
 
 
 def test_a_second_owner_is_told_who_has_it(home: Path) -> None:
@@ -205,7 +397,7 @@ def test_an_owner_waits_for_a_command_of_the_moment(home: Path) -> None:
             before = servers_of(home)[0].pid
             command.communicate("\n")
             says(owner, "up")
-            postmasters = [p.pid for p in servers_of(home) if p.cwd() != str(home / "valkey")]
+            postmasters = [p.pid for p in servers_of(home) if p.pid != _valkey_of(home)]
             assert before not in postmasters
             assert len(postmasters) == 1
     assert command.returncode == 0
@@ -359,7 +551,7 @@ def test_root_without_setpriv_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "which", lambda name: None)
 
     with pytest.raises(EmbeddedError, match="needs setpriv"):
-        as_server(["/usr/bin/true"])
+        as_server(["/usr/bin/true"], (60_800, 60_800))
 
 
 def test_a_process_is_not_taken_for_a_later_one_with_its_number() -> None:
