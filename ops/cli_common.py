@@ -36,10 +36,13 @@ def example(*lines: str) -> str:
 
 
 @contextmanager
-def at_database() -> Iterator[None]:
-    """A database for the length of the command; the broker too where one is known. Logs only what is a warning."""
+def at_database(*, create: bool = False, keys: bool = False, lost_keys: bool = False) -> Iterator[None]:
+    """A database for the length of the command; the broker too where one is known. Logs only what is a warning.
+
+    The arguments are those of ``environment.database``.
+    """
     logs.configure(level=30)
-    with environment.database():
+    with environment.database(create=create, keys=keys, lost_keys=lost_keys):
         environment.use_broker_if_running()
         yield
 

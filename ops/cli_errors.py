@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import traceback
 
+import psycopg
 import redis
 from sqlalchemy import exc
 
 from clients.errors import RemoteError
 from clients.redaction import clean
-from models.crypto import SecretUnreadable
+from migrations.run import WrongSchema
+from models.crypto import SecretDamaged, SecretUnreadable
 from ops import output
 from ops.embedded import EmbeddedError
 from ops.problems import Problem
 from settings import SettingsError
+from workers.startup import Unfit
 
+# Their text is a sentence that says what to do.
+SAID = (Problem, SettingsError, EmbeddedError, SecretUnreadable, SecretDamaged, WrongSchema, Unfit)
 _DATABASE = "Check KOPPELING_DATABASE_URL and that the server runs, or unset it to use the embedded one."
 _BROKER = "Check KOPPELING_REDIS_URL and that the server runs, or unset it to use the embedded one."
 
@@ -31,13 +36,15 @@ def explained(error: Exception) -> int | None:
 
 def _line(error: Exception) -> tuple[str, int]:
     found = f"Internal error: {_place(error)}. KOPPELING_DEBUG=1 shows where it came from.", 1
-    if isinstance(error, Problem | SettingsError | EmbeddedError | SecretUnreadable):
+    if isinstance(error, exc.StatementError) and isinstance(error.orig, SAID):
+        error = error.orig  # a key that is missing while a secret is stored
+    if isinstance(error, SAID):
         found = str(error), 2
     elif isinstance(error, exc.ArgumentError):
         found = "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database.", 2
     elif isinstance(error, exc.ProgrammingError) and "does not exist" in str(error.orig):
         found = "The database's tables are not those of this version: run `koppeling migrate`.", 2
-    elif isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError):
+    elif isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError | psycopg.OperationalError):
         found = f"Can't reach the database ({_said(error)}). {_DATABASE}", 2
     elif isinstance(error, redis.RedisError):
         found = f"Can't reach the broker ({clean(str(error), limit=200)}). {_BROKER}", 2
@@ -46,7 +53,7 @@ def _line(error: Exception) -> tuple[str, int]:
     return found
 
 
-def _said(error: exc.SQLAlchemyError) -> str:
+def _said(error: Exception) -> str:
     orig = getattr(error, "orig", None)
     lines = [line.strip() for line in str(orig or error).splitlines() if line.strip()]
     return clean(lines[0] if lines else type(error).__name__, limit=200)

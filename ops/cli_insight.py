@@ -85,7 +85,7 @@ def _show_explained(found: dict[str, Any]) -> None:
 
 def check_(slug: Slug, json: Json = False) -> None:
     """Try both sides, reading only: one line a probe, with what to do about a fault."""
-    with at_database():
+    with at_database(keys=True):
         found = check(slug, watch=(lambda probe: None) if json else _show_probe)
     if json:
         output.show_json(found)
@@ -101,7 +101,7 @@ def _show_probe(probe: Probe) -> None:
 
 def token(slug: Slug, who: Who = None, json: Json = False) -> None:
     """Make an AFAS token from API key, environment key and a mailed code, and store it. Reads standard input."""
-    with at_database():
+    with at_database(keys=True):
         make(slug, _ask, who=named(who))
     said = f'{slug}: the token is stored. Write auth = "token" in the tenants file, or the next import undoes it.'
     show({"tenant": slug, "stored": True}, json, lambda _: output.say(said))

@@ -17,7 +17,7 @@ from ops.cli_common import example
 from ops.embedded import ensure_postgres, running
 from ops.parent import end_with_parent
 from ops.up import Options, up
-from workers import logs
+from workers import logs, startup
 from workers.processes import ChildSpec, Supervisor, run_worker
 
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]
@@ -54,7 +54,7 @@ def worker(
 ) -> None:
     """Work on messages and runs until told to stop. Start as many as you like, on any machine."""
     logs.configure()
-    _need_servers()
+    environment.need_all()
     if processes == 1:
         raise typer.Exit(run_worker(threads, child=child))
     one = [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", str(threads), "--child"]
@@ -64,7 +64,7 @@ def worker(
 def scheduler(child: Child = False) -> None:
     """Keep the timetable until told to stop: due runs, the nightly full ones, holds that expire."""
     logs.configure()
-    _need_servers()
+    environment.need_all()
     if child:
         end_with_parent()
     stopping = threading.Event()
@@ -89,16 +89,10 @@ def serve(
 
     logs.configure()
     check_bind(host)
-    _need_servers()
+    environment.need_all()
     if child:
         end_with_parent()
     run(make_app(), host, port)
-
-
-def _need_servers() -> None:
-    environment.connect_running()
-    environment.need_current_schema()
-    settings.get().need_secret_keys()
 
 
 def migrate() -> None:
@@ -106,6 +100,8 @@ def migrate() -> None:
     logs.configure(level=30)
     found = settings.get()
     if found.database_url:
+        environment.check_url()
+        startup.refuse_pooler(found.need_database())
         upgrade(found.need_database())
     else:
         url = running(found.home).database_url

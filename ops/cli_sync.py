@@ -103,7 +103,7 @@ def _run(
         raise Problem("--csv goes with --dry-run.")
     if wait and not dry_run:
         environment.need_something_running()
-    with at_database():
+    with at_database(keys=dry_run):
         if dry_run:
             document, over = _dry(direction, slugs, everyone, options, csv), True
         else:

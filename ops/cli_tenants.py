@@ -16,12 +16,20 @@ Direction = Annotated[str | None, typer.Option("--direction", help="enrollments 
 
 @app.command("import", epilog=example("koppeling tenants import tenants.toml"))
 def import_(
-    file: Annotated[Path, typer.Argument(help="The tenants file (TOML).")], who: Who = None, json: Json = False
+    file: Annotated[Path, typer.Argument(help="The tenants file (TOML).")],
+    replace_lost_keys: Annotated[
+        bool, typer.Option("--replace-lost-keys", help="The keys of stored secrets are lost: take those of the file.")
+    ] = False,
+    who: Who = None,
+    json: Json = False,
 ) -> None:
     """Create or update tenants from a file, by slug. All of it or nothing; shows what changed, never a secret."""
     specs = tenants_file.read(file)
-    with at_database():
-        done = tenants_import.apply(specs, named(who))
+    with at_database(create=True, keys=not replace_lost_keys, lost_keys=replace_lost_keys):
+        done = tenants_import.apply(specs, named(who), replace_lost=replace_lost_keys)
+        lost = tenants_import.under_lost_keys() if replace_lost_keys else []
+    if lost:
+        output.say(f"Still under a lost key: {', '.join(lost)}. Import their files too, or remove them.", error=True)
     show({"items": [one.document() for one in done]}, json, lambda _: _show_import(done))
 
 
@@ -105,7 +113,7 @@ def resume(slug: Slug, direction: Direction = None, who: Who = None, json: Json 
 @app.command("rotate-keys", epilog=example("koppeling tenants rotate-keys"))
 def rotate_keys(who: Who = None, json: Json = False) -> None:
     """Put all stored secrets under the first of KOPPELING_SECRET_KEYS, so that the older keys can go."""
-    with at_database():
+    with at_database(keys=True):
         changed = tenants.rotate_keys(who=named(who))
     said = f"{changed} secrets are under the first key now: the others can be taken out of KOPPELING_SECRET_KEYS."
     show({"secrets": changed}, json, lambda _: output.say(said))

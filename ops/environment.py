@@ -1,12 +1,14 @@
 """Find the servers a command needs: those of the environment, else what ``koppeling up`` started in the home folder.
 
-A verb that only needs the database gets an embedded PostgreSQL for the moment where nothing runs. What is found is
-put into this process's environment, so that ``settings.get()`` stays the one place that is asked.
+A verb that only needs the database gets an embedded PostgreSQL for the moment where nothing runs; verbs that only read
+never make one. What is found is told to this process's settings and to nobody else: processes that it starts find it
+in the home folder themselves, so that no secret stands in an environment that was not there already.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,66 +18,126 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 import settings
-from migrations.run import current, head, upgrade
+from migrations.run import head, refuse_strange, upgrade
+from models.crypto import missing_words, stored_under
+from models.session import transaction
 from ops.embedded import ensure_postgres, running
+from ops.embedded.postgres import is_made
+from ops.embedded.process import owner_name
 from ops.problems import Problem
+from workers import startup
 
 KEY_FILE = "secret.key"
 NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."
 NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
+NOTHING_HERE = (
+    "There is no koppeling in {home} yet: begin with `koppeling up`, or set KOPPELING_HOME to the folder where it is."
+)
 
 
 def use(**values: str) -> None:
-    """Set ``KOPPELING_…`` variables of this process and read the settings again."""
-    os.environ.update({settings.PREFIX + name.upper(): value for name, value in values.items()})
-    settings.get.cache_clear()
+    """Tell this process's settings what the environment does not say."""
+    settings.found(**values)
 
 
-def home_key(home: Path) -> str:
-    """The key of this home, made at its first use and readable by nobody else."""
+def home_key(home: Path) -> str | None:
+    """The key of this home, None when there is none. Refuses one that others could have made or read."""
     path = home / KEY_FILE
-    home.mkdir(parents=True, exist_ok=True)
     try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+            facts = os.fstat(file.fileno())
+            if facts.st_uid != os.geteuid():
+                raise Problem(f"{path} belongs to {owner_name(facts.st_uid)} and is not used: move it away.")
+            if stat.S_IMODE(facts.st_mode) & 0o077:
+                raise Problem(f"{path} can be read by others: `chmod 600 {path}`, and replace the key.")
+            return file.read().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Problem(f"Can't use {path} ({error.strerror}): put the key's own file there.") from None
+
+
+def make_home_key(home: Path) -> str:
+    """A new key for this home, readable by nobody else; the one that is there when another command was faster."""
+    path, new = home / KEY_FILE, home / f"{KEY_FILE}.{os.getpid()}"
+    try:
+        new.unlink(missing_ok=True)
         # Written aside and linked into place: two commands at once agree on one key, and none reads half of it.
-        new = home / f"{KEY_FILE}.{os.getpid()}"
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(Fernet.generate_key().decode() + "\n")
         try:
             os.link(new, path)
         except FileExistsError:
-            return path.read_text(encoding="ascii").strip()
+            pass
         finally:
             new.unlink()
-        return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise Problem(f"Can't use {path} ({error.strerror}): set KOPPELING_HOME to a folder of yours.") from None
+    return home_key(home) or ""
 
 
-def need_current_schema() -> None:
-    """Refuse a database that was not migrated to what this code knows."""
-    url = settings.get().need_database()
+def need_keys(*, make: bool = False, lost: bool = False) -> None:
+    """Have the keys of what is stored.
+
+    Args:
+        make: the embedded home may make its key, if its database holds no secret yet.
+        lost: the keys of what is stored are lost, and it is to be replaced: any key will do.
+
+    Raises Problem, SettingsError or SecretUnreadable, which name what is missing.
+    """
+    found = settings.get()
+    if not found.secret_keys and found.embedded_database:
+        key = home_key(found.home)
+        if key is None:
+            with transaction() as connection:
+                marks = stored_under(connection)
+            if marks and not lost:
+                raise Problem(f"{found.home / KEY_FILE} is gone. {missing_words(marks)} Or put the file back.")
+            if not make:
+                return  # nothing is stored that could be read
+            key = make_home_key(found.home)
+        use(secret_keys=key)
+    if lost:
+        settings.get().need_secret_keys()
+    else:
+        startup.keys()
+
+
+def check_url() -> None:
+    """Refuse a database's address that can't be read."""
     try:
-        make_url(url)
+        make_url(settings.get().need_database())
     except (ArgumentError, ValueError):
         raise Problem(
             "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database."
         ) from None
-    if current(url) != head():
-        raise Problem("The database's tables are not those of this version: run `koppeling migrate`.")
 
 
 @contextmanager
-def database() -> Iterator[None]:
-    """Have a migrated database for the length of the block; an embedded one where no other is named or runs."""
+def database(*, create: bool = False, keys: bool = False, lost_keys: bool = False) -> Iterator[None]:
+    """Have a migrated database for the length of the block; an embedded one where no other is named or runs.
+
+    Args:
+        create: make the embedded one where there is none yet; else that is a Problem.
+        keys: the keys of what is stored are needed too.
+        lost_keys: they are lost, and a key is needed to replace what is stored.
+    """
     with ExitStack() as stack:
-        if settings.get().database_url:
-            need_current_schema()
+        found = settings.get()
+        if found.database_url:
+            check_url()
+            startup.database()
         else:
-            home = settings.get().home
-            url = running(home).database_url or stack.enter_context(ensure_postgres(home)).url
-            _use_embedded(home, url)
-            if current(url) != head():
+            url = running(found.home).database_url
+            if not url:
+                if not create and not is_made(found.home):
+                    raise Problem(NOTHING_HERE.format(home=found.home))
+                url = stack.enter_context(ensure_postgres(found.home)).url
+            _use_embedded(found.home, url)
+            if refuse_strange(url) != head():
                 upgrade(url)
+        if keys or lost_keys:
+            need_keys(make=create, lost=lost_keys)
         yield
 
 
@@ -93,6 +155,15 @@ def connect_running() -> None:
         if not endpoints.redis_url:
             raise Problem(NOT_RUNNING)
         use(redis_url=endpoints.redis_url)
+
+
+def need_all() -> None:
+    """Have all that a process needs which works for long: servers, tables, keys, a broker that lets it work."""
+    connect_running()
+    check_url()
+    startup.database()
+    need_keys()
+    startup.broker()
 
 
 def need_something_running() -> None:
@@ -113,5 +184,6 @@ def use_broker_if_running() -> None:
 
 def _use_embedded(home: Path, url: str) -> None:
     use(database_url=url)
-    if not settings.get().secret_keys:
-        use(secret_keys=home_key(home))
+    key = None if settings.get().secret_keys else home_key(home)
+    if key:
+        use(secret_keys=key)

@@ -16,11 +16,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import defer
 from sqlmodel import Session, select
 
+import settings
 from models import tenant as tables
 from models.base import utc_now
 from models.course import Course
-from models.crypto import SecretUnreadable, decrypt
-from models.session import session
+from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint
+from models.session import session, transaction
 from models.tenant import Direction, TenantDirection
 from ops import audit, tenant_spec
 from ops.problems import Problem
@@ -48,11 +49,14 @@ class Imported:
         return {"tenant": self.slug, "action": self.action, "changes": self.changes, "warnings": self.warnings}
 
 
-def apply(specs: list[tenant_spec.Tenant], who: str) -> list[Imported]:
-    """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so."""
+def apply(specs: list[tenant_spec.Tenant], who: str, *, replace_lost: bool = False) -> list[Imported]:
+    """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so.
+
+    ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
+    """
     with session() as opened:
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        done = [_apply_one(opened, spec, who) for spec in specs]
+        done = [_apply_one(opened, spec, who, replace_lost) for spec in specs]
         opened.flush()
         for one in done:
             one.warnings += _judge_sharing(opened, one.slug)
@@ -83,7 +87,7 @@ def _judge_sharing(opened: Session, slug: str) -> list[str]:
     ]
 
 
-def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
+def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str, replace_lost: bool) -> Imported:
     stored = opened.exec(
         select(tables.Tenant)
         .where(tables.Tenant.slug == spec.slug)
@@ -99,7 +103,7 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str) -> Imported:
         opened.flush()  # gives it its number
     else:
         _refuse_others_links(opened, stored, spec)
-        secrets = _secrets(opened, stored)
+        secrets = _secrets(opened, stored, replace_lost)
         done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
     tenant_id = cast(int, stored.id)
     done.changes += _set_courses(opened, tenant_id, spec)
@@ -176,8 +180,24 @@ def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: tenant_sp
             )
 
 
-def _secrets(opened: Session, stored: tables.Tenant) -> dict[str, str | None]:
-    """The stored secrets; one that can't be read with today's keys counts as absent, so the import repairs it."""
+def under_lost_keys() -> list[str]:
+    """Slugs of tenants with a secret that none of today's keys reads."""
+    mine = [fingerprint(key) for key in settings.get().need_secret_keys()]
+    marks = " OR ".join(
+        f"NOT (coalesce(substring({column} FROM 1 FOR 8), :first) = ANY(:mine))"
+        for table, column in encrypted_columns()
+        if table == "tenant"
+    )
+    with transaction() as connection:
+        rows = connection.execute(
+            text(f"SELECT slug FROM tenant WHERE {marks} ORDER BY slug"),  # noqa: S608  names of our own columns
+            {"mine": mine, "first": mine[0]},
+        )
+        return [row.slug for row in rows]
+
+
+def _secrets(opened: Session, stored: tables.Tenant, replace_lost: bool) -> dict[str, str | None]:
+    """The stored secrets; one that is damaged counts as absent, so the import repairs it."""
     row = opened.execute(
         text(f"SELECT {', '.join(_SECRETS)} FROM tenant WHERE id = :id"),  # noqa: S608 - constants only
         {"id": stored.id},
@@ -186,7 +206,11 @@ def _secrets(opened: Session, stored: tables.Tenant) -> dict[str, str | None]:
     for column, value in row.one().items():
         try:
             found[str(column)] = None if value is None else decrypt(value)
+        except SecretDamaged:
+            found[str(column)] = None
         except SecretUnreadable:
+            if not replace_lost:
+                raise
             found[str(column)] = None
     return found
 

@@ -1,8 +1,9 @@
 """``koppeling up``: everything on this machine until Ctrl-C.
 
-    embedded servers where no URL is set → key → migrate → workers, scheduler, web server → "ready http://…"
+    embedded servers where no URL is set → migrate → key → workers, scheduler, web server → "ready http://…"
 
-A child that dies is started again. A signal, or the terminal going away, stops all that was started, last the servers.
+What dies is started again, servers too. A signal, or the terminal going away, stops all that was started, last the
+servers.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ from dataclasses import dataclass
 from types import FrameType
 
 import requests
+import structlog
 
 import settings
 from migrations.run import upgrade
 from models.session import transaction
 from ops import environment, output
-from ops.embedded import start_postgres, start_valkey
+from ops.embedded import EmbeddedError, Postgres, Valkey, start_postgres, start_valkey
 from ops.problems import Problem
+from workers import startup
 from workers.presence import live_workers
 from workers.supervisor import ChildSpec, Supervisor
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 TICK_SECONDS = 0.2
+LOOK_SECONDS, BACKOFF_MAX_SECONDS = 1.0, 30.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+log = structlog.get_logger("ops.up")
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,7 @@ def up(options: Options) -> int:
     with ExitStack() as stack:
         try:
             with _interruptible(nohup):
-                _servers(stack)
-                upgrade(settings.get().need_database())
+                servers = _servers(stack)
         except _Stopped:
             return 0
         supervisor = Supervisor(children(options))
@@ -65,6 +69,7 @@ def up(options: Options) -> int:
             ready = _wait_until_ready(supervisor, options)
             while not supervisor.stop_requested:
                 supervisor.tick()
+                servers.tick()
                 time.sleep(TICK_SECONDS)
         finally:
             killed = supervisor.stop()
@@ -89,23 +94,57 @@ def _interruptible(nohup: bool) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _servers(stack: ExitStack) -> None:
+class Servers:
+    """The embedded servers of this machine, if any: started again when they die, at the same address."""
+
+    def __init__(self, started: list[tuple[str, Postgres | Valkey]]) -> None:
+        self.started = started
+        self.look_at = 0.0
+        self.failures = 0
+
+    def tick(self) -> None:
+        """Look once a second, and less often while a server does not come back."""
+        if time.monotonic() < self.look_at:
+            return
+        wait = LOOK_SECONDS
+        for name, server in self.started:
+            try:
+                if server.revive():
+                    log.warning("server_started_again", server=name)
+            except EmbeddedError as error:
+                self.failures += 1
+                wait = min(BACKOFF_MAX_SECONDS, LOOK_SECONDS * 2**self.failures)
+                log.error("server_not_started", server=name, reason=str(error))
+        if wait == LOOK_SECONDS:
+            self.failures = 0
+        self.look_at = time.monotonic() + wait
+
+
+def _servers(stack: ExitStack) -> Servers:
+    """Start what the environment does not name, and see that everything fits together."""
     found = settings.get()
-    if not found.database_url:
+    started: list[tuple[str, Postgres | Valkey]] = []
+    if found.database_url:
+        environment.check_url()
+        startup.refuse_pooler(found.need_database())
+    else:
         postgres = start_postgres(found.home)
         stack.callback(postgres.stop)
+        started.append(("PostgreSQL", postgres))
         environment.use(database_url=postgres.url)
-        if not found.secret_keys:
-            environment.use(secret_keys=environment.home_key(found.home))
     if not found.redis_url:
         valkey = start_valkey(found.home)
         stack.callback(valkey.stop)
+        started.append(("Valkey", valkey))
         environment.use(redis_url=valkey.url)
-    settings.get().need_secret_keys()
+    upgrade(settings.get().need_database())
+    environment.need_keys(make=True)
+    startup.broker()
+    return Servers(started)
 
 
 def children(options: Options) -> list[ChildSpec]:
-    """The processes to keep running. They find the servers in the environment they inherit."""
+    """The processes to keep running. They find the servers in the environment or the home, as this one did."""
     koppeling = [sys.executable, "-m", "ops.cli"]
     worker = [*koppeling, "worker", "--processes", "1", "--threads", str(options.threads), "--child"]
     found = [ChildSpec(f"worker {number}", worker) for number in range(1, options.workers + 1)]

@@ -6,6 +6,8 @@ import threading
 
 # From the moment this process is told to stop: nothing is fetched, claimed or begun any more.
 STOPPING = threading.Event()
+# This process turned out to lack what it needs, e.g. a key: it ends, and says why when it is started again.
+UNFIT = threading.Event()
 
 
 class Control(Exception):

@@ -62,7 +62,10 @@ class Services(Middleware):
         self.running: Any = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        from workers import startup  # noqa: PLC0415  it uses the broker, which has this middleware
+
         self.booted = True
+        startup.check_or_exit()
         if not structlog.is_configured():  # under ``dramatiq workers``
             logs.configure()
 

@@ -13,6 +13,8 @@ Held, Waiting                              ``back``: ready again at once, no att
 Stopped                                    ``stop``: out of the ledger, its line stays pending
 NotOurs                                    ``drop``: nothing may be recorded
 PostgreSQL is away                         ``leave``: given back once it answers, no attempt burnt
+SecretUnreadable                           ``back``: this process lacks a key and ends; no attempt burnt
+SecretDamaged                              ``quarantine``: of the tenant's direction, no attempt burnt
 time limit, LeaseShort, unknown kind       ``retry``
 anything else: our own fault               ``retry`` at most twice, then dead letter ``internal_error``
 =========================================  ========================================================================
@@ -34,12 +36,13 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
 from clients.redaction import clean
+from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away, transaction
 from producers import directions
 from producers.loops import where
 from producers.pace import TooBusy
 from workers import room
-from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
+from workers.control import UNFIT, Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import HISTORY, SUPERSEDE, Failure, bury, entry, insert_parked, settle_line, superseded_by
 from workers.presence import DATABASE_TROUBLE, give_back_later
 
@@ -85,6 +88,8 @@ _OWN: tuple[tuple[type[BaseException], Action, str, str, float], ...] = (
     (Held, "back", "held", "the direction is stopped", 0.0),
     (Waiting, "back", "waiting", "the direction was told to wait", 0.0),
     (TimeoutError, "snooze", "no_slot", "no call came free", NO_SLOT_SECONDS),
+    (SecretUnreadable, "back", "secret_unreadable", "this process has not the key of a stored secret", 0.0),
+    (SecretDamaged, "quarantine", "secret_damaged", "A stored secret is damaged: import the tenants file again", 0.0),
     (redis.RedisError, "snooze", "broker_away", "Redis did not answer", BROKER_SECONDS),
     (KilledAlone, "die", "poison", "A worker died on it three times, the last time alone", 0.0),
     # Given back at once it might go round for ever, and nobody would know.
@@ -128,6 +133,8 @@ def record(turn: Turn, handler: Handler | None, error: BaseException) -> None:
     """Judge what a handler raised and write the result down. Database trouble is remembered, never raised."""
     verdict = judge(error)
     names = {"message": turn.message_id, "tenant": turn.tenant_id, "kind": turn.kind, "code": verdict.failure.code}
+    if isinstance(error, SecretUnreadable):
+        UNFIT.set()
     if verdict.failure.code == "internal_error":
         log.error("turn_broke", where=verdict.failure.text, **names)
     try:

@@ -9,11 +9,13 @@ import structlog
 from sqlalchemy import text
 
 from clients.errors import RemoteError
+from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import transaction
 from models.tenant import Direction
 from producers import directions
 from producers.pace import TooBusy
 from producers.probing import probe_completions, probe_enrollments
+from workers.control import UNFIT
 
 # {direction: a function of the tenant id that makes cheap reads, and raises when the direction does not work}
 PROBES: dict[str, Callable[[int], None]] = {
@@ -52,7 +54,10 @@ def probe() -> list[Future[bool]]:
 def _try(tenant_id: int, direction: str) -> bool:
     try:
         PROBES[direction](tenant_id)
-    except (RemoteError, TooBusy, TimeoutError) as error:
+    except SecretUnreadable:
+        UNFIT.set()  # this process's fault: another one will probe
+        return False
+    except (RemoteError, TooBusy, TimeoutError, SecretDamaged) as error:
         log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "busy"))
         return False
     with transaction() as connection:

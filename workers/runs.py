@@ -20,12 +20,14 @@ from sqlalchemy.exc import OperationalError
 
 from clients.errors import Misconfigured, RemoteError, Unauthorized
 from clients.redaction import clean
+from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus
 from models.session import is_away, transaction
 from producers import counting, directions
 from producers.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.loops import Loop, each, where
 from producers.triggers import drop_messages, lock_runs
+from workers.control import UNFIT
 from workers.presence import DATABASE_TROUBLE, worker_id
 
 MAX_CRASHES = 3
@@ -132,6 +134,12 @@ def work(lease: RunLease) -> None:
     except (Unauthorized, Misconfigured) as error:
         log.error("run_quarantined", code=error.code, **names)
         _end(lease, RunStatus.QUARANTINED, error.code, error)
+    except SecretUnreadable:
+        UNFIT.set()
+        _end(lease, RunStatus.QUEUED, None)
+    except SecretDamaged as error:
+        log.error("run_quarantined", code="secret_damaged", **names)
+        _end(lease, RunStatus.QUARANTINED, "secret_damaged", Misconfigured("secret_damaged", str(error)))
     except RemoteError as error:
         log.warning("run_failed", code=error.code, **names)
         _end(lease, RunStatus.FAILED, error.code, error)
@@ -197,7 +205,9 @@ class Runners:
         for thread in self.threads:
             thread.join(timeout=timeout)
 
-    def _step(self) -> float:
+    def _step(self) -> float | None:
+        if UNFIT.is_set():
+            return None  # others can read what this process can't
         lease = claim(self.stopping)
         if lease is not None:
             work(lease)

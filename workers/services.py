@@ -12,7 +12,7 @@ import structlog
 from dramatiq.middleware import TimeLimit
 
 from producers.loops import Loop
-from workers.control import STOPPING
+from workers.control import STOPPING, UNFIT
 from workers.presence import Heartbeat
 from workers.relay import Relay
 from workers.runs import Runners
@@ -70,15 +70,18 @@ class RunningServices:
         return [*self._dramatiq, self.heartbeat, self.relay, self.upkeep, *self.runners.threads]
 
     def _look(self) -> float | None:
-        """Stop in an orderly way when a thread has ended that may not, or when the parent is gone.
+        """Stop in an orderly way when a thread has ended that may not, when a key is missing or the parent is gone.
 
+        Without its keys a process would hand its work back for ever: others may have them.
         Without a parent nobody would start this process again; with a dead thread it would look alive and do only a
         part of its work.
         """
         if STOPPING.is_set():
             return None
         dead = [thread.name for thread in self.threads() if not thread.is_alive()]
-        if dead and not STOPPING.is_set():
+        if UNFIT.is_set():
+            log.error("unfit", reason="a stored secret is under a key that this process does not have")
+        elif dead and not STOPPING.is_set():
             self.broken = True
             log.error("thread_ended", threads=dead)
         elif self.parent in (None, os.getppid()):

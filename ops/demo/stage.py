@@ -94,7 +94,12 @@ def _settings(home: Path) -> None:
     kept = {settings.PREFIX + name + suffix for name in ("DATABASE_URL", "REDIS_URL") for suffix in ("", "_FILE")}
     for name in [name for name in os.environ if name.startswith(settings.PREFIX) and name not in kept]:
         del os.environ[name]
-    environment.use(home=str(home), secret_keys=Fernet.generate_key().decode(), allow_insecure_urls="1")
+    key = home / "demo.key"
+    key.touch(mode=0o600)
+    key.write_text(Fernet.generate_key().decode(), encoding="ascii")
+    told = {"HOME": str(home), "SECRET_KEYS_FILE": str(key), "ALLOW_INSECURE_URLS": "1"}
+    os.environ.update({settings.PREFIX + name: value for name, value in told.items()})
+    settings.get.cache_clear()
     logs.configure(level=logging.ERROR)
 
 

@@ -26,7 +26,7 @@ from sqlmodel import select
 from starlette.requests import ClientDisconnect
 
 from models import ledger
-from models.crypto import SecretUnreadable
+from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.completion_events import QUEUED, store
@@ -151,7 +151,7 @@ def accept(slug: str, salt: str | None, given: str | None, body: bytes) -> int:
             outcome = store(connection, tenant_id, body)
         if outcome == QUEUED:
             wake()
-    except (DBAPIError, NoConnection, SecretUnreadable) as error:
+    except (DBAPIError, NoConnection, SecretUnreadable, SecretDamaged) as error:
         seldom(log.error, "webhook_not_stored", error=type(error).__name__)
         return 503
     log.info("webhook", tenant=tenant_id, outcome=outcome)

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
 from clients.http import Call
-from models.session import transaction
+from models.session import session, transaction
+from models.tenant import Tenant
 from producers.lease import RunLease
 from workers import runs
 from workers.turns import Turn, handles
@@ -66,8 +67,14 @@ def end_thread(name: str) -> None:
     raise LookupError(name)
 
 
+def _read_secret(turn: Turn) -> None:
+    with session() as database:
+        database.get(Tenant, turn.tenant_id)
+
+
 def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
     action, seconds = _script(turn)
+    {"secret": _read_secret}.get(action, lambda _: None)(turn)
     turn.call_log.append(Call("test", "do", 200, 0.0, None))
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

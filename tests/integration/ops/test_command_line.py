@@ -42,7 +42,7 @@ def koppeling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["koppeling", *words])
-        settings.get.cache_clear()
+        settings.forget_found()
         engine_for.cache_clear()
         capsys.readouterr()
         try:
@@ -51,7 +51,7 @@ def koppeling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 0
         finally:
-            settings.get.cache_clear()
+            settings.forget_found()
         said = capsys.readouterr()
         return Done(code, said.out, said.err)
 

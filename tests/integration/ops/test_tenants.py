@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 import settings
 from models.base import metadata
-from models.crypto import decrypt, encrypt
+from models.crypto import SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
 from models.session import transaction
-from ops import links, tenants
+from ops import links, tenants, tenants_file, tenants_import
 from ops.problems import Problem
 from ops.tenants_import import Imported
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
@@ -73,12 +74,37 @@ def test_a_token_made_here_outlives_a_file_that_has_none(import_text: Import) ->
     assert decrypt(scalar("SELECT afas_token FROM tenant")) == "a token"
 
 
-def test_an_import_repairs_secrets_that_can_be_read_no_more(import_text: Import) -> None:
+def test_an_import_repairs_secrets_that_are_damaged(import_text: Import) -> None:
     import_text(GOOD)
-    run_sql("UPDATE tenant SET afas_client_secret = 'lost key'::bytea")
+    run_sql("UPDATE tenant SET afas_client_secret = substring(afas_client_secret FROM 1 FOR 20)")
     (again,) = import_text(GOOD)
     assert again.changes == ["afas.client_secret: set"]
     assert decrypt(scalar("SELECT afas_client_secret FROM tenant")) == "s1"
+
+
+def test_secrets_under_a_key_that_is_not_here_are_replaced_only_when_told(
+    import_text: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given what is stored under a key, and another key in its place
+    import_text(GOOD + GOOD.replace('slug = "acme"', 'slug = "borg"').replace('"acme"', '"borg"'))
+    lost = fingerprint(settings.get().secret_keys[0]).hex()
+    monkeypatch.setenv("KOPPELING_SECRET_KEYS", Fernet.generate_key().decode())
+    settings.get.cache_clear()
+
+    # when it is not said that the key is lost, nothing is written under the new one
+    with pytest.raises(SecretUnreadable, match=lost):
+        import_text(GOOD)
+    with transaction() as connection:
+        assert stored_under(connection) == [lost]
+
+    # and when it is
+    parsed = tenants_file.parse(GOOD, name="tenants.toml", folder=Path())
+    (again,) = tenants_import.apply(parsed, "tester", replace_lost=True)
+
+    # then this tenant is readable again, and the others are named
+    assert "afas.client_secret: set" in again.changes
+    assert decrypt(scalar("SELECT afas_client_secret FROM tenant WHERE slug = 'acme'")) == "s1"
+    assert tenants_import.under_lost_keys() == ["borg"]
 
 
 def test_links_tie_a_tenant_to_its_pluvo_organisation(import_text: Import) -> None:

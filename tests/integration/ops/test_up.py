@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 import requests
 
 ROOT = Path(__file__).parents[3]
-SECONDS = 90
+SECONDS = 180
 
 
 def free_port() -> int:
@@ -93,6 +94,35 @@ def test_everything_comes_up_and_goes_down_with_it(tmp_path: Path, number: signa
         assert process.wait(SECONDS) == 0
     # then nothing it started is left
     wait_for(lambda: not any(child.is_running() for child in children), "something was left running")
+
+
+def test_dead_servers_are_started_again_and_no_child_carries_their_secrets(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    with running(home, port) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready ")
+        # given children that were told nothing secret
+        passwords = re.findall(r":([0-9a-f]{64})@", (home / "embedded.json").read_text())
+        secrets = {(home / "secret.key").read_text().strip(), *passwords}
+        assert len(secrets) == 3
+        for child in family(process):
+            told = " ".join([*child.cmdline(), *child.environ().values()])
+            assert not [secret for secret in secrets if secret in told]
+        # when both servers are killed
+        servers = [child for child in family(process) if child.name() in ("postgres", "valkey-server")]
+        for name in ("postgres", "valkey-server"):
+            next(child for child in servers if child.name() == name).kill()
+        # then they come back, and the same workers and web server go on with them
+        before = workers(process)
+        wait_for(lambda: "server_started_again" in (tmp_path / "up.log").read_text(), "no server was started again")
+        wait_for(lambda: _ready(port), "it did not get ready again")
+        assert workers(process) == before
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+
+
+def _ready(port: int) -> bool:
+    return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 200
 
 
 def test_a_taken_port_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unavailable, Unknown
+from models.crypto import SecretDamaged, SecretUnreadable
 from producers.loops import where
 from producers.pace import TooBusy
 from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
@@ -45,6 +46,8 @@ def database(error: type[psycopg.Error]) -> OperationalError:
         (Waiting(""), "back", "waiting"),
         (LeaseShort(""), "retry", "lease_short"),
         (KilledAlone(""), "die", "poison"),
+        (SecretUnreadable("not my key"), "back", "secret_unreadable"),
+        (SecretDamaged("broken"), "quarantine", "secret_damaged"),
         (TimeLimitExceeded(), "retry", "time_limit"),
         (UnknownKind("enrollment.new is not known"), "retry", "unknown_actor"),
         (database(psycopg.errors.AdminShutdown), "leave", "database_away"),

@@ -1,0 +1,87 @@
+"""What a process needs before it begins: the right tables, the keys of what is stored, a database and a broker that
+let it work. Asked at every start, under any command that starts one; each lack has one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+import settings
+from migrations.run import WrongSchema, need_newest
+from models.crypto import SecretUnreadable, need_keys_of_what_is_stored
+from models.session import transaction
+
+POOLED = (
+    "A connection pooler in transaction mode stands before PostgreSQL, and koppeling keeps locks and listens on "
+    "sessions of its own: give KOPPELING_DATABASE_URL the address of PostgreSQL itself, or pool_mode = session."
+)
+
+
+class Unfit(Exception):
+    """This process can't work as things are. The text says why, and what to do."""
+
+
+def check() -> None:
+    """Raise Unfit, WrongSchema, SecretUnreadable or SettingsError; database trouble as it comes."""
+    settings.get().need_redis()
+    database()
+    keys()
+    broker()
+
+
+def check_or_exit() -> None:
+    """The same for a process of which nobody catches exceptions: one line on standard error, exit code 2."""
+    try:
+        check()
+    except (Unfit, WrongSchema, SecretUnreadable, settings.SettingsError) as error:
+        line = str(error)
+    except DBAPIError as error:
+        line = f"Can't reach the database ({type(error.orig).__name__}): check KOPPELING_DATABASE_URL."
+    except psycopg.Error as error:
+        line = f"Can't reach the database ({type(error).__name__}): check KOPPELING_DATABASE_URL."
+    else:
+        return
+    sys.stderr.write(line + "\n")
+    raise SystemExit(2)
+
+
+def database() -> None:
+    """The database: reached without a pooler that mixes sessions, with this version's tables."""
+    url = settings.get().need_database()
+    refuse_pooler(url)
+    need_newest(url)
+
+
+def keys() -> None:
+    """Every stored secret can be read by this process."""
+    settings.get().need_secret_keys()
+    with transaction() as connection:
+        need_keys_of_what_is_stored(connection)
+
+
+def refuse_pooler(url: str) -> None:
+    """Raise Unfit when sessions are not ours alone: what one connection sets, another one sees, or loses itself."""
+    plain = url.replace("+psycopg", "", 1)
+    with psycopg.connect(plain, autocommit=True, connect_timeout=5, prepare_threshold=None) as first:
+        row = first.execute("SELECT pg_backend_pid()").fetchone()
+        if row and row[0] == first.info.backend_pid:
+            return  # PostgreSQL itself answered the connection
+        with psycopg.connect(plain, autocommit=True, connect_timeout=5, prepare_threshold=None) as second:
+            for _ in range(4):
+                for one, other in ((first, second), (second, first)):
+                    one.execute("SELECT set_config('koppeling.session', 'mine', false)")
+                    if _mark(other) or not _mark(one):
+                        raise Unfit(POOLED)
+                    one.execute("RESET koppeling.session")
+
+
+def _mark(connection: psycopg.Connection) -> str:
+    row = connection.execute("SELECT coalesce(current_setting('koppeling.session', true), '')").fetchone()
+    return str(row[0]) if row else ""
+
+
+def broker() -> None:
+    """The broker lets this process do all that it needs. One that is away for the moment is waited for."""
