@@ -13,15 +13,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from models import ledger
+from models.course import Course
 from models.message import Kind, Priority
 from models.tenant import Direction
 from producers.completion_record import LINK_OF, Window, lock_completions
-from producers.completion_rules import Rule
+from producers.completion_rules import Rule, rules_of
 from producers.completion_values import Judged
 
 PLANNED = "planned"
 # What was refused, and under what. Attempts that ran out have no such mark: the next run tries them again.
 CURRENT = "t.settings_version || '/' || e.row_state || '/' || coalesce(e.external_id, '')"
+
+# What a completion answers to: as long as a rule asks for just this, it may be written.
+ASKED = "concat_ws(':', c.course_id, c.field, c.level, c.title)"
 
 # Whatever kept a date from being written, once it is over: the row is back, the rule is good, the account is theirs.
 _OFFER_AGAIN = text(
@@ -29,9 +33,18 @@ _OFFER_AGAIN = text(
     UPDATE completion c SET state = 'pending', reason = NULL, enrollment_id = e.id, changed_at = now()
       FROM enrollment e JOIN person p ON p.id = e.person_id
      WHERE c.tenant_id = :tenant AND c.internal_id = p.internal_id AND c.subject LIKE 'person:%'
-       AND (c.state = 'orphan' OR (c.state = 'rejected' AND c.course_id || ':' || c.field = ANY(:rules)))
+       AND c.state IN ('orphan', 'rejected') AND {ASKED} = ANY(:rules)
        AND p.tenant_id = c.tenant_id AND e.course_id = c.course_id AND e.row_state <> 'absent'
        AND c.completed_on IS NOT NULL AND EXISTS (SELECT 1 FROM link l WHERE {LINK_OF})
+    """  # noqa: S608  constants only
+)
+# Nobody asks for it any more: the course is out, or its rule names another field or title. What has a message is told
+# by that.
+_NOT_ASKED = text(
+    f"""
+    UPDATE completion c SET state = 'rejected', reason = 'no_rule', changed_at = now()
+     WHERE c.tenant_id = :tenant AND c.state = 'pending' AND NOT {ASKED} = ANY(:configured)
+       AND NOT EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = c.id)
     """  # noqa: S608  constants only
 )
 # The other way round. Where a PUT may be under way its message knows best; without one nobody else would ever tell.
@@ -39,7 +52,7 @@ _LOST = text(
     f"""
     UPDATE completion c
        SET state = 'orphan', changed_at = now(),
-           reason = CASE WHEN x.present THEN 'no_longer_linked' ELSE 'not_in_afas' END
+           reason = CASE WHEN NOT x.present THEN 'not_in_afas' ELSE 'no_longer_linked' END
       FROM (SELECT c.id, coalesce(e.row_state <> 'absent', false) AS present, EXISTS (
                        SELECT 1 FROM link l WHERE {LINK_OF}) AS linked
               FROM completion c LEFT JOIN enrollment e ON e.id = c.enrollment_id
@@ -52,7 +65,7 @@ _DUE = f"""
       JOIN enrollment e ON e.id = c.enrollment_id AND e.row_state <> 'absent'
       JOIN tenant t ON t.id = c.tenant_id
      WHERE c.tenant_id = :tenant AND c.completed_on IS NOT NULL
-       AND c.course_id || ':' || c.field = ANY(:rules)
+       AND {ASKED} = ANY(:rules)
        AND (c.state IN ('pending', 'sending')
             OR (c.state = 'failed' AND c.failed_for IS DISTINCT FROM {CURRENT}))
        AND c.completed_on >= coalesce(CAST(:since AS date), '-infinity')
@@ -149,14 +162,20 @@ class Planner:
 
     @property
     def _scope(self) -> dict[str, Any]:
-        rules = [f"{course_id}:{field}" for course_id, field in self.rules]
+        rules = [rule.asked for rule in self.rules.values()]
         return {"tenant": self.tenant_id, "rules": rules, "since": self.window.since, "until": self.window.until}
 
-    def refresh(self, connection: Connection) -> None:
-        """What was an orphan or rejected and could be written now becomes due; due ones without a row are orphans."""
+    def refresh(self, connection: Connection, courses: Sequence[Course]) -> None:
+        """What was an orphan or rejected and could be written now becomes due, and the other way round.
+
+        ``courses``: all that have rules, good ones or not.
+        """
         lock_completions(connection, self.tenant_id)
+        names = {"tenant": self.tenant_id, "kind": Kind.WRITE_BACK}
         connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id, "rules": self._scope["rules"]})
-        connection.execute(_LOST, {"tenant": self.tenant_id, "kind": Kind.WRITE_BACK})
+        connection.execute(_LOST, names)
+        configured = [rule.asked for course in courses for rule in rules_of(course)]
+        connection.execute(_NOT_ASKED, names | {"configured": configured})
 
     def due_by_course(self, connection: Connection) -> dict[int, int]:
         """How many are due in each course."""

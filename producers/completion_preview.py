@@ -67,7 +67,7 @@ def preview(tenant: Tenant, options: dict[str, Any]) -> Preview:
         for start in range(0, len(finished), BATCH):
             record(connection, tenant, found.rules, finished[start : start + BATCH], run_id=run_id, window=window)
         forget(connection, run_id, found.doubtful)
-        planner.refresh(connection)
+        planner.refresh(connection, courses)
         return scope
 
     with _rehearsal(looking.tenant_id) as connection:

@@ -102,10 +102,12 @@ _TAKE_OVER = text(
     RETURNING c.pluvo_id, c.level, c.title, c.completed_raw, c.completed_on::text AS completed_on, c.dated_run
     """
 )
-# The day came from an account that is no longer this person's, and nothing was sent: it was never theirs.
+# The day came from an account that is no longer this person's, or from something the rule no longer means, and nothing
+# was sent: it was never theirs.
 _FOREIGN = f"""
-    (c.pluvo_id <> excluded.pluvo_id AND c.puts = 0 AND NOT EXISTS (
-        SELECT 1 FROM enrollment e JOIN link l ON {LINK_OF} WHERE e.id = c.enrollment_id))
+    (c.puts = 0 AND ((c.level, c.title) <> (excluded.level, excluded.title) OR (
+        c.pluvo_id <> excluded.pluvo_id AND NOT EXISTS (
+            SELECT 1 FROM enrollment e JOIN link l ON {LINK_OF} WHERE e.id = c.enrollment_id))))
 """  # noqa: S608  constants only
 # Which of two days of one reading comes first must not depend on the pages they stand on.
 _EARLIER = """

@@ -51,6 +51,11 @@ class Rule:
         """A course writes at most one thing into a field."""
         return self.course_id, self.field
 
+    @property
+    def asked(self) -> str:
+        """What is asked for, as SQL's ``ASKED`` spells it: another title makes another rule of it."""
+        return f"{self.course_id}:{self.field}:{self.level}:{self.title}"
+
 
 @dataclass(frozen=True)
 class TitleVerdict:

@@ -50,7 +50,7 @@ def run(lease: Scope) -> None:
         forget(connection, lease.run_id, found.doubtful)
     planner = Planner(lease.tenant_id, lease.run_id, found.good, window)
     with lease.writing() as connection:
-        planner.refresh(connection)
+        planner.refresh(connection, courses)
     for course, rules in courses_to_read(lease, planner, found):
         read_values(lease, outside, course, rules)
         with lease.writing() as connection:

@@ -93,17 +93,18 @@ def _one_round(turn: Turn, *, with_code: bool, looked: bool) -> bool:
 
 
 def _rule(work: Work, afas: AfasClient) -> Rule | None:
-    """The rule that asks for this field, None when there is none any more."""
-    course = work.course
-    if not course.active or all(one["field"] != work.completion.field for one in course.rules):
+    """The rule that asks for this very thing in this field, None when there is none any more."""
+    course, completion = work.course, work.completion
+    about = completion.field, completion.level, completion.title
+    if not course.active or about not in {(rule.field, rule.level, rule.title) for rule in rules_of(course)}:
         return None
     known = None
-    if course.completion_types is None and work.completion.state in OPEN:
+    if course.completion_types is None and completion.state in OPEN:
         asked = ask_fields(afas, [course])
         with transaction() as connection:
             keep_fields(connection, course.tenant_id, asked)
         known = asked[course.id or 0]
-    return next(rule for rule in rules_of(course, known) if rule.field == work.completion.field)
+    return next(rule for rule in rules_of(course, known) if rule.field == completion.field)
 
 
 def _obstacle(work: Work, rule: Rule | None) -> Result | None:

@@ -204,6 +204,42 @@ def test_a_completion_of_a_link_that_was_wrong_goes_with_the_account(classroom: 
     assert (classroom.shown(80), classroom.completion(80)["later"]) == ("2026-06-01", [])
 
 
+def test_a_date_of_what_the_rule_no_longer_means_is_not_written(classroom: Classroom) -> None:
+    # given the date of the wrong training is due
+    classroom.enroll(80)
+    classroom.world.pluvo.add_training("De goede")
+    classroom.complete(80, "2026-05-04")
+    classroom.begin()
+
+    # when the rule is put right before it is written
+    classroom.rule(title="De goede")
+    classroom.world.drain()
+    classroom.execute("UPDATE run SET status = 'done'")
+    first = classroom.completion(80)
+    assert (first["state"], first["reason"], classroom.puts()) == ("rejected", "no_rule", [])
+
+    # then the right one's date is the first
+    classroom.complete(80, "2026-06-01", "De goede")
+    run = classroom.run()
+    assert (run.outcomes["written"], classroom.shown(80), classroom.completion(80)["later"]) == (1, "2026-06-01", [])
+
+
+def test_a_date_without_a_message_whose_rule_is_gone_does_not_wait_for_ever(classroom: Classroom) -> None:
+    # given a run was stopped before its PUT, and the course is taken out
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    classroom.begin()
+    classroom.execute("DELETE FROM message")
+    classroom.execute("UPDATE run SET status = 'stopped'")
+    classroom.execute("UPDATE course SET active = false WHERE event_id = '340'")
+
+    # when
+    classroom.run()
+
+    # then
+    assert (classroom.completion(80)["state"], classroom.completion(80)["reason"]) == ("rejected", "no_rule")
+
+
 def test_what_was_rejected_for_its_field_is_written_when_the_field_is_good_again(classroom: Classroom) -> None:
     # given a rule that names a field AFAS does not have, and a date
     classroom.enroll(80)

@@ -157,6 +157,11 @@ def test_a_slow_look_is_kept_and_its_put_gets_a_fresh_lease(due: Classroom, monk
 OBSTACLES: dict[str, tuple[str, str, str]] = {
     "the course is taken out": ("UPDATE course SET active = false WHERE event_id = '340'", "rejected", "no_rule"),
     "the rule is taken out": ("UPDATE course SET rules = '[]' WHERE event_id = '340'", "rejected", "no_rule"),
+    "the rule names another title": (
+        "UPDATE course SET rules = jsonb_set(rules, '{0,title}', '\"Iets anders\"') WHERE event_id = '340'",
+        "rejected",
+        "no_rule",
+    ),
     "the person left": ("UPDATE enrollment SET row_state = 'absent'", "orphan", "not_in_afas"),
     "the enrollment is erased": ("DELETE FROM enrollment", "orphan", "not_in_afas"),
     "the link is another account's": (
