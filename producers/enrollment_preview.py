@@ -68,6 +68,8 @@ class Preview:
     adoption: Adoption | None
 
 
+# Rows without a line need nothing. A rejected one of a course that may be used always has a line; the others are
+# compared by equality alone, which PostgreSQL does in one pass over both.
 _LINES = text(
     """
     SELECT event_id, internal_id, action,
@@ -83,9 +85,10 @@ _LINES = text(
                 WHEN NOT (s.course_id = ANY(:usable)) THEN 'rejected' ELSE s.row_state END,
            s.reason, NULL, NULL, true
       FROM snapshot_row s JOIN course c ON c.id = s.course_id
-     WHERE s.run_id = :run AND NOT EXISTS (
-           SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.course_id = s.course_id AND l.is_row
-              AND l.internal_id IS NOT DISTINCT FROM s.internal_id AND s.row_state IN ('present', 'rejected'))
+     WHERE s.run_id = :run AND NOT (s.row_state = 'rejected' AND s.course_id = ANY(:usable))
+       AND NOT EXISTS (SELECT 1 FROM plan_line l
+                        WHERE l.run_id = :run AND l.is_row AND s.row_state = 'present'
+                          AND l.course_id = s.course_id AND l.internal_id = s.internal_id)
      ORDER BY 1, 2
     """
 )

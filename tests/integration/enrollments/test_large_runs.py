@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 from models.base import metadata
 from models.run import RunStatus
 from models.session import engine, transaction
+from producers import enrollment_preview
 from tests.fixtures.world import World
 
 NEWCOMERS = 2500
@@ -47,3 +48,40 @@ def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World) -> Non
     assert run.status == RunStatus.APPLYING
     assert world.rows("SELECT count(*) FROM message")[0]["count"] == NEWCOMERS
     assert max(slowest) < MOST_SECONDS
+
+
+def _cost_of_a_dry_run(rows: int) -> float:
+    """What PostgreSQL expects the lines of a dry run of so many newcomers to cost."""
+    with transaction() as connection:
+        names = {"run": f"R{rows}", "n": rows}
+        connection.execute(
+            text(
+                """INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status)
+                   VALUES (:run, :run, 1, 'enrollments', 'test', '{}', 'dry_run')"""
+            ),
+            names,
+        )
+        connection.execute(
+            text(
+                """INSERT INTO snapshot_row (run_id, tenant_id, course_id, position, internal_id, row_state,
+                                             fingerprint)
+                   SELECT :run, 1, 1, n, n::text, 'present', md5(n::text) FROM generate_series(1, :n) n"""
+            ),
+            names,
+        )
+        connection.execute(
+            text(
+                """INSERT INTO plan_line (run_id, tenant_id, course_id, event_id, internal_id, is_row, action, outcome)
+                   SELECT :run, 1, 1, '340', n::text, true, 'create', 'pending' FROM generate_series(1, :n) n"""
+            ),
+            names,
+        )
+        connection.execute(text("ANALYZE snapshot_row, plan_line"))
+        asked = text(f"EXPLAIN (FORMAT JSON) {enrollment_preview._LINES.text}")
+        (plan,) = connection.execute(asked, {"run": names["run"], "usable": [1]}).scalar_one()
+        return float(plan["Plan"]["Total Cost"])
+
+
+def test_a_dry_run_of_a_large_first_listing_costs_by_its_rows_and_not_by_their_square(world: World) -> None:
+    few, many = _cost_of_a_dry_run(1000), _cost_of_a_dry_run(8000)
+    assert many < 16 * few
