@@ -14,6 +14,7 @@ from models.afas_values import person_number
 from models.folding import fold_account, fold_email
 from models.session import transaction
 from ops import lookup
+from ops.candidates import CANDIDATES
 from ops.explain_next import next_action
 from ops.listing import rows
 
@@ -26,12 +27,12 @@ _WHO = """
      UNION SELECT l.person_id FROM link l WHERE l.tenant_id = :tenant AND l.pluvo_id = :account
      ORDER BY 1 LIMIT 20
 """
-_PEOPLE = """
+_PEOPLE = f"""
     SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, l.pluvo_id,
-           l.ref, l.state AS link_state, l.linked_by, l.reason AS link_reason, l.candidates, l.decision,
+           l.ref, l.state AS link_state, l.linked_by, l.reason AS link_reason, {CANDIDATES}, l.decision,
            l.archived, l.created_by_us
       FROM person p LEFT JOIN link l ON l.person_id = p.id WHERE p.id = ANY(:people) ORDER BY p.id
-"""
+"""  # noqa: S608  a constant
 _ENROLLMENTS = """
     SELECT e.id, e.person_id, c.event_id, c.active, e.state, e.desired, e.row_state, e.outcome, e.reason, e.external_id,
            e.version, e.applied_version, e.failed_code, e.waiting, e.seen_at, e.seen_run, e.absent_since,

@@ -15,6 +15,7 @@ from models.folding import fold_account
 from models.person import LinkState
 from models.session import transaction
 from ops import audit, erasing, lookup
+from ops.candidates import CANDIDATES
 from ops.erasing import tidy_up
 from ops.listing import Page, checked_limit, number_cursor, page, rows
 from ops.problems import Problem
@@ -22,11 +23,11 @@ from ops.problems import Problem
 PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 DECISIONS = ("link", "create", "ignore")
 
-_COLUMNS = """
+_COLUMNS = f"""
     SELECT p.id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state, l.linked_by,
-           l.reason, l.candidates, l.decision, l.archived, l.created_at, l.updated_at
+           l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
       FROM link l JOIN person p ON p.id = l.person_id JOIN tenant t ON t.id = l.tenant_id
-"""
+"""  # noqa: S608  a constant
 _LIST = f"""{_COLUMNS}
      WHERE (CAST(:tenant AS bigint) IS NULL OR l.tenant_id = :tenant)
        AND (CAST(:state AS text) IS NULL OR l.state = :state)

@@ -40,7 +40,7 @@ class Candidate:
     def shown(self) -> dict[str, Any]:
         """For the operator who decides."""
         return {
-            "pluvo_id": self.pluvo_id,
+            "pluvo_id": self.pluvo_id or None,
             "name": self.name,
             "email": self.email,
             "archived": self.archived,
@@ -192,8 +192,9 @@ def _by_peer(facts: Facts, held: Sequence[Candidate] = ()) -> Match | None:
     if fold_name(first.name) == fold_name(facts.name):
         return Match("share", linked_by=LinkedBy.EMAIL, share_with=first.internal_id)
     shown = held or [candidate for candidate in facts.by_email if candidate.linked_to in (None, first.internal_id)]
-    theirs = [Candidate(first.pluvo_id, facts.email, first.name, linked_to=first.internal_id)] if first.pluvo_id else []
-    return ambiguous("same_email", list(shown) or theirs)
+    # Also when that account is still to be made: who decides must know whose it will be.
+    theirs = Candidate(first.pluvo_id or "", facts.email, first.name, linked_to=first.internal_id)
+    return ambiguous("same_email", list(shown) or [theirs])
 
 
 def first_of(internal_id: str, peers: Sequence[Peer]) -> Peer | None:

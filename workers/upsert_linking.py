@@ -39,8 +39,15 @@ def existing(work: Work, pluvo_id: str) -> PluvoUser:
     """An account that must be there."""
     user = work.pluvo.get_user(pluvo_id)
     if user is None:
-        raise Parked("account_gone", [])
+        raise gone(work)
     return user
+
+
+def gone(work: Work) -> Parked:
+    """The account is gone. Whoever has the address (or our ref) now may be the same person, deleted and made again."""
+    found = work.pluvo.find_users(emails=[work.row.email], refs=[work.our_ref])
+    same = [u for u in found if u.ref == work.our_ref or fold_email(u.email or "") == fold_email(work.row.email)]
+    return Parked("account_gone", same)
 
 
 def adopt_shared(work: Work, internal_id: str) -> None:

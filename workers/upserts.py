@@ -27,7 +27,7 @@ from models.person import LinkState
 from workers import upsert_places as places
 from workers import upsert_records as records
 from workers.turns import Turn, handles
-from workers.upsert_linking import accept, empty_afas_ids, find_or_make, others_with
+from workers.upsert_linking import accept, empty_afas_ids, find_or_make, gone, others_with
 from workers.upsert_removing import remove
 from workers.upsert_work import Parked, Work, load
 
@@ -155,7 +155,7 @@ def as_found(work: Work) -> Known:
     else:
         found, enrollment = work.pluvo.user_and_enrollment(work.pluvo_id or "", event_id)
         if found is None:
-            raise Parked("account_gone", [])
+            raise gone(work)
         user = found
         enrolled = is_active(enrollment)
         work.waiting = enrollment is not None and enrolled and waits(enrollment)
@@ -178,5 +178,5 @@ def live_account(work: Work) -> PluvoUser:
     """The account as Pluvo has it now. An account that is gone is an operator's decision, never a new account."""
     user = work.pluvo.get_user(work.pluvo_id or "")
     if user is None:
-        raise Parked("account_gone", [])
+        raise gone(work)
     return user

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops import links
+from ops import explain, links
 from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, reasons
 from tests.fixtures.world import World
 
@@ -403,3 +403,50 @@ def test_each_writing_call_is_recorded_once(world: World) -> None:
     ]
     assert changes[0]["run_id"] == run.id
     assert lines(world, run, 80)[0]["after"]["name"] == "Persoon 80"
+
+
+def test_who_is_parked_beside_an_account_still_to_be_made_learns_its_id(world: World) -> None:
+    # given two newcomers of different names with one address
+    world.person(80, email_primary="samen@example.nl")
+    world.person(81, email_primary="samen@example.nl")
+    # when only the plan was made
+    run = world.begin()
+    # then the operator sees beside whom
+    assert reasons(world, run)["81"] == ("ambiguous", "same_email")
+    (candidate,) = links.show("acme", "81")["candidates"]
+    assert candidate == {
+        "pluvo_id": None,
+        "name": "Persoon 80",
+        "email": "samen@example.nl",
+        "archived": False,
+        "linked_to": "80",
+    }
+    # and when the account was made, which one it is
+    world.drain()
+    account = world.user("samen@example.nl")["id"]
+    assert [one["pluvo_id"] for one in links.show("acme", "81")["candidates"]] == [account]
+    (listed,) = links.listing(tenant="acme", state="ambiguous").items
+    assert listed["candidates"][0]["pluvo_id"] == account
+    (explained,) = explain.explain("acme", "81")["people"]
+    assert explained["link"]["candidates"][0]["pluvo_id"] == account
+    # so that it can be decided
+    links.decide("acme", "81", "link", account, who=WHO)
+    assert outcomes(world.sync()) == {"linked": 1, "unchanged": 1}
+
+
+@pytest.mark.parametrize("found", ["address", "our ref", "both"])
+def test_account_deleted_and_made_again_is_offered(world: World, found: str) -> None:
+    # given an account that is gone, and another one of the same person
+    world.person(80)
+    world.sync()
+    world.pluvo.purge_user(world.user("p80@example.nl")["id"])
+    email = "elders@example.nl" if found == "our ref" else "P80@example.nl"
+    again = world.pluvo.add_user(email, "Persoon 80", ref="hr-80" if found == "address" else "afas:12345:80")
+    # when it is looked at
+    world.sync(full=True)
+    # then
+    assert link(world, 80)["reason"] == "account_gone"
+    assert [one["pluvo_id"] for one in links.show("acme", "80")["candidates"]] == [again["id"]]
+    links.decide("acme", "80", "link", again["id"], who=WHO)
+    world.sync()
+    assert world.roster() == world.expected()
