@@ -1,15 +1,22 @@
-"""Connections to PostgreSQL: one small pool a process; a block commits at its end or rolls back."""
+"""Connections to PostgreSQL: one small pool a process; a block commits at its end or rolls back.
+
+Nobody holds two connections of the pool at once, so a pool that is too small makes threads wait and never blocks them
+for ever. What needs a connection for longer (leading, call slots) has one of its own: ``connect_alone``.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session
 
@@ -17,53 +24,137 @@ import settings
 
 # A transaction here is a few statements; nothing waits for HTTP inside one. Whatever lasts longer is a fault.
 _OPTIONS = "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s -c lock_timeout=20s"
-
-
+# A server that vanished without a word is noticed within half a minute, and not after the two hours of the standard.
+_ALIVE: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 # A connection that worked this long ago works still; asking first each time would cost a seventh of a busy worker.
 _TRUSTED_SECONDS = 2.0
-
-
-def _note_use(connection: Any, record: Any) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _ask_first(connection: Any, record: Any, proxy: Any) -> None:
-    """Let the pool replace its connections when one that lay idle turns out to be gone."""
-    if time.monotonic() - record.info.get("used_at", float("-inf")) < _TRUSTED_SECONDS:
-        return
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        connection.rollback()
-    except Exception as error:
-        raise InvalidatePoolError("the server closed idle connections") from error
+# What a command needs. Workers and the web server say what they need with ``use_pool``.
+COMMAND_POOL = 5
+IDLE_SECONDS = 30.0
+# Connections that are left for commands and for people when workers choose the size of their pools.
+RESERVED = 5
 
 
 @lru_cache(maxsize=8)
-def engine_for(url: str, size: int = 16) -> Engine:
-    """The pool for a URL: as many as the threads of a busy worker use at a time, the slots they hold included.
+def engine_for(url: str) -> Engine:
+    """The pool for a URL, of the size that ``use_pool`` said last. It never opens more.
 
-    What exceeds ``size`` is opened and closed each time, which costs PostgreSQL more than the work done with it; so
-    that is for exceptions. The last one used is taken first: the others may lie idle.
+    The last one used is taken first: the others may lie idle, and ``close_idle`` gives them back to PostgreSQL.
     """
     made = create_engine(
         url,
-        pool_size=size,
-        max_overflow=4,
+        pool_size=_Pool.size,
+        max_overflow=0,
         pool_use_lifo=True,
         pool_recycle=1800,
         pool_timeout=30,
-        connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "koppeling"},
+        connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "koppeling"} | _ALIVE,
     )
-    event.listen(made, "connect", _note_use)
-    event.listen(made, "checkin", _note_use)
-    event.listen(made, "checkout", _ask_first)
+    event.listen(made, "connect", _opened)
+    event.listen(made, "checkin", _given_back)
+    event.listen(made, "checkout", _taken)
     return made
+
+
+class _Pool:
+    """What is known of this process's connections."""
+
+    size = COMMAND_POOL
+    records: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+    # Tests set this: a second connection in one thread is refused instead of being waited for.
+    one_each = False
+    held: ClassVar[threading.local] = threading.local()
+
+
+def use_pool(size: int) -> None:
+    """How many connections this process may open at most. Those of a pool that it has already are not counted."""
+    if size != _Pool.size:
+        _Pool.size = size
+        engine_for.cache_clear()
 
 
 def engine() -> Engine:
     """The pool of this process."""
     return engine_for(settings.get().need_database())
+
+
+def _opened(connection: Any, record: Any) -> None:
+    record.record_info.setdefault("lock", threading.Lock())
+    record.info["in_use"] = True  # who opens one takes it
+    record.info["used_at"] = time.monotonic()
+    _Pool.records.add(record)
+
+
+def _taken(connection: Any, record: Any, proxy: Any) -> None:
+    """Let the pool replace its connections when one that lay idle turns out to be gone."""
+    with record.record_info["lock"]:
+        if connection.closed:
+            raise DisconnectionError("closed while it lay idle")
+        idle_seconds = time.monotonic() - record.info.get("used_at", float("-inf"))
+        record.info["in_use"] = True
+    if idle_seconds >= _TRUSTED_SECONDS:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            connection.rollback()
+        except Exception as error:
+            raise InvalidatePoolError("the server closed idle connections") from error
+    count = getattr(_Pool.held, "count", 0) + 1
+    if _Pool.one_each and count > 1:
+        raise RuntimeError("a thread takes a second connection while it holds one: that can block all of them")
+    _Pool.held.count = record.record_info["count"] = count
+
+
+def _given_back(connection: Any, record: Any) -> None:
+    if record.record_info.pop("count", 0):
+        _Pool.held.count = max(0, getattr(_Pool.held, "count", 0) - 1)
+    record.info["used_at"] = time.monotonic()
+    record.info["in_use"] = False
+
+
+def close_idle(idle_seconds: float = IDLE_SECONDS) -> int:
+    """Give connections back to PostgreSQL that nobody used for so long; how many."""
+    closed = 0
+    for record in list(_Pool.records):
+        with record.record_info["lock"]:
+            old = time.monotonic() - record.info.get("used_at", float("inf")) > idle_seconds
+            if record.dbapi_connection is not None and old and not record.info.get("in_use"):
+                record.invalidate()
+                closed += 1
+    return closed
+
+
+def connect_alone(name: str, options: str = "") -> psycopg.Connection:
+    """A connection outside the pool, in autocommit, for what lasts: its session's locks end with it."""
+    return psycopg.connect(
+        settings.get().need_database().replace("+psycopg", "", 1),
+        autocommit=True,
+        connect_timeout=5,
+        options=options,
+        application_name=f"koppeling {name}",
+        **_ALIVE,
+    )
+
+
+def room(connection: Connection) -> int:
+    """How many connections this database's server lets our user have, those of the superuser's reserve not counted."""
+    return int(connection.exec_driver_sql(_ROOM).scalar_one())
+
+
+_ROOM = """
+    SELECT least(
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+            - coalesce(nullif(current_setting('reserved_connections', true), '')::int, 0),
+        (SELECT CASE WHEN rolconnlimit < 0 THEN 1000000 ELSE rolconnlimit END FROM pg_roles
+          WHERE rolname = current_user),
+        (SELECT CASE WHEN datconnlimit < 0 THEN 1000000 ELSE datconnlimit END FROM pg_database
+          WHERE datname = current_database()))
+"""
 
 
 @contextmanager

@@ -20,6 +20,8 @@ class Worker(SQLModel, table=True):
     host: str
     pid: int
     threads: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # to PostgreSQL, at most
+    connections: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     code_version: str
     started_at: datetime | None = instant(now=True)
     heartbeat_at: datetime | None = instant(now=True)

@@ -12,12 +12,14 @@ import typer
 
 import settings
 from migrations.run import head, upgrade
+from models import session
 from ops import environment, output, timetable
 from ops.cli_common import example
 from ops.embedded import ensure_postgres, running
 from ops.parent import end_with_parent
 from ops.up import Options, up
-from workers import logs, startup
+from producers.loops import Loop
+from workers import connections, logs, startup
 from workers.processes import ChildSpec, Supervisor, run_worker
 
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]
@@ -92,7 +94,14 @@ def serve(
     environment.need_all()
     if child:
         end_with_parent()
+    session.use_pool(connections.SERVE_POOL)
+    Loop("idle connections", _give_back_idle).start()
     run(make_app(), host, port)
+
+
+def _give_back_idle() -> float:
+    session.close_idle()
+    return session.IDLE_SECONDS / 3
 
 
 def migrate() -> None:

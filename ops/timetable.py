@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from models.base import utc_now
-from models.session import transaction
+from models.session import close_idle, transaction
 from models.tenant import Direction
 from ops import replay_batches
 from ops.listing import rows
@@ -128,6 +128,7 @@ def run(stopping: threading.Event) -> None:
         (5.0, show_sign_of_life),
         (SLOW_SECONDS, request_full),
         (SLOW_SECONDS, expire_holds),
+        (SLOW_SECONDS, close_idle),
     )
 
     def step() -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import psycopg
 
-import settings
+from models.session import connect_alone
 
 IDLE_SECONDS = 15
 _OPTIONS = f"-c idle_session_timeout={IDLE_SECONDS}s -c statement_timeout=30s -c lock_timeout=5s"
@@ -27,16 +27,7 @@ class Leader:
         """The connection to work through while this process leads, else None. psycopg.Error without PostgreSQL."""
         if self.connection is None or self.connection.closed:
             self.leading = False
-            self.connection = psycopg.connect(
-                settings.get().need_database().replace("+psycopg", "", 1),
-                autocommit=True,
-                connect_timeout=5,
-                options=_OPTIONS,
-                application_name=f"koppeling {self.name}",
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-            )
+            self.connection = connect_alone(self.name, _OPTIONS)
         if not self.leading:
             row = self.connection.execute("SELECT pg_try_advisory_lock(%s)", [self.key]).fetchone()
             self.leading = bool(row and row[0])

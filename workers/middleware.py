@@ -59,6 +59,7 @@ class Services(Middleware):
         self.booted = False
         self.runners = 4
         self.watch_parent = True
+        self.connections = 0
         self.running: Any = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
@@ -74,13 +75,16 @@ class Services(Middleware):
         worker.queue_prefetch = worker.worker_threads
         worker.worker_timeout = 100
         if self.booted:
+            from workers.connections import join  # noqa: PLC0415  as below
+
             os.nice(NICENESS)  # on Linux that is this thread, and those that it starts from here on
+            self.connections = join(worker.worker_threads, self.runners)
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if self.booted:
             from workers.services import start  # noqa: PLC0415  they use the broker, which has this middleware
 
-            self.running = start(worker, self.runners, self.watch_parent)
+            self.running = start(worker, self.runners, self.connections, self.watch_parent)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """No new work from here on, and what was only fetched goes back at once instead of after the slowest turn."""

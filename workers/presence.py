@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from models.session import transaction
+from models.session import close_idle, transaction
 from producers.loops import Loop
 
 # Rises with what stored messages and dead letters mean, not with every release.
@@ -56,12 +56,12 @@ def worker_id() -> str:
     return _names[pid]
 
 
-def beat(connection: Connection, threads: int) -> None:
-    """Say that this process is alive and how many messages it works on at once."""
+def beat(connection: Connection, threads: int, connections: int) -> None:
+    """Say that this process is alive, how many messages it works on at once and how many connections it may open."""
     connection.execute(
         text(
-            """INSERT INTO worker (id, host, pid, threads, code_version)
-               VALUES (:id, :host, :pid, :threads, :version)
+            """INSERT INTO worker (id, host, pid, threads, connections, code_version)
+               VALUES (:id, :host, :pid, :threads, :connections, :version)
                ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), threads = excluded.threads"""
         ),
         {
@@ -69,6 +69,7 @@ def beat(connection: Connection, threads: int) -> None:
             "host": machine(),
             "pid": os.getpid(),
             "threads": threads,
+            "connections": connections,
             "version": code_version(),
         },
     )
@@ -155,19 +156,21 @@ def give_back(connection: Connection) -> int:
 
 
 class Heartbeat(Loop):
-    """Beats every 3 s until ``stop``; also gives back what could not be recorded."""
+    """Beats every 3 s until ``stop``; also gives back what could not be recorded, and connections that lie idle."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, connections: int) -> None:
         super().__init__("heartbeat")
         self.threads = threads
+        self.connections = connections
 
     def step(self) -> float:
         remembered = set(_unrecorded)
         with transaction() as connection:
-            beat(connection, self.threads)
+            beat(connection, self.threads, self.connections)
             still_serves(connection)
             give_back(connection)
         _unrecorded.difference_update(remembered)
+        close_idle()
         return HEARTBEAT_SECONDS
 
     def stop(self, timeout: float = 5.0) -> None:

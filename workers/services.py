@@ -26,8 +26,8 @@ log = structlog.get_logger("workers.services")
 class RunningServices:
     """Heartbeat, relay, upkeep, runners, and the watch over all threads and the parent process."""
 
-    def __init__(self, worker: dramatiq.Worker, runners: int, watch_parent: bool) -> None:
-        self.heartbeat = Heartbeat(worker.worker_threads)
+    def __init__(self, worker: dramatiq.Worker, runners: int, connections: int, watch_parent: bool) -> None:
+        self.heartbeat = Heartbeat(worker.worker_threads, connections)
         self.relay = Relay()
         self.upkeep = Upkeep()
         self.runners = Runners(runners)
@@ -92,8 +92,8 @@ class RunningServices:
         return None
 
 
-def start(worker: dramatiq.Worker, runners: int, watch_parent: bool) -> RunningServices:
+def start(worker: dramatiq.Worker, runners: int, connections: int, watch_parent: bool) -> RunningServices:
     """Start the services of this process."""
-    services = RunningServices(worker, runners, watch_parent)
+    services = RunningServices(worker, runners, connections, watch_parent)
     services.start()
     return services

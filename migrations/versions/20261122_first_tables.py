@@ -91,6 +91,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("threads", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("connections", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("code_version", sa.String(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("heartbeat_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -13,6 +13,7 @@ def test_idle_connections_that_were_closed_are_replaced(
     configured: settings.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a pool with several connections, all of them terminated while idle
+    monkeypatch.setattr(session._Pool, "one_each", False)
     opened = [session.engine().connect() for _ in range(5)]
     pids = [connection.execute(text("SELECT pg_backend_pid()")).scalar_one() for connection in opened]
     for connection in opened:

@@ -18,6 +18,7 @@ from clients.http import Call
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.lease import RunLease
+from producers.slots import slot
 from workers import runs
 from workers.turns import Turn, handles
 
@@ -32,6 +33,7 @@ CREATE TABLE test_hook (subject_id bigint NOT NULL, hook text NOT NULL, code tex
 """
 KIND = "test.do"
 WRITES = "completion.test"
+CALLS = "completion.calls"
 
 
 def _hook(name: str) -> object:
@@ -127,6 +129,24 @@ def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
 
 for _kind in (KIND, WRITES):
     handles(_kind, died=_hook("died"), waiting=_hook("waiting"), describe=_describe)(_work)  # type: ignore[arg-type]
+
+
+def _call(turn: Turn) -> None:
+    """Like a write-back: a slot for the length of a call, and a check inside it."""
+    with slot(f"https://{turn.tenant_id}.example.org", 2, 15.0):
+        turn.check(1)
+        time.sleep(0.05)
+    with turn.settle() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO test_effect (subject_id, tenant_id, message_id, delivery, version, pid)
+                   VALUES (:s, :t, :m, :d, 0, 0)"""
+            ),
+            {"s": turn.subject_id, "t": turn.tenant_id, "m": turn.message_id, "d": turn.delivery},
+        )
+
+
+handles(CALLS)(_call)
 
 
 def _produce(lease: RunLease) -> None:

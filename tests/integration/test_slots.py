@@ -1,0 +1,127 @@
+"""Slots: at most so many calls at once, whatever interrupts or kills who holds them."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+
+import psycopg
+import pytest
+from sqlalchemy.exc import OperationalError
+
+import settings
+from models import session
+from producers import slots
+from producers.slots import slot
+from tests.integration.engine.conftest import closed_database
+
+ENVIRONMENT = "https://12345.rest.afas.online"
+
+
+@pytest.fixture(autouse=True)
+def pool(configured: settings.Settings) -> None:
+    return
+
+
+def locks(database_url: str) -> int:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+            [slots._CLASS],
+        ).fetchone()
+    return int(row[0]) if row else -1
+
+
+def until(condition: object, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def test_never_more_at_once_than_the_limit_and_nobody_is_left_out(database_url: str) -> None:
+    running, most, done = [0], [0], [0]
+    lock = threading.Lock()
+
+    def call() -> None:
+        with slot(ENVIRONMENT, 3, 60):
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            time.sleep(0.01)
+            with lock:
+                running[0] -= 1
+                done[0] += 1
+
+    threads = [threading.Thread(target=call) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (done[0], most[0]) == (40, 3)
+    until(lambda: locks(database_url) == 0)
+
+
+def test_slots_take_no_connection_of_the_pool_and_one_for_all() -> None:
+    session.engine().dispose()
+    with slot(ENVIRONMENT, 5), slot(ENVIRONMENT, 5), slot("https://another", 5):
+        assert session.engine().pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's
+
+
+def test_another_process_counts_too(database_url: str) -> None:
+    with slot(ENVIRONMENT, 1), psycopg.connect(database_url) as other:
+        base = slots._keepers[settings.get().need_database()]._held[0].number
+        row = other.execute("SELECT pg_try_advisory_lock(%s, %s)", [slots._CLASS, base]).fetchone()
+        assert row == (False,)
+
+
+def test_who_waits_in_vain_is_told_in_time_and_leaves_nothing_behind(database_url: str) -> None:
+    with slot(ENVIRONMENT, 1):
+        with pytest.raises(TimeoutError), slot(ENVIRONMENT, 1, 0.2):
+            pass
+        with slot("https://another", 1, 5):  # another environment's does not wait behind it
+            pass
+    with slot(ENVIRONMENT, 1, 5):
+        pass
+    until(lambda: locks(database_url) == 0)
+
+
+def test_a_time_limit_anywhere_in_a_call_leaves_no_slot_behind(database_url: str) -> None:
+    """The limit raises in a worker's thread at any instruction: between the lock and the ``try`` as well."""
+
+    class Interrupted(BaseException):
+        pass
+
+    def call() -> None:
+        try:
+            for _ in range(100):
+                with slot(ENVIRONMENT, 2, 5):
+                    pass
+        except Interrupted:
+            pass
+
+    for attempt in range(60):
+        thread = threading.Thread(target=call)
+        thread.start()
+        time.sleep(0.001 * (attempt % 20))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))
+        thread.join(20)
+        assert not thread.is_alive()
+    until(lambda: locks(database_url) == 0)
+    with slot(ENVIRONMENT, 2, 5), slot(ENVIRONMENT, 2, 5):
+        pass
+
+
+def test_without_postgresql_who_asks_is_told_and_later_it_works_again(postgres_url: str, database_url: str) -> None:
+    with slot(ENVIRONMENT, 1):
+        with closed_database(postgres_url, database_url), pytest.raises(OperationalError) as caught:  # noqa: SIM117
+            with slot(ENVIRONMENT, 2, 5):
+                pass
+        assert session.is_away(caught.value)
+        # the call that went on still counts in this process
+        with pytest.raises(TimeoutError), slot(ENVIRONMENT, 1, 0.5):
+            pass
+    with slot(ENVIRONMENT, 1, 5):
+        pass
