@@ -23,6 +23,11 @@ _SECRET_FIELD = re.compile(
 )
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
 _LONG_DIGITS = re.compile(r"(?<![\w.-])[+-]?\d{8,}(?![\w-])")
+# Nine digits or more from a 0 or a +, however they are spaced. A Dutch date is none.
+_PHONE = re.compile(
+    r"(?<![\w.+-])(?!\d{1,2}[-/. ]\d{1,2}[-/. ]\d{4}(?!\d))"
+    r"(?:\(?\+\d{1,3}\)?|\(?0\d*\)?)(?:[\s().\-/]{0,3}\d){7,12}(?![\w-])"
+)
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_.~-]{16,}")
 # Such a run stays readable when it is an AFAS free field, a UUID, or words and short numbers joined by signs.
 _READABLE_RUN = re.compile(
@@ -49,10 +54,48 @@ def clean(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
     text = _SECRET_FIELD.sub(rf"\1{MASK}", text)
     text = _QUERY.sub(rf"\1?{MASK}", text)
     text = _EMAIL.sub(EMAIL, text)
+    text = _PHONE.sub(MASK, text)
     text = _LONG_RUN.sub(lambda found: found[0] if _READABLE_RUN.fullmatch(found[0]) else MASK, text)
     text = _LONG_DIGITS.sub(MASK, text)
     text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    # Not in the middle of a word: half a name would be known to nobody as one.
+    return text if len(text) <= limit else (re.sub(r"\s\S{0,60}\Z", "", text[:limit]) or text)[: limit - 1] + "…"
+
+
+# Between the parts of a name: never masked for themselves.
+_PARTICLES = {"van", "von", "de", "den", "der", "het", "ten", "ter", "te", "op", "in", "la", "le", "du", "el", "al"}
+_TITLES = {"dhr", "mw", "mevr", "drs", "ir", "ing", "dr", "mr", "prof", "en", "of"}
+_PART = re.compile(r"[^\W\d_](?:[\w'’`-]*\w)?")
+_INITIALS = r"(?:[^\W\d_]\.[ ]?){1,5}"
+_BETWEEN = "|".join(sorted(_PARTICLES, key=len, reverse=True))
+_SEVERAL = re.compile(
+    rf"(?:(?<!\w){_INITIALS}(?:(?:{_BETWEEN})[ ]+)*)?{MASK}(?:[ ,]+(?:(?:(?:{_BETWEEN})[ ]+)*{MASK}|{_INITIALS}))*",
+    re.IGNORECASE,
+)
+
+
+def without_people(text: str, people: Iterable[str | None]) -> str:
+    """Mask people whom the caller knows by name or address: the whole, its parts, and initials beside them.
+
+    >>> without_people("P. Jansen (p.jansen) bestaat al", ["Jansen, P.", "p.jansen@example.nl"])
+    '<masked> (<masked>) bestaat al'
+    """
+    words = {word for one in people if one and one.strip() for word in _words_of(" ".join(one.split()))}
+    spelled = {unicodedata.normalize(form, word) for word in words for form in ("NFC", "NFD")}
+    for word in sorted(spelled, key=len, reverse=True):
+        # A short part such as "An" is a name only as it is written, a long one in any case.
+        case = re.IGNORECASE if len(word) > 3 else re.NOFLAG
+        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", MASK, text, flags=case)
+    return _SEVERAL.sub(lambda found: MASK + (" " if found[0].endswith(" ") else ""), text)
+
+
+def _words_of(name: str) -> set[str]:
+    if "@" in name:
+        local = name.split("@", 1)[0]
+        return {name, local} if len(local) > 3 else {name}
+    parts = {part for part in _PART.findall(name) if len(part) > 1 and part.casefold() not in _PARTICLES | _TITLES}
+    halves = {half for part in parts for half in part.split("-") if len(half) > 3}
+    return {name} | parts | halves
 
 
 def _head(text: str, size: int) -> str:

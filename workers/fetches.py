@@ -19,7 +19,7 @@ from models.message import Kind, Priority
 from models.session import session, transaction
 from models.tenant import Direction, Tenant
 from producers.completion_collect import load
-from producers.completion_events import Hint, read
+from producers.completion_events import Hint, people_in, read
 from producers.completion_plan import Planner
 from producers.completion_record import Finished, Window, record
 from producers.completion_rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
@@ -56,6 +56,7 @@ def fetch(turn: Turn) -> None:
     if event is None or event.handled_at is not None:
         with turn.settle():
             return
+    turn.people = people_in(event.body or b"")
     hint = read(event.body) if event.body else Hint(event.event, event.pluvo_id, event.ref)
     tenant, courses = load(turn.tenant_id)
     pluvo = pluvo_of(tenant, turn.call_log.append, PATIENCE_SECONDS)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import redis
@@ -35,7 +35,7 @@ from sqlalchemy.exc import DBAPIError
 
 import settings
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
-from clients.redaction import clean
+from clients.redaction import clean, without_people
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away, transaction
 from producers import directions
@@ -132,6 +132,7 @@ def worth_repeating(error: BaseException) -> bool:
 def record(turn: Turn, handler: Handler | None, error: BaseException) -> None:
     """Judge what a handler raised and write the result down. Database trouble is remembered, never raised."""
     verdict = judge(error)
+    verdict = replace(verdict, failure=replace(verdict.failure, text=without_people(verdict.failure.text, turn.people)))
     names = {"message": turn.message_id, "tenant": turn.tenant_id, "kind": turn.kind, "code": verdict.failure.code}
     if isinstance(error, SecretUnreadable):
         UNFIT.set()

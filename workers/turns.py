@@ -23,6 +23,7 @@ import dramatiq
 from sqlalchemy import Connection, Row, text
 
 import settings
+from clients.redaction import without_people
 from models.session import transaction
 from workers import isolation, policy
 from workers.control import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
@@ -111,6 +112,8 @@ class Turn:
     lease_seconds: float = 0.0
     # False for one that a parent process waits for: that can't be told to wait longer.
     renewable: bool = True
+    # Names and addresses of whom this is about: no error's text keeps them.
+    people: list[str | None] = field(default_factory=list)
     # What the clients' ``on_call`` hook was told, one entry for each HTTP call.
     call_log: list[Any] = field(default_factory=list)
     last_call: dict[str, Any] | None = None
@@ -123,6 +126,7 @@ class Turn:
 
     def note_call(self, operation: str, request: Any, status: int | None, answer: str) -> None:
         """Keep the last call for a dead letter: the request masked, the answer cleaned, by the caller."""
+        answer = without_people(answer, self.people)
         self.last_call = {"operation": operation, "request": request, "status": status, "answer": answer}
 
     def check(self, need_seconds: float, note: Callable[[Connection], None] | None = None) -> None:

@@ -39,6 +39,7 @@ def upsert(turn: Turn) -> None:
     if work is None:
         with turn.settle():
             return
+    turn.people = [work.row.name, work.row.email, work.row.applied_name, work.row.applied_email]
     try:
         if work.row.link_state == LinkState.IGNORED:
             removing = work.row.desired == Desired.REMOVED

@@ -38,6 +38,8 @@ class Work:
     basis: str
     # The account is still this person's.
     linked: bool
+    # Names and addresses of the person
+    called: tuple[str | None, ...]
     # How long ago the column was last read, if that was after the last PUT.
     age_seconds: float | None
 
@@ -70,8 +72,11 @@ _MARKS = text(
     f"""
     SELECT {_BASIS} AS basis, l.id IS NOT NULL AS linked, {MARK},
            CASE WHEN c.shown_at > coalesce(c.sending_at, '-infinity')
-                THEN extract(epoch FROM clock_timestamp() - c.shown_at) END AS age
-      FROM {_ROWS} WHERE c.id = :id AND c.tenant_id = :tenant
+                THEN extract(epoch FROM clock_timestamp() - c.shown_at) END AS age,
+           who.name, who.email, who.applied_name, who.applied_email
+      FROM {_ROWS}
+      LEFT JOIN person who ON who.tenant_id = c.tenant_id AND who.internal_id = c.internal_id
+     WHERE c.id = :id AND c.tenant_id = :tenant
     """  # noqa: S608  constants only
 )
 # The last question before a PUT. The rest of the minute is for the way to AFAS.
@@ -113,6 +118,7 @@ def load(turn: Turn) -> Work | None:
             tenant,
             basis=marks.basis,
             linked=marks.linked,
+            called=(marks.name, marks.email, marks.applied_name, marks.applied_email),
             age_seconds=marks.age,
         )
 

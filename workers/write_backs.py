@@ -74,6 +74,7 @@ def _one_round(turn: Turn, *, with_code: bool, looked: bool) -> bool:
     if work is None:
         with turn.settle():
             return True
+    turn.people = [*work.called]
     afas = afas_of(work.tenant, turn.call_log.append, SLOT_PATIENCE_SECONDS)
     rule = _rule(work, afas)
     result = _obstacle(work, rule)

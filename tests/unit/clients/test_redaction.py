@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.http import clean, mask
+from clients.redaction import MASK, without_people
 
 DATA = "0123456789ABCDEF" * 4
 XML = f"<token><version>1</version><data>{DATA}</data></token>"
@@ -21,6 +22,7 @@ STAYS = [
     "GetConnector 'Deelnemer_per_cursusevenement_2026' is geblokkeerd",
     f"User {UUID} does not exist",
     "Datum 2026-11-20 ligt voor 2026-11-21T09:49:49Z; evenement 340, cursist 80, code 1000073",
+    "Begint op 06-12-2026 10:30 en eindigt op 07-12-2026 17:00, dag 01-02-26",
     'Cannot query field "externalParticipantEnrollment" on type "LearningOfferEventEnrollment".',
 ]
 
@@ -45,6 +47,8 @@ MASKED = [
     ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "<masked>"),
     ("B8213AF1C3C54E579686406A8DE71C6C", "<masked>"),
     ("BSN 123456782, tel. +31612345678", "BSN <masked>, tel. <masked>"),
+    ("bel 06-12345678 of 06 12 34 56 78", "bel <masked> of <masked>"),
+    ("(020) 123 45 67, +31 (0)6 1234 5678, 0031 6 12345678!", "<masked>, <masked>, <masked>!"),
     ("client_secret=abc&x=1", "client_secret=<masked>&x=1"),
     ('{"otp":"34264813"}', '{"otp":"<masked>"}'),
     ("GET https://x.example.nl/a?name=Jansen failed", "GET https://x.example.nl/a?<masked> failed"),
@@ -131,3 +135,44 @@ json_like = st.recursive(
 @given(json_like, st.emails(), st.sampled_from(["a", "roles", "id", "value"]))
 def test_no_address_is_stored(other: object, address: str, key: str) -> None:
     assert address not in str(mask({"x": other, "deep": [{key: [address]}]})) or address in str(other)
+
+
+PEOPLE = [
+    ("P. Jansen (p.jansen) bestaat al", "<masked> (<masked>) bestaat al"),
+    (
+        "Medewerker Jansen, P. en ook PIET jansen staan op inactief",
+        "Medewerker <masked> en ook <masked> staan op inactief",
+    ),
+    ("De heer P.J. Jansen, geboren 1990", "De heer <masked>, geboren 1990"),
+    ("Jansenius bestaat niet; van de velden is er een leeg", "Jansenius bestaat niet; van de velden is er een leeg"),
+]
+
+
+@pytest.mark.parametrize(("text", "cleaned"), PEOPLE)
+def test_a_person_the_caller_knows_is_masked_in_parts_and_with_initials(text: str, cleaned: str) -> None:
+    assert without_people(text, ["Jansen, Piet", "P.Jansen@example.nl", None, " "]) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cleaned"),
+    [
+        ("Vries, A. van der", "A. van der Vries en Vries, A. van der bestaan", "<masked> en <masked> bestaan"),
+        ("Bo Li", "Bo LI of bo li: bord", "<masked> of <masked>: bord"),
+        ("Anna Bakker-Smit", "mevr. Bakker of Smit", "mevr. <masked> of <masked>"),
+        ("José", "Jose\u0301 en José", "<masked> en <masked>"),
+        ("Müller (BHV)", "MÜLLER (BHV) bestaat", "<masked> bestaat"),
+    ],
+)
+def test_names_of_all_sorts_are_masked(name: str, text: str, cleaned: str) -> None:
+    assert without_people(text, [name]) == cleaned
+
+
+@given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=12), max_size=3))
+def test_masking_people_never_fails_and_doing_it_again_changes_nothing(text: str, people: list[str]) -> None:
+    once = without_people(text, people)
+    if not any(word in MASK for person in people for word in person.casefold().split()):
+        assert without_people(once, people) == once
+
+
+def test_half_a_name_at_the_end_of_a_long_text_is_left_out() -> None:
+    assert "Janse" not in clean("woord " * 82 + "van Jansen", limit=500)
