@@ -86,6 +86,8 @@ class Run(SQLModel, table=True):
     # {"pages": 3, "rows": 2100, "planned": 40}: for whoever watches
     progress: dict[str, Any] = json(default="{}")
     stop_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # Its lines still hold what was before and after (retention takes it out)
+    has_payloads: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
     # The producer that works on it, until when, and the fencing token that rises at each take-over.
     lease_owner: str | None = None
     lease_until: datetime | None = instant()

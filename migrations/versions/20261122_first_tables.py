@@ -346,6 +346,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("stop_requested", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("has_payloads", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("lease_owner", sa.String(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("fence", sa.Integer(), server_default=sa.text("0"), nullable=False),
