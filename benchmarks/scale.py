@@ -64,8 +64,9 @@ def pretend_applied(made: System) -> None:
         tenant=tenant,
     )
     made.change(
-        "UPDATE enrollment SET state = 'enrolled', applied_version = version, outcome = 'created', reason = NULL"
-        " WHERE tenant_id = :tenant",
+        "UPDATE enrollment e SET state = 'enrolled', applied_version = e.version, outcome = 'created', reason = NULL,"
+        " told_account = l.pluvo_id, told_target = c.target FROM link l, course c"
+        " WHERE e.tenant_id = :tenant AND l.person_id = e.person_id AND c.id = e.course_id",
         tenant=tenant,
     )
 

@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from clients.afas import MetaInfo
 from models.course import Course
-from models.run import RunStatus, SnapshotState
+from models.run import RunStatus
 from models.session import session
 from models.tenant import Tenant
 from producers import directory
@@ -85,9 +85,13 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
         planned = planner.build()
     scope.progress(planned=planned)
     unconfirmed = 0
-    all_read = all(snapshot.state == SnapshotState.COMPLETE for snapshot in snapshots)
+    all_read = all(snapshot.saw_everybody for snapshot in snapshots)
+    unread = [course for course, one in zip(courses, snapshots, strict=True) if not one.saw_everybody]
     for course, snapshot in zip(courses, snapshots, strict=True):
-        lines, waiting = plan_leavers(scope, outside.afas, tenant, course, snapshot, all_read=all_read)
+        whole = not any(other.target == course.target for other in unread if other is not course)
+        lines, waiting = plan_leavers(
+            scope, outside.afas, tenant, course, snapshot, target_read=whole, all_read=all_read
+        )
         unconfirmed += waiting
         with scope.writing() as connection:
             store(connection, scope, lines)

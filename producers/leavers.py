@@ -70,12 +70,20 @@ _NEIGHBOURS = text(
 
 
 def plan_leavers(
-    scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, snapshot: Snapshot, *, all_read: bool
+    scope: Scope,
+    afas: AfasClient,
+    tenant: Tenant,
+    course: Course,
+    snapshot: Snapshot,
+    *,
+    target_read: bool,
+    all_read: bool,
 ) -> tuple[list[Line], int]:
     """Removal lines of one event, and how many people are absent but not yet confirmed.
 
-    Accounts go to the archive only with ``all_read``: whoever moved to an event that could not be read still needs
-    theirs. Until a run that read all of them they are only taken out.
+    Without ``target_read`` everybody waits: another event with the same target could not be read, and whoever is
+    missed here may be there by now. Accounts go to the archive only with ``all_read``: who moved to an event that could
+    not be read still needs theirs. Until a run that read all of them they are only taken out.
 
     A ``short`` snapshot gives lines for everybody it misses: the guard holds them all. May make the snapshot suspect
     (``absence_unproven``); then there are no lines.
@@ -87,6 +95,8 @@ def plan_leavers(
         neighbours = _neighbours(connection, scope, course)
     if snapshot.only_short:
         return [_line(row, course, tenant, "short_snapshot", all_read) for row in absent], 0
+    if not target_read:
+        return [], len(absent)
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
     due = [row for row in absent if _confirmed(row, snapshot, confirm_after)]
     waiting = len(absent) - len(due)

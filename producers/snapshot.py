@@ -65,6 +65,11 @@ class Snapshot:
         return not UNUSABLE.intersection(self.reasons)
 
     @property
+    def saw_everybody(self) -> bool:
+        """Whether nobody can be in the event who was not seen. Two rows that contradict each other are one person."""
+        return self.state == SnapshotState.COMPLETE or self.reasons == ["contradictory"]
+
+    @property
     def only_short(self) -> bool:
         """Suspect for its size alone: its removals become a hold."""
         return self.reasons == ["short"]

@@ -118,6 +118,28 @@ def test_who_stays_for_a_row_that_can_not_be_used_leaves_with_that_row(world: Wo
     assert there() == {"p81@example.nl", "p82@example.nl"}
 
 
+def test_nobody_leaves_a_target_while_another_event_that_leads_to_it_can_not_be_read(world: World) -> None:
+    # given 80, who moves from one event to another of the same target
+    _with(world)
+    there = _one_target(world, "offer_event")
+    for one in (80, 81, 82):
+        world.person(one)
+    world.person(90, 341)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.person(80, 341)
+    world.fault("afas", "status", status=502, match={"operation": "page", "path_contains": "341"})
+    # when
+    world.clear_log()
+    run = world.sync()
+    # then
+    assert (run.removed, run.unconfirmed) == (0, 1)
+    world.clear_faults()
+    world.sync()
+    assert "p80@example.nl" in there()
+    assert "unenrollUserFromOfferEvent" not in world.writes()
+
+
 def test_event_that_is_no_longer_in_the_tenants_file_keeps_nobody_in_a_target(world: World) -> None:
     _with(world)
     there = _one_target(world, "offer_event")
@@ -263,6 +285,41 @@ def test_new_ref_of_the_same_offer_event_takes_nobody_out(world: World) -> None:
     world.sync()
     world.sync()
     assert _in(world, "afas-340-renamed") == {"p80@example.nl", "p81@example.nl"}
+
+
+def test_lost_answer_to_a_move_is_asked_again_by_the_next_run(world: World) -> None:
+    # given a move whose answer never came, and whose message was given up
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.fault("pluvo", "status", status=502, match={"operation": "createOfferEventEnrollments"})
+    world.sync()
+    world.rows("DELETE FROM message RETURNING id")
+    world.clear_faults()
+    # when, then
+    world.sync()
+    assert len(_in(world, "afas-340-new")) == 2
+    world.sync()
+    assert _in(world, "afas-340") == set()
+
+
+def test_who_returns_after_a_removal_whose_answer_was_lost_is_enrolled_again(world: World) -> None:
+    _with(world)
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.fault("pluvo", "lost_answer", match={"operation": "unenrollUserFromOfferEvent"})
+    world.sync()
+    world.clear_faults()
+    world.rows("DELETE FROM message RETURNING id")
+    world.person(80)
+    # when, then
+    world.sync()
+    assert "p80@example.nl" in enrolled(world)
 
 
 def test_policy_keep_keeps_people_in_the_old_target(world: World) -> None:
