@@ -80,6 +80,7 @@ class Settings:
     payload_retention: int = 90 * 86400
     ledger_retention: int = 400 * 86400
     dead_letter_retention: int = 180 * 86400
+    max_event_rows: int = 250_000
 
     def need_database(self) -> str:
         """The database's URL for SQLAlchemy with psycopg, or a SettingsError that says what to do."""
@@ -160,6 +161,14 @@ def load() -> Settings:
 
         return check
 
+    def count(minimum: int) -> Callable[[str], int]:
+        def check(text: str) -> int:
+            if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < minimum:
+                raise ValueError(f"must be a whole number, at least {minimum}")
+            return int(text)
+
+        return check
+
     def flag(text: str) -> bool:
         if text not in ("0", "1"):
             raise ValueError("must be 0 or 1")
@@ -187,6 +196,7 @@ def load() -> Settings:
         login_token=knob("LOGIN_TOKEN", str, ""),
         payload_retention=knob("PAYLOAD_RETENTION", seconds(86400), standard.payload_retention),
         ledger_retention=knob("LEDGER_RETENTION", seconds(86400), standard.ledger_retention),
+        max_event_rows=knob("MAX_EVENT_ROWS", count(1000), standard.max_event_rows),
         dead_letter_retention=knob("DEAD_LETTER_RETENTION", seconds(86400), standard.dead_letter_retention),
     )
     if not settings.quarantine_probes:

@@ -14,7 +14,7 @@ from clients.afas_metainfo import Field, MetaInfo, read_fields, read_metainfo
 from clients.afas_otp import AfasOtp
 from clients.afas_query import MAX_TAKE, Condition, Operator, page_query, page_size
 from clients.errors import Misconfigured, Unauthorized
-from clients.http import Call, Http, Response, TokenCache
+from clients.http import Call, Http, Response, TokenCache, TooManyObjects
 
 __all__ = [
     "MAX_TAKE",
@@ -32,7 +32,8 @@ __all__ = [
     "parse_member_id",
 ]
 
-MAX_BYTES = 75 * 1024 * 1024  # AFAS's own limit for one call
+# AFAS sends up to 75 MB. What is larger than this is asked for in smaller pages: it has to fit into memory, decoded.
+MAX_BYTES = 16 * 1024 * 1024
 Slot = Callable[[], contextlib.AbstractContextManager[object]]
 
 
@@ -83,14 +84,19 @@ class AfasClient:
 
         A row is as AFAS gives it: ``{"CrId": 340, "CdId": 80, "BcCo": "1000073", "Email_werk": None, …}`` with the
         column names of the customer's choice. Datetimes end in Z but are Amsterdam time (docs/afas.md#dates).
-        Raises ``TooLarge`` (ask for half) and ``Misconfigured`` ``not_json``/``no_rows`` for a 200 that is no page.
+        Raises ``TooLarge`` (ask for half) and ``Misconfigured`` ``not_json``/``no_rows``/``page_too_long`` for a 200
+        that is no such page.
         """
         query = page_query(skip=skip, take=take, order_by=order_by, where=where)
-        body = self._read(f"connectors/{_segment(connector)}", "reading a page", query, about_to)
+        # A row is one object of plain values; the page itself is one more.
+        most = 2 * take + 10
+        body = self._read(f"connectors/{_segment(connector)}", "reading a page", query, about_to, most_objects=most)
         rows = body.get("rows")
-        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-            return rows
-        raise Misconfigured("no_rows", "reading a page: the answer has no list of rows.", system="AFAS", status=200)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Misconfigured("no_rows", "reading a page: the answer has no list of rows.", system="AFAS", status=200)
+        if len(rows) > take:
+            raise _page_too_long()
+        return rows
 
     def metainfo(self) -> MetaInfo:
         """Read environment and connectors of this token; also the cheapest test of the credentials."""
@@ -134,11 +140,19 @@ class AfasClient:
         )
 
     def _read(
-        self, path: str, operation: str, query: str | None = None, about_to: Callable[[], None] = _nothing
+        self,
+        path: str,
+        operation: str,
+        query: str | None = None,
+        about_to: Callable[[], None] = _nothing,
+        *,
+        most_objects: int | None = None,
     ) -> Mapping[str, Any]:
         answer = self._call("GET", path, operation, writes=False, params=query, about_to=about_to)
         try:
-            body = answer.json()
+            body = answer.json(most_objects)
+        except TooManyObjects:
+            raise _page_too_long() from None
         except ValueError:
             body = None
         if isinstance(body, dict):
@@ -180,6 +194,11 @@ class AfasClient:
                 if last or refused.status != 401 or not self._auth.renew(authorization):
                     raise
         raise AssertionError("the second round returns or raises")
+
+
+def _page_too_long() -> Misconfigured:
+    text = "reading a page: AFAS gave more rows than were asked for."
+    return Misconfigured("page_too_long", text, system="AFAS", status=200)
 
 
 def _segment(name: str) -> str:

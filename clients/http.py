@@ -16,6 +16,7 @@ repeated here, except a read whose idle connection turned out to be closed by th
 
 from __future__ import annotations
 
+import itertools
 import json as jsonlib
 import re
 import time
@@ -33,7 +34,18 @@ from clients.redaction import EMAIL, MASK, clean, mask
 from clients.tokens import TokenCache
 from clients.transport import Attempt, attempt, session
 
-__all__ = ["EMAIL", "MASK", "Call", "Http", "Response", "TokenCache", "clean", "mask", "parse_retry_after"]
+__all__ = [
+    "EMAIL",
+    "MASK",
+    "Call",
+    "Http",
+    "Response",
+    "TokenCache",
+    "TooManyObjects",
+    "clean",
+    "mask",
+    "parse_retry_after",
+]
 
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_SECONDS = 86400.0
@@ -77,13 +89,29 @@ class Response:
         """Decode as UTF-8, leniently: this is for looking at error pages, not for data."""
         return self.content.decode("utf-8-sig", errors="replace")
 
-    def json(self) -> Any:
-        """Decode the body. Raises ``ValueError`` when it is not JSON in UTF-8."""
+    def json(self, most_objects: int | None = None) -> Any:
+        """Decode the body. Raises ``ValueError`` when it is not JSON in UTF-8.
+
+        With ``most_objects``, raises ``TooManyObjects`` as soon as there are more: small bodies make large lists.
+        """
+        count = itertools.count(1)
+
+        def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            if next(count) > (most_objects or 0):
+                raise TooManyObjects
+            return dict(pairs)
+
         try:
-            return jsonlib.loads(self.content.decode("utf-8-sig"))
+            return jsonlib.loads(
+                self.content.decode("utf-8-sig"), object_pairs_hook=counted if most_objects is not None else None
+            )
         except RecursionError:
             pass
         raise ValueError("JSON nested too deeply")
+
+
+class TooManyObjects(Exception):
+    """A JSON body with more objects than there can be."""
 
 
 class Http:

@@ -40,5 +40,7 @@ class Course(SQLModel, table=True):
     # Rows of the last complete snapshot, or of a short one that an operator released: the base of "short".
     base_rows: int | None = None
     base_at: datetime | None = instant()
+    # Columns of the GetConnector as last read: how many rows a page may have depends on it.
+    width: int | None = None
     # Type and length of each completion field as metainfo gave them: {field: {"type", "length"}}
     completion_types: dict[str, Any] | None = json()

@@ -276,6 +276,8 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
         setattr(known, column, value)
         if column in ("updateconnector", "rules"):
             known.completion_types = None  # asked again of metainfo
+        if column == "getconnector":
+            known.width = None  # another connector, other columns
         if column == "pluvo":
             known.target_id = None
     return changes

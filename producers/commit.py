@@ -79,6 +79,7 @@ _ABSENT = text(
                           AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
     """
 )
+_WIDTH = text("UPDATE course SET width = :width WHERE id = :course AND width IS DISTINCT FROM :width")
 _BASE = text("UPDATE course SET base_rows = :rows, base_at = :read_at WHERE id = :course")
 
 # ------------------------------------------------------------------------------------------------- what will be done
@@ -228,6 +229,8 @@ def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot
         }
         if snapshot.usable:
             connection.execute(_SEEN, values)
+        if snapshot.width is not None:
+            connection.execute(_WIDTH, values | {"width": snapshot.width})
         if snapshot.state == "complete":
             connection.execute(_ABSENT, values)
             if scope.options.get("person") is None:

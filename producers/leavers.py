@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from clients.afas import MAX_TAKE, AfasClient, Condition, Operator
+from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.afas_values import event_number, person_number
 from models.course import Course
@@ -28,6 +28,7 @@ from producers.snapshot import Snapshot
 
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
 PER_QUERY = 4
+PROOF_ROWS = 50  # more than so few people can have, doubles included
 NOBODY = None  # asked about as well: a row without an id may be anybody's
 ARCHIVING = "unenroll_and_archive"
 NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
@@ -235,4 +236,4 @@ def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: 
     ]
     order_by = [fields["event_id"], minus + key]
     where = [[event, one] for one in whose]
-    return _people_of(afas.rows(course.getconnector, take=MAX_TAKE, order_by=order_by, where=where), course)
+    return _people_of(afas.rows(course.getconnector, take=PROOF_ROWS, order_by=order_by, where=where), course)

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import settings
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
 from clients.errors import Rejected, TooLarge, Unavailable
 from models.afas_values import person_number
 
 RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
 SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
+# Columns that a connector is taken to have as long as nobody has seen one of its pages.
+UNSEEN_WIDTH = 600
 MAX_RESTARTS = 2
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -66,7 +69,9 @@ class EventReader:
         internal_id: str | None = None,
         check: Callable[[], None] = lambda: None,
         restarts_left: int = 0,
+        width: int | None = None,
     ) -> None:
+        """Args: ``width``: the connector's columns as last seen; a page is rows times columns, and AFAS limits that."""
         self.afas = afas
         self.connector = connector
         self.event_column, self.key_column = fields["event_id"], fields["internal_id"]
@@ -75,14 +80,21 @@ class EventReader:
         self.check = check
         self.restarts_left = restarts_left
         self.evidence = Evidence()
-        self.take = MAX_TAKE
+        self.width = width
+        self.most = settings.get().max_event_rows
+        self._largest = MAX_TAKE
+        self.take = min(self._largest, page_size(width or UNSEEN_WIDTH))
         self._seam = False
 
     def pages(self) -> Iterator[list[Row]]:
-        """Yield the rows, each once, in pages. Raises Restart, Partial, or what the client says of the whole tenant."""
+        """Yield the rows, each once, in pages. Raises Restart, Partial, or what the client says of the whole tenant.
+
+        Ends with a reason in ``evidence`` where a source would go on for ever.
+        """
         held: list[Row] = []
+        before: Sequence[Row] = ()
         cursor: int | None = None
-        skip = 0
+        skip = read = 0
         while True:
             self._seam = cursor is not None and skip == 0
             rows = self._page(cursor, skip)
@@ -90,12 +102,19 @@ class EventReader:
             last_page = len(rows) < self.take and len(rows) != SILENT_DEFAULT
             keys = [number(row.get(self.key_column)) for row in rows]
             self._judge_order(keys, cursor)
+            highest = max((key for key in keys if key is not None), default=None)
+            read += len(rows)
+            if endless := self._endless(rows, before, highest, cursor, read):
+                self.evidence.note(endless)
+                yield held
+                return
+            before = rows
             if held and rows and keys[0] == cursor and skip == 0:
                 held = []  # they came again, with whatever doubles followed them
             fresh = held + list(rows)
             held = []
-            highest = max((key for key in keys if key is not None), default=None)
             if last_page:
+                self._fit_take(rows)
                 yield fresh
                 return
             if highest is None or highest == cursor:
@@ -107,6 +126,16 @@ class EventReader:
             yield [row for row in fresh if number(row.get(self.key_column)) != highest]
             cursor, skip = highest, 0
             self._fit_take(rows)
+
+    def _endless(
+        self, rows: Sequence[Row], before: Sequence[Row], highest: int | None, cursor: int | None, read: int
+    ) -> str | None:
+        """Why to stop asking a source that does not come to an end."""
+        if read > self.most:
+            return "too_many_rows"
+        if rows and (rows == before or (highest is not None and cursor is not None and highest < cursor)):
+            return "same_page"  # whatever is asked, it gives what it gave
+        return None
 
     def _judge_order(self, keys: Sequence[int | None], cursor: int | None) -> None:
         known = [key for key in keys if key is not None]
@@ -124,7 +153,9 @@ class EventReader:
         self.evidence.note(reason)
 
     def _fit_take(self, rows: Sequence[Row]) -> None:
-        self.take = min(self.take, page_size(max((len(row) for row in rows), default=1)))
+        if rows:
+            self.width = max(len(row) for row in rows)
+            self.take = min(self._largest, page_size(self.width))
 
     def where(self, cursor: int | None) -> list[Condition]:
         """This event, this person if only one is asked, from the cursor on."""
@@ -150,7 +181,7 @@ class EventReader:
             except TooLarge as error:
                 if self.take == 1:
                     raise Partial(error.code) from error
-                self.take = max(1, self.take // 2)
+                self.take = self._largest = max(1, self.take // 2)
             except (Unavailable, Rejected) as error:
                 wait = next(waits, None)
                 if wait is None:

@@ -11,6 +11,9 @@ read_twice, gap        pages don't fit together, also after two new starts      
 contradictory          two different rows for one person                           yes
 unidentified           a row without an id that can be read: anybody's              yes
 other_event            a row of another event than was asked for                   yes
+same_page              the same rows again, whatever is asked                      yes
+page_too_long          more rows in a page than were asked for                     yes, those before it
+too_many_rows          more than KOPPELING_MAX_EVENT_ROWS                          no
 missing_column         a mapped column is absent or holds "(vervangen)"            no
 wrong_environment      another environment id than the first time                  no
 not_json, redirect, …  the answer is no page at all                                there are none
@@ -36,7 +39,7 @@ from models.translate import Record, missing_columns, translate
 from producers.reading import MAX_RESTARTS, EventReader, Partial, Restart
 from producers.scope import Scope
 
-UNUSABLE = {"missing_column", "wrong_environment"}
+UNUSABLE = {"missing_column", "wrong_environment", "too_many_rows"}
 # Whose row is it? As long as one can't be told, nobody of the event is known to be absent.
 UNCERTAIN_WHO = {"no_internal_id": "unidentified", "other_event": "other_event"}
 SHORT_SHARE, SHORT_FROM = 0.8, 20
@@ -58,6 +61,8 @@ class Snapshot:
     reasons: list[str] = field(default_factory=list)
     rows: int = 0
     detail: str | None = None
+    # Columns of a row, None when there was none
+    width: int | None = None
 
     @property
     def usable(self) -> bool:
@@ -117,6 +122,7 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
                 internal_id=scope.options.get("person"),
                 check=scope.check,
                 restarts_left=restarts_left,
+                width=course.width,
             )
             _read(scope, reader, course, snapshot, today)
             break
@@ -150,6 +156,7 @@ def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot,
         snapshot.suspect("missing_column" if error.code == "unknown_field" else error.code)
         snapshot.detail = error.message
     snapshot.suspect(*reader.evidence.reasons)
+    snapshot.width = reader.width
 
 
 def store(connection: Connection, scope: Scope, course: Course, records: Iterable[Record], start: int) -> None:

@@ -193,6 +193,7 @@ def upgrade() -> None:
         sa.Column("target_id", sa.String(), nullable=True),
         sa.Column("base_rows", sa.Integer(), nullable=True),
         sa.Column("base_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("completion_types", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_course_tenant_id_tenant"), ondelete="CASCADE"

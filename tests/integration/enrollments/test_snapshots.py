@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+import settings
+from simulators.faults import Fault
 from tests.fixtures.looking import enrolled, holds, lines, outcomes, reasons
 from tests.fixtures.world import World, now_removals
 
@@ -260,3 +263,106 @@ def test_row_that_cannot_be_used_stops_nobody(world: World) -> None:
     assert {n: reasons(world, run)[n][1] for n in "234"} == {"2": "no_name", "3": "no_email", "4": "bad_email"}
     assert len(lines(world, run)) == 4
     assert enrolled(world) == {"p1@example.nl", "tweede@example.nl"}
+
+
+# ------------------------------------------------------------------------------------------- sources without an end
+
+
+class Endless:
+    """A stand-in for one page of AFAS: gives ``make(call number)`` whatever is asked."""
+
+    def __init__(self, make: Callable[[int], list[dict[str, Any]]]) -> None:
+        self.make = make
+        self.calls = 0
+
+    def __call__(self, rows: list[dict[str, Any]], faults: list[Fault]) -> list[dict[str, Any]]:
+        self.calls += 1
+        return self.make(self.calls)
+
+
+def _row(internal_id: int | None) -> dict[str, Any]:
+    person = {"CrId": 340, "Intern_ID": internal_id, "Extern_ID": f"1{internal_id}", "Naam": f"Persoon {internal_id}"}
+    return person | {"Email_werk": f"p{internal_id}@example.nl", "Email_prive": None, "Voltooid_op": None}
+
+
+ENDLESS = {
+    "the same page": lambda call: [_row(n) for n in range(1, 11)],
+    "two pages in turn": lambda call: [_row(n + 10 * (call % 2)) for n in range(1, 11)],
+    "one person only": lambda call: [_row(7)] * 10,
+    "rows of nobody": lambda call: [_row(None)] * 10,
+}
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
+def test_a_source_that_repeats_itself_for_ever_is_left(
+    world: World, monkeypatch: pytest.MonkeyPatch, make: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    world.reset(now_removals(event_count=500), events=("340",))
+    world.person(7)
+    world.person(99)
+    world.sync()
+    source = Endless(make)
+    monkeypatch.setattr("simulators.afas_pages.spoil", source)
+    run = world.sync()
+    assert run.snapshot == "suspect"
+    assert "same_page" in run.reasons
+    assert source.calls < 15
+    assert "p99@example.nl" in enrolled(world)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_an_event_with_more_rows_than_it_may_have_is_left_and_not_acted_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an AFAS that always has another full page
+    world.reset(now_removals(event_count=500), events=("340",))
+    monkeypatch.setenv("KOPPELING_MAX_EVENT_ROWS", "1000")
+    settings.get.cache_clear()
+    source = Endless(lambda call: [_row(n) for n in range(call * 9, call * 9 + 10)])
+    monkeypatch.setattr("simulators.afas_pages.spoil", source)
+    # when
+    run = world.sync()
+    settings.get.cache_clear()
+    # then
+    assert (run.snapshot, run.reasons) == ("suspect", ["too_many_rows"])
+    assert outcomes(run) == {"rejected": run.rows}
+    assert 900 <= run.rows <= 1000
+    assert len(world.pluvo.users) == 0
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_page_longer_than_asked_for_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.reset(now_removals(event_count=500), events=("340",))
+    world.person(7)
+    world.sync()
+    monkeypatch.setattr("simulators.afas_pages.spoil", Endless(lambda call: [_row(n) for n in range(50, 61)]))
+    run = world.sync()
+    assert (run.snapshot, run.reasons) == ("suspect", ["page_too_long"])
+    assert "p7@example.nl" in enrolled(world)
+
+
+def test_a_wide_connector_is_never_asked_for_more_cells_than_afas_likes(world: World) -> None:
+    # given 500 columns, and an AFAS that refuses more than 150,000 cells
+    connector = world.afas.connectors["Deelnemer_per_cursusevenement"]
+    connector.columns |= {f"Kolom_{n}": "name" for n in range(500 - len(connector.columns))}
+    world.afas.change_switches(cell_limit=150_000)
+    for internal_id in range(1, 320):
+        world.person(internal_id)
+    # when read for the first time, and again
+    assert outcomes(world.sync()) == {"created": 319}
+    world.clear_log()
+    assert outcomes(world.sync()) == {"unchanged": 319}
+    # then no page was refused, and the second run knew how wide a row is
+    pages = [call for call in world.calls("afas") if call.operation == "page"]
+    assert [call.status for call in pages] == [200] * len(pages)
+    assert world.rows("SELECT width FROM course WHERE event_id = '340'") == [{"width": 500}]
+
+
+def test_a_narrow_connector_is_read_in_large_pages_once_it_is_known(world: World) -> None:
+    for internal_id in range(1, 320):
+        world.person(internal_id)
+    world.sync()
+    world.clear_log()
+    world.sync()
+    assert len([call for call in world.calls("afas") if call.operation == "page"]) == 2  # one an event

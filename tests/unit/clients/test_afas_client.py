@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients.afas import AfasClient, Condition, MetaInfo, OAuth, Operator, Token
-from clients.errors import Misconfigured, RemoteError, Unauthorized, Unavailable, Unknown
+from clients.afas import MAX_BYTES, AfasClient, Condition, MetaInfo, OAuth, Operator, Token
+from clients.errors import Misconfigured, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
 from clients.http import Call, TokenCache
 from tests.unit.clients.afas_server import (
     FREE_FIELD,
@@ -318,3 +318,25 @@ def test_credentials_do_not_show(server: RawServer) -> None:
     with pytest.raises(ValueError, match="not an AFAS token") as raised:
         AfasClient(base_url=server.base_url, auth=Token("s3cret-thing"), tokens=TokenCache())
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"rows": [' + ",".join(["{}"] * 11) + "]}",
+        '{"rows": [' + ",".join(["{}"] * 2_000_000) + "]}",
+        '{"rows": [{"CrId": ' + '{"a": ' * 200 + "1" + "}" * 200 + "}]}",
+    ],
+    ids=["one more", "millions", "nested"],
+)
+def test_a_page_with_more_in_it_than_was_asked_for_is_refused(server: RawServer, body: str) -> None:
+    server.will(answer(200, body))
+    with pytest.raises(Misconfigured) as raised:
+        with_token(server).rows("Deelnemers", take=10, order_by=["CrId", "CdId"])
+    assert raised.value.code == "page_too_long"
+
+
+def test_a_page_above_the_limit_of_bytes_is_to_be_asked_for_in_halves(server: RawServer) -> None:
+    server.will(answer(200, '{"rows": [{"a": "' + "x" * (MAX_BYTES + 1) + '"}]}'))
+    with pytest.raises(TooLarge):
+        with_token(server).rows("Deelnemers", take=10, order_by=["CrId", "CdId"])
