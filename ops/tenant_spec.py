@@ -10,7 +10,6 @@ import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -26,7 +25,9 @@ from pydantic import (
 )
 
 from clients.afas import normalise_token, parse_member_id
+from clients.base_url import checked_base_url
 from clients.pluvo import pluvo_base_url
+from producers.outside import AFAS_HOSTS, PLUVO_HOSTS
 from settings import format_duration, parse_duration
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -39,6 +40,8 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
     if len(value) != 1 or not set(value) <= {"env", "file"} or not isinstance(next(iter(value.values())), str):
         raise ValueError('a secret is text, { env = "NAME" } or { file = "path" }')
     if "env" in value:
+        if value["env"].upper().startswith("KOPPELING_"):
+            raise ValueError(f"{value['env']} is a setting of ours, no secret of a tenant's: choose another name")
         found = os.environ.get(value["env"], "")
         problem = f"environment variable {value['env']} is not set"
     else:
@@ -67,19 +70,8 @@ def _duration(minimum: str, maximum: str) -> Any:
 
 def _base_url(hosts: str) -> Any:
     def check(value: str, info: ValidationInfo) -> str:
-        try:
-            parts = urlsplit(value)
-            proper = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            proper = False
-        if not proper or parts.username is not None or parts.query or parts.fragment:
-            raise ValueError("must be an address such as https://host/path, without user, query or fragment")
-        own = parts.scheme == "https" and f".{parts.hostname}".endswith(hosts)
-        if not own and not (info.context and info.context["allow_insecure_urls"]):
-            raise ValueError(
-                f"must be https on a host under {hosts.lstrip('.')}; KOPPELING_ALLOW_INSECURE_URLS=1 permits others"
-            )
-        return value.rstrip("/")
+        insecure = bool(info.context and info.context["allow_insecure_urls"])
+        return checked_base_url(value, hosts, insecure=insecure)
 
     return Annotated[Text, AfterValidator(check)]
 
@@ -105,7 +97,7 @@ class Afas(Table):
     client_secret: Secret | None = Field(default=None, repr=False)
     token: Secret | None = Field(default=None, repr=False)
     parallel_calls: Annotated[int, Field(strict=True, ge=1, le=5)] = 2
-    base_url: _base_url(".afas.online") | None = None  # type: ignore[valid-type]  # made by a function
+    base_url: _base_url(AFAS_HOSTS) | None = None  # type: ignore[valid-type]  # made by a function
 
     _digits = field_validator("member_id")(parse_member_id)
 
@@ -131,7 +123,7 @@ class Pluvo(Table):
     client_secret: Secret = Field(repr=False)
     webhook_secret: Secret | None = Field(default=None, repr=False)
     calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
-    base_url: _base_url(".pluvo.com") | None = None  # type: ignore[valid-type]  # made by a function
+    base_url: _base_url(PLUVO_HOSTS) | None = None  # type: ignore[valid-type]  # made by a function
 
     @field_validator("organisation")
     @classmethod

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from urllib.parse import urlsplit
 
 import settings
 from clients.afas import AfasClient, OAuth, Token, afas_base_url
+from clients.base_url import checked_base_url
 from clients.errors import Misconfigured
 from clients.http import Call
 from clients.pluvo import PluvoClient, SchemaMemory, pluvo_base_url
@@ -54,15 +54,10 @@ def address(override: str | None, standard: str, hosts: str) -> str:
     """The base URL to call; an override to a foreign host or over http needs the operator's explicit word."""
     if not override:
         return standard
-    parts = urlsplit(override)
-    proper = parts.scheme == "https" and (parts.hostname or "").endswith(hosts)
-    if not proper and not settings.get().allow_insecure_urls:
-        raise Misconfigured(
-            "insecure_url",
-            f"base_url must be https on a host under {hosts.lstrip('.')}; "
-            "KOPPELING_ALLOW_INSECURE_URLS=1 permits others (simulators, proxies).",
-        )
-    return override.rstrip("/")
+    try:
+        return checked_base_url(override, hosts, insecure=settings.get().allow_insecure_urls)
+    except ValueError as error:
+        raise Misconfigured("insecure_url", f"base_url {error}.") from None
 
 
 def afas_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float = 120.0) -> AfasClient:

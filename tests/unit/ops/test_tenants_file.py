@@ -132,6 +132,11 @@ def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
         ),
         (
             'client_secret = "s1"',
+            'client_secret = { env = "KOPPELING_SECRET_KEYS" }',
+            "8: tenants.afas.client_secret: KOPPELING_SECRET_KEYS is a setting of ours",
+        ),
+        (
+            'client_secret = "s1"',
             'client_secret = "s1"\nbase_url = "https://a@x.afas.online/"',
             "9: tenants.afas.base_url: must be an",
         ),
