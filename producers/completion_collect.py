@@ -10,6 +10,7 @@ from sqlmodel import col
 
 from clients.errors import RemoteError, Unavailable
 from models.course import Course
+from models.run import SnapshotState
 from models.session import session
 from models.tenant import Tenant
 from producers.completion_record import Finished, record
@@ -21,6 +22,8 @@ from producers.scope import Scope
 from producers.snapshot import worst
 
 BatchSink = Callable[[Sequence[Finished], Sequence[Rule]], None]
+REFUSALS = {"title_unknown", "title_ambiguous", "group_unknown"}
+REFUSALS |= {"field_unknown", "field_type", "field_too_short", "bad_format"}
 HARMLESS = {"title_unknown", "title_ambiguous", "group_unknown"}
 
 
@@ -44,6 +47,13 @@ class Collected:
     @property
     def snapshot(self) -> str:
         return worst(one.snapshot for one in self.notes.values())
+
+    @property
+    def refused(self) -> str | None:
+        """One word for what the run as a whole did not do, where that is not to be seen from its rows."""
+        if self.snapshot != SnapshotState.PARTIAL:
+            return None
+        return "course_refused" if REFUSALS.intersection(self.reasons) else "report_incomplete"
 
     @property
     def reasons(self) -> list[str]:

@@ -51,7 +51,7 @@ def read_values(scope: Scope, outside: Outside, course: Course, rules: Sequence[
 
 def settle_by_column(connection: Connection, planner: Planner, course: Course, rules: Sequence[Rule]) -> None:
     """What AFAS's column settles without a PUT: conflicts, unchanged ones, and what we wrote earlier."""
-    planner.settled_lines(connection, judge(connection, planner.tenant_id, rules, DUE_STATES))
+    planner.settled_lines(connection, judge(connection, planner.tenant_id, rules, DUE_STATES, planner.window))
     judge(connection, planner.tenant_id, rules, SETTLED_STATES)
 
 

@@ -23,7 +23,7 @@ from models.completion_dates import Shown, Target, compare
 from models.course import Course
 from models.translate import missing_columns
 from producers.alerts import close_alert, open_alert
-from producers.completion_record import lock_completions
+from producers.completion_record import Window, lock_completions
 from producers.completion_rules import Rule, rules_of
 from producers.reading import EventReader
 from producers.scope import Scope
@@ -55,7 +55,8 @@ _SHOWN = text(
            c.internal_id, c.enrollment_id
       FROM completion c
      WHERE c.course_id = :course AND c.field = ANY(:fields) AND c.state = ANY(:states) AND c.id > :after
-       AND c.completed_on IS NOT NULL AND (
+       AND c.completed_on BETWEEN coalesce(CAST(:since AS date), '-infinity')
+                              AND coalesce(CAST(:until AS date), 'infinity') AND (
            CASE WHEN c.state = 'written' THEN c.shown_at > c.written_at
                 WHEN c.state = 'conflict' THEN c.shown_at > c.changed_at
                 ELSE c.shown_at > now() - interval '10 minutes' END)
@@ -192,7 +193,13 @@ def note(connection: Connection, tenant_id: int, course_id: int, age_seconds: fl
         connection.execute(_NOTE, names)
 
 
-def judge(connection: Connection, tenant_id: int, rules: Sequence[Rule], states: Sequence[str]) -> list[Judged]:
+def judge(
+    connection: Connection,
+    tenant_id: int,
+    rules: Sequence[Rule],
+    states: Sequence[str],
+    window: Window | None = None,
+) -> list[Judged]:
     """Settle the completions of one course's rules by what was shown last; returns those that changed."""
     targets = {rule.field: rule.target for rule in rules if rule.target and rule.column}
     if not targets:
@@ -205,6 +212,8 @@ def judge(connection: Connection, tenant_id: int, rules: Sequence[Rule], states:
             "course": course_id,
             "fields": list(targets),
             "states": list(states),
+            "since": window.since if window else None,
+            "until": window.until if window else None,
             "after": after,
             "limit": CHUNK,
         }

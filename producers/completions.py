@@ -67,7 +67,7 @@ def finish(scope: Scope, planner: Planner, found: Collected, outside: Outside) -
         connection.execute(
             text(
                 """
-                UPDATE run SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
+                UPDATE run SET status = :status, reason = :why, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
                        courses = CAST(:courses AS jsonb), quiet = CAST(:quiet AS jsonb), plan_hash = :hash,
                        rows = (SELECT count(*) FROM plan_line WHERE run_id = :run AND is_row) + :quiet_rows,
                        calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo
@@ -77,6 +77,7 @@ def finish(scope: Scope, planner: Planner, found: Collected, outside: Outside) -
             {
                 "run": scope.run_id,
                 "status": RunStatus.APPLYING,
+                "why": found.refused,
                 "snapshot": found.snapshot,
                 "reasons": json.dumps(found.reasons),
                 "courses": json.dumps(courses),

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
@@ -34,6 +34,7 @@ from clients.afas import AfasClient
 from clients.errors import Misconfigured
 from models.course import Course
 from models.run import SnapshotState
+from models.session import transaction
 from models.tenant import Tenant
 from models.translate import Record, missing_columns, translate
 from producers.reading import MAX_RESTARTS, EventReader, Partial, Restart
@@ -97,6 +98,13 @@ def worst(states: Iterable[str]) -> str:
     return max((SnapshotState(state) for state in states), key=order.index, default=SnapshotState.COMPLETE)
 
 
+def _now() -> datetime:
+    """PostgreSQL's time: what a reading is compared with was written down by other machines, with other clocks."""
+    with transaction() as connection:
+        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
+
+
 def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, *, foreign: bool) -> Snapshot:
     """Read one event into ``snapshot_row`` and judge it.
 
@@ -106,13 +114,13 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
     Raises what concerns the whole tenant (``Unauthorized``); everything else ends in the verdict.
     """
     today = datetime.now(ZoneInfo(tenant.timezone)).date()
-    snapshot = Snapshot(course.id or 0, course.event_id, datetime.now(UTC))
+    snapshot = Snapshot(course.id or 0, course.event_id, _now())
     if foreign:
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):
         with scope.writing() as connection:
             _forget(connection, scope.run_id, snapshot.course_id)
-        snapshot.read_at = datetime.now(UTC)
+        snapshot.read_at = _now()
         try:
             reader = EventReader(
                 afas,

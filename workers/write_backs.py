@@ -111,8 +111,10 @@ def _rule(work: Work, afas: AfasClient) -> Rule | None:
 def _obstacle(work: Work, rule: Rule | None) -> Result | None:
     """Why there is nothing to write: it is settled, whose it is has changed, or AFAS has no fitting place for it."""
     completion, enrollment = work.completion, work.enrollment
-    if completion.state not in OPEN or completion.completed_on is None:
+    if completion.state not in OPEN:
         return Result(completion.state, completion.reason, completion.found_value)
+    if completion.completed_on is None:
+        return Result(CompletionState.NO_DATE)
     if enrollment is None or enrollment.row_state == RowState.ABSENT or completion.internal_id is None:
         return Result(CompletionState.ORPHAN, "not_in_afas")
     if not work.linked:

@@ -52,7 +52,7 @@ def test_an_ambiguous_title_is_refused_with_its_candidates_for_that_course_alone
     assert (refused["snapshot"], refused["reasons"]) == ("partial", ["title_ambiguous"])
     assert twin["id"] in {one["id"] for one in refused["candidates"]}
     assert (fine["snapshot"], fine["reasons"], fine["rows"]) == ("complete", [], 1)
-    assert (run.status, run.snapshot, run.rows) == ("done_with_failures", "partial", 1)
+    assert (run.status, run.reason, run.snapshot, run.rows) == ("done_with_failures", "course_refused", "partial", 1)
 
 
 def test_an_unknown_title_is_refused_with_what_comes_near(classroom: Classroom) -> None:
@@ -280,6 +280,7 @@ def test_a_failing_report_is_a_partial_run_that_says_so(classroom: Classroom) ->
 
     # then what is known is written all the same
     assert (run.status, run.snapshot, run.courses[0]["reasons"]) == ("done_with_failures", "partial", ["server_error"])
+    assert run.reason == "report_incomplete"
     assert (run.outcomes["written"], run.rows, classroom.shown(80)) == (1, 1, "2026-05-04")
 
 

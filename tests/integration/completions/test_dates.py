@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from producers.completion_collect import load
 from producers.completion_preview import _rehearsal
 from producers.completion_record import Finished, lock_completions, record
 from producers.completion_rules import rules_of
+from producers.completion_values import confirm_written
 from simulators.afas_tenant import COMPLETION_FIELD
 from tests.integration.completions.conftest import TITLE, Classroom
 
@@ -108,6 +109,21 @@ def test_a_backfill_never_makes_a_later_date_the_first(classroom: Classroom) -> 
     # and a run without a window writes the first day
     classroom.run()
     assert (classroom.shown(80), len(classroom.puts())) == (EARLY, 2)
+
+
+def test_a_backfill_settles_and_counts_nothing_outside_its_window(classroom: Classroom) -> None:
+    # given six dates inside the window, so the event is read as a page, and one outside that AFAS has already
+    people = range(81, 87)
+    classroom.enroll(80, *people)
+    classroom.complete(80, EARLY)
+    classroom.type_date(80, EARLY)
+    for person in people:
+        classroom.complete(person, "2026-03-03")
+    # when
+    run = classroom.run(since="2026-01-01")
+    # then
+    assert (run.rows, run.outcomes["written"], run.outcomes["unchanged"]) == (6, 6, 0)
+    assert classroom.run().outcomes["unchanged"] == 1
 
 
 def test_a_stranger_s_first_date_outlives_a_finish_without_one(classroom: Classroom) -> None:
@@ -345,3 +361,31 @@ def test_a_snapshot_is_no_look_for_a_put(classroom: Classroom) -> None:
     classroom.world.drain()
     # then
     assert classroom.shown(80) == "2026-01-01"
+
+
+def test_a_worker_whose_clock_is_ahead_makes_no_false_conflict(
+    classroom: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a machine whose clock is an hour ahead read another date, which was gone before ours was written
+    classroom.enroll(80)
+    classroom.type_date(80, "2026-01-01")
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return super().now(tz) + timedelta(hours=1)
+
+    monkeypatch.setattr("producers.snapshot.datetime", Ahead)
+    classroom.world.sync()
+    monkeypatch.undo()
+    classroom.type_date(80, None)
+    classroom.complete(80, "2026-05-04")
+    classroom.run()
+
+    # when a snapshot of before is confirmed once more
+    (course,) = [one for one in load(classroom.world.tenant_id)[1] if one.event_id == "340"]
+    with transaction() as connection:
+        confirm_written(connection, course)
+
+    # then
+    assert (classroom.shown(80), classroom.completion(80)["state"]) == ("2026-05-04", "written")
