@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet
 PREFIX = "KOPPELING_"
 FROM_FILE = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN")
 _DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
+_PREFIX = re.compile(r"^[A-Za-z0-9._-]([A-Za-z0-9._:-]{0,58}[A-Za-z0-9._-])?$", re.ASCII)
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 T = TypeVar("T")
 _found: dict[str, str] = {}
@@ -75,6 +76,7 @@ class Settings:
     log_format: str | None = None
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
+    redis_prefix: str | None = None
     embedded_database: bool = False
     login_token: str | None = field(repr=False, default=None)
     payload_retention: int = 90 * 86400
@@ -152,6 +154,11 @@ def load() -> Settings:
     def place(text: str) -> Path | None:
         return Path(text).absolute()
 
+    def prefix(text: str) -> str | None:
+        if not _PREFIX.match(text):
+            raise ValueError("may have letters, digits, '.', '_', '-' and, inside, ':'; at most 60 of them")
+        return text
+
     def seconds(minimum: int) -> Callable[[str], int]:
         def check(text: str) -> int:
             value = parse_duration(text)
@@ -191,6 +198,7 @@ def load() -> Settings:
         lease=knob("LEASE", seconds(2), standard.lease),
         postgres_bin=knob("POSTGRES_BIN", place, None),
         valkey_bin=knob("VALKEY_BIN", place, None),
+        redis_prefix=knob("REDIS_PREFIX", prefix, None),
         embedded_database=_read("DATABASE_URL", []) is None,
         log_format=knob("LOG_FORMAT", choice("console", "json"), None),
         login_token=knob("LOGIN_TOKEN", str, ""),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
+from sqlalchemy import text
 from sqlmodel import Field, SQLModel
 
+import settings
 from models.base import instant
+from models.session import transaction
 
 
 class Installation(SQLModel, table=True):
@@ -17,3 +21,18 @@ class Installation(SQLModel, table=True):
     # The version of koppeling that migrated last, for one that knows less.
     version: str
     migrated_at: datetime | None = instant(now=True)
+
+
+@lru_cache(maxsize=8)
+def _id(url: str) -> str:
+    with transaction() as connection:
+        return str(connection.execute(text("SELECT id FROM installation")).scalar_one())
+
+
+def redis_prefix() -> str:
+    """What all keys of this installation in Redis begin with, e.g. ``koppeling:5f2c…``. Others' are left alone.
+
+    Asked of the database once a process, unless KOPPELING_REDIS_PREFIX says it.
+    """
+    found = settings.get()
+    return found.redis_prefix or f"koppeling:{_id(found.need_database())}"

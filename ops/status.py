@@ -8,11 +8,13 @@ import redis
 from sqlalchemy import text
 
 import settings
+from models.installation import redis_prefix
 from models.session import transaction
 from models.tenant import Direction
 from ops.listing import rows
 from producers.pace import redis_client
 from workers import presence
+from workers.rights import fault
 
 _LEDGER = """
     SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sent') AS in_flight,
@@ -39,15 +41,14 @@ _TENANTS = """
 
 
 def broker() -> str:
-    """``ok``, ``unreachable``, or ``unknown`` where this command was told of none."""
+    """``ok``, ``unreachable``, ``refuses`` (what the engine needs), or ``unknown`` where this command knows of none."""
     url = settings.get().redis_url
     if not url:
         return "unknown"
     try:
-        redis_client(url).ping()
-    except redis.RedisError:
+        return "refuses" if fault(redis_client(url), redis_prefix()) else "ok"
+    except (redis.RedisError, *presence.DATABASE_TROUBLE):
         return "unreachable"
-    return "ok"
 
 
 def document() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import redis
 
 import settings
+from models.installation import redis_prefix
 
 # Keeps one number per key: the theoretical arrival time of the next call, in microseconds. Returns how long to wait.
 _SCRIPT = """
@@ -47,7 +48,7 @@ class Pace:
     """At most ``per_second`` calls a second under ``key``; a short burst of a fifth of a second's worth."""
 
     def __init__(self, key: str, per_second: float, patience_seconds: float) -> None:
-        self.key = f"koppeling:pace:{key}"
+        self.key = key
         self.per_second = per_second
         self.patience_seconds = patience_seconds
         self._local_due = 0.0
@@ -62,7 +63,7 @@ class Pace:
         try:
             script = redis_client(settings.get().need_redis()).register_script(_SCRIPT)
             granted, wait = script(
-                keys=[self.key],
+                keys=[f"{redis_prefix()}:pace:{self.key}"],
                 args=[int(interval * 1e6), int(burst * 1e6), int(self.patience_seconds * 1e6)],
             )
             seconds = int(wait) / 1e6

@@ -197,7 +197,7 @@ class LedgerConsumer(Consumer):
 
     @property
     def _acks(self) -> str:
-        return self.broker.key(f"__acks__.{self.broker.broker_id}.{self.queue}")
+        return self.broker.acks_key(self.queue)
 
 
 def _text(value: bytes | str) -> RedisId:

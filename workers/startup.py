@@ -7,17 +7,22 @@ from __future__ import annotations
 import sys
 
 import psycopg
+import redis
 from sqlalchemy.exc import DBAPIError
 
 import settings
 from migrations.run import WrongSchema, need_newest
 from models.crypto import SecretUnreadable, need_keys_of_what_is_stored
+from models.installation import redis_prefix
 from models.session import transaction
+from workers.broker import broker as ledger_broker
+from workers.rights import fault
 
 POOLED = (
     "A connection pooler in transaction mode stands before PostgreSQL, and koppeling keeps locks and listens on "
     "sessions of its own: give KOPPELING_DATABASE_URL the address of PostgreSQL itself, or pool_mode = session."
 )
+RIGHTS = "The user of KOPPELING_REDIS_URL may not do all that is needed: docs/deployment.md has the ACL line."
 
 
 class Unfit(Exception):
@@ -84,4 +89,12 @@ def _mark(connection: psycopg.Connection) -> str:
 
 
 def broker() -> None:
-    """The broker lets this process do all that it needs. One that is away for the moment is waited for."""
+    """The broker lets this process do all that it needs. One that is away for the moment, or full, is waited for."""
+    try:
+        refused = fault(ledger_broker.connect(), redis_prefix())
+    except redis.AuthenticationError as error:
+        raise Unfit(f"The broker refuses this user ({error}): check KOPPELING_REDIS_URL.") from None
+    except redis.RedisError:
+        return
+    if refused and "NOPERM" in refused.upper().replace("NO PERMISSIONS", "NOPERM"):
+        raise Unfit(f"{RIGHTS} Redis says: {refused}")

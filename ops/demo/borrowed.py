@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,10 +14,10 @@ from models.session import engine_for, transaction
 from ops import tenants
 from ops.problems import Problem
 from simulators.fiction import TENANTS
-from workers.broker import HEARTBEAT_TIMEOUT_MS, NAMESPACE
 
 IN_USE = (
-    "The demo needs a {} that nothing else of koppeling uses: name another one, or unset {} to use an embedded one."
+    "The demo needs a database that nothing else of koppeling uses: name another one, "
+    "or unset KOPPELING_DATABASE_URL to use an embedded one."
 )
 
 
@@ -26,8 +25,6 @@ IN_USE = (
 def named_servers() -> Iterator[None]:
     """Check the servers that are named, if any, and clean up afterwards. Raises Problem when they are in use."""
     found = settings.get()
-    if found.redis_url:
-        _free_broker(found.redis_url)
     if found.database_url:
         _free_database(found.need_database())
     try:
@@ -39,18 +36,9 @@ def named_servers() -> Iterator[None]:
             _forget(found.redis_url)
 
 
-def _free_broker(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        newest = client.zrevrange(f"{NAMESPACE}:__heartbeats__", 0, 0, withscores=True)
-    # Every process that talks to this broker writes its time there; milliseconds.
-    if newest and newest[0][1] > time.time() * 1000 - HEARTBEAT_TIMEOUT_MS:
-        raise Problem(IN_USE.format("broker", "KOPPELING_REDIS_URL"))
-    _forget(url)
-
-
 def _forget(url: str) -> None:
     with redis.Redis.from_url(url) as client:
-        for key in client.scan_iter(f"{NAMESPACE}:*", count=1000):
+        for key in client.scan_iter(f"{settings.get().redis_prefix}:*", count=1000):
             client.delete(key)
 
 
@@ -61,7 +49,7 @@ def _free_database(url: str) -> None:
         return
     with transaction() as connection:
         if connection.execute(text("SELECT 1 FROM tenant LIMIT 1")).first():
-            raise Problem(IN_USE.format("database", "KOPPELING_DATABASE_URL"))
+            raise Problem(IN_USE)
 
 
 def _remove_tenants(url: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -98,6 +99,8 @@ def _settings(home: Path) -> None:
     key.touch(mode=0o600)
     key.write_text(Fernet.generate_key().decode(), encoding="ascii")
     told = {"HOME": str(home), "SECRET_KEYS_FILE": str(key), "ALLOW_INSECURE_URLS": "1"}
+    # A server that is named may be somebody else's too: only what is below this prefix is ours.
+    told["REDIS_PREFIX"] = f"koppeling:demo-{secrets.token_hex(4)}"
     os.environ.update({settings.PREFIX + name: value for name, value in told.items()})
     settings.get.cache_clear()
     logs.configure(level=logging.ERROR)
