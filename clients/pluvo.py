@@ -200,7 +200,12 @@ class PluvoClient:
         for state in _STATES:
             page = answer.page(f"{state}{n}")
             missing += page.unread
-            yield from (pluvo_records.user(node) for node in page.nodes if node is not None)
+            for node in page.nodes:
+                try:
+                    if node is not None:
+                        yield pluvo_records.user(node)
+                except ValueError:
+                    missing += 1
             if page.has_next:  # more than 50 hits for one address: walk them all
                 fetch = self._fetch("searchUsers", "users", q=email, archived=state == "archived")
                 for users, _ in Walk(fetch, pluvo_records.user, lambda found: found.id).pages():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from clients import pluvo_errors, pluvo_records
-from clients.errors import Rejected, RemoteError, Unauthorized
+from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized
 from clients.http import Response
 from clients.pluvo_operations import OPTIONAL_SELECTIONS, SPARE_NAMES, Document
 from clients.pluvo_records import Page
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 # Where the status says what happened, whatever the body says. Other statuses may carry a GraphQL answer.
 _STATUS_DECIDES = frozenset({401, 403, 408, 425, 429})
+_TOKEN_TOLD = frozenset({200, 400})
 # NUL or half a surrogate pair, escaped in JSON; a whole pair is found too, and left as it is
 _UNSTORABLE = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
 
@@ -84,13 +85,17 @@ class Answer:
 
     def page(self, alias: str) -> Page:
         """Give one step's value as a page of a listing, without the rows that Pluvo could not read itself."""
-        value, broken = self.data.get(alias), self.broken.get(alias)
-        if value is None or broken is None:
-            return self.require(alias, pluvo_records.page)
+        broken, value = self.broken.get(alias, frozenset()), self.data.get(alias)
+        if not broken or value is None:
+            value = self.get(alias)
         try:
             return pluvo_records.page(value, broken)
-        except ValueError:  # more than rows is missing
-            return self.require(alias, pluvo_records.page)
+        except ValueError:  # not chained: it would show the value
+            pass
+        if broken:
+            self.get(alias)  # more than rows is missing: its error says why
+        words = "A list of Pluvo's has another shape."
+        raise Misconfigured("unexpected_answer", words, system=pluvo_errors.SYSTEM, status=self.status)
 
     @property
     def not_found_took_all(self) -> set[str]:
@@ -144,7 +149,7 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
     body = _graphql(response)
     if body is None:
         told = pluvo_errors.from_status(response, writes=writes, secrets=secrets)
-        return Answer(document, response.status, whole=told)
+        return Answer(document, response.status, whole=_refused_token(response, secrets) or told)
     data, errors = body.get("data"), _errors(body.get("errors"))
     secrets = list(secrets)
     by_alias: dict[str, list[RemoteError]] = {}
@@ -225,6 +230,20 @@ def _storable(value: Any) -> Any:
     if isinstance(value, list):
         return [_storable(item) for item in value]
     return {_storable(key): _storable(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _refused_token(response: Response, secrets: Iterable[str]) -> RemoteError | None:
+    """Find a refused token told before GraphQL was reached, as in ``{"error": "invalid_token"}`` with status 200."""
+    try:
+        body = response.json() if response.status in _TOKEN_TOLD else None
+    except ValueError:
+        return None
+    said = body if isinstance(body, dict) else {}
+    for key in ("error", "code", "detail", "message", "error_description"):
+        told = pluvo_errors.from_body({"message": str(said.get(key))}, response, writes=False, secrets=secrets)
+        if told.code == pluvo_errors.AUTH_REFUSED:
+            return told
+    return None
 
 
 def _errors(errors: Any) -> list[Mapping[str, Any]]:

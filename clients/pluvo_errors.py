@@ -21,9 +21,9 @@ NO_ROOM = "no_room"
 OPERATION_MISSING = "operation_missing"
 SERVER_ERROR = "server_error"
 UNREADABLE: Mapping[str, type[RemoteError]] = {
-    "query": Misconfigured,
+    "query": Rejected,
     "mutation": Unknown,
-}  # an answer of another shape
+}  # a record of another shape
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ _PEOPLE = r"(users|accounts|members|participants|seats|gebruikers|deelnemers|pla
 _LICENCE = r"(?<![a-z])(licen[cs]es?|licenties?|seats?|plan|subscription|abonnement)(?![a-z])"
 _UP = (
     r"(limit|quota|limiet|maximum|maximaal|reached|bereikt|exceed|overschr|exhaust|used up|no (more|free)|not enough"
-    r"|insufficient|onvoldoende|geen |available|full)"
+    r"|insufficient|onvoldoende|geen |available|full|left|remaining|upgrade|expired|verlopen)"
 )
 BODY_RULES: tuple[Rule, ...] = (
     Rule(  # the code only: a message may well speak of an author
@@ -95,7 +95,8 @@ BODY_RULES: tuple[Rule, ...] = (
     Rule(
         rf"{_LICENCE}.{{0,40}}{_UP}|{_UP}.{{0,40}}{_LICENCE}"
         rf"|(user|account|member|participant|seat|gebruiker|deelnemer)s?[ _-]?(limit|quota|limiet)"
-        rf"|(limit|quota|max(imum)?|maximaal)([ _](number|count|aantal))?([ _]of)?([ _](active|actieve))?[ _]{_PEOPLE}",
+        rf"|(limit|quota|max(imum)?|maximaal)([ _](number|count|aantal))?([ _]of)?([ _](active|actieve))?[ _]{_PEOPLE}"
+        rf"|(too many|te veel)[ _]{_PEOPLE}|^(quota|limit)[ _](reached|exceeded): ",
         Rejected, NoRoom, NO_ROOM, "Pluvo's licence has no room for another account.",
     ),
     Rule(  # OAuth's own word is about the client, wherever it stands

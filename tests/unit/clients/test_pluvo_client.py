@@ -397,6 +397,23 @@ def test_a_user_that_pluvo_cannot_read_itself_costs_only_that_user(server: Pluvo
     assert (users, caught.value.missing) == (["u-1", "u-3"], 1)
 
 
+@pytest.mark.parametrize("page", [{}, {"edges": None, "pageInfo": {"hasNextPage": False}}, []])
+def test_a_list_of_another_shape_is_no_list(server: PluvoServer, page: Any) -> None:
+    server.will({"data": {"page": page}})
+
+    with pytest.raises(Misconfigured) as caught:
+        list(server.client().user_pages(archived=False))
+
+    assert caught.value.code == "unexpected_answer"
+
+
+def test_a_found_user_of_another_shape_makes_only_that_address_uncertain(server: PluvoServer) -> None:
+    found = connection([user_json(id=None)])
+    server.will({"data": {"email0": None, "email1": None, **nobody_else(2), "active1": found}})
+
+    assert server.client().look_up(emails=["a@example.nl", "b@example.nl"]) == ([], frozenset({"b@example.nl"}))
+
+
 def test_an_erased_user_is_nobody_and_leaves_the_listing_whole(server: PluvoServer) -> None:
     server.will({"data": {"page": connection([user_json(), None])}})
 
