@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from clients.afas import AfasClient
-from clients.errors import Incomplete, Unavailable
+from clients.errors import Incomplete, Misconfigured, RemoteError, Unauthorized, Unavailable
 from clients.pluvo import PluvoClient, TrainingInfo
 from models.completion_dates import Target, UnfitField, target_of
 from models.course import Course
@@ -90,26 +90,39 @@ def rules_of(course: Course, known: KnownFields | None = None) -> list[Rule]:
 
 def ask_fields(afas: AfasClient, courses: Sequence[Course]) -> dict[int, KnownFields]:
     """Type and length of every completion field, one metainfo call per UpdateConnector; the last answer when AFAS
-    is away. Raises Unavailable when there is none either."""
+    is away. Raises Unavailable when there is none either.
+
+    A connector that does not exist or may not be used has no fields, which refuses its courses and nobody else's. When
+    there is no other that works it is the tenant's trouble, and raised.
+    """
     asked: dict[str, KnownFields] = {}
+    refused: dict[str, RemoteError] = {}
     answers: dict[int, KnownFields] = {}
     for course in courses:
         assert course.id is not None  # noqa: S101  read from the database
-        if course.updateconnector not in asked:
+        name = course.updateconnector
+        if name not in asked and name not in refused:
             try:
-                fields = afas.update_connector_fields(course.updateconnector)
+                asked[name] = _fields(afas, name)
             except Unavailable:
                 if course.completion_types is None:
                     raise
                 answers[course.id] = course.completion_types
                 continue
-            asked[course.updateconnector] = {
-                one.field_id or one.id: {"type": one.data_type, "length": one.length, "bound": bool(one.values)}
-                for one in fields
-            }
+            except (Misconfigured, Unauthorized) as error:
+                refused[name] = error
         wanted = {one["field"] for one in course.rules}
-        answers[course.id] = {name: one for name, one in asked[course.updateconnector].items() if name in wanted}
+        answers[course.id] = {field: one for field, one in asked.get(name, {}).items() if field in wanted}
+    if refused and not asked:
+        raise next(iter(refused.values()))
     return answers
+
+
+def _fields(afas: AfasClient, connector: str) -> KnownFields:
+    return {
+        one.field_id or one.id: {"type": one.data_type, "length": one.length, "bound": bool(one.values)}
+        for one in afas.update_connector_fields(connector)
+    }
 
 
 def keep_fields(connection: Connection, tenant_id: int, known: Mapping[int, KnownFields]) -> None:

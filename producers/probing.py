@@ -9,7 +9,7 @@ from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.course import Course
 from models.session import session
 from models.tenant import Tenant
-from producers.completion_rules import judge_title, rules_of
+from producers.completion_rules import ask_fields, judge_title, rules_of
 from producers.outside import Outside, outside_of
 
 PATIENCE_SECONDS = 10.0
@@ -44,12 +44,11 @@ def probe_enrollments(tenant_id: int) -> None:
 def probe_completions(tenant_id: int) -> None:
     """The fields of every UpdateConnector, a title and the first page of the report. Raises RemoteError like the other.
 
-    Whatever a run of this direction reads is tried: a right that only the report needs must not reopen it each time.
+    What a run of this direction reads is tried, no less: a missing right to the report must not reopen it each time.
     """
     outside, courses = _load(tenant_id)
     outside.afas.metainfo()
-    for connector in {course.updateconnector for course in courses}:
-        outside.afas.update_connector_fields(connector)
+    ask_fields(outside.afas, courses)
     rules = {rule.level: rule for course in courses for rule in rules_of(course)}
     for level, rule in rules.items():
         judge_title(outside.pluvo, level, rule.title)

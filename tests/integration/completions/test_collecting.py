@@ -70,6 +70,27 @@ def test_an_unknown_title_is_refused_with_what_comes_near(classroom: Classroom) 
     assert (run.rows, classroom.puts()) == (0, [])
 
 
+def test_an_updateconnector_that_does_not_exist_refuses_its_course_alone(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.enroll(80, event_id=341)
+    classroom.complete(80, "2026-05-04")
+    classroom.complete(80, "2026-05-05", "Training 341")
+    classroom.execute("UPDATE course SET updateconnector = 'KnBestaatNiet' WHERE event_id = '340'")
+
+    # when
+    run = classroom.run()
+
+    # then
+    assert (classroom.shown(80), classroom.shown(80, 341)) == (None, "2026-05-05")
+    assert (run.courses[0]["reasons"], run.outcomes["rejected"]) == (["field_unknown"], 1)
+    assert classroom.world.rows("SELECT state FROM tenant_direction WHERE state <> 'healthy'") == []
+
+    # and when the name is put right, the date is written
+    classroom.execute("UPDATE course SET updateconnector = 'KnCourseMember' WHERE event_id = '340'")
+    assert classroom.run().outcomes["written"] == 1
+
+
 def test_course_level_completions_count_where_the_rule_says_so(classroom: Classroom) -> None:
     # given
     classroom.enroll(80)
