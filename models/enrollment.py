@@ -90,6 +90,8 @@ class Enrollment(SQLModel, table=True):
     # Newest outcome and reason of the row, for `explain`.
     outcome: str | None = None
     reason: str | None = None
+    # A call that changes it may have been made of which no result is recorded: look at Pluvo, don't trust ``state``.
+    unsure: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     # Refused under this content and these settings: stays failed until one of them changes or it is replayed.
     failed_code: str | None = None
     failed_version: int | None = Field(default=None, sa_column=Column(BigInteger))

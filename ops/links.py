@@ -152,6 +152,8 @@ def decide(
             return "unchanged"
         state = LinkState.IGNORED if decision == "ignore" else LinkState.AMBIGUOUS
         connection.execute(_DECIDE, {"tenant": tenant, "person": person, "state": state, "decision": decision})
+        if decision == "create" and row and row.pluvo_id:
+            _forget_applied(connection, tenant, person)
         _decided(connection, person, {"action": "create"} if decision == "create" else None)
         audit.record(
             connection,
@@ -247,11 +249,14 @@ def _person(connection: Connection, tenant: int, internal_id: str) -> int:
 
 
 def _forget_applied(connection: Connection, tenant: int, person: int) -> None:
-    """Another account knows nothing of what the one before was told: the next run tells it all."""
+    """Another account knows nothing of what the one before was told: the next run tells it all.
+
+    Nor does a removal hold that was decided for the one before.
+    """
     connection.execute(
         text(
-            "UPDATE enrollment SET state = 'new', applied_version = NULL, pluvo_enrollment_id = NULL,"
-            " failed_code = NULL, failed_version = NULL, failed_settings = NULL"
+            "UPDATE enrollment SET state = 'new', desired = 'enrolled', applied_version = NULL,"
+            " pluvo_enrollment_id = NULL, failed_code = NULL, failed_version = NULL, failed_settings = NULL"
             " WHERE tenant_id = :tenant AND person_id = :person"
         ),
         {"tenant": tenant, "person": person},

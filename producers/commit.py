@@ -49,21 +49,26 @@ _ENROLLMENTS = text(
     ON CONFLICT (person_id, course_id) DO NOTHING
     """
 )
+LEAVING = "(e.desired = 'removed' AND e.state IN ('enrolled', 'new'))"
 # Only rows that changed are written: an unchanged roster costs no write here.
 _SEEN = text(
-    """
+    f"""
     UPDATE enrollment e
        SET row_state = s.row_state, external_id = s.external_id, absent_since = NULL, removal_refused = false,
            completion_value = s.completion, completion_read_at = :read_at, seen_run = s.run_id, seen_at = :read_at,
+           -- whoever is seen is not to be removed, in whatever row
+           desired = CASE WHEN {LEAVING} THEN 'enrolled' ELSE e.desired END,
+           failed_code = CASE WHEN {LEAVING} THEN NULL ELSE e.failed_code END,
            outcome = CASE WHEN s.row_state = 'present' THEN e.outcome ELSE s.row_state END,
            reason = CASE WHEN s.row_state = 'present' THEN e.reason ELSE s.reason END
       FROM snapshot_row s JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
      WHERE s.run_id = :run AND s.course_id = :course AND s.row_state NOT IN ('double', 'blocked')
        AND e.person_id = p.id AND e.course_id = s.course_id
        AND (e.row_state IS DISTINCT FROM s.row_state OR e.external_id IS DISTINCT FROM s.external_id
-            OR e.absent_since IS NOT NULL OR e.removal_refused OR e.completion_value IS DISTINCT FROM s.completion
+            OR e.absent_since IS NOT NULL OR e.removal_refused OR {LEAVING}
+            OR e.completion_value IS DISTINCT FROM s.completion
             OR (s.row_state <> 'present' AND e.reason IS DISTINCT FROM s.reason))
-    """
+    """  # noqa: S608  constants only
 )
 _ABSENT = text(
     """
@@ -89,6 +94,15 @@ _GOING = """
     JOIN person p ON p.tenant_id = l.tenant_id AND p.internal_id = l.internal_id
    WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
 """
+# Whoever settles a message locks it first and then what it is about: so does a commit.
+_LOCK = text(
+    f"""
+    SELECT m.id FROM message m
+     WHERE m.kind = :kind AND m.subject_id = ANY(ARRAY(SELECT l.enrollment_id {_GOING}
+                                                          AND l.enrollment_id IS NOT NULL))
+     ORDER BY m.id FOR UPDATE
+    """  # noqa: S608  constants only
+)
 _DESIRED_PEOPLE = text(
     f"""
     UPDATE person t
@@ -100,12 +114,19 @@ _DESIRED_PEOPLE = text(
      WHERE t.id = x.id
     """  # noqa: S608  constants only
 )
+# The same work planned again keeps its version: a message that waits for its next attempt goes on waiting.
+_SAME_WORK = """
+    (x.send AND t.desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END
+     AND (x.remove OR t.fingerprint IS NOT DISTINCT FROM x.fp)
+     AND EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = t.id))
+"""
 _DESIRED_ENROLLMENTS = text(
     f"""
     UPDATE enrollment t
        SET desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END, archive = x.archive,
            take_out = t.take_out OR x.take_out,
-           fingerprint = coalesce(x.fp, t.fingerprint), version = t.version + 1,
+           fingerprint = coalesce(x.fp, t.fingerprint),
+           version = CASE WHEN {_SAME_WORK} THEN t.version ELSE t.version + 1 END,
            applied_version = CASE WHEN x.send THEN t.applied_version ELSE t.version + 1 END,
            state = CASE WHEN x.outcome = 'kept' THEN 'kept' ELSE t.state END,
            failed_code = NULL, outcome = x.outcome, reason = x.reason
@@ -116,17 +137,15 @@ _DESIRED_ENROLLMENTS = text(
                    coalesce(CAST(l.todo->>'send' AS boolean), false) AS send
             {_GOING} AND l.outcome IN ('pending', 'unchanged', 'kept')) x
      WHERE t.person_id = x.person_id AND t.course_id = x.course_id
-       -- the same work planned again keeps its version: a message that waits for its next attempt goes on waiting
-       AND NOT (x.send AND t.desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END
-                AND (x.remove OR t.fingerprint IS NOT DISTINCT FROM x.fp)
-                AND EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = t.id))
     """  # noqa: S608  constants only
 )
 _NOTE_OUTCOMES = text(
     f"""
     UPDATE enrollment t SET outcome = x.outcome, reason = x.reason
       FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason {_GOING}
-               AND l.outcome IN ('ambiguous', 'held', 'failed', 'rejected')) x
+               AND l.outcome IN ('ambiguous', 'held', 'failed', 'rejected')
+               -- a place left behind says nothing about the row
+               AND NOT coalesce(CAST(l.todo->>'take_out' AS boolean), false)) x
      WHERE t.person_id = x.person_id AND t.course_id = x.course_id
        AND (t.outcome, t.reason) IS DISTINCT FROM (x.outcome, x.reason)
     """  # noqa: S608  constants only
@@ -154,7 +173,9 @@ _SET_ENROLLMENT = text(
 # An older line for the same enrollment that still waits is now this run's business.
 _SUPERSEDE = text(
     """
-    UPDATE plan_line o SET reason = 'superseded', settled_at = now()
+    UPDATE plan_line o
+       SET outcome = CASE WHEN l.is_row AND NOT o.is_row THEN 'dropped' ELSE o.outcome END, settled_at = now(),
+           reason = CASE WHEN l.is_row AND NOT o.is_row THEN 'came_back' ELSE 'superseded' END
       FROM message m, plan_line l
      WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines)) AND l.outcome = 'pending'
        AND m.kind = :kind AND m.subject_id = l.enrollment_id AND o.id = m.plan_line_id AND o.id <> l.id
@@ -169,10 +190,7 @@ _SEND = text(
     SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
            coalesce('account:' || k.pluvo_id, 'account:' || sk.pluvo_id, 'person:' || coalesce(sp.id, p.id)),
            e.version, l.run_id, l.id, :priority,
-           -- nobody knows what a message that died had done by then
            coalesce(CAST(l.todo->>'full' AS boolean), false)
-           OR EXISTS (SELECT 1 FROM dead_letter d
-                       WHERE d.kind = CAST(:kind AS text) AND d.subject_id = e.id AND d.state = 'open')
       FROM plan_line l
       JOIN enrollment e ON e.id = l.enrollment_id
       JOIN person p ON p.id = e.person_id
@@ -249,6 +267,7 @@ def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = 
         "direction": Direction.ENROLLMENTS.value,
         "priority": Priority.INTERACTIVE if scope.options.get("person") or lines else Priority.NORMAL,
     }
+    connection.execute(_LOCK, values)
     connection.execute(_DESIRED_PEOPLE, values)
     connection.execute(_DESIRED_ENROLLMENTS, values)
     connection.execute(_NOTE_OUTCOMES, values)

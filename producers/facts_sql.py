@@ -18,7 +18,7 @@ IN_PLACE = "coalesce(e.told_account = l.pluvo_id AND e.told_target = c.target, f
 SETTLED = f"""
     coalesce(l.state = 'linked' AND l.pluvo_id IS NOT NULL AND e.state = 'enrolled' AND e.desired = 'enrolled'
              AND e.applied_version = e.version AND e.fingerprint = s.fingerprint AND NOT e.waiting
-             AND {IN_PLACE}, false)
+             AND NOT e.unsure AND {IN_PLACE}, false)
 """
 JOINED = """
     FROM snapshot_row s
@@ -64,9 +64,8 @@ ROWS = text(
            c.event_id, p.id AS person_id, p.name AS stored_name, p.email AS stored_email, p.applied_name,
            p.applied_email, p.match, l.state AS link_state, l.pluvo_id, l.ref, l.decision, l.archived,
            e.id AS enrollment_id, e.state, e.desired, e.version, e.applied_version, e.failed_code, e.failed_version,
-           e.failed_settings, e.refused_fingerprint, e.fingerprint AS known_fingerprint, {SETTLED} AS settled,
-           {IN_PLACE} AS in_place, e.told_account, e.waiting,
-           {_UNREAD_LOWER} AS keeps
+           e.failed_settings, e.refused_fingerprint, e.unsure, e.fingerprint AS known_fingerprint,
+           {SETTLED} AS settled, {IN_PLACE} AS in_place, e.told_account, e.waiting, {_UNREAD_LOWER} AS keeps
     {JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
     """
 )

@@ -25,7 +25,7 @@ _STILL_TRUE = """
 """
 _CHOOSE = text(
     f"""
-    SELECT h.id, h.plan_line_id, l.run_id, {_STILL_TRUE} AS still_true
+    SELECT h.id, h.plan_line_id, h.enrollment_id, l.run_id, {_STILL_TRUE} AS still_true
       FROM hold_line h
       JOIN enrollment e ON e.id = h.enrollment_id
       JOIN plan_line l ON l.id = h.plan_line_id
@@ -62,6 +62,8 @@ def release(
     _decide(connection, [row.id for row in going], "released")
     _decide(connection, [row.id for row in dropped], "dropped")
     _set_lines(connection, [row.plan_line_id for row in going], "pending", "released")
+    if hold.guard == Guard.SHORT_SNAPSHOT:
+        _believe(connection, [row.enrollment_id for row in going])
     _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
     if hold.guard == Guard.SHORT_SNAPSHOT and not events and not persons:
         _new_base(connection, hold)
@@ -71,6 +73,17 @@ def release(
     _count_again(connection, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)
     return {"released": len(going), "dropped": len(dropped), "open": left}
+
+
+def _believe(connection: Connection, enrollments: Sequence[int]) -> None:
+    """The listing that was doubted is true: whom it misses is absent."""
+    connection.execute(
+        text(
+            """UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now())
+                WHERE id = ANY(:ids)"""
+        ),
+        {"ids": list(enrollments)},
+    )
 
 
 def _new_base(connection: Connection, hold: Any) -> None:

@@ -186,9 +186,10 @@ class Planner:
         if enrolled and row.waiting and row.applied_version == row.version:
             todo = {"person": False, "full": True}
             return self._send(row, "none", before=_enrolled(row, False), reason="waiting_list", todo=todo)
-        if enrolled and row.applied_version == row.version and not self.facts.full:
+        look = self.facts.full or row.unsure
+        if enrolled and row.applied_version == row.version and not look:
             return _line(row, action="none", outcome="unchanged", todo=_content(row) | {"person": False, "send": False})
-        if enrolled and self.facts.full:
+        if enrolled and look:
             return self._send(row, "none", before=_enrolled(row, True), todo={"person": False, "full": True})
         todo = {"person": False}
         return self._send(row, _return_or(row, "enroll"), before=_enrolled(row, False), reason=_moved(row), todo=todo)

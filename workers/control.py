@@ -34,6 +34,10 @@ class Stopped(Control):
     """The run was stopped: the message leaves the ledger, its line stays ``pending``."""
 
 
+class Overtaken(Control):
+    """An operator or a run decided something newer about it meanwhile: the message begins again at once."""
+
+
 class Snooze(Control):
     """Try again after ``seconds``, for ``reason`` (a stable word)."""
 

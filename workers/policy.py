@@ -9,7 +9,7 @@ NoRoom                                     ``room``: waits with all that make ac
 any other Rejected, TooLarge               ``die``: dead letter at once
 Unauthorized, Misconfigured                ``quarantine``: of the tenant's direction, no attempt burnt
 TooBusy, Snooze, TimeoutError (no slot)    ``snooze``: again after the seconds it names, no attempt burnt
-Held, Waiting                              ``back``: ready again at once, no attempt burnt
+Held, Waiting, Overtaken                   ``back``: ready again at once, no attempt burnt
 Stopped                                    ``stop``: out of the ledger, its line stays pending
 NotOurs                                    ``drop``: nothing may be recorded
 PostgreSQL is away                         ``leave``: given back once it answers, no attempt burnt
@@ -42,7 +42,18 @@ from producers import directions
 from producers.loops import where
 from producers.pace import TooBusy
 from workers import room
-from workers.control import UNFIT, Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
+from workers.control import (
+    UNFIT,
+    Held,
+    KilledAlone,
+    LeaseShort,
+    NotOurs,
+    Overtaken,
+    Snooze,
+    Stopped,
+    UnknownKind,
+    Waiting,
+)
 from workers.dead_letters import HISTORY, SUPERSEDE, Failure, bury, entry, insert_parked, settle_line, superseded_by
 from workers.presence import DATABASE_TROUBLE, give_back_later
 
@@ -87,6 +98,7 @@ _OWN: tuple[tuple[type[BaseException], Action, str, str, float], ...] = (
     (Stopped, "stop", "stopped", "the run was stopped", 0.0),
     (Held, "back", "held", "the direction is stopped", 0.0),
     (Waiting, "back", "waiting", "the direction was told to wait", 0.0),
+    (Overtaken, "back", "overtaken", "something newer was decided about it", 0.0),
     (TimeoutError, "snooze", "no_slot", "no call came free", NO_SLOT_SECONDS),
     (SecretUnreadable, "back", "secret_unreadable", "this process has not the key of a stored secret", 0.0),
     (SecretDamaged, "quarantine", "secret_damaged", "A stored secret is damaged: import the tenants file again", 0.0),
@@ -175,6 +187,8 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
     elif verdict.action == "room":
         _schedule(connection, turn, verdict, room.none_left(connection, turn, verdict.failure.text), burn=False)
         _wait_visibly(connection, turn, handler, verdict.failure.code)
+    elif verdict.action == "stop" and turn.outdated(row):
+        turn.put_back(connection, fresh=True)  # another run has joined the message: it is that run's now
     elif verdict.action == "stop":
         settle_line(connection, turn, "pending", "stopped")
         connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})

@@ -189,7 +189,7 @@ class Turn:
         """Lock the message's row for this transaction; NotOurs when the delivery ended."""
         row = connection.execute(
             text(
-                """SELECT version, plan_line_id, "full", kills FROM message
+                """SELECT version, run_id, plan_line_id, "full", kills FROM message
                     WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' FOR UPDATE"""
             ),
             self.key,
@@ -199,8 +199,9 @@ class Turn:
         return row
 
     def outdated(self, row: Row[Any]) -> bool:
-        """Whether more was asked for since this delivery was claimed."""
-        return row.version > self.version or row.plan_line_id != self.plan_line_id or (row.full and not self.full)
+        """Whether more was asked for since this delivery was claimed, or by another run."""
+        joined = row.run_id != self.run_id or row.plan_line_id != self.plan_line_id
+        return joined or row.version > self.version or (row.full and not self.full)
 
     def put_back(self, connection: Connection, *, fresh: bool = False, recorded: bool = False) -> None:
         """Back to ready, as if it had not been handed out; ``fresh`` forgets the attempts too.

@@ -6,16 +6,21 @@ account is made. It is only ever added to a person who has none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
 
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
-from models.folding import fold_email
+from models.folding import fold_email, fold_name
 from models.person import LinkedBy
 from producers.matching import names_another
 from workers import upsert_places as places
 from workers import upsert_records as records
-from workers.control import Snooze
+from workers.control import Overtaken, Snooze
+from workers.upsert_standing import Dropped
 from workers.upsert_work import Parked, Work
 
 SHARED_ACCOUNT_SECONDS = 30.0
@@ -23,14 +28,17 @@ SHARED_ACCOUNT_SECONDS = 30.0
 
 def find_or_make(work: Work) -> None:
     """Give someone without a link an account, as the plan decided."""
-    decided = work.row.match or {"action": "create"}
+    decided = work.row.match or {}  # without one it would have been dropped
     # A try went before and its answer is not known: look before anything is repeated.
     if work.row.intent_at is not None and (found := ours(work)):
         adopt(work, found, LinkedBy.CREATED, outcome="created")
-    elif decided["action"] == "share":
+    elif decided.get("action") == "share":
         adopt_shared(work, decided["internal_id"])
-    elif decided["action"] == "link":
-        adopt(work, existing(work, decided["pluvo_id"]), LinkedBy(decided["linked_by"]), outcome="linked")
+    elif decided.get("action") == "link":
+        user = existing(work, decided["pluvo_id"])
+        if not still_theirs(work, user, decided):
+            raise Dropped("plan_changed")
+        adopt(work, user, LinkedBy(decided["linked_by"]), outcome="linked")
     else:
         create(work)
 
@@ -50,14 +58,33 @@ def gone(work: Work) -> Parked:
     return Parked("account_gone", same)
 
 
+def still_theirs(work: Work, user: PluvoUser, decided: Mapping[str, Any]) -> bool:
+    """Whether the account still shows what the plan went by: an AFAS id, our own ref, or the address."""
+    if decided["linked_by"] == LinkedBy.AFAS_ID:
+        return user.afas_contact_id == work.internal_id
+    if decided["linked_by"] == LinkedBy.CREATED:
+        return user.ref == work.our_ref
+    if names_another(user.afas_contact_id, user.ref, work.internal_id, work.our_ref):
+        return False
+    return fold_email(user.email or "") == fold_email(work.row.email)
+
+
 def adopt_shared(work: Work, internal_id: str) -> None:
     """Link to the account of the person with the same name and address, once that one has it."""
-    pluvo_id, on_its_way = work.account_of(internal_id)
-    if pluvo_id is None:
-        if not on_its_way:  # they were parked or refused: so is this one
+    first = work.account_of(internal_id)
+    if first is None or not _same_person(first, work.row):
+        raise Dropped("plan_changed")
+    if first.pluvo_id is None:
+        if not first.on_its_way:  # they were parked or refused: so is this one
             raise Parked("same_email", [])
         raise Snooze(SHARED_ACCOUNT_SECONDS, "waits_for_shared_account")
-    adopt(work, existing(work, pluvo_id), LinkedBy.EMAIL, outcome="linked", shared=True)
+    adopt(work, existing(work, first.pluvo_id), LinkedBy.EMAIL, outcome="linked", shared=True)
+
+
+def _same_person(one: Row[Any], other: Row[Any]) -> bool:
+    """Name and address are what two AFAS persons are taken for one by."""
+    same_name = fold_name(one.name or "") == fold_name(other.name or "")
+    return same_name and fold_email(one.email or "") == fold_email(other.email or "")
 
 
 def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, shared: bool = False) -> None:
@@ -91,7 +118,7 @@ def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sha
 def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
     """Record the link before anything else can go wrong."""
     if not records.record_link(work, user, linked_by):
-        raise Snooze(1.0, "decided_meanwhile")
+        raise Overtaken("an operator decided otherwise")
 
 
 def create(work: Work) -> None:

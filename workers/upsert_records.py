@@ -15,7 +15,9 @@ from models.person import LinkedBy
 from models.session import transaction
 from workers import room
 from workers import upsert_places as places
+from workers.control import Overtaken
 from workers.turns import Turn
+from workers.upsert_standing import link_now
 from workers.upsert_work import Parked, Work
 
 OUR_FAULT = ("internal_error", "time_limit")
@@ -32,6 +34,7 @@ _LINK = text(
            created_by_us = excluded.created_by_us, reason = NULL,
            candidates = '[]', updated_at = now(), revision = k.revision + 1
      WHERE k.state <> 'ignored' AND (k.pluvo_id IS NULL OR k.pluvo_id = excluded.pluvo_id)
+    RETURNING k.revision
     """
 )
 _PERSON_LINKED = text(
@@ -54,7 +57,7 @@ _ENROLLMENT = text(
     UPDATE enrollment
        SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
            failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
-           archive = archive AND NOT :archive_decided,
+           unsure = unsure AND :state IS NULL, archive = archive AND NOT :archive_decided,
            take_out = take_out AND CAST(:left_behind AS jsonb) <> '[]', {places.SET_PLACES}
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
@@ -82,6 +85,30 @@ _LINK_SETTLED = text(
      WHERE person_id = :person AND pluvo_id = :pluvo AND state <> 'ignored'
     """
 )
+# What was to be removed is as it was; what a listing or a newer plan said of it stays.
+_DROP = text(
+    """
+    UPDATE enrollment
+       SET desired = CASE WHEN desired = 'removed' AND state IN ('enrolled', 'new') THEN 'enrolled' ELSE desired END,
+           outcome = CASE WHEN outcome = 'pending' THEN 'dropped' ELSE outcome END,
+           reason = CASE WHEN outcome = 'pending' THEN :reason ELSE reason END
+     WHERE id = :id AND version = :version
+    """
+)
+# A removal's line may belong to somebody who is wanted again by now.
+_LINE_DROPPED = text(
+    """
+    UPDATE plan_line
+       SET outcome = CASE WHEN is_row THEN :row ELSE 'dropped' END, settled_at = now(),
+           reason = CASE WHEN NOT is_row AND starts_with(:reason, 'row_') THEN 'came_back' ELSE :reason END
+     WHERE id = :id
+    """
+)
+# Nor is any other event of theirs acted on before somebody decided.
+_PARK_ALL = text(
+    """UPDATE enrollment SET outcome = 'ambiguous', reason = :reason
+        WHERE id = :id OR (person_id = :person AND outcome = 'pending' AND desired = 'enrolled')"""
+)
 _PARK = text(
     """
     INSERT INTO link AS k (tenant_id, person_id, state, reason, candidates)
@@ -95,10 +122,10 @@ _CHANGE = text(
     """
     INSERT INTO change (tenant_id, run_id, message_id, system, operation, internal_id, event_id, pluvo_id, result, code,
                         status, before, after)
-    SELECT :tenant, :run, :message, 'pluvo', :operation, :internal, :event, :pluvo, :result, :code, :status,
-           CAST(:before AS jsonb), CAST(:after AS jsonb)
-      -- nothing is written down about somebody who was erased meanwhile
-      FROM (SELECT FROM person WHERE tenant_id = :tenant AND internal_id = :internal FOR KEY SHARE) AS known
+    -- who was erased meanwhile leaves nothing behind
+    SELECT :tenant, CAST(:run AS text), :message, 'pluvo', :operation, CAST(:internal AS text), :event, :pluvo, :result,
+           :code, CAST(:status AS integer), CAST(:before AS jsonb), CAST(:after AS jsonb)
+      FROM person WHERE id = :person FOR KEY SHARE
     """
 )
 
@@ -118,17 +145,22 @@ def release_reservation(work: Work) -> None:
 def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
     """Keep the link at once, whatever happens to the rest: true even when this delivery was overtaken.
 
-    False when an operator linked the person elsewhere meanwhile: theirs stays.
+    False when an operator decided otherwise meanwhile: theirs stays. Raises NotOurs when the person was erased.
     """
     ours = linked_by == LinkedBy.CREATED
     link = {"pluvo": user.id, "ref": user.ref, "by": linked_by.value, "ours": ours}
     with transaction() as connection:
-        kept = connection.execute(_LINK, link | {"tenant": work.turn.tenant_id, "person": work.row.person_id}).rowcount
+        person = work.row.person_id
+        now = link_now(connection, person)
+        may = now == work.link or now[1] == user.id
+        kept = (
+            connection.execute(_LINK, link | {"tenant": work.turn.tenant_id, "person": person}).scalar() if may else 0
+        )
         if kept:
             invited = ours and bool(work.row.pluvo.get("send_invite"))
-            values = {"id": work.row.person_id, "version": work.row.person_version, "invited": invited}
+            values = {"id": person, "version": work.row.person_version, "invited": invited}
             connection.execute(_PERSON_LINKED, values)
-            work.pluvo_id, work.ref = user.id, user.ref
+            work.pluvo_id, work.ref, work.link = user.id, user.ref, (kept, user.id)
         record_changes(connection, work)
     return bool(kept)
 
@@ -136,7 +168,8 @@ def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
 def record_applied(work: Work) -> None:
     """Pluvo has this name and address now, even when enrolling failed."""
     with transaction() as connection:
-        _applied(connection, work)
+        if link_now(connection, work.row.person_id) == work.link:
+            _applied(connection, work)
         record_changes(connection, work)
 
 
@@ -166,27 +199,42 @@ def settle(
 ) -> None:
     """Record what is so now (``state`` None: as it was), and end the message, in one transaction.
 
-    ``line`` is the outcome of the plan line where it is not that of the enrollment.
+    ``line`` is the outcome of the plan line where it is not that of the enrollment. Only while the link is the one that
+    was worked on; else what was done is noted, and Overtaken raised.
     """
     row = work.row
+    try:
+        with work.turn.settle() as connection:
+            if state and link_now(connection, row.person_id) != work.link:
+                raise Overtaken("the link was changed")
+            values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
+            values |= {"waiting": work.waiting, "archive_decided": work.archive_decided}
+            connection.execute(_ENROLLMENT, values | {"enrollment": work.enrollment_id} | work.places.values())
+            places.hand_over(connection, work)
+            if state == "enrolled":
+                _applied(connection, work)
+            if state == "removed" and work.pluvo_id and row.speaks and row.applied_email:
+                told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
+                connection.execute(_OTHERS_SPEAK, told | {"tenant": work.turn.tenant_id, "person": row.person_id})
+            if state and work.pluvo_id:
+                link = {"person": row.person_id, "pluvo": work.pluvo_id, "archived": archived, "ref": work.ref}
+                connection.execute(_LINK_SETTLED, link)
+            _settle_line(connection, work, line or outcome, reason)
+            record_changes(connection, work)
+    except Overtaken:
+        with transaction() as connection:
+            record_changes(connection, work)
+        raise
+
+
+def drop(work: Work, reason: str) -> None:
+    """What was planned no longer holds: end the message without doing it. The next run plans afresh."""
+    row = work.row
+    over = reason.startswith("row_") or reason == "course_inactive"
     with work.turn.settle() as connection:
-        values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
-        connection.execute(
-            _ENROLLMENT,
-            values
-            | {"enrollment": work.enrollment_id, "waiting": work.waiting, "archive_decided": work.archive_decided}
-            | work.places.values(),
-        )
-        places.hand_over(connection, work)
-        if state == "enrolled":
-            _applied(connection, work)
-        if state == "removed" and work.pluvo_id and row.speaks and row.applied_email:
-            told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
-            connection.execute(_OTHERS_SPEAK, told | {"tenant": work.turn.tenant_id, "person": row.person_id})
-        if state and work.pluvo_id:
-            link = {"person": row.person_id, "pluvo": work.pluvo_id, "archived": archived, "ref": work.ref}
-            connection.execute(_LINK_SETTLED, link)
-        _settle_line(connection, work, line or outcome, reason)
+        connection.execute(_DROP, {"id": row.id, "version": row.version, "reason": reason})
+        line = {"id": work.turn.plan_line_id, "row": "unchanged" if over else "pending", "reason": reason}
+        connection.execute(_LINE_DROPPED, line)
         record_changes(connection, work)
 
 
@@ -202,10 +250,8 @@ def park(work: Work, parked: Parked, candidates: list[dict[str, Any]]) -> None:
     with work.turn.settle() as connection:
         link = {"tenant": work.turn.tenant_id, "person": work.row.person_id, "reason": parked.reason}
         connection.execute(_PARK, link | {"candidates": dumps(candidates)})
-        connection.execute(
-            text("UPDATE enrollment SET outcome = 'ambiguous', reason = :reason WHERE id = :id"),
-            {"id": work.row.id, "reason": parked.reason},
-        )
+        parks = {"id": work.row.id, "person": work.row.person_id, "reason": parked.reason}
+        connection.execute(_PARK_ALL, parks)
         _settle_line(connection, work, "ambiguous", parked.reason)
         record_changes(connection, work, result="refused", code=parked.reason)
 
@@ -232,6 +278,7 @@ def _change(
     work: Work, operation: str, result: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     return {
+        "person": work.row.person_id,
         "tenant": work.turn.tenant_id,
         "run": work.turn.run_id,
         "message": work.turn.message_id,

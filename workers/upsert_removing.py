@@ -14,9 +14,6 @@ from workers.upsert_work import Work
 
 def remove(work: Work) -> None:
     """The person is out of every place this enrollment put them; the account goes to the archive if it still may."""
-    if work.row.state == AppliedState.KEPT:  # what was on its way when they left
-        records.settle(work, "kept", state=None)
-        return
     # The reserved account may have been made after all.
     if work.pluvo_id is None and work.row.intent_at is not None and (found := ours(work)):
         link(work, found, LinkedBy.CREATED)

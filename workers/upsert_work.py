@@ -14,8 +14,10 @@ from models.tenant import SAME_ORGANISATION, Tenant
 from models.tenant_memory import MARK, remembered
 from producers.outside import outside_of
 from producers.plan_lines import our_ref
+from workers import upsert_standing as standing
 from workers.turns import Turn
 from workers.upsert_places import Place, Places, places_of, target_of
+from workers.upsert_standing import FACTS, JOINED
 
 CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
 PATIENCE_SECONDS = 1.0  # how long a worker waits for its turn at Pluvo before it takes other work
@@ -23,12 +25,11 @@ Values = dict[str, Any]
 
 _LOAD = text(
     f"""
-    SELECT e.id, e.desired, e.archive, e.state, e.version, e.external_id AS row_external_id,
+    SELECT {FACTS}, e.id, e.tenant_id, e.archive, e.unsure, e.external_id AS row_external_id,
            e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out, e.waiting,
-           p.id AS person_id, p.internal_id, p.name, p.email, p.version AS person_version, p.applied_name,
-           p.applied_email, p.match, p.intent_at, p.external_id,
-           l.pluvo_id, l.ref, l.state AS link_state, l.decision, l.created_by_us, l.archived,
-           c.id AS course_id, c.event_id, c.pluvo, c.target, c.target_id, {MARK},
+           p.id AS person_id, p.internal_id, p.name, p.email, p.applied_name, p.applied_email, p.intent_at,
+           p.external_id, l.ref, l.created_by_us, l.archived, c.id AS course_id, c.event_id, c.pluvo, c.target,
+           c.target_id, {MARK},
            (SELECT action FROM plan_line WHERE id = :line) AS planned,
            -- Of those who share an account the lowest id speaks, also while parked for an address.
            NOT EXISTS (
@@ -38,13 +39,9 @@ _LOAD = text(
                   AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
                   AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = op.id AND oe.state = 'enrolled')
            ) AS speaks
-      FROM enrollment e
-      JOIN person p ON p.id = e.person_id
-      JOIN course c ON c.id = e.course_id
-      JOIN tenant t ON t.id = e.tenant_id
-      LEFT JOIN link l ON l.person_id = p.id
+      {JOINED}
      WHERE e.id = :id AND e.tenant_id = :tenant
-    """  # noqa: S608  a constant
+    """  # noqa: S608  constants
 )
 # Whether anybody else needs the account at all. People of an inactive course are not leavers.
 _NEEDED_ANYWHERE = text(
@@ -71,13 +68,14 @@ _LINKED_ELSEWHERE = text(
 )
 _ACCOUNT_OF = text(
     """
-    SELECT l.pluvo_id,
+    SELECT l.pluvo_id, p.name, p.email,
            EXISTS (SELECT 1 FROM enrollment e JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
                     WHERE e.person_id = p.id) AS on_its_way
       FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.state <> 'ignored'
      WHERE p.tenant_id = :tenant AND p.internal_id = :internal
     """
 )
+_UNSURE = text("UPDATE enrollment SET unsure = true WHERE id = :id AND NOT unsure")
 
 
 class Parked(Exception):
@@ -99,6 +97,8 @@ class Work:
     row: Row[Any]
     pluvo_id: str | None = None
     ref: str | None = None
+    # Revision and account of the link that is worked on
+    link: tuple[int, str | None] = (0, None)
     # What the account was told in this turn, still to be recorded: (operation, before, after)
     done: list[tuple[str, Values | None, Values | None]] = field(default_factory=list)
     # The writing call under way
@@ -145,9 +145,25 @@ class Work:
             return "created"
         return "linked" if self.row.planned in ("create", "link") else "updated"
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether an earlier try may have changed something of which nothing is recorded: look, don't remember."""
+        return self.turn.touched or bool(self.row.unsure)
+
     def write(self, operation: str, note: Callable[[Connection], None] | None = None) -> None:
-        """Say that the next call changes something outside; ``note`` writes down more of it beforehand."""
-        self.turn.check(CALL_SECONDS, note)
+        """Say that the next call changes something outside; ``note`` writes down more of it beforehand.
+
+        What was decided is compared once more. The doubt about what comes of the call stays with the enrollment until
+        a result is recorded, whatever becomes of the message.
+        """
+
+        def noted(connection: Connection) -> None:
+            standing.check(connection, self.row, self.link)
+            connection.execute(_UNSURE, {"id": self.row.id})
+            if note:
+                note(connection)
+
+        self.turn.check(CALL_SECONDS, noted)
         self.attempting = operation
 
     def wrote(self, before: Values | None, after: Values | None) -> None:
@@ -175,12 +191,11 @@ class Work:
             values = {"tenant": self.turn.tenant_id, "pluvo": pluvo_id}
             return bool(connection.execute(_LINKED_ELSEWHERE, values).scalar_one())
 
-    def account_of(self, internal_id: str) -> tuple[str | None, bool]:
-        """The account of somebody else, and whether work for them is still in the ledger."""
+    def account_of(self, internal_id: str) -> Row[Any] | None:
+        """Somebody else's ``pluvo_id``, ``name`` and ``email``, and whether work for them is ``on_its_way``."""
         values = {"tenant": self.turn.tenant_id, "internal": internal_id}
         with transaction() as connection:
-            found = connection.execute(_ACCOUNT_OF, values).first()
-        return (found.pluvo_id, found.on_its_way) if found else (None, False)
+            return connection.execute(_ACCOUNT_OF, values).first()
 
 
 def load(turn: Turn) -> Work | None:
@@ -192,4 +207,13 @@ def load(turn: Turn) -> Work | None:
     if row is None or tenant is None:
         return None
     outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=turn.call_log.append)
-    return Work(turn, tenant, outside.pluvo, row, pluvo_id=row.pluvo_id, ref=row.ref, places=places_of(row))
+    return Work(
+        turn,
+        tenant,
+        outside.pluvo,
+        row,
+        pluvo_id=row.pluvo_id,
+        ref=row.ref,
+        link=(row.revision, row.pluvo_id),
+        places=places_of(row),
+    )

@@ -11,6 +11,8 @@ The message only says which enrollment; what AFAS wants is read here, newest fir
 
 A new account is linked in a transaction of its own as soon as Pluvo names it: whatever fails afterwards, it is never
 made again. A link is only ever added to a person who has none.
+
+What was planned is done only while it still holds: ``upsert_standing.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from workers import upsert_records as records
 from workers.turns import Turn, handles
 from workers.upsert_linking import accept, empty_afas_ids, find_or_make, gone, others_with
 from workers.upsert_removing import remove
+from workers.upsert_standing import Dropped, obstacle
 from workers.upsert_work import Parked, Work, load
 
 
@@ -41,18 +44,28 @@ def upsert(turn: Turn) -> None:
             return
     turn.people = [work.row.name, work.row.email, work.row.applied_name, work.row.applied_email]
     try:
-        if work.row.link_state == LinkState.IGNORED:
-            removing = work.row.desired == Desired.REMOVED
-            records.settle(work, "dropped" if removing else "rejected", reason="ignored", state=None)
-        elif work.row.desired == Desired.REMOVED:
-            remove(work)
-        else:
-            enroll(work)
+        _carry_out(work)
+    except Dropped as dropped:
+        records.drop(work, dropped.reason)
     except Parked as parked:
         records.park(work, parked, [_shown(work, user) for user in parked.candidates])
     except RemoteError as error:
         records.note_failure(work, error)
         raise
+
+
+def _carry_out(work: Work) -> None:
+    row = work.row
+    if row.link_state == LinkState.IGNORED:
+        records.settle(work, "dropped" if row.desired == Desired.REMOVED else "rejected", reason="ignored", state=None)
+    elif row.desired == Desired.REMOVED and row.state == AppliedState.KEPT:
+        records.settle(work, "kept", state=None)  # what was on its way when they left
+    elif reason := obstacle(row):
+        raise Dropped(reason)
+    elif row.desired == Desired.REMOVED:
+        remove(work)
+    else:
+        enroll(work)
 
 
 def _shown(work: Work, user: PluvoUser) -> dict[str, object]:
@@ -96,7 +109,7 @@ def bring_up_to_date(work: Work) -> None:
     """Tell Pluvo what differs from what it was last told; where that says too little, from what it is now."""
     row = work.row
     sure = row.link_state == LinkState.LINKED and row.applied_email is not None
-    sure = sure and not (work.turn.full or work.turn.touched or row.waiting)
+    sure = sure and not (work.turn.full or work.doubtful or row.waiting)
     known = as_told(work) if sure else as_found(work)
     work.outcome = work.planned_outcome
     changes = UserChanges(
@@ -130,7 +143,7 @@ def bring_up_to_date(work: Work) -> None:
 
 def nothing_done(work: Work) -> None:
     """All was as it should be. What an earlier delivery did without being able to say so was this run's doing."""
-    if work.outcome == "updated" and not (work.turn.touched or work.row.waiting):
+    if work.outcome == "updated" and not (work.doubtful or work.row.waiting):
         work.outcome = "unchanged"
 
 

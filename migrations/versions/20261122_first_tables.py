@@ -592,6 +592,7 @@ def upgrade() -> None:
         sa.Column("completion_read_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("outcome", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("unsure", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("failed_code", sa.String(), nullable=True),
         sa.Column("failed_version", sa.BigInteger(), nullable=True),
         sa.Column("failed_settings", sa.Integer(), nullable=True),

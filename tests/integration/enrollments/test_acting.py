@@ -1,0 +1,368 @@
+"""Between the plan and the call the world goes on: what is carried out is what is true at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json import dumps
+from typing import Any
+
+import pytest
+
+from clients.errors import Unknown
+from clients.pluvo import PluvoClient
+from models.session import transaction
+from ops import links
+from producers import triggers
+from tests.fixtures.looking import enrolled, lines, link, outcomes, reasons, retry_now
+from tests.fixtures.world import World, now_removals
+from workers.turns import run_delivery
+
+UNENROLL = "unenrollUserFromOfferEvent"
+
+
+def _down(world: World, operation: str) -> None:
+    world.fault("pluvo", "status", status=502, match={"operation": operation})
+
+
+def _again(world: World, tries: int = 4) -> None:
+    """All is well again, and everything that waits is tried."""
+    world.clear_faults()
+    for _ in range(tries):
+        retry_now(world)
+        world.drain()
+
+
+def _during(
+    monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], Any], error: Exception | None = None
+) -> None:
+    """Do something while the first call of this kind is out."""
+    real = getattr(PluvoClient, method)
+
+    def slow(self: PluvoClient, *args: Any, **given: Any) -> Any:
+        monkeypatch.setattr(PluvoClient, method, real)
+        done = None if error else real(self, *args, **given)
+        act()
+        if error:
+            raise error
+        return done
+
+    monkeypatch.setattr(PluvoClient, method, slow)
+
+
+def _four_of_whom_83_is_to_be_removed(world: World) -> str:
+    """The removal of 83 waits, because Pluvo does not answer."""
+    world.set_tenant(removals=now_removals())
+    connector = world.afas.connectors["Deelnemer_per_cursusevenement"]
+    connector.columns |= {"Tot": "end"}
+    world.rows("UPDATE course SET fields = fields || CAST(:f AS jsonb) RETURNING id", f=dumps({"end": "Tot"}))
+    for internal_id in (80, 81, 82, 83):
+        world.person(internal_id)
+    world.sync()
+    world.afas.remove(340, 83)
+    _down(world, UNENROLL)
+    run = world.sync()
+    assert [line["outcome"] for line in lines(world, run, 83)] == ["pending"]
+    world.clear_faults()
+    world.clear_log()
+    return run.id
+
+
+# ---------------------------------------------------------------------------------------------------------- removals
+
+
+@pytest.mark.parametrize("row", ["rejected", "ended", "contradictory"])
+def test_who_is_listed_again_in_whatever_row_is_not_removed(world: World, row: str) -> None:
+    run_id = _four_of_whom_83_is_to_be_removed(world)
+    # when 83 is back, in a row that nothing is done with
+    if row == "contradictory":
+        world.person(83)
+        world.fault("afas", "contradicting", column="Naam", to="Dubbel", count=1, match={"operation": "page"})
+    else:
+        values: dict[str, Any] = {"end": "2020-01-01"} if row == "ended" else {"email_primary": "geen adres"}
+        world.person(83, **values)
+    world.sync()
+    _again(world)
+    # then
+    assert "p83@example.nl" in enrolled(world)
+    assert UNENROLL not in world.writes()
+    (line,) = world.rows("SELECT outcome FROM plan_line WHERE run_id = :run AND NOT is_row", run=run_id)
+    assert line["outcome"] == "dropped"
+    # and once the row can be used, nothing is left of it
+    world.afas.remove(340, 83)
+    world.person(83)
+    world.sync()
+    assert outcomes(world.sync()) == {"unchanged": 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE course SET active = false RETURNING id", "course_inactive"),
+        ("""UPDATE tenant SET removals = removals || '{"policy": "keep"}' RETURNING id""", "policy_keep"),
+        ("UPDATE enrollment SET removal_refused = true RETURNING id", "refused_by_operator"),
+    ],
+)
+def test_a_removal_that_waits_is_dropped_once_the_settings_or_an_operator_say_otherwise(
+    world: World, change: str, reason: str
+) -> None:
+    run_id = _four_of_whom_83_is_to_be_removed(world)
+    world.rows(change)
+    _again(world)
+    assert world.writes() == []
+    (line,) = world.rows("SELECT outcome, reason FROM plan_line WHERE run_id = :run AND NOT is_row", run=run_id)
+    assert (line["outcome"], line["reason"]) == ("dropped", reason)
+
+
+def test_a_removal_decided_for_another_account_is_not_carried_out_on_the_new_one(world: World) -> None:
+    # given an operator's account for 83, enrolled by hand, while the removal of 83 waits
+    _four_of_whom_83_is_to_be_removed(world)
+    right = world.pluvo.add_user("echt@example.org", "Persoon 83")
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-340")
+    world.pluvo.enroll(right["id"], event["id"])
+    links.set_link("acme", "83", right["id"], who="tester")
+    # when
+    _again(world)
+    # then
+    assert "echt@example.org" in enrolled(world)
+
+
+def test_what_a_lost_answer_left_in_doubt_is_looked_at_after_a_stop_too(world: World) -> None:
+    # given a removal that happened, of which the answer was lost, in a run that is then stopped
+    world.set_tenant(removals=now_removals())
+    for internal_id in (80, 81, 82):
+        world.person(internal_id)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.fault("pluvo", "lost_answer", times=1, match={"operation": UNENROLL})
+    run = world.sync()
+    assert "p80@example.nl" not in enrolled(world)
+    with transaction() as connection:
+        assert triggers.request_stop(connection, run.id) == "stopped"
+    # when 80 is back
+    world.person(80)
+    world.sync()
+    # then
+    assert world.roster() == world.expected()
+    assert outcomes(world.sync()) == {"unchanged": 3}
+
+
+def test_an_update_in_doubt_is_looked_at_after_its_dead_letter_was_discarded(world: World) -> None:
+    # given a new address that Pluvo took, of which the answer was lost; nothing of it is left in the ledger
+    world.person(80)
+    world.sync()
+    world.afas.set_email(80, "nieuw@example.nl")
+    world.fault("pluvo", "lost_answer", times=1, match={"operation": "updateUser"})
+    world.sync()
+    world.rows("DELETE FROM message RETURNING id")
+    # when AFAS takes it back
+    world.afas.set_email(80, "p80@example.nl")
+    world.sync()
+    # then
+    assert world.roster() == world.expected()
+    assert outcomes(world.sync()) == {"unchanged": 1}
+
+
+# ------------------------------------------------------------------------------------------------------ matches, plans
+
+
+def test_two_who_are_no_longer_one_person_do_not_share_an_account(world: World) -> None:
+    # given two rows with one name and address, while Pluvo does not answer
+    for internal_id in (80, 81):
+        world.person(internal_id, name="Jan de Vries", email_primary="info@example.nl")
+    _down(world, "createUser")
+    world.sync()
+    world.clear_faults()
+    # when AFAS corrects the name of one, and the newest plan parks the other
+    world.afas.rename(80, "Petra Bakker")
+    assert reasons(world, world.sync())["81"] == ("ambiguous", "same_email")
+    _again(world)
+    # then
+    assert link(world, 80)["state"] == "linked"
+    assert link(world, 81).get("pluvo_id") is None
+
+
+def test_sharing_is_compared_again_also_where_only_the_other_was_read(world: World) -> None:
+    for internal_id in (80, 81):
+        world.person(internal_id, name="Jan de Vries", email_primary="info@example.nl")
+    _down(world, "createUser")
+    first = world.sync()
+    world.clear_faults()
+    world.afas.rename(80, "Petra Bakker")
+    world.sync(person="80")
+    _again(world)
+    assert link(world, 81).get("pluvo_id") is None
+    assert reasons(world, first)["81"] == ("pending", "plan_changed")
+    assert reasons(world, world.sync())["81"] == ("ambiguous", "same_email")
+
+
+@pytest.mark.parametrize("planned_again", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"afasContactId": "999", "name": "Iemand Anders"}),
+        ({}, {"email": "verhuisd@example.org"}),
+        ({"afasContactId": "81", "email": "oud@example.org"}, {"afasContactId": "999"}),
+    ],
+)
+def test_an_account_is_adopted_only_while_it_shows_what_the_plan_went_by(
+    world: World, before: dict[str, str], after: dict[str, str], *, planned_again: bool
+) -> None:
+    # given an account that the plan found, while Pluvo does not answer
+    account = world.pluvo.add_user("p81@example.nl", "Persoon 81", ref="hr-1")
+    world.pluvo.change_user(account["id"], **before)
+    world.person(81)
+    _down(world, "updateUser")
+    world.sync()
+    world.clear_faults()
+    # when the account turns out to be somebody else's
+    world.pluvo.change_user(account["id"], **after)
+    told = dict(world.pluvo.users[account["id"]])
+    if planned_again:
+        world.sync()
+    _again(world)
+    # then
+    assert link(world, 81).get("pluvo_id") != account["id"]
+    assert world.pluvo.users[account["id"]] == told
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [({"email_primary": "geen adres"}, "row_rejected"), ({"end": "2020-01-01"}, "row_ended"), (None, "row_absent")],
+)
+def test_nobody_is_enrolled_whose_newest_row_says_otherwise(
+    world: World, row: dict[str, Any] | None, reason: str
+) -> None:
+    connector = world.afas.connectors["Deelnemer_per_cursusevenement"]
+    connector.columns |= {"Tot": "end"}
+    world.rows("UPDATE course SET fields = fields || CAST(:f AS jsonb) RETURNING id", f=dumps({"end": "Tot"}))
+    world.person(90)
+    world.sync()
+    world.person(80)
+    begun = world.begin()
+    world.afas.remove(340, 80)
+    if row is not None:
+        world.person(80, **row)
+    world.begin()
+    world.drain()
+    assert enrolled(world) == {"p90@example.nl"}
+    assert reasons(world, begun)["80"] == ("unchanged", reason)
+
+
+def test_a_course_taken_out_of_the_file_gets_nobody_any_more(world: World) -> None:
+    world.person(80)
+    world.begin()
+    world.rows("UPDATE course SET active = false WHERE event_id = '340' RETURNING id")
+    world.drain()
+    assert world.pluvo.users == {}
+
+
+def test_who_was_parked_for_one_event_is_not_acted_on_for_another(world: World) -> None:
+    # given somebody new in two events
+    world.person(80, 340)
+    world.person(80, 341)
+    world.begin()
+    # when somebody else's account has the address by then
+    world.pluvo.change_user(world.pluvo.add_user("p80@example.nl", "Iemand")["id"], afasContactId="999")
+    world.drain()
+    # then neither event is tried further
+    assert {row["outcome"] for row in world.rows("SELECT outcome FROM enrollment")} == {"ambiguous"}
+    assert world.rows("SELECT id FROM message") == []
+
+
+# ------------------------------------------------------------------------------------------------ operators, while out
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_result_is_recorded_only_for_the_account_that_was_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, moved: bool
+) -> None:
+    # given an update that is out while an operator moves or forgets the link
+    world.person(80)
+    world.sync()
+    other = world.pluvo.add_user("elders@example.org", "Iemand")
+    world.afas.rename(80, "Anders")
+    world.begin()
+
+    def decide() -> None:
+        if moved:
+            world.pluvo.change_user(link(world, 80)["pluvo_id"], email="vroeger@example.org")
+            links.set_link("acme", "80", other["id"], who="tester")
+        else:
+            links.remove("acme", "80", erase=False, who="tester")
+
+    _during(monkeypatch, "update_user", decide)
+    # when
+    world.drain()
+    world.sync()
+    # then the account of now has it all
+    account = world.pluvo.users[link(world, 80)["pluvo_id"]]
+    assert (account["id"] == other["id"]) == moved
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-340")
+    assert (account["id"], event["id"]) in world.pluvo.enrollments
+    assert (account["name"], account["email"]) == ("Anders", "p80@example.nl")
+    assert outcomes(world.sync()) == {"unchanged": 1}
+
+
+def test_an_account_being_adopted_is_not_linked_once_an_operator_decided_for_a_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-1")
+    world.person(80)
+    world.begin()
+    _during(monkeypatch, "update_user", lambda: links.decide("acme", "80", "create", None, who="tester"))
+    world.drain()
+    assert link(world, 80)["pluvo_id"] != account["id"]
+
+
+def test_the_plan_is_compared_right_before_the_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a delivery that has looked at the account and is about to change it
+    account = world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-1")
+    world.person(80)
+    world.begin()
+    _during(
+        monkeypatch,
+        "get_user",
+        lambda: world.rows("UPDATE enrollment SET outcome = 'ambiguous', reason = 'x' RETURNING id"),
+    )
+    # when
+    world.drain()
+    # then
+    assert "updateUser" not in world.writes()
+    assert link(world, 80) == {}
+    assert world.pluvo.users[account["id"]]["name"] == "Persoon 80"
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_who_is_erased_while_a_call_is_out_leaves_no_row(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, answered: bool
+) -> None:
+    world.person(80)
+    world.person(81)
+    world.sync()
+    world.afas.rename(80, "Anders")
+    world.begin()
+    lost = None if answered else Unknown("timeout", "no answer", system="pluvo")
+    _during(monkeypatch, "update_user", lambda: links.remove("acme", "80", erase=True, who="tester"), lost)
+    world.drain()
+    for table in ("person", "change", "plan_line", "dead_letter", "hold_line", "completion"):
+        assert world.rows(f"SELECT * FROM {table} WHERE internal_id = '80'") == [], table
+    assert world.rows("SELECT l.id FROM link l LEFT JOIN person p ON p.id = l.person_id WHERE p.id IS NULL") == []
+
+
+def test_a_message_that_the_next_run_has_joined_survives_the_stop_of_its_own(world: World) -> None:
+    # given a delivery that is out, its run stopped, and a next run that wants the same
+    world.person(80)
+    first = world.begin()
+    envelope = world.hand_out()
+    assert envelope is not None
+    world.rows("UPDATE message SET started_at = now() RETURNING id")
+    with transaction() as connection:
+        triggers.request_stop(connection, first.id)
+    world.rows("UPDATE message SET started_at = NULL RETURNING id")
+    second = world.begin()
+    # when
+    run_delivery(envelope)
+    world.drain()
+    # then
+    assert enrolled(world) == {"p80@example.nl"}
+    assert outcomes(world.run(second.id)) == {"created": 1}
