@@ -114,9 +114,13 @@ def _read(name: str, problems: list[str]) -> str | None:
     path = os.environ.get(f"{PREFIX}{name}_FILE")
     if value is None and path and name in FROM_FILE:
         try:
+            if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, a device read for ever
+                problems.append(f"{PREFIX}{name}_FILE: {path} is no regular file")
+                return None
             value = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            problems.append(f"{PREFIX}{name}_FILE: can't read {path} ({error.strerror})")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8 text"
+            problems.append(f"{PREFIX}{name}_FILE: can't read {path} ({why})")
     return (value or "").strip() or None
 
 

@@ -22,13 +22,13 @@ from clients.pluvo import same_email
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email
-from ops import links
-from ops.problems import Problem
-from ops.tenants_file import FileProblems
+from ops import files, links
+from ops.problems import FileProblems, Problem
 from producers.outside import outside_of
 
 HEADERS = (["tenant", "internal_id", "pluvo_id"], ["tenant", "internal_id", "pluvo_email"])
 MAX_LINES = 200_000
+MAX_BYTES = 50_000_000
 LOOK_UP_AT_ONCE = 5
 
 
@@ -62,12 +62,7 @@ def run(path: Path, *, who: str) -> dict[str, int]:
 
 
 def _read(path: Path) -> tuple[list[Entry], bool]:
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeError:
-        raise FileProblems([f"{path}: is not UTF-8 text"]) from None
-    except OSError as error:
-        raise FileProblems([f"{path}: can't be read ({error.strerror})"]) from None
+    content = files.read_text(path, MAX_BYTES)
     # Dutch spreadsheets write semicolons.
     first = content.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=";" if ";" in first else ",", strict=True)

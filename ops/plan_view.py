@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ops import output
-from ops.problems import Problem
+from ops import files, output
 
 SHOWN_OF_A_GROUP = 25
+# A sign that begins a formula, at the start of what may become a cell; wide forms count in Japanese spreadsheets.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA = re.compile(rf"\A(?=[\s\"]*[{_SIGNS}]|[\t\r])|(?<=[;,|\t\r\n])(?=[\s\"']*[{_SIGNS}])")
 CSV_COLUMNS = ("tenant", "event_id", "internal_id", "action", "outcome", "reason", "before", "after")
 _ADOPTION = {
     "by_afas_id": "linked by AFAS id",
@@ -87,20 +90,21 @@ def _show_adoption(adoption: dict[str, Any] | None) -> None:
 
 
 def write_csv(path: Path, document: dict[str, Any]) -> None:
-    """Write every line of the plans. Values that a spreadsheet would take for a formula get an apostrophe."""
-    try:
-        with path.open("w", newline="", encoding="utf-8-sig") as file:
-            writer = csv.writer(file)
-            writer.writerow(CSV_COLUMNS)
-            for run in document["runs"]:
-                for line in run["plan"]["lines"]:
-                    cells = [run["tenant"], *(line[column] for column in CSV_COLUMNS[1:])]
-                    writer.writerow([harmless_cell(cell) for cell in cells])
-    except OSError as error:
-        raise Problem(f"Can't write {path} ({error.strerror}).") from None
+    """Write every line of the plans. What a spreadsheet would take for a formula gets an apostrophe."""
+    with files.private_file(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(CSV_COLUMNS)
+        for run in document["runs"]:
+            for line in run["plan"]["lines"]:
+                cells = [run["tenant"], *(line[column] for column in CSV_COLUMNS[1:])]
+                writer.writerow([harmless_cell(cell) for cell in cells])
 
 
 def harmless_cell(value: Any) -> str:
-    """Text for a spreadsheet: nothing in it is run as a formula."""
+    """Text for a spreadsheet: nothing in it is run as a formula.
+
+    A spreadsheet may split at another sign than we wrote (Dutch ones at semicolons), so what follows such a sign is
+    made harmless like what begins a cell.
+    """
     text = "" if value is None else output.shown(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return _FORMULA.sub("'", text)

@@ -5,3 +5,11 @@ from __future__ import annotations
 
 class Problem(Exception):
     """Wrong usage, an unknown slug or id, a paused tenant, nothing that could do the work. The text says what to do."""
+
+
+class FileProblems(Problem):
+    """What is wrong with a file, one line each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines

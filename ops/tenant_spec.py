@@ -27,9 +27,12 @@ from pydantic import (
 from clients.afas import normalise_token, parse_member_id
 from clients.base_url import checked_base_url
 from clients.pluvo import pluvo_base_url
+from ops.files import read_text
+from ops.problems import FileProblems
 from producers.outside import AFAS_HOSTS, PLUVO_HOSTS
 from settings import format_duration, parse_duration
 
+MAX_SECRET_BYTES = 100_000
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -47,9 +50,10 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
     else:
         folder = info.context["folder"] if info.context else Path()
         try:
-            found = (folder / value["file"]).read_text(encoding="utf-8")
-        except (OSError, UnicodeError, ValueError) as error:
-            raise ValueError(f"can't read {value['file']} ({getattr(error, 'strerror', None) or 'not text'})") from None
+            found = read_text(folder / value["file"], MAX_SECRET_BYTES)
+        except FileProblems as unread:
+            why = str(unread).removeprefix(f"{folder / value['file']}: ")
+            raise ValueError(f"can't read {value['file']}: {why}") from None
         problem = f"{value['file']} is empty"
     if not found.strip():
         raise ValueError(problem)

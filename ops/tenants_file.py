@@ -16,12 +16,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 import settings
-from ops import tenant_spec
-from ops.problems import Problem
+from ops import files, tenant_spec
+from ops.problems import FileProblems
 from ops.tenant_spec import Tenant
 from ops.toml_lines import Lines
 
 MAX_BYTES = 20_000_000
+MAX_DOTS = 100  # in a line
+MAX_TOLD = 100  # problems
+MAX_NAME = 100  # letters of a key that are shown
 _WORDS = {
     "string_type": "must be text: write it between quotes",
     "int_type": "must be a whole number, without quotes",
@@ -36,33 +39,26 @@ _WORDS = {
 }
 
 
-class FileProblems(Problem):
-    """What is wrong with a file, one line each."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
-
-
 def read(path: Path) -> list[Tenant]:
     """The tenants of a file. Raises FileProblems that names every problem with file and line."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FileProblems([f"{path}: larger than {MAX_BYTES // 1_000_000} MB, that is no tenants file"])
-        content = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
-    except UnicodeError:
-        raise FileProblems([f"{path}: is not UTF-8 text"]) from None
-    except OSError as error:
-        raise FileProblems([f"{path}: can't be read ({error.strerror})"]) from None
+    content = files.read_text(path, MAX_BYTES).replace("\r\n", "\n")
     return parse(content, name=str(path), folder=path.parent)
 
 
 def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
     """The tenants in a text; ``folder`` is where relative secret files are looked for."""
+    for number, written in enumerate(content.split("\n"), 1):
+        # Each part of a dotted key costs as much as all those before it.
+        if written.count(".") > MAX_DOTS and not written.lstrip().startswith("#"):
+            raise FileProblems([f"{name}:{number}: more than {MAX_DOTS} dots: nested too deeply"])
     try:
         document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise FileProblems([_syntax(name, content, str(error))]) from None
+    except ValueError:  # Python reads no numbers of thousands of digits
+        long = re.search(r"[0-9_]{1000}", content)
+        line = content.count("\n", 0, long.start()) + 1 if long else 1
+        raise FileProblems([f"{name}:{line}: a number that is too long"]) from None
     except RecursionError:
         raise FileProblems([f"{name}:1: nested too deeply"]) from None
     context = {"folder": folder, "allow_insecure_urls": settings.get().allow_insecure_urls}
@@ -71,12 +67,14 @@ def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
     try:
         tenants = tenant_spec.File.model_validate(document, context=context).tenants
     except ValidationError as error:
-        found += [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
+        details = error.errors(include_url=False, include_input=False)
+        found += [_problem(detail) for detail in details[: 10 * MAX_TOLD]]
     found += _doubles(document)
     if found:
         lines = Lines(content)
         placed = sorted({(lines.line(path), f"{_named(path)}: {what}") for path, what in found})
-        raise FileProblems([f"{name}:{line}: {what}" for line, what in placed])
+        told = [f"{name}:{line}: {what}" for line, what in placed[:MAX_TOLD]]
+        raise FileProblems(told + ([f"{name}: and {len(placed) - MAX_TOLD} more"] if len(placed) > MAX_TOLD else []))
     return tenants
 
 
@@ -87,7 +85,7 @@ def _syntax(name: str, content: str, said: str) -> str:
 
 
 def _named(path: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in path if isinstance(part, str)) or "file"
+    return ".".join(part[:MAX_NAME] for part in path if isinstance(part, str)) or "file"
 
 
 def _problem(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
@@ -124,7 +122,7 @@ def _did_you_mean(path: tuple[str | int, ...]) -> str:
         if isinstance(part, str) and model is not None:
             model = _model_of(model, part)
     known = list(model.model_fields) if model is not None else []
-    close = difflib.get_close_matches(str(path[-1]), known, n=1)
+    close = difflib.get_close_matches(str(path[-1])[:MAX_NAME], known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

@@ -6,6 +6,7 @@ The text was read by ``tomllib`` already, so it is known to be correct; only its
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 Path = tuple[str | int, ...]
 
@@ -26,6 +27,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._ends = [match.start() for match in re.finditer("\n", text)]
         self._found: dict[Path, int] = {(): 1}
         self._arrays: dict[Path, int] = {}
         table: Path = ()
@@ -92,4 +94,4 @@ class Lines:
         return len(self._text)
 
     def _note(self, path: Path, position: int) -> None:
-        self._found.setdefault(path, self._text.count("\n", 0, position) + 1)
+        self._found.setdefault(path, bisect_left(self._ends, position) + 1)

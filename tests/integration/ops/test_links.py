@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops import links, links_import
-from ops.problems import Problem
-from ops.tenants_file import FileProblems
+from ops.problems import FileProblems, Problem
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 
 ONE, TWO = "0b0e1f00-0000-4000-8000-000000000001", "0b0e1f00-0000-4000-8000-000000000002"

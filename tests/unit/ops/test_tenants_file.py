@@ -8,7 +8,7 @@ import pytest
 
 import settings
 from ops import tenants_file
-from ops.tenants_file import FileProblems
+from ops.problems import FileProblems
 
 GOOD = """\
 [[tenants]]

@@ -115,9 +115,24 @@ def test_a_log_entry_never_shows_an_address() -> None:
     assert entry["more"][1] == 3
 
 
-@pytest.mark.parametrize("value", ["=1+1", "+31", "-2", "@SUM(A1)"])
+@pytest.mark.parametrize("value", ["=1+1", "+31", "-2", "@SUM(A1)", " =1+1", '"=1+1', "\uff1d1+1"])
 def test_a_spreadsheet_takes_no_value_for_a_formula(value: str) -> None:
     assert plan_view.harmless_cell(value).startswith("'")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("Jan;=1+1;x", "Jan;'=1+1;x"),
+        ("Jan, +31", "Jan,' +31"),
+        ("Jan;;@SUM(A1)", "Jan;;'@SUM(A1)"),
+        ("Jan|-2", "Jan|'-2"),
+        ("p.jansen+1@example.nl; x-y", "p.jansen+1@example.nl; x-y"),
+        ("Jansen, P.", "Jansen, P."),
+    ],
+)
+def test_what_becomes_a_cell_where_another_sign_separates_is_no_formula_either(value: str, written: str) -> None:
+    assert plan_view.harmless_cell(value) == written
 
 
 def test_names_cant_move_the_cursor_of_a_terminal() -> None:
