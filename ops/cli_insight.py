@@ -75,6 +75,8 @@ def _show_explained(found: dict[str, Any]) -> None:
         for one in person["enrollments"]:
             because = f" ({one['reason']})" if one["reason"] else ""
             output.say(f"  event {one['event_id']}: {one['state']}, {one['outcome'] or '-'}{because}")
+            if one.get("completion_note"):
+                output.say(f"    completion: {one['completion_note']}")
             if one["completion"]:
                 output.say(f"    completion: {output.shown(one['completion'])}")
         output.say(f"  next: {person['next_action']}")

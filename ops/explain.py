@@ -15,7 +15,7 @@ from models.folding import fold_account, fold_email
 from models.session import transaction
 from ops import lookup
 from ops.candidates import CANDIDATES
-from ops.explain_next import next_action
+from ops.explain_next import completion_note, next_action
 from ops.listing import rows
 
 HISTORY = 100
@@ -36,7 +36,7 @@ _PEOPLE = f"""
 _ENROLLMENTS = """
     SELECT e.id, e.person_id, c.event_id, c.active, e.state, e.desired, e.row_state, e.outcome, e.reason, e.external_id,
            e.version, e.applied_version, e.failed_code, e.waiting, e.seen_at, e.seen_run, e.absent_since,
-           e.completion_value,
+           e.completion_value, c.rules,
            m.state AS message_state, m.run_at AS message_run_at, m.attempts AS message_attempts,
            m.history -> -1 ->> 'code' AS message_code
       FROM enrollment e JOIN course c ON c.id = e.course_id
@@ -162,7 +162,13 @@ def _enrollment(row: dict[str, Any]) -> dict[str, Any]:
         "attempts": row["message_attempts"],
         "code": row["message_code"],
     }
-    more = {"holds": row["holds"], "failed_code": row["failed_code"], "course_active": row["active"]}
+    note = completion_note(row["completion"], [one["title"] for one in row["rules"]] if row["active"] else [])
+    more = {
+        "completion_note": note,
+        "holds": row["holds"],
+        "failed_code": row["failed_code"],
+        "course_active": row["active"],
+    }
     return {key: row[key] for key in keys} | more | {"message": waiting if row["message_state"] else None}
 
 

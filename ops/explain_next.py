@@ -15,6 +15,38 @@ _WAITING_ROWS = {
 }
 
 
+_COMPLETIONS = {
+    "unknown_person": "Pluvo's account is linked to nobody",
+    "not_enrolled": "nobody of this account is enrolled in the event in AFAS",
+    "not_in_afas": "the row is gone from AFAS: it is written when it is back",
+    "no_longer_linked": "the account that finished is linked to somebody else by now",
+    "no_rule": "no rule asks for it any more",
+    "unreadable_date": "Pluvo's date can't be read",
+    "implausible_date": "Pluvo's date is before 1990 or still to come",
+}
+
+
+def completion_note(completion: Row | None, titles: list[str]) -> str | None:
+    """Where the completion of an event stands, in words; None for an event that no completion is written for."""
+    if completion is None:
+        asked = ", ".join(f"{title!r}" for title in titles)
+        return f"none is known: Pluvo's report has no date under {asked} for this account" if titles else None
+    state, on = completion["state"], completion["completed_on"]
+    why = _COMPLETIONS.get(completion["reason"] or "", completion["reason"] or "no reason is known")
+    return {
+        "pending": f"{on} is to be written to AFAS",
+        "sending": f"{on} is being written to AFAS",
+        "written": f"{on} was written to AFAS and not seen there yet",
+        "verified": f"{on} stands in AFAS, written by us",
+        "unchanged": f"{on} stood in AFAS already",
+        "conflict": f"AFAS holds {completion['found_value']!r}, Pluvo says {on}: nothing is written over it",
+        "no_date": "Pluvo told of a finish, but its report has no date: each run looks again",
+        "orphan": f"{on} is not written: {why}",
+        "rejected": f"not written: {why}",
+        "failed": f"{on} was refused or given up: {why}",
+    }.get(state, state)
+
+
 def next_action(slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]) -> str:
     """The line, with the command where there is one."""
     return next(_obstacles(slug, person, enrollments, dead, directions), "Nothing: all is as AFAS says.")
@@ -75,3 +107,5 @@ def _enrollment(row: Row) -> Iterator[str]:
     if completion and completion["state"] == "conflict":
         found = completion["found_value"]
         yield f"AFAS holds another completion date ({found}) than Pluvo: put right in AFAS what is wrong there."
+    if completion and completion["state"] in ("no_date", "orphan", "rejected"):
+        yield f"The completion in event {event}: {completion_note(completion, [])}."
