@@ -54,9 +54,9 @@ def show_(run: RunId, limit: Limit = 1000, cursor: Cursor = None, json: Json = F
 
 
 def _show_run(found: dict[str, Any]) -> None:
-    listed = ("courses", "lines", "holds", "next", "run")
+    listed = ("courses", "lines", "listed", "holds", "next", "run")
     output.show_fields(found | {"outcomes": counted(found["outcomes"])}, skip=listed)
-    for title in ("courses", "holds", "lines"):
+    for title in ("courses", "holds", "listed", "lines"):
         if found[title]:
             output.say("")
             keys = list(dict.fromkeys(key for one in found[title] for key in one))

@@ -40,6 +40,20 @@ _LINES = """
      ORDER BY id LIMIT :limit
 """
 
+# What a completions run counted without planning anything, as it stands now. What has no date was in no report, so the
+# newest run tells of it.
+_LISTED = """
+    SELECT k.event_id, c.internal_id, c.state AS outcome, c.reason, c.completed_raw, c.completed_on,
+           c.title, c.field
+      FROM completion c JOIN course k ON k.id = c.course_id
+     WHERE c.tenant_id = :tenant AND c.state IN ('conflict', 'orphan', 'no_date', 'rejected', 'failed')
+       AND (c.seen_run = :run OR (c.state = 'no_date' AND NOT EXISTS (
+            SELECT 1 FROM run r WHERE r.tenant_id = :tenant AND r.direction = 'completions' AND r.id > :run
+               AND r.status <> 'dry_run')))
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.completion_id = c.id)
+     ORDER BY length(k.event_id), k.event_id, c.id LIMIT :limit
+"""
+
 
 def document(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run as JSON: every outcome is named, also those that didn't happen."""
@@ -115,9 +129,12 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> dict[s
         )
         lines = rows(connection, _LINES, run=run_id, cursor=cursor, limit=checked_limit(limit) + 1)
         holds = rows(connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run", run=run_id)
+        listed = []
+        if run["direction"] == Direction.COMPLETIONS and cursor is None:
+            listed = rows(connection, _LISTED, run=run_id, tenant=run["tenant_id"], limit=checked_limit(limit))
     cut = page(lines, limit, "id")
     told = {"plan_hash": run["plan_hash"], "progress": run["progress"], "stop_requested": run["stop_requested"]}
-    return item(run) | told | {"holds": holds, "lines": cut.items, "next": cut.next}
+    return item(run) | told | {"holds": holds, "listed": listed, "lines": cut.items, "next": cut.next}
 
 
 def stop(run_id: str, *, who: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ops import runs
 from ops.explain import explain
 from tests.integration.completions.conftest import TITLE, Classroom
 
@@ -60,3 +61,33 @@ def test_an_event_without_a_rule_has_no_such_line(classroom: Classroom) -> None:
     classroom.enroll(80)
     classroom.execute("UPDATE course SET rules = '[]'")
     assert told(classroom)[0] is None
+
+
+def test_a_run_shows_whom_it_counted_without_writing(classroom: Classroom) -> None:
+    # given one of each that needs somebody: another date in AFAS, a stranger, a date that can't be, none at all
+    classroom.enroll(80, 81, 82, 83)
+    for person, day in ((80, "2026-05-04"), (82, "soon"), (83, "2026-05-04")):
+        classroom.complete(person, day)
+    classroom.type_date(80, "2026-01-01")
+    stranger = classroom.world.pluvo.add_user("vreemd@example.org", "Vreemd")
+    classroom.world.pluvo.complete(stranger["id"], TITLE, "2026-05-04")
+    body = {"event": "TRAINING_FINISHED", "user": {"id": classroom.user(81)}, "training": {"title": TITLE}}
+    classroom.signal(json.dumps(body).encode())
+    classroom.world.drain()
+    first = classroom.run()
+
+    # when
+    run = classroom.run()
+
+    # then each has a line, in the run that planned something for it or among those that are listed
+    lines = {(line["internal_id"], line["outcome"]) for line in runs.show(first.id)["lines"]}
+    assert {("80", "conflict"), ("83", "written")} <= lines
+    found = {(one["internal_id"], one["outcome"], one["reason"]) for one in runs.show(run.id)["listed"]}
+    assert found == {
+        ("80", "conflict", "other_date"),
+        ("81", "no_date", None),
+        ("82", "rejected", "unreadable_date"),
+        (None, "orphan", "unknown_person"),
+    }
+    assert sum(run.outcomes[name] for name in ("conflict", "no_date", "rejected", "orphan")) == len(found)
+    assert runs.show(classroom.world.sync().id)["listed"] == []
