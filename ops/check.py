@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from clients.afas import AfasClient, Field, MetaInfo
-from clients.errors import Misconfigured, RemoteError
+from clients.errors import Incomplete, Misconfigured, RemoteError
 from clients.pluvo import PluvoClient
 from models.course import Course
 from models.folding import fold_space, fold_title
@@ -268,11 +268,12 @@ def _title(pluvo: PluvoClient, rule: dict[str, Any], name: str) -> Iterator[Prob
 
 def _own_link(pluvo: PluvoClient) -> Iterator[Probe]:
     name = "pluvo's own AFAS link"
-    carrying = sum(
-        user.afas_connection_id is not None
-        for page in islice(pluvo.user_pages(archived=False), LISTED_PAGES)
-        for user in page.users
-    )
+    carrying = 0
+    try:
+        for page in islice(pluvo.user_pages(archived=False), LISTED_PAGES):
+            carrying += sum(user.afas_connection_id is not None for user in page.users)
+    except Incomplete as error:
+        yield warning("pluvo users", "users_incomplete", error.message)
     if carrying:
         yield warning(name, "own_link_active", f"{carrying} users carry the mark of Pluvo's built-in AFAS link")
     else:

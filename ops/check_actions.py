@@ -39,6 +39,7 @@ ACTIONS = {
     "title_unknown": "Correct completion_title: it is compared letter by letter.",
     "title_ambiguous": "Rename trainings in Pluvo so that one has this title.",
     "organisation_shared": "Fine if both are wanted. Else give each AFAS environment a Pluvo organisation of its own.",
+    "users_incomplete": "Ask Pluvo to repair its list of users, if this stays; new people are looked up one by one.",
     "own_link_active": "Switch Pluvo's built-in AFAS link off: two links would both create and rename users.",
     # both
     "insecure_url": "Correct base_url, or set KOPPELING_ALLOW_INSECURE_URLS=1 for simulators and proxies.",

@@ -130,12 +130,14 @@ def _look_up(entries: list[Entry], tenant: Tenant) -> list[tuple[int, str]]:
     for start in range(0, len(entries), LOOK_UP_AT_ONCE):
         part = entries[start : start + LOOK_UP_AT_ONCE]
         try:
-            users = pluvo.find_users(emails=[entry.account for entry in part])
+            users, unread = pluvo.look_up(emails=[entry.account for entry in part])
         except RemoteError as error:
             raise Problem(f"{tenant.slug}: Pluvo can't be asked for the addresses: {error.message}") from None
         for entry in part:
             found = sorted({user.id for user in users if same_email(user.email, entry.account)})
-            if len(found) == 1:
+            if entry.account.strip() in unread:
+                problems.append((entry.line, "Pluvo can't read a user who may have this address"))
+            elif len(found) == 1:
                 entry.account = found[0]
             else:
                 problems.append(

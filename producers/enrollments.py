@@ -120,9 +120,10 @@ def _tell_of_users(connection: Connection, scope: Scope, plan: Plan) -> None:
         scope.tenant_id,
         "users_incomplete",
         None,
-        f"Pluvo's list of users is not whole: {plan.missing_users} of those it counts are missing. New people are "
-        "looked up by address one by one meanwhile; an AFAS id set beforehand on a missing user is not seen. Ask Pluvo "
-        "to repair its list (a user that it can't show, or a count that is off).",
+        f"Pluvo's list of users is not whole: at least {plan.missing_users} are missing. New people are looked up by "
+        "address one by one meanwhile; an AFAS id set beforehand on a missing user is not seen. If this does not go "
+        "away by itself (the list may have changed all the time while it was read), ask Pluvo to repair it: it counts "
+        "users that it does not give, or can't show one.",
     )
 
 

@@ -53,3 +53,10 @@ def test_wrong_settings_of_pluvo_are_named(world: World, change: dict[str, Any],
         change = {"pluvo": {"organisation": "acme", "client_id": "koppeling", "calls_per_second": 0} | base}
     world.set_tenant(**change)
     assert setting in _findings(world)[code]["action"]
+
+
+def test_check_says_that_a_list_of_users_is_not_whole_and_goes_on(world: World) -> None:
+    world.pluvo.change_switches(count_off=1)
+    found = _findings(world)
+    assert found["users_incomplete"]["ok"]
+    assert "ask Pluvo" in found["users_incomplete"]["action"].replace("Ask", "ask")
