@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops import links_import
+from ops.tenants_file import FileProblems
 from simulators.pluvo_switches import ASSUMED
 from tests.fixtures.looking import invitations, link, outcomes
 from tests.fixtures.world import World
@@ -110,3 +113,16 @@ def test_a_schema_without_all_that_is_assumed_serves_people_all_the_same(world: 
     assert world.rows("SELECT * FROM dead_letter") == []
     # and every account once more
     assert outcomes(world.sync(full=True)) == {"unchanged": 2}
+
+
+def test_import_by_address_refuses_only_the_line_of_a_user_whom_pluvo_cannot_read(world: World, tmp_path: Path) -> None:
+    unreadable = world.pluvo.add_user("p80@example.nl", "Persoon 80")
+    world.pluvo.add_user("p81@example.nl", "Persoon 81")
+    world.pluvo.change_switches(broken_users=[unreadable["id"]])
+    file = tmp_path / "links.csv"
+    file.write_text("tenant,internal_id,pluvo_email\nacme,80,p80@example.nl\nacme,81,p81@example.nl\n")
+    with pytest.raises(FileProblems) as caught:
+        links_import.run(file, who="tester")
+    assert [line.split("links.csv:")[1] for line in caught.value.lines] == [
+        "2: Pluvo can't read a user who may have this address"
+    ]
