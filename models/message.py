@@ -52,6 +52,7 @@ class Message(SQLModel, table=True):
             "tenant_id",
             "direction",
             "priority",
+            "kind",
             "run_at",
             "id",
             postgresql_where=text("state = 'ready'"),

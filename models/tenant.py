@@ -84,6 +84,8 @@ class TenantDirection(SQLModel, table=True):
     first_call: dict[str, Any] | None = json()
     # Told to wait (429, 503 with Retry-After): no worker anywhere calls before this.
     wait_until: datetime | None = instant()
+    # Messages in a row that ended because the other side did not answer in time.
+    timeouts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     next_run_at: datetime | None = instant()
     last_run_id: str | None = None
     last_full_at: datetime | None = instant()

@@ -8,6 +8,7 @@ or fails needs no bookkeeping. The first one that succeeds reopens the direction
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -38,7 +39,8 @@ def quarantine(  # noqa: PLR0917  what, why and the proof, in the order one says
 ) -> bool:
     """Stop a direction because no call of it can work; True when this began it. One that is paused stays paused.
 
-    ``call`` is the one that began it, masked; ``words`` are cleaned already.
+    ``call`` is the one that began it, masked; ``words`` are cleaned already. Its ``kind`` (of message), ``system``,
+    ``call`` and ``access`` say what proves that it works again: see ``proves``.
     """
     key = {"tenant": tenant_id, "direction": direction}
     connection.execute(_ROW, key)
@@ -78,8 +80,23 @@ def take_probe(connection: Connection, tenant_id: int, direction: str) -> bool:
     )
 
 
-def probe_again(connection: Connection, tenant_id: int, direction: str) -> None:
-    """The probe called nobody, so it proved nothing: the next message may probe at once."""
+def proves(first_call: dict[str, Any] | None, calls: Sequence[Any]) -> bool:
+    """Whether these calls, that were answered, show that what failed works again. Pure.
+
+    The same call of the same system does; where access to the whole system was refused, any call of it but for a token.
+    """
+    failed = first_call or {}
+    of_system = [call for call in calls if not call.token and failed.get("system") in (None, call.system)]
+    if failed.get("access") or failed.get("call") is None:
+        return bool(of_system)
+    return any(call.operation == failed["call"] for call in of_system)
+
+
+def probe_again(connection: Connection, tenant_id: int, direction: str, *, called: bool) -> None:
+    """The probe proved nothing. One that called nobody does not count, and the next message may probe at once; one that
+    called somebody else leaves the next its time: others like it would prove as little."""
+    if called:
+        return
     connection.execute(
         text(
             """UPDATE tenant_direction SET probe_at = clock_timestamp(), probes = greatest(probes - 1, 0)
@@ -140,6 +157,29 @@ def pause(connection: Connection, tenant_id: int, direction: str | None, reason:
         if changed:
             paused.append(name)
     return paused
+
+
+def count_timeout(connection: Connection, tenant_id: int, direction: str) -> None:
+    """One more message in a row that got no answer in time."""
+    key = {"tenant": tenant_id, "direction": direction}
+    connection.execute(_ROW, key)
+    connection.execute(
+        text(
+            "UPDATE tenant_direction SET timeouts = timeouts + 1 WHERE tenant_id = :tenant AND direction = :direction"
+        ),
+        key,
+    )
+
+
+def answered(connection: Connection, tenant_id: int, direction: str) -> None:
+    """The other side answered in time: the row of time-outs is over."""
+    connection.execute(
+        text(
+            """UPDATE tenant_direction SET timeouts = 0
+                WHERE tenant_id = :tenant AND direction = :direction AND timeouts > 0"""
+        ),
+        {"tenant": tenant_id, "direction": direction},
+    )
 
 
 def wait_until(connection: Connection, tenant_id: int, direction: str, seconds: float) -> None:

@@ -1,9 +1,10 @@
-"""How the window is shared: lanes (one direction of one tenant) with the least in flight get the next places. Pure."""
+"""How the window is shared: lanes (one direction of one tenant) with the least in flight get the next places, and the
+groups of a lane (messages of one kind and priority) take turns. Pure."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 ENROLLMENTS_IN_FLIGHT = 16
@@ -12,6 +13,10 @@ ENROLLMENTS_IN_FLIGHT = 16
 COMPLETIONS_STANDING_BY = 2
 WINDOW_MIN = 32
 WINDOW_PER_THREAD = 3
+# A row of time-outs: whoever doesn't answer gets one message at a time, until one is answered.
+TIMEOUTS_IN_A_ROW = 3
+# (priority, kind) of messages
+Group = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,44 @@ def allocate(lanes: Iterable[Lane], room: int) -> dict[tuple[int, str], int]:
         if level + 1 < cap:
             heapq.heappush(heap, (level + 1, served, tenant_id, direction, cap))
     return given
+
+
+def cap_of(  # noqa: PLR0917  all of them numbers of one lane
+    wanted: int, threads: int, ended: int, timeouts: int = 0, slow: bool = False, slow_lanes: int = 0
+) -> int:
+    """How many messages of a lane may be out: at most half of the live threads, whatever its systems would take.
+
+    A lane begins with an eighth and rises with each message that ended, so that several whose systems hang can't take
+    all threads before that shows. Lanes with a message that takes long already share the half between them: any number
+    of them leaves the other half to the rest. Each may always have one.
+    """
+    half = max(1, (threads or WINDOW_MIN) // 2)
+    if timeouts >= TIMEOUTS_IN_A_ROW:
+        return 1
+    if slow:
+        return min(wanted, max(1, half // max(1, slow_lanes)))
+    begins = max(1, threads // 8) if threads else half
+    return min(wanted, half, begins + ended)
+
+
+def share(groups: Collection[Group], places: int, passed: dict[Group, float]) -> dict[Group, int]:
+    """Hand out a lane's places among its groups, by how urgent they are, and so that none waits for ever for another.
+
+    Each group has a weight; the one that had the least for its weight is next, the more urgent one among equals.
+    ``passed`` remembers that from time to time, and is changed. A group that comes anew begins where the others are.
+    """
+    for gone in set(passed) - set(groups):
+        del passed[gone]
+    least = min(passed.values(), default=0.0)
+    for group in groups:
+        passed.setdefault(group, least)
+    given: dict[Group, int] = {}
+    for _ in range(places if groups else 0):
+        group = min(groups, key=lambda one: (passed[one], one))
+        passed[group] += 1 / _weight(group)
+        given[group] = given.get(group, 0) + 1
+    return given
+
+
+def _weight(group: Group) -> int:
+    return 4 if group[0] <= 0 else 2 if group[0] <= 5 else 1

@@ -25,7 +25,8 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
 
 import redis
 import structlog
@@ -67,6 +68,8 @@ Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop",
 OWN_FAULT_TRIES = 3
 NO_SLOT_SECONDS = 30.0
 BROKER_SECONDS = 10.0
+# The other side kept a thread waiting for nothing.
+NO_ANSWER = ("timeout", "connect_failed", "time_limit")
 # Serialization failure, deadlock, lock not available: the same again usually works.
 _REPEAT = {"40001", "40P01", "55P03"}
 log = structlog.get_logger("workers.policy")
@@ -176,6 +179,7 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
     count_calls(connection, turn)
     if turn.probe:
         judge_probe(connection, turn, verdict)
+    count_answer(connection, turn, verdict.failure.code)
     if turn.outdated(row) and verdict.action in ("retry", "die"):
         turn.put_back(connection, fresh=True)  # newer content is waiting: what failed is no longer asked for
     elif verdict.action == "die":
@@ -212,9 +216,22 @@ def count_calls(connection: Connection, turn: Turn) -> None:
         )
 
 
+def count_answer(connection: Connection, turn: Turn, code: str | None = None) -> None:
+    """Keep the row of time-outs: one more, or over with the first answer."""
+    if code in NO_ANSWER:
+        directions.count_timeout(connection, turn.tenant_id, turn.direction)
+    elif turn.slow and any(call.status is not None for call in turn.call_log):
+        directions.answered(connection, turn.tenant_id, turn.direction)
+
+
 def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:
     failure = verdict.failure
-    call = turn.last_call or {"operation": turn.kind, "status": failure.status}
+    call = (turn.last_call or {"operation": turn.kind, "status": failure.status}) | {"kind": turn.kind}
+    if turn.call_log:
+        failed = turn.call_log[-1]
+        # AFAS gives rights by connector; Pluvo opens or closes a whole organisation.
+        access = failed.token or failed.system != "AFAS" or failure.status == HTTPStatus.UNAUTHORIZED
+        call |= {"system": failed.system, "call": failed.operation, "access": access}
     if directions.quarantine(connection, turn.tenant_id, turn.direction, failure.code, failure.text, call):
         log.error("quarantined", tenant=turn.tenant_id, direction=turn.direction, code=failure.code)
 
@@ -268,15 +285,20 @@ def _wait_visibly(connection: Connection, turn: Turn, handler: Handler | None, c
 
 
 def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = None) -> None:
-    """Reopen the direction when its probe got an answer that only a working one gives; see that one that did not call
-    anybody proves nothing."""
+    """Reopen the direction when its probe got an answer to the call that had failed; one without it proves nothing."""
     if verdict is not None and verdict.action not in ("die", "room", "back", "snooze"):
         return  # it failed: the next probe has its time already
-    if turn.call_log and (verdict is None or verdict.action in ("die", "room")):
+    state = directions.state(connection, turn.tenant_id, turn.direction)
+    if verdict is not None and verdict.action in ("back", "snooze"):
+        answered: list[Any] = []
+    else:
+        # A refusal of this one record is an answer too: the last call's.
+        answered = [call for call in turn.call_log if call.error_code is None or call is turn.call_log[-1]]
+    if state is not None and directions.proves(state.first_call, answered):
         if directions.reopen(connection, turn.tenant_id, turn.direction):
             log.info("reopened", tenant=turn.tenant_id, direction=turn.direction)
     else:
-        directions.probe_again(connection, turn.tenant_id, turn.direction)
+        directions.probe_again(connection, turn.tenant_id, turn.direction, called=bool(turn.call_log))
 
 
 def remove(connection: Connection, turn: Turn) -> None:

@@ -13,6 +13,7 @@ from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import transaction
 from models.tenant import Direction
 from producers import directions
+from producers.loops import where
 from producers.pace import TooBusy
 from producers.probing import probe_completions, probe_enrollments
 from workers.control import UNFIT
@@ -32,7 +33,9 @@ _DUE = text(
      WHERE d.state = 'quarantined' AND d.probe_at < now() - interval '2 seconds'
        AND coalesce(d.wait_until, now()) <= now()
        AND NOT EXISTS (SELECT 1 FROM message m WHERE m.tenant_id = d.tenant_id AND m.direction = d.direction
-                          AND m.state = 'sent')
+                          AND (m.state = 'sent'
+                               -- a cheap read does not make the call that failed, and one of these will
+                               OR m.kind = d.first_call ->> 'kind' AND NOT d.first_call @> '{"access": true}'))
      LIMIT 20
     """
 )
@@ -47,8 +50,17 @@ def probe() -> list[Future[bool]]:
         with transaction() as connection:
             taken = row.direction in PROBES and directions.take_probe(connection, row.tenant_id, row.direction)
         if taken:
-            begun.append(_POOL.submit(_try, row.tenant_id, row.direction))
+            begun.append(_POOL.submit(_guarded, row.tenant_id, row.direction))
     return begun
+
+
+def _guarded(tenant_id: int, direction: str) -> bool:
+    """Nobody reads what a thread of the pool raises: it is logged, and the next probe comes at its time."""
+    try:
+        return _try(tenant_id, direction)
+    except Exception as error:
+        log.error("probe_broke", tenant=tenant_id, direction=direction, where=where(error))
+        return False
 
 
 def _try(tenant_id: int, direction: str) -> bool:
@@ -57,8 +69,12 @@ def _try(tenant_id: int, direction: str) -> bool:
     except SecretUnreadable:
         UNFIT.set()  # this process's fault: another one will probe
         return False
-    except (RemoteError, TooBusy, TimeoutError, SecretDamaged) as error:
-        log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "busy"))
+    except (TooBusy, TimeoutError):  # no place for a call: it does not count
+        with transaction() as connection:
+            directions.probe_again(connection, tenant_id, direction, called=False)
+        return False
+    except (RemoteError, SecretDamaged) as error:
+        log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "secret"))
         return False
     with transaction() as connection:
         reopened = directions.reopen(connection, tenant_id, direction)

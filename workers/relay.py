@@ -8,7 +8,9 @@ that failed is taken back at the next tick; every 5 s what Redis does not know i
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, LiteralString
 
@@ -19,7 +21,16 @@ from psycopg.rows import namedtuple_row
 import settings
 from producers.loops import Loop
 from workers import relay_sql as sql
-from workers.allocation import COMPLETIONS_STANDING_BY, ENROLLMENTS_IN_FLIGHT, Lane, allocate, window
+from workers.allocation import (
+    COMPLETIONS_STANDING_BY,
+    ENROLLMENTS_IN_FLIGHT,
+    Group,
+    Lane,
+    allocate,
+    cap_of,
+    share,
+    window,
+)
 from workers.broker import LedgerBroker, broker
 from workers.envelope import Envelope
 from workers.leader import Leader
@@ -34,6 +45,9 @@ STANDBY_SECONDS = 1.0
 # Failed steps in a row after which this process lets go of the lead for a moment.
 RESIGN_AFTER = 5
 LOST_AFTER_SECONDS = 5.0
+LaneKey = tuple[int, str]
+# tenant, direction, priority, kind
+Quota = tuple[int, str, int, str]
 log = structlog.get_logger("workers.relay")
 
 
@@ -49,6 +63,14 @@ class Relay(Loop):
         self.ticks = 0
         self.due: dict[str, float] = {}
         self.pushed = False
+        # Of the last look: the groups of each lane, lanes whose quarantine is probed, what groups had for their weight.
+        self.groups: dict[LaneKey, list[Group]] = {}
+        self.probing: set[LaneKey] = set()
+        self.passed: dict[LaneKey, dict[Group, float]] = {}
+        # How many messages of a lane went out since it had work.
+        self.sent: dict[LaneKey, int] = {}
+        self.waits = False
+        self.pause = IDLE_SECONDS
 
     def step(self) -> float:
         was_leading = self.leader.leading
@@ -59,11 +81,21 @@ class Relay(Loop):
             connection.execute("LISTEN koppeling_ledger")
             self._begin(connection)
             log.info("relay_leads")
-        worked = self.tick(connection)
-        if not worked:
-            for _ in connection.notifies(timeout=IDLE_SECONDS, stop_after=1):
-                pass
-        return TICK_SECONDS if worked else WAKE_SECONDS
+        if self.tick(connection):
+            self.pause = TICK_SECONDS
+        elif self.waits:
+            self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
+        else:
+            self.pause = IDLE_SECONDS
+        self._listen(connection)
+        return WAKE_SECONDS
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        """Wait until somebody says that there is work, or for the pause; hear all that was said meanwhile."""
+        for _ in connection.notifies(timeout=self.pause, stop_after=1):
+            pass
+        for _ in connection.notifies(timeout=0):
+            pass
 
     def trouble(self, error: Exception) -> None:
         """What was claimed and not pushed is looked for as soon as both servers answer.
@@ -85,7 +117,7 @@ class Relay(Loop):
         self.due["lost"] = time.monotonic() + LOST_AFTER_SECONDS
 
     def tick(self, connection: psycopg.Connection) -> bool:
-        """Hand out what fits; True when something went, or waits for a place."""
+        """Hand out what fits; True when something went."""
         if self.broker.lost_memory():
             back = connection.execute(sql.TAKE_ALL_BACK).rowcount
             log.warning("broker_memory_new", handed_out_again=back)
@@ -99,49 +131,79 @@ class Relay(Loop):
             self.broker.maintain()
         if self._is_due("promote", 0.2):
             connection.execute(sql.PROMOTE)
-        in_flight = {(row[0], row[1]): row[2] for row in connection.execute(sql.IN_FLIGHT)}
-        lanes = self._lanes(connection, in_flight)
-        room = window(self.threads) - sum(in_flight.values())
-        self._fill(connection, lanes, room)
-        return bool(lanes)
+        out = {(row[0], row[1]): (row[2], bool(row[3])) for row in connection.execute(sql.IN_FLIGHT)}
+        lanes = self._lanes(connection, out)
+        room = window(self.threads) - sum(count for count, _ in out.values())
+        went = self._fill(connection, lanes, room)
+        # What waits for a place gets one as soon as something ends, of which nobody tells; what may not go for another
+        # reason would only make us ask in vain.
+        self.waits = bool(lanes and out)
+        return went
 
-    def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> None:
-        """Claim and push until the window is full or nothing more may go."""
+    def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> bool:
+        """Claim and push until the window is full or nothing more may go; whether anything went."""
+        went = False
         while lanes and room > 0:
-            quotas = allocate(lanes, room)
-            claimed = _rows(connection, sql.CLAIM, _names(quotas)) if quotas else []
+            quotas = {
+                (*key, *group): places
+                for key, total in allocate(lanes, room).items()
+                for group, places in share(self.groups[key], total, self.passed.setdefault(key, {})).items()
+            }
+            if not quotas:
+                break
+            claimed = self._claim(connection, quotas)
             self._push(claimed)
             room -= len(claimed)
-            got: dict[tuple[int, str], int] = {}
-            for message in claimed:
-                got[message.tenant_id, message.direction] = got.get((message.tenant_id, message.direction), 0) + 1
-            # A lane that gave less than it was asked for has nothing more that may go now: its places go to others.
+            went = went or bool(claimed)
+            got = Counter((m.tenant_id, m.direction, m.priority, m.kind) for m in claimed)
+            by_lane = Counter((m.tenant_id, m.direction) for m in claimed)
+            for key, count in by_lane.items():
+                self.sent[key] += count
+            # A group that gave less than it was asked for has nothing more that may go now: its places go to others.
+            for quota, places in quotas.items():
+                if got[quota] < places:
+                    self.groups[quota[0], quota[1]].remove((quota[2], quota[3]))
             lanes = [
-                replace(lane, in_flight=lane.in_flight + got.get(lane.key, 0))
-                for lane in lanes
-                if lane.key not in quotas or got.get(lane.key, 0) == quotas[lane.key]
+                replace(lane, in_flight=lane.in_flight + by_lane[lane.key]) for lane in lanes if self.groups[lane.key]
             ]
-            if not quotas:
-                return
+        return went
 
-    def _lanes(self, connection: psycopg.Connection, in_flight: dict[tuple[int, str], int]) -> list[Lane]:
-        """Lanes that may get places now; a quarantined one gets a single place when its probe is due."""
-        lanes = []
-        rows: list[Any] = _rows(connection, sql.READY_LANES)
-        for row in rows:
+    def _claim(self, connection: psycopg.Connection, quotas: dict[Quota, int]) -> list[Any]:
+        """Hand out; a probe of a quarantine counts with the message that is one, so never for nothing."""
+        with connection.transaction() if self.probing else nullcontext():
+            claimed = _rows(connection, sql.CLAIM, _names(quotas))
+            for key in {(m.tenant_id, m.direction) for m in claimed} & self.probing:
+                self._take_probe(connection, key)
+        return claimed
+
+    def _lanes(self, connection: psycopg.Connection, out: dict[LaneKey, tuple[int, bool]]) -> list[Lane]:
+        """Lanes that may get places now, and their groups; a quarantined one gets a place when its probe is due."""
+        lanes: dict[LaneKey, Lane] = {}
+        self.groups, self.probing = {}, set()
+        slow_lanes = sum(slow for _, slow in out.values())
+        for row in _rows(connection, sql.READY_LANES):
             key = (row.tenant_id, row.direction)
-            out = in_flight.get(key, 0)
+            in_flight, slow = out.get(key, (0, False))
+            if row.state == "paused" or row.waiting:
+                continue
             cap = row.parallel_calls + COMPLETIONS_STANDING_BY
             if row.direction == "enrollments":
                 cap = ENROLLMENTS_IN_FLIGHT
+            if slow:
+                self.sent.pop(key, None)  # it begins anew once it answers again
+            ended = self.sent.setdefault(key, in_flight) - in_flight
+            cap = cap_of(cap, self.threads, ended, row.timeouts, slow, slow_lanes)
             if row.state == "quarantined":
-                if row.waiting or not row.probe_due or out or not self._take_probe(connection, key):
+                # Only a message of the kind that failed makes the call that can prove it works again.
+                if not row.probe_due or in_flight or row.failed_kind not in (None, row.kind):
                     continue
                 cap = 1
-            elif row.state == "paused" or row.waiting:
-                continue
-            lanes.append(Lane(*key, in_flight=out, cap=cap, served=self.served.get(key, 0)))
-        return lanes
+                self.probing.add(key)
+            self.groups.setdefault(key, []).append((row.priority, row.kind))
+            lanes[key] = Lane(*key, in_flight=in_flight, cap=cap, served=self.served.get(key, 0))
+        self.sent = {key: sent for key, sent in self.sent.items() if key in self.groups or key in out}
+        self.passed = {key: passed for key, passed in self.passed.items() if key in self.groups}
+        return list(lanes.values())
 
     def _take_probe(self, connection: psycopg.Connection, key: tuple[int, str]) -> bool:
         waits = list(settings.get().quarantine_probes)
@@ -181,10 +243,12 @@ class Relay(Loop):
         return True
 
 
-def _names(quotas: dict[tuple[int, str], int]) -> dict[str, Any]:
+def _names(quotas: dict[Quota, int]) -> dict[str, Any]:
     return {
-        "tenants": [key[0] for key in quotas],
-        "directions": [key[1] for key in quotas],
+        "tenants": [quota[0] for quota in quotas],
+        "directions": [quota[1] for quota in quotas],
+        "priorities": [quota[2] for quota in quotas],
+        "kinds": [quota[3] for quota in quotas],
         "rooms": list(quotas.values()),
         "lease": settings.get().lease,
     }

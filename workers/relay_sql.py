@@ -5,27 +5,34 @@ from __future__ import annotations
 
 from typing import LiteralString
 
-# Lanes with something ready, by hopping over the index from one to the next; what their direction and tenant allow.
-# What a run found wrong when it read, a message that only writes can't prove right: no message probes then.
+# Lanes with something ready and the groups in them, by hopping over the index from one to the next; what the direction
+# and the tenant allow. What a run found wrong when it read, a message that only writes can't prove right: none probes.
 READY_LANES = """
 WITH RECURSIVE lane AS (
-    (SELECT tenant_id, direction FROM message WHERE state = 'ready' ORDER BY tenant_id, direction LIMIT 1)
+    (SELECT tenant_id, direction, priority, kind FROM message WHERE state = 'ready'
+      ORDER BY tenant_id, direction, priority, kind LIMIT 1)
     UNION ALL
-    SELECT next.tenant_id, next.direction FROM lane CROSS JOIN LATERAL (
-        SELECT m.tenant_id, m.direction FROM message m
-         WHERE m.state = 'ready' AND (m.tenant_id, m.direction) > (lane.tenant_id, lane.direction)
-         ORDER BY m.tenant_id, m.direction LIMIT 1) AS next
+    SELECT next.tenant_id, next.direction, next.priority, next.kind FROM lane CROSS JOIN LATERAL (
+        SELECT m.tenant_id, m.direction, m.priority, m.kind FROM message m
+         WHERE m.state = 'ready'
+           AND (m.tenant_id, m.direction, m.priority, m.kind)
+               > (lane.tenant_id, lane.direction, lane.priority, lane.kind)
+         ORDER BY m.tenant_id, m.direction, m.priority, m.kind LIMIT 1) AS next
 )
-SELECT lane.tenant_id, lane.direction, coalesce(d.state, 'healthy') AS state,
+SELECT lane.tenant_id, lane.direction, lane.priority, lane.kind, coalesce(d.state, 'healthy') AS state,
        coalesce(d.wait_until > now(), false) AS waiting,
        coalesce(d.probe_at <= now() AND NOT d.first_call ? 'run', false) AS probe_due,
+       d.first_call ->> 'kind' AS failed_kind, coalesce(d.timeouts, 0) AS timeouts,
        coalesce((t.afas ->> 'parallel_calls')::int, 2) AS parallel_calls
   FROM lane
   JOIN tenant t ON t.id = lane.tenant_id
   LEFT JOIN tenant_direction d ON d.tenant_id = lane.tenant_id AND d.direction = lane.direction
 """
 
-IN_FLIGHT = "SELECT tenant_id, direction, count(*) FROM message WHERE state = 'sent' GROUP BY tenant_id, direction"
+IN_FLIGHT = """
+SELECT tenant_id, direction, count(*), bool_or(started_at < clock_timestamp() - interval '5 seconds') AS slow
+  FROM message WHERE state = 'sent' GROUP BY tenant_id, direction
+"""
 
 # Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
 # An older one that waits for this very message does not stand in its way.
@@ -41,8 +48,8 @@ _MAY_GO = """
            AND (SELECT a.id FROM message a WHERE a.id = m.after_id) IS NULL
 """
 _QUOTA = """
-    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(rooms)s::int[])
-               AS q(tenant_id, direction, room)
+    SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(priorities)s::smallint[], %(kinds)s::text[],
+                         %(rooms)s::int[]) AS q(tenant_id, direction, priority, kind, room)
 """
 _HAND_OUT = """
 UPDATE message
@@ -56,8 +63,9 @@ CLAIM: LiteralString = f"""
 WITH quota AS ({_QUOTA}), pick AS (
     SELECT c.id FROM quota q CROSS JOIN LATERAL (
         SELECT m.id FROM message m
-         WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND {_MAY_GO}
-         ORDER BY m.priority, m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
+         WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND m.priority = q.priority AND m.kind = q.kind
+           AND {_MAY_GO}
+         ORDER BY m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
 )
 {_HAND_OUT}
 """  # noqa: S608  constants

@@ -43,7 +43,8 @@ _CLAIM = text(
            AND m.state = 'sent' AND m.started_at IS NULL
         RETURNING {SCHEMA}
     )
-    SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, set_config('synchronous_commit', 'off', true)
+    SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
+           set_config('synchronous_commit', 'off', true)
       FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
     """  # noqa: S608  only names of columns are put in
 )
@@ -109,6 +110,8 @@ class Turn:
     touched: bool = False
     # Handed out while the direction is in quarantine, to see whether it works again.
     probe: bool = False
+    # The other side did not answer in time when it was asked last.
+    slow: bool = False
     lease_seconds: float = 0.0
     # False for one that a parent process waits for: that can't be told to wait longer.
     renewable: bool = True
@@ -178,6 +181,7 @@ class Turn:
                 policy.remove(connection, self)
             if self.probe:
                 policy.judge_probe(connection, self)
+            policy.count_answer(connection, self)
         self.settled = True
 
     @property
@@ -256,6 +260,7 @@ def claim(envelope: Envelope) -> Turn | None:
         turn = turn_of(row)
         turn.lease_seconds = lease
         turn._deadline = time.monotonic() + lease
+        turn.slow = bool(row.slow)
         turn.probe = row.health == "quarantined" and bool(row.sent_since)
         if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not turn.probe):
             turn.put_back(connection)

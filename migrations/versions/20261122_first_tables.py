@@ -465,7 +465,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_message_ready",
         "message",
-        ["tenant_id", "direction", "priority", "run_at", "id"],
+        ["tenant_id", "direction", "priority", "kind", "run_at", "id"],
         unique=False,
         postgresql_where=sa.text("state = 'ready'"),
     )
@@ -488,6 +488,7 @@ def upgrade() -> None:
         sa.Column("probe_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("probes", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("first_call", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("timeouts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("wait_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_run_id", sa.String(), nullable=True),

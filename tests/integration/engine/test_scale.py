@@ -29,7 +29,10 @@ def test_no_statement_of_a_tick_walks_through_the_whole_ledger(
     # given 100,000 messages of 50 tenants, two for each person, with and without the planner knowing
     tenants = [engine.tenant(f"t{number}") for number in range(50)]
     engine.execute(MANY)
-    names = {"tenants": tenants, "directions": ["enrollments"] * 50, "rooms": [1] * 50, "lease": 180, "age": 5}
+    names = {
+        **{"tenants": tenants, "directions": ["enrollments"] * 50, "priorities": [5] * 50, "kinds": ["test.do"] * 50},
+        **{"rooms": [1] * 50, "lease": 180, "age": 5},
+    }
     with psycopg.connect(database_url, autocommit=True) as connection:
         if analyzed:
             connection.execute("ANALYZE message")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.allocation import Lane, allocate, window
+from workers.allocation import WINDOW_MIN, Lane, allocate, cap_of, share, window
 
 lanes = st.lists(
     st.builds(
@@ -59,3 +59,53 @@ def test_the_least_recently_served_of_equals_goes_first() -> None:
 def test_the_window_grows_with_the_threads_and_has_a_least_size() -> None:
     assert window(0) == 32
     assert window(16) == 48
+
+
+numbers = st.integers(0, 64)
+
+
+@given(numbers, st.integers(1, 64), numbers, st.integers(0, 5), st.booleans(), st.integers(0, 9))
+def test_a_lane_takes_at_most_half_of_the_threads_and_at_least_one(  # noqa: PLR0917
+    threads: int, wanted: int, ended: int, timeouts: int, slow: bool, slow_lanes: int
+) -> None:
+    cap = cap_of(wanted, threads, ended, timeouts, slow, slow_lanes)
+    assert 1 <= cap <= max(1, (threads or WINDOW_MIN) // 2)
+    assert cap <= wanted
+    if timeouts >= 3:
+        assert cap == 1
+
+
+@given(st.integers(2, 64), st.integers(1, 16))
+def test_slow_lanes_together_leave_half_of_the_threads_to_the_rest(threads: int, slow_lanes: int) -> None:
+    taken = slow_lanes * cap_of(16, threads, 99, slow=True, slow_lanes=slow_lanes)
+    assert taken <= max(threads // 2, slow_lanes)  # one each is the least
+
+
+def test_a_lane_begins_with_few_and_rises_with_what_ends() -> None:
+    assert [cap_of(16, 32, ended) for ended in (0, 4, 12, 100)] == [4, 8, 16, 16]
+
+
+groups = st.lists(
+    st.tuples(st.sampled_from([0, 5, 9]), st.sampled_from(["a", "b", "c"])), min_size=1, max_size=6, unique=True
+)
+
+
+@given(groups, st.lists(st.integers(1, 8), min_size=1, max_size=30))
+def test_no_group_of_a_lane_waits_for_ever(some: list[tuple[int, str]], rounds: list[int]) -> None:
+    passed: dict[tuple[int, str], float] = {}
+    got = dict.fromkeys(some, 0)
+    for places in rounds:
+        given_ = share(some, places, passed)
+        assert sum(given_.values()) == places
+        for group, count in given_.items():
+            got[group] += count
+    # for each place of the least urgent one the most urgent has at most four, and a start
+    for one in some:
+        for other in some:
+            assert got[one] <= 4 * (got[other] + 1)
+
+
+def test_a_group_that_comes_anew_begins_where_the_others_are() -> None:
+    passed: dict[tuple[int, str], float] = {}
+    share([(5, "a")], 100, passed)
+    assert share([(5, "a"), (0, "b")], 6, passed) == {(0, "b"): 4, (5, "a"): 2}
