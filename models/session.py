@@ -48,6 +48,7 @@ def engine_for(url: str) -> Engine:
     """
     made = create_engine(
         url,
+        hide_parameters=True,  # an exception's text may be shown; what was to be stored may not
         pool_size=_Pool.size,
         max_overflow=0,
         pool_use_lifo=True,

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of
-from models.crypto import Encrypted
+from models.crypto import Encrypted, bind_secrets
 
 
 class Direction(StrEnum):
@@ -39,6 +39,7 @@ class Tenant(SQLModel, table=True):
     __tablename__ = "tenant"
 
     id: int | None = identity()
+    # Never another one: the secrets are bound to it.
     slug: str = Field(unique=True, max_length=40)
     name: str
     timezone: str
@@ -60,6 +61,9 @@ class Tenant(SQLModel, table=True):
     first_complete_at: datetime | None = instant()
     created_at: datetime | None = instant(now=True)
     updated_at: datetime | None = instant(now=True)
+
+
+bind_secrets(Tenant, owner="slug")
 
 
 class TenantDirection(SQLModel, table=True):

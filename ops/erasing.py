@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import (
     JSON,
     CheckConstraint,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from models.base import metadata
 from models.crypto import Encrypted
 from models.folding import fold_email, spellings
-from models.session import engine
+from models.session import connect_alone
 
 ERASED = "<erased>"
 # Held in one transaction, in the order in which everybody else takes them.
@@ -150,12 +151,9 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
 
 def tidy_up(tables: Iterable[str]) -> None:
     """Let PostgreSQL reuse the room of what was erased now; until then it stands in the files. After the commit."""
-    connection = engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-    connection.detach()  # it gets settings of its own
-    with connection:
-        connection.execute(text("SET statement_timeout = '15min'"))
+    with connect_alone("tidy", "-c statement_timeout=15min") as connection:
         for table in sorted(set(tables) & set(metadata.tables)):
-            connection.execute(text(f'VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) "{table}"'))
+            connection.execute(sql.SQL("VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) {}").format(sql.Identifier(table)))
 
 
 def _known(connection: Connection, keys: dict[str, Any]) -> Known:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models.base import metadata
-from models.crypto import Encrypted, reencrypt
+from models.crypto import Encrypted, place_of, reencrypt
 from models.session import transaction
 from models.tenant import Direction, Health
 from ops import audit, lookup
@@ -118,12 +118,12 @@ def rotate_keys(*, who: str) -> int:
     with transaction() as connection:
         for column in columns:
             stored = connection.execute(
-                text(f"SELECT id, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608  names of columns
+                text(f"SELECT id, slug, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608  names of columns
             ).all()
             for row in stored:
                 connection.execute(
                     text(f"UPDATE tenant SET {column} = :secret WHERE id = :id"),  # noqa: S608  names of columns
-                    {"id": row.id, "secret": reencrypt(row.secret)},
+                    {"id": row.id, "secret": reencrypt(row.secret, place_of(row.slug, column))},
                 )
             changed += len(stored)
         audit.record(connection, who=who, verb="tenants rotate-keys", tenant_id=None, detail={"secrets": changed})

@@ -20,7 +20,7 @@ import settings
 from models import tenant as tables
 from models.base import utc_now
 from models.course import Course
-from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint
+from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint, place_of
 from models.session import session, transaction
 from models.tenant import Direction, TenantDirection
 from ops import audit, tenant_spec
@@ -205,7 +205,7 @@ def _secrets(opened: Session, stored: tables.Tenant, replace_lost: bool) -> dict
     found: dict[str, str | None] = {}
     for column, value in row.one().items():
         try:
-            found[str(column)] = None if value is None else decrypt(value)
+            found[str(column)] = None if value is None else decrypt(value, place_of(stored.slug, str(column)))
         except SecretDamaged:
             found[str(column)] = None
         except SecretUnreadable:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from models.crypto import fingerprint
+from models.crypto import encrypt, fingerprint, place_of
 from tests.fixtures.environment import SECRET_KEY
 from tests.integration.engine.conftest import ROOT, Engine
 
@@ -21,9 +21,9 @@ DRAMATIQ = [sys.executable, "-m", "dramatiq", "workers", "--processes", "1", "--
 OURS = [sys.executable, "-m", "tests.integration.engine.worker_process", "1", "1"]
 
 
-def under(key: str) -> bytes:
+def under(key: str, slug: str = "acme") -> bytes:
     """A secret as it is stored under a key."""
-    return fingerprint(key) + Fernet(key.encode()).encrypt(b"hush")
+    return encrypt("hush", place_of(slug, "afas_client_secret"), key)
 
 
 def ends(command: list[str], engine: Engine, **environment: str) -> tuple[int, str]:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import update
+from sqlalchemy.exc import StatementError
+from sqlmodel import select
 
 import settings
 from models.base import metadata
-from models.crypto import SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
-from models.session import transaction
+from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
+from models.session import session, transaction
+from models.tenant import Tenant
 from ops import links, tenants, tenants_file, tenants_import
 from ops.problems import Problem
 from ops.tenants_import import Imported
@@ -19,6 +23,8 @@ from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_
 from tests.unit.ops.test_tenants_file import GOOD
 
 Import = Callable[[str], list[Imported]]
+
+CLIENT_SECRET = "acme/afas_client_secret"
 
 
 def test_importing_the_same_file_again_changes_nothing(import_text: Import) -> None:
@@ -47,7 +53,7 @@ def test_an_update_says_what_changed_and_never_a_secret(import_text: Import) -> 
 def test_secrets_are_stored_encrypted_and_never_shown(acme: int) -> None:
     stored = bytes(scalar("SELECT pluvo_client_secret FROM tenant WHERE id = :id", id=acme))
     assert stored != b"s2"
-    assert decrypt(stored) == "s2"
+    assert decrypt(stored, "acme/pluvo_client_secret") == "s2"
     assert tenants.show("acme")["secrets"]["pluvo_client_secret"] is True
     assert "'s2'" not in str(tenants.show("acme"))
 
@@ -65,13 +71,13 @@ def test_a_token_made_here_outlives_a_file_that_has_none(import_text: Import) ->
     # given a tenant whose token was made with `koppeling token`
     token = GOOD.replace('client_id = "app"\nclient_secret = "s1"', 'auth = "token"')
     (first,) = import_text(token)
-    run_sql("UPDATE tenant SET afas_token = :token", token=encrypt("a token"))
+    run_sql("UPDATE tenant SET afas_token = :token", token=encrypt("a token", "acme/afas_token"))
     # when
     (again,) = import_text(token.replace("Acme Opleidingen", "Acme"))
     # then
     assert first.changes[-1] == "no AFAS token yet: make one with `koppeling token acme`"
     assert again.changes == ["name: Acme Opleidingen → Acme"]
-    assert decrypt(scalar("SELECT afas_token FROM tenant")) == "a token"
+    assert decrypt(scalar("SELECT afas_token FROM tenant"), "acme/afas_token") == "a token"
 
 
 def test_an_import_repairs_secrets_that_are_damaged(import_text: Import) -> None:
@@ -79,7 +85,7 @@ def test_an_import_repairs_secrets_that_are_damaged(import_text: Import) -> None
     run_sql("UPDATE tenant SET afas_client_secret = substring(afas_client_secret FROM 1 FOR 20)")
     (again,) = import_text(GOOD)
     assert again.changes == ["afas.client_secret: set"]
-    assert decrypt(scalar("SELECT afas_client_secret FROM tenant")) == "s1"
+    assert decrypt(scalar("SELECT afas_client_secret FROM tenant"), CLIENT_SECRET) == "s1"
 
 
 def test_secrets_under_a_key_that_is_not_here_are_replaced_only_when_told(
@@ -103,7 +109,7 @@ def test_secrets_under_a_key_that_is_not_here_are_replaced_only_when_told(
 
     # then this tenant is readable again, and the others are named
     assert "afas.client_secret: set" in again.changes
-    assert decrypt(scalar("SELECT afas_client_secret FROM tenant WHERE slug = 'acme'")) == "s1"
+    assert decrypt(scalar("SELECT afas_client_secret FROM tenant WHERE slug = 'acme'"), CLIENT_SECRET) == "s1"
     assert tenants_import.under_lost_keys() == ["borg"]
 
 
@@ -207,5 +213,41 @@ def test_rotating_keys_puts_every_secret_under_the_first_one(
     settings.get.cache_clear()
     stored = scalar("SELECT afas_client_secret FROM tenant")
     assert changed >= 2
-    assert decrypt(stored) == "s1"
+    assert decrypt(stored, CLIENT_SECRET) == "s1"
     assert scalar("SELECT count(*) FROM operator_action WHERE verb = 'tenants rotate-keys'") == 1
+
+
+def test_a_secret_opens_only_for_its_tenant_and_in_its_column(import_text: Import) -> None:
+    import_text(GOOD + GOOD.replace('slug = "acme"', 'slug = "borg"').replace('"acme"', '"borg"'))
+    with session() as opened:
+        both = opened.exec(select(Tenant).order_by(Tenant.slug)).all()
+        assert [(tenant.afas_client_secret, tenant.pluvo_client_secret) for tenant in both] == [("s1", "s2")] * 2
+
+    for moved in (
+        "afas_client_secret = (SELECT afas_client_secret FROM tenant WHERE slug = 'borg')",
+        "afas_client_secret = pluvo_client_secret",
+    ):
+        run_sql(f"UPDATE tenant SET {moved} WHERE slug = 'acme'")
+        with session() as opened, pytest.raises(SecretDamaged, match="not where it belongs"):
+            opened.exec(select(Tenant).where(Tenant.slug == "acme")).one()
+    with session() as opened:
+        assert opened.exec(select(Tenant).where(Tenant.slug == "borg")).one().afas_client_secret == "s1"
+
+
+def test_a_changed_secret_is_stored_and_an_unchanged_one_is_not_written_again(acme: int) -> None:
+    before = scalar("SELECT pluvo_client_secret FROM tenant")
+    with session() as opened:
+        tenant = opened.get_one(Tenant, acme)
+        tenant.afas_client_secret, tenant.name = "s3", "Another name"
+        opened.add(tenant)
+    with session() as opened:
+        tenant = opened.get_one(Tenant, acme)
+        opened.refresh(tenant)
+        assert (tenant.afas_client_secret, tenant.pluvo_client_secret) == ("s3", "s2")
+        assert not opened.is_modified(tenant)
+    assert scalar("SELECT pluvo_client_secret FROM tenant") == before
+
+
+def test_a_secret_is_not_stored_without_its_place(acme: int) -> None:
+    with session() as opened, pytest.raises(StatementError, match="knows where it belongs"):
+        opened.connection().execute(update(Tenant).values(afas_token="x"))
