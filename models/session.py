@@ -6,6 +6,7 @@ for ever. What needs a connection for longer (leading, call slots) has one of it
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import weakref
@@ -15,7 +16,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session
@@ -40,6 +41,21 @@ IDLE_SECONDS = 30.0
 RESERVED = 5
 
 
+# PostgreSQL tells in these lines which row it refused, with all that is in it.
+_TELLING = re.compile(r"^(?:DETAIL|CONTEXT|HINT):.*(?:\n(?![A-Z]+( \d+)?:).*)*\n?", re.MULTILINE)
+_QUOTED = re.compile(r'"[^"]*"')
+
+
+def _say_no_values(context: ExceptionContext) -> None:
+    """Leave out of an exception's text what was to be stored: names may stand there, and anybody may show the text."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if isinstance(error, BaseException) and error.args and isinstance(error.args[0], str):
+            said = _TELLING.sub("", error.args[0])
+            if str(getattr(context.original_exception, "sqlstate", "")).startswith("22"):
+                said = _QUOTED.sub('"…"', said)  # a value that did not fit its type
+            error.args = (said.rstrip("\n"), *error.args[1:])
+
+
 @lru_cache(maxsize=8)
 def engine_for(url: str) -> Engine:
     """The pool for a URL, of the size that ``use_pool`` said last. It never opens more.
@@ -56,6 +72,7 @@ def engine_for(url: str) -> Engine:
         pool_timeout=30,
         connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "koppeling"} | _ALIVE,
     )
+    event.listen(made, "handle_error", _say_no_values)
     event.listen(made, "connect", _opened)
     event.listen(made, "checkin", _given_back)
     event.listen(made, "checkout", _taken)

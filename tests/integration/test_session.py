@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 import settings
 from models import session
@@ -31,3 +34,26 @@ def test_idle_connections_that_were_closed_are_replaced(
     assert [connection.execute(text("SELECT 1")).scalar_one() for connection in again] == [1] * 5
     for connection in again:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:v, :v, :v, NULL)",
+        "INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:v, :v, 'UTC', 1), (:v, :v, 'UTC', 1)",
+        "INSERT INTO message (tenant_id, kind, direction, subject_id, turn) VALUES (1, :v, :v, 1, :v)",
+        "SELECT CAST(:v AS bigint)",
+        "SELECT CAST(:v AS jsonb)",
+        "SELECT CAST(:v AS timestamptz)",
+        "SELECT nothing FROM nowhere WHERE :v = 'x'",
+    ],
+)
+@pytest.mark.usefixtures("configured")
+def test_an_exception_of_the_database_says_nothing_of_what_was_to_be_stored(statement: str) -> None:
+    value = "Jansen\n<p@example.nl>"
+    with pytest.raises(DBAPIError) as caught, session.transaction() as connection:
+        connection.execute(text(statement), {"v": value})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "Jansen" not in shown
+    assert "example.nl" not in shown
+    assert str(caught.value)
