@@ -6,6 +6,7 @@ The two keys are used once and forgotten. (Static tokens end for everyone on 31 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from sqlmodel import select
 
@@ -16,6 +17,7 @@ from models.session import session
 from models.tenant import Tenant
 from ops import audit
 from ops.problems import Problem
+from producers import directions
 from producers.outside import AFAS_HOSTS, address
 
 Ask = Callable[[str, bool], str]
@@ -63,4 +65,5 @@ def _store(slug: str, token: str, who: str) -> None:
         tenant.afas = tenant.afas | {"auth": "token"}
         tenant.settings_version += 1
         tenant.updated_at = utc_now()
+        directions.try_again(opened.connection(), cast(int, tenant.id))
         audit.record(opened.connection(), who=who, verb="token", tenant_id=tenant.id)

@@ -112,6 +112,11 @@ def reopen(connection: Connection, tenant_id: int, direction: str) -> bool:
     return _heal(connection, tenant_id, direction, (Health.QUARANTINED,))
 
 
+def try_again(connection: Connection, tenant_id: int) -> list[str]:
+    """End the quarantines of a tenant whose secrets or addresses changed: the next call tells. Which were in one."""
+    return [d.value for d in Direction if _heal(connection, tenant_id, d.value, (Health.QUARANTINED,))]
+
+
 def resume(connection: Connection, tenant_id: int, direction: str | None = None) -> list[str]:
     """End a pause, a quarantine and a waiting time at once, for one direction or both; which were stopped."""
     directions = [direction] if direction else [d.value for d in Direction]

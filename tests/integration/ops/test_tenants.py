@@ -19,6 +19,7 @@ from models.tenant import Tenant
 from ops import links, tenants, tenants_file, tenants_import
 from ops.problems import Problem
 from ops.tenants_import import Imported
+from producers import directions
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 from tests.unit.ops.test_tenants_file import GOOD
 
@@ -156,6 +157,30 @@ def test_one_bad_tenant_keeps_the_whole_file_out(import_text: Import) -> None:
     with pytest.raises(Problem):
         import_text(GOOD + second)
     assert scalar("SELECT count(*) FROM tenant") == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"s1"', '"another"'), ('"s2"', '"another"'), ('client_id = "app"', 'client_id = "app2"')]
+)
+def test_changed_secrets_and_addresses_end_a_quarantine_at_once_and_no_pause(
+    import_text: Import, old: str, new: str
+) -> None:
+    import_text(GOOD)
+    assert old in GOOD
+    tenant = scalar("SELECT id FROM tenant")
+    with transaction() as connection:
+        directions.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+    tenants.pause("acme", reason="moving", direction="completions", who="tester")
+
+    (other,) = import_text(GOOD.replace("Acme Opleidingen", "Acme"))
+    assert scalar("SELECT state FROM tenant_direction WHERE direction = 'enrollments'") == "quarantined"
+    (again,) = import_text(GOOD.replace("Acme Opleidingen", "Acme").replace(old, new))
+
+    assert other.changes == ["name: Acme Opleidingen → Acme"]
+    assert again.changes[-1] == "enrollments: no longer quarantined"
+    assert scalar("SELECT state FROM tenant_direction WHERE direction = 'enrollments'") == "healthy"
+    assert scalar("SELECT state FROM tenant_direction WHERE direction = 'completions'") == "paused"
+    assert scalar("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 0
 
 
 def test_a_pause_of_one_direction_leaves_the_other_alone(acme: int) -> None:
