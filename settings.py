@@ -155,8 +155,15 @@ def load() -> Settings:
 
         return check
 
+    def absolute(path: Path) -> Path:
+        try:
+            return path.absolute()
+        except OSError:
+            problems.append("the current folder is gone: go to another one, or set KOPPELING_HOME to a full path")
+            return path
+
     def place(text: str) -> Path | None:
-        return Path(text).absolute()
+        return absolute(Path(text))
 
     def prefix(text: str) -> str | None:
         if not _PREFIX.match(text):
@@ -187,7 +194,7 @@ def load() -> Settings:
 
     standard = Settings(home=Path(".koppeling"))
     settings = Settings(
-        home=knob("HOME", Path, standard.home).absolute(),
+        home=absolute(knob("HOME", Path, standard.home)),
         database_url=knob(
             "DATABASE_URL",
             url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"),

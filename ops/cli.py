@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 something failed · 2 wrong usage or settings · 3 done,
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from ops.cli_common import HELP, example
 from ops.cli_errors import explained
 from ops.demo import command as cli_demo
 from ops.problems import Problem
+from ops.streams import CantPrint, patient_streams
 
 SIMULATOR_PORTS = {"afas": 8801, "pluvo": 8802}
 
@@ -83,11 +85,21 @@ def simulate(
 
 def main() -> None:
     """Run the command; whatever goes wrong is one line on standard error and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    try:
+        with patient_streams():
+            _run()
+    except CantPrint as error:
+        with suppress(OSError):
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
+        sys.exit(1)
+
+
+def _run() -> None:
     try:
         app()
+    except CantPrint:
+        raise
     except Exception as error:
         code = explained(error)
         if code is None:
