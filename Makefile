@@ -30,10 +30,12 @@ chaos: install ## break the running system at random for ten minutes and count w
 bench: install ## measure throughput and write benchmarks/result-*.json
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lock: install ## renew the two lock files from pyproject.toml, hashes included
+lock: install ## renew the lock files, hashes included, also that of the tool which does it
 	$(PYTHON) -m venv .venv/lock-tools
-	.venv/lock-tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/lock-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/lock-tools.lock
 	.venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --extra dev pyproject.toml -o requirements-dev.lock
 	.venv/lock-tools/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	  -c requirements-dev.lock pyproject.toml -o requirements.lock
+	echo uv | .venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
+	  --no-header --no-annotate - -o .ci/lock-tools.lock

@@ -8,6 +8,7 @@ the connection, so that is where this module listens, through the one :class:`At
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Retry
+
+# Python and urllib3 write the keys of every TLS connection into the file that this names: whoever reads it reads all.
+os.environ.pop("SSLKEYLOGFILE", None)
 
 HOSTS_PER_THREAD = 32  # idle connections a thread keeps; the oldest goes first
 

@@ -95,7 +95,17 @@ def test_a_worker_may_finish_its_messages_and_may_be_there_many_times() -> None:
     assert not {"container_name", "ports"} & set(worker)
 
 
-def test_only_the_console_is_reachable_and_only_from_this_machine() -> None:
+@pytest.mark.parametrize("service", list(SERVICES))
+def test_no_service_has_rights_or_memory_without_end(service: str) -> None:
+    given = SERVICES[service]
+    assert given["cap_drop"] == ["ALL"]
+    assert given["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"\d+[gm]", given["mem_limit"])
+    assert "privileged" not in given
+    assert "cap_add" not in given
+
+
+def test_only_the_web_server_is_reachable_and_only_from_this_machine() -> None:
     assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
         "serve": ["127.0.0.1:8000:8000"]
     }
@@ -105,6 +115,16 @@ def test_the_broker_never_evicts() -> None:
     command = SERVICES["redis"]["command"]
 
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+def test_the_tool_that_makes_the_locks_is_locked_itself() -> None:
+    tools = (ROOT / ".ci/lock-tools.lock").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    assert re.match(r"uv==[\d.]+ \\\n\s+--hash=sha256:", tools)
+    installs = [line for line in makefile.splitlines() if "pip install" in line]
+    assert installs
+    assert all("--require-hashes" in line for line in installs)
 
 
 def test_the_image_holds_locked_packages_only_and_does_not_run_as_root() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -80,3 +83,21 @@ def test_a_trusted_one_answers(server: tuple[str, Path, list[str]], monkeypatch:
     monkeypatch.setattr(session(), "verify", str(path))
     answer = Http(url, system="AFAS", read_timeout=5).request("GET", "x", operation="read a page", writes=False)
     assert (answer.status, asked) == (200, ["/x"])
+
+
+def test_keys_of_connections_are_written_nowhere_whatever_the_environment_says(tmp_path: Path) -> None:
+    code = (
+        "import clients.http, ssl; from urllib3.util.ssl_ import create_urllib3_context as made;"
+        "print(made().keylog_filename, ssl.create_default_context().keylog_filename)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[3],
+        env=dict(os.environ) | {"SSLKEYLOGFILE": str(tmp_path / "keys.log")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.split() == ["None", "None"]
+    assert not (tmp_path / "keys.log").exists()
