@@ -41,7 +41,7 @@ def up_(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the web server, on 127.0.0.1.")] = 8000,
     no_scheduler: Annotated[bool, typer.Option("--no-scheduler", help="Without the timetable.")] = False,
     no_console: Annotated[
-        bool, typer.Option("--no-console", help="Without the console (health and webhooks stay).")
+        bool, typer.Option("--no-console", hidden=True, help="Health and webhooks only, which is all there is.")
     ] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C; embedded servers where no URL is set."""
@@ -82,7 +82,9 @@ def scheduler(child: Child = False) -> None:
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to bind to.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
-    no_console: Annotated[bool, typer.Option("--no-console", help="Health and webhooks only.")] = False,
+    no_console: Annotated[
+        bool, typer.Option("--no-console", hidden=True, help="Health and webhooks only, which is all there is.")
+    ] = False,
     child: Child = False,
 ) -> None:
     """Serve health and webhooks over HTTP until told to stop."""
@@ -96,7 +98,7 @@ def serve(
         end_with_parent()
     session.use_pool(connections.SERVE_POOL)
     Loop("idle connections", _give_back_idle).start()
-    run(make_app(), host, port)
+    run(make_app(host), host, port)
 
 
 def _give_back_idle() -> float:

@@ -44,7 +44,7 @@ class Stage:
     world: World
     afas_url: str
     pluvo_url: str
-    console: str
+    address: str
     up: subprocess.Popen[bytes]
 
     def must_run(self) -> None:
@@ -75,10 +75,10 @@ def stage() -> Iterator[Stage]:
         up = stack.enter_context(_up(home))
         afas_url = stack.enter_context(running(made.afas.app))
         pluvo_url = stack.enter_context(running(made.pluvo.app))
-        console = _ready(up, home)
+        address = _ready(up, home)
         environment.connect_running()
         stack.callback(lambda: engine_for(settings.get().need_database()).dispose())
-        yield Stage(home, made, afas_url, pluvo_url, console, up)
+        yield Stage(home, made, afas_url, pluvo_url, address, up)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _ready(up: subprocess.Popen[bytes], home: Path) -> str:
-    """The console's address, once ``koppeling up`` says that every part runs."""
+    """The web server's address, once ``koppeling up`` says that every part runs."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         for line in (home / "up.out").read_text(encoding="utf-8", errors="replace").splitlines():

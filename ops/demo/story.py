@@ -85,7 +85,7 @@ def tell(story: Story) -> None:
     """The whole story, from importing the tenants to the run that finds nothing to do."""
     telling.act(
         "koppeling demo: three customers, none of them real",
-        f"PostgreSQL, Valkey, two worker processes and the console run: {story.stage.console}",
+        f"PostgreSQL, Valkey, two worker processes and the web server run: {story.stage.address}",
         "AFAS and Pluvo are stand-ins that answer like the real ones. Nothing leaves this machine.",
     )
     for done in story.stage.import_tenants():

@@ -72,7 +72,7 @@ def verdict(wrong: Sequence[str]) -> None:
 def keeping(stage: Stage) -> None:
     """Say where everything is while it stays."""
     say()
-    say(f"Still running. Console: {stage.console}")
+    say(f"Still running. Address: {stage.address} (health and webhooks)")
     say(f"   AFAS stand-in:  {stage.afas_url}   Pluvo stand-in: {stage.pluvo_url}   (docs/simulators.md)")
     say(f"   In another terminal: KOPPELING_HOME={stage.home} .venv/bin/koppeling status")
     say("   Ctrl-C ends it and removes everything.")

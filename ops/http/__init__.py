@@ -1,1 +1,1 @@
-"""What is served over HTTP: health, API, console and Pluvo's webhooks."""
+"""What is served over HTTP: health and Pluvo's webhooks."""

@@ -7,17 +7,21 @@ import ipaddress
 from fastapi import FastAPI
 
 import settings
-from ops.http import health
+from ops.http import front, health
 from ops.http.webhooks import router as webhooks
 from ops.problems import Problem
 
 
-def make_app() -> FastAPI:
-    """The application, ready to serve."""
+def make_app(host: str = "127.0.0.1") -> FastAPI:
+    """The application, ready to serve at an address: one that others can reach asks for a login."""
     # No redirects: they would send callers to whatever Host they named.
     app = FastAPI(title="koppeling", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(health.router)
     app.include_router(webhooks)
+    app.include_router(front.router)
+    token = settings.get().login_token
+    if token and not is_loopback(host):
+        app.add_middleware(front.Login, token=token)
     return app
 
 

@@ -63,16 +63,16 @@ def test_the_demo_ends_with_both_systems_as_they_must_be_and_leaves_nothing_behi
     assert not list(tmp_path.iterdir())
 
 
-def test_kept_running_it_says_where_the_console_is_and_ctrl_c_ends_it(bare: dict[str, str], tmp_path: Path) -> None:
+def test_kept_running_it_says_where_it_is_and_ctrl_c_ends_it(bare: dict[str, str], tmp_path: Path) -> None:
     # given
     demo = subprocess.Popen([*COMMAND, "--keep"], env=bare, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert demo.stdout is not None
     lines = iter(demo.stdout.readline, "")
-    console = next((line.split("Console: ")[1].strip() for line in lines if "Console: " in line), None)
+    address = next((line.split("Address: ")[1].split()[0] for line in lines if "Address: " in line), None)
 
     # when
-    assert console is not None
-    assert console.startswith("http://127.0.0.1:")
+    assert address is not None
+    assert address.startswith("http://127.0.0.1:")
     demo.send_signal(signal.SIGINT)
     said, complained = demo.communicate(timeout=60)
 
