@@ -6,7 +6,7 @@ A probe that can't be tried because an earlier one failed is left out: the first
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,39 +18,17 @@ from clients.afas import AfasClient, Field, MetaInfo
 from clients.errors import Incomplete, Misconfigured, RemoteError
 from clients.pluvo import PluvoClient
 from models.course import Course
-from models.folding import fold_space, fold_title
+from models.folding import fold_title
 from models.session import session
 from models.tenant import SAME_ORGANISATION, Tenant
-from models.translate import REPLACED
-from ops.check_actions import action_for
+from ops import check_rows
+from ops.check_findings import Probe, fault, warning
 from ops.problems import Problem
 from producers.completion_rules import judge_title
 from producers.outside import outside_of
 
-SAMPLE_ROWS = 5
 _NO_SUCH_ADDRESS = (404, 405, 410)
 LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One finding. ``code`` is ``ok`` or one word a kind of fault; a warning is ok with a code of its own."""
-
-    probe: str
-    ok: bool
-    code: str = "ok"
-    cause: str = ""
-    action: str = ""
-
-
-def fault(probe: str, code: str, cause: str) -> Probe:
-    """A probe that failed."""
-    return Probe(probe, False, code, cause, action_for(code))
-
-
-def warning(probe: str, code: str, cause: str) -> Probe:
-    """A probe that found something to look at, but nothing that stops the work."""
-    return Probe(probe, True, code, cause, action_for(code))
 
 
 def check(slug: str, watch: Callable[[Probe], None] = lambda probe: None) -> dict[str, Any]:
@@ -141,38 +119,24 @@ def _getconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -
     if course.getconnector not in meta.get_connectors:
         yield fault(name, "connector_missing", _near(course.getconnector, meta.get_connectors))
         return
-    known = {field.id for field in afas.get_connector_fields(course.getconnector)}
-    lacking = sorted(set(course.fields.values()) - known)
+    known = {field.id: field for field in afas.get_connector_fields(course.getconnector)}
+    lacking = sorted(set(course.fields.values()) - known.keys())
     if lacking:
         yield fault(name, "column_missing", f"no column {', '.join(lacking)}")
         return
-    yield Probe(name, True)
-    yield _sample(afas, course)
+    column = course.fields["internal_id"]
+    if known[column].data_type == "string":
+        cause = f"{column} is a text: AFAS then sorts 9 after 10, and nobody of such a listing counts as gone"
+        yield warning(name, "id_is_text", cause)
+    else:
+        yield Probe(name, True)
+    yield from check_rows.sample(afas, course, len(known))
 
 
 def _near(wanted: str, listed: Any) -> str:
     """AFAS shows a description beside each name, and that is what people tend to copy."""
     same = [one for one, description in listed.items() if description.strip().casefold() == wanted.casefold()]
     return f"{same[0]} is the name; {wanted} is its description" if same else f"{wanted} is not open to this token"
-
-
-def _sample(afas: AfasClient, course: Course) -> Probe:
-    name = f"sample page (event {course.event_id})"
-    event, internal = course.fields["event_id"], course.fields["internal_id"]
-    found = afas.rows(course.getconnector, take=SAMPLE_ROWS, order_by=[event, internal])
-    if not found:
-        return fault(name, "no_rows", "the GetConnector gives no rows at all")
-    replaced = sorted(c for c in course.fields.values() if any(_replaced(row.get(c)) for row in found))
-    if replaced:
-        return fault(name, "column_replaced", f"AFAS fills {', '.join(replaced)} with {REPLACED}")
-    keys = [(row.get(event), row.get(internal)) for row in found]
-    if len(set(keys)) < len(keys):
-        return warning(name, "double_rows", "the GetConnector gives one enrollment more than once")
-    return Probe(name, True)
-
-
-def _replaced(value: Any) -> bool:
-    return value is not None and fold_space(value).casefold() == REPLACED
 
 
 def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Probe]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ops import output
-from ops.check import Probe, check
+from ops.check import check
+from ops.check_findings import Probe
 from ops.cli_common import Json, Slug, Who, at_database, example, named, show
 from ops.explain import explain
 from ops.status import document as status_document

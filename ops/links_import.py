@@ -116,8 +116,9 @@ def _doubles(entries: Iterable[Entry]) -> list[tuple[int, str]]:
 
 
 def _tenants(entries: list[Entry], problems: list[tuple[int, str]]) -> dict[str, Tenant]:
+    slugs = {entry.tenant for entry in entries if entry.tenant.isprintable()}  # the database takes no NUL
     with session() as opened:
-        found = opened.exec(select(Tenant).where(col(Tenant.slug).in_({entry.tenant for entry in entries})))
+        found = opened.exec(select(Tenant).where(col(Tenant.slug).in_(slugs)))
         tenants = {tenant.slug: tenant for tenant in found}
     problems += [(e.line, f"there is no tenant {e.tenant!r}") for e in entries if e.tenant not in tenants]
     return tenants

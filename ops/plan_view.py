@@ -80,6 +80,19 @@ def _parts(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
             yield f"{key}: {output.shown(old)} → {output.shown(new)}"
 
 
+def empty_events(run: dict[str, Any]) -> Iterator[str]:
+    """Where AFAS gave nothing for an event: a line for each, after the numbers of all."""
+    rows = {str(one["event_id"]): one["rows"] for one in run["courses"] or () if one.get("rows") is not None}
+    empty = [event for event, count in rows.items() if count == 0]
+    if not empty:
+        return
+    told = [f"{event}: {count}" for event, count in sorted(rows.items(), key=lambda one: one[1] > 0)]
+    more = f" and {len(told) - SHOWN_OF_A_GROUP} more" if len(told) > SHOWN_OF_A_GROUP else ""
+    yield f"{run['tenant']}: rows per event {', '.join(told[:SHOWN_OF_A_GROUP])}{more}"
+    for event in empty[:SHOWN_OF_A_GROUP]:
+        yield f"{run['tenant']}: event {event}: the GetConnector gives no rows for it. Is event_id right?"
+
+
 def _show_adoption(adoption: dict[str, Any] | None) -> None:
     if not adoption:
         return

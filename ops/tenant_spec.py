@@ -27,6 +27,7 @@ from pydantic import (
 from clients.afas import normalise_token, parse_member_id
 from clients.base_url import checked_base_url
 from clients.pluvo import pluvo_base_url
+from models.afas_values import event_number
 from ops.files import read_text
 from ops.problems import FileProblems
 from producers.outside import AFAS_HOSTS, PLUVO_HOSTS
@@ -227,6 +228,13 @@ class Course(Table):
     fields: Fields
     pluvo: CoursePluvo
     completions: list[Rule] = []
+
+    @field_validator("event_id")
+    @classmethod
+    def _number(cls, value: str) -> str:
+        if event_number(value) != value:
+            raise ValueError('must be the number (CrId) of the event in AFAS, such as "340"')
+        return value
 
     @model_validator(mode="after")
     def _write_back(self) -> Course:

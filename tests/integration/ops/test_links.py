@@ -109,6 +109,31 @@ def test_a_file_of_links_is_imported(acme: int, tmp_path: Path) -> None:
     assert [item["internal_id"] for item in links.listing().items] == ["80", "81"]
 
 
+def test_ids_that_went_through_a_spreadsheet_are_the_same_people(acme: int, tmp_path: Path) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text(f"tenant,internal_id,pluvo_id\nacme,1001.0,{ONE.upper()}\nacme,00080,{TWO}\n")
+    assert links_import.run(file, who="tester") == {"linked": 2, "moved": 0, "unchanged": 0}
+    assert {(item["internal_id"], item["pluvo_id"]) for item in links.listing().items} == {("1001", ONE), ("80", TWO)}
+    # and whoever asks for them may write them so too
+    assert links.show("acme", "001001")["pluvo_id"] == ONE
+    # the same person twice is found whatever the spelling
+    file.write_text(f"tenant,internal_id,pluvo_id\nacme,80,{ONE}\nacme,80.0,{TWO}\n")
+    with pytest.raises(FileProblems, match="is in line 2 already"):
+        links_import.run(file, who="tester")
+
+
+@pytest.mark.parametrize("internal_id", ["1.001", "p80@example.nl", "8 0", "", "0", "\u0668\u0660", "1e3"])
+def test_what_is_no_internal_id_is_refused_at_once(acme: int, internal_id: str) -> None:
+    for verb in (
+        lambda: links.set_link("acme", internal_id, ONE, who="tester"),
+        lambda: links.decide("acme", internal_id, "create", None, who="tester"),
+        lambda: links.show("acme", internal_id),
+    ):
+        with pytest.raises(Problem, match="is no internal id"):
+            verb()
+    assert scalar("SELECT count(*) FROM person") == 0
+
+
 def test_a_file_with_a_wrong_line_is_not_imported_at_all(acme: int, tmp_path: Path) -> None:
     file = tmp_path / "links.csv"
     lines = [f"acme,80,{ONE}", f"nope,81,{TWO}", f"acme,80,{TWO}"]
@@ -130,6 +155,11 @@ def test_a_file_with_a_wrong_line_is_not_imported_at_all(acme: int, tmp_path: Pa
         ("tenant,internal_id,pluvo_id\nacme,80\n", ":2: needs three values"),
         ("tenant,internal_id,pluvo_id\nacme,80,p@example.nl\n", ":2: 'p@example.nl' is no Pluvo id"),
         ("tenant,internal_id,pluvo_email\nacme,80,nobody\n", ":2: is no e-mail address"),
+        ("tenant,internal_id,pluvo_id\nacme,1.001,0b0e0000\n", ":2: '1.001' is no internal id"),
+        ("tenant,internal_id,pluvo_id\nacme,p@example.nl,0b0e0000\n", ":2: 'p@example.nl' is no internal id"),
+        ("tenant,internal_id,pluvo_email\nacme,1.001,p@example.nl\n", ":2: '1.001' is no internal id"),
+        ("tenant,internal_id,pluvo_email\nacme,1E+03,p@example.nl\n", ":2: '1E+03' is no internal id"),
+        ("tenant,internal_id,pluvo_id\nac\0me,80,0b0e0000\n", ":2: there is no tenant"),
         ('tenant,internal_id,pluvo_id\n"acme', ":2: "),
     ],
 )

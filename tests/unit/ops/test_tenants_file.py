@@ -149,6 +149,9 @@ def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
             "16: tenants.removals.limits.event_percent: must be 0 to 100",
         ),
         ('event_id = "340"', "event_id = 340", "19: tenants.courses.event_id: must be text: write it between quotes"),
+        ('event_id = "340"', 'event_id = "drie"', "19: tenants.courses.event_id: must be the number (CrId)"),
+        ('event_id = "340"', 'event_id = "0340"', "19: tenants.courses.event_id: must be the number (CrId)"),
+        ('event_id = "340"', 'event_id = "340.0"', "19: tenants.courses.event_id: must be the number (CrId)"),
         ('event_id = "CrId"', 'event_id = "Cr.Id"', "23: tenants.courses.fields.event_id: AFAS can't order"),
         (
             'event_id = "CrId"',

@@ -1,0 +1,85 @@
+"""What ``koppeling check`` sees in the rows of an event before any run does, and what a run says of an empty one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops import plan_view
+from ops.check import check
+from simulators import afas_metainfo
+from tests.fixtures.world import World
+
+
+def _found(world: World, event_id: str = "340") -> dict[str, dict[str, Any]]:
+    """What the sample of an event shows, by code."""
+    probes = check("acme")["probes"]
+    return {probe["code"]: probe for probe in probes if probe["probe"] == f"sample page (event {event_id})"}
+
+
+def test_good_rows_are_fine(world: World) -> None:
+    world.person(80)
+    world.person(81)
+    assert set(_found(world)) == {"ok"}
+
+
+def test_an_event_without_rows_is_warned_of_and_a_connector_without_any_is_a_fault(world: World) -> None:
+    assert _found(world)["no_rows"]["ok"] is False
+    world.person(80, 341)
+    found = _found(world)
+    assert found["event_empty"]["ok"] is True
+    assert "gives no rows for event 340" in found["event_empty"]["cause"]
+
+
+def test_contradictory_rows_of_one_person_are_a_fault(world: World) -> None:
+    world.person(80)
+    world.fault("afas", "contradicting", column="Naam", to="Anders")
+    assert _found(world)["contradictory_rows"]["ok"] is False
+    assert check("acme")["ok"] is False
+
+
+def test_equal_rows_of_one_person_are_a_remark(world: World) -> None:
+    world.person(80)
+    world.fault("afas", "doubled")
+    assert _found(world)["double_rows"]["ok"] is True
+
+
+def test_rows_that_make_nobody_absent_are_named(world: World) -> None:
+    for internal_id in range(80, 90):
+        world.person(internal_id)
+    world.afas.change(340, 80, shown={"internal_id": None})
+    world.afas.change(340, 81, email_primary=None)
+    found = _found(world)
+    assert found["id_unreadable"]["cause"] == "1 of 10 rows: no_internal_id"
+    assert found["rows_rejected"]["cause"] == "of 10 rows can't be used: 1 no_email"
+
+
+def test_ids_that_sort_as_text_are_named(world: World) -> None:
+    for internal_id in (8, 9, 10, 100):
+        world.person(internal_id)
+    world.fault("afas", "shuffled", seed=3)
+    assert _found(world)["id_is_text"]["ok"] is True
+
+
+def test_a_column_of_text_for_the_ids_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.person(80)
+    monkeypatch.setitem(afas_metainfo.GET_TYPES, "internal_id", ("string", "Contact", 10, "CdId"))
+    assert "id_is_text" in {probe["code"] for probe in check("acme")["probes"]}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_run_says_which_event_gave_no_rows(world: World, *, dry: bool) -> None:
+    world.person(80)
+    courses = world.plan().courses if dry else world.sync().courses
+    run = {"tenant": "acme", "courses": courses}
+    assert list(plan_view.empty_events(run)) == [
+        "acme: rows per event 341: 0, 340: 1",
+        "acme: event 341: the GetConnector gives no rows for it. Is event_id right?",
+    ]
+    world.person(81, 341)
+    assert list(plan_view.empty_events({"tenant": "acme", "courses": world.sync().courses})) == []
+
+
+def test_a_run_that_read_nothing_says_nothing_of_events() -> None:
+    assert list(plan_view.empty_events({"tenant": "acme", "courses": []})) == []
