@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ops import links_import
-from ops.tenants_file import FileProblems
+from ops.problems import FileProblems
 from simulators.pluvo_switches import ASSUMED
 from tests.fixtures.looking import invitations, link, outcomes
 from tests.fixtures.world import World
