@@ -186,11 +186,8 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
         bury(connection, turn, handler, verdict.failure)
     elif verdict.action == "retry":
         _retry(connection, turn, handler, verdict)
-    elif verdict.action == "snooze":
-        _schedule(connection, turn, verdict, max(0.1, verdict.seconds), burn=False)
-    elif verdict.action == "room":
-        _schedule(connection, turn, verdict, room.none_left(connection, turn, verdict.failure.text), burn=False)
-        _wait_visibly(connection, turn, handler, verdict.failure.code)
+    elif verdict.action in ("snooze", "room"):
+        _put_off(connection, turn, handler, verdict)
     elif verdict.action == "stop" and turn.outdated(row):
         turn.put_back(connection, fresh=True)  # another run has joined the message: it is that run's now
     elif verdict.action == "stop":
@@ -246,6 +243,15 @@ def _retry(connection: Connection, turn: Turn, handler: Handler | None, verdict:
     wait = schedule[turn.attempts] * (1 + random.uniform(0, 0.2))  # noqa: S311  spreads them, guards nothing
     _schedule(connection, turn, verdict, wait, burn=True)
     _wait_visibly(connection, turn, handler, verdict.failure.code)
+
+
+def _put_off(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
+    """Later, without an attempt. What waits for longer than its turn of the pace says why."""
+    full = verdict.action == "room"
+    seconds = room.none_left(connection, turn, verdict.failure.text) if full else max(0.1, verdict.seconds)
+    _schedule(connection, turn, verdict, seconds, burn=False)
+    if full or seconds >= NO_SLOT_SECONDS:
+        _wait_visibly(connection, turn, handler, verdict.failure.code)
 
 
 def _schedule(connection: Connection, turn: Turn, verdict: Verdict, seconds: float, *, burn: bool) -> None:

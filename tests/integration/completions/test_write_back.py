@@ -57,6 +57,8 @@ def test_waiting_in_vain_for_a_slot_is_no_attempt(classroom: Classroom, monkeypa
     waiting = classroom.completions()
     assert {(row["state"], row["puts"], row["sending_at"]) for row in waiting} == {("pending", 0, None)}
     assert classroom.puts() == []
+    # and whoever asks hears why it is not written yet
+    assert {row["reason"] for row in waiting} == {"no_slot"}
     retry_now(classroom)
     assert {(classroom.shown(person), classroom.completion(person)["puts"]) for person in MANY} == {("2026-05-04", 1)}
 
