@@ -150,6 +150,14 @@ _NOTE_OUTCOMES = text(
        AND (t.outcome, t.reason) IS DISTINCT FROM (x.outcome, x.reason)
     """  # noqa: S608  constants only
 )
+# What was let go once and is judged anew waits like the rest.
+_HOLD_MOVES = text(
+    f"""
+    UPDATE enrollment t SET take_out = false
+      FROM (SELECT l.enrollment_id AS id {_GOING} AND l.outcome = 'held' AND l.todo ? 'take_out') x
+     WHERE t.id = x.id AND t.take_out
+    """  # noqa: S608  constants only
+)
 _PARK = text(
     f"""
     INSERT INTO link AS k (tenant_id, person_id, state, reason, candidates)
@@ -271,6 +279,7 @@ def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = 
     connection.execute(_DESIRED_PEOPLE, values)
     connection.execute(_DESIRED_ENROLLMENTS, values)
     connection.execute(_NOTE_OUTCOMES, values)
+    connection.execute(_HOLD_MOVES, values)
     connection.execute(_PARK, values)
     connection.execute(_SUPERSEDE, values)
     sent = connection.execute(_SEND, values).rowcount

@@ -9,7 +9,6 @@ same Pluvo organisation: such an enrollment answers for the place from then on.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +100,7 @@ def in_place(work: Work) -> bool:
 
 SET_PLACES = """told_account = :told_account, told_target = :told_target, told_target_id = :told_target_id,
            left_behind = CAST(:left_behind AS jsonb)"""
-# Until the answer is known nobody knows whether they are in: "new" makes whoever comes next ask again.
-_NOTE = text(
-    f"""UPDATE enrollment SET {SET_PLACES}, state = CASE WHEN state = 'enrolled' THEN 'new' ELSE state END
-         WHERE id = :id"""  # noqa: S608  a constant
-)
-_DOUBT = text("UPDATE enrollment SET state = 'new' WHERE id = :id AND state = 'enrolled' AND desired = 'removed'")
-_WITHDRAW = text(f"UPDATE enrollment SET {SET_PLACES}, state = :state WHERE id = :id")  # noqa: S608  a constant
+_NOTE = text(f"UPDATE enrollment SET {SET_PLACES} WHERE id = :id")  # noqa: S608  a constant
 _HAND_OVER = text(
     """
     UPDATE enrollment
@@ -139,12 +132,7 @@ def withdraw(work: Work) -> None:
     """Pluvo surely said no: what was noted before holds again."""
     work.places = places_of(work.row)
     with transaction() as connection:
-        connection.execute(_WITHDRAW, {"id": work.row.id, "state": work.row.state} | work.places.values())
-
-
-def doubt(work: Work, connection: Connection) -> None:
-    """Write down that a leaver is about to be taken out: whoever comes back is asked for anew, whatever came of it."""
-    connection.execute(_DOUBT, {"id": work.row.id})
+        connection.execute(_NOTE, {"id": work.row.id} | work.places.values())
 
 
 def hand_over(connection: Connection, work: Work) -> None:
@@ -179,7 +167,7 @@ def take_out(work: Work) -> str | None:
 
     Returns what becomes of the plan line when this was all it is about.
     """
-    leaving = work.places.left if work.row.take_out else []
+    leaving = work.places.left if work.row.take_out and work.row.policy != "keep" else []
     for place in leaving:
         leave(work, place)
     if leaving:
@@ -209,13 +197,13 @@ def unenroll(work: Work, place: Place) -> bool:
     if user is None or user.afas_connection_id:
         return user is None
     if isinstance(target, Group):
-        work.write("unenroll", note=partial(doubt, work))
+        work.write("unenroll")
         gone = work.pluvo.remove_from_group(target.ref, account)
     else:
         event_id = place.target_id or work.pluvo.offer_event_id(target.ref)
         if event_id is None:
             raise Rejected("unknown_offer_event", f"Pluvo knows no offer event {target.ref!r}.", system="Pluvo")
-        work.write("unenroll", note=partial(doubt, work))
+        work.write("unenroll")
         gone = work.pluvo.unenroll(account, offer_event_id=event_id)
     if not gone:
         raise Rejected("not_removed", "Pluvo did not take the person out of the event.", system="Pluvo")

@@ -58,7 +58,7 @@ _ENROLLMENT = text(
        SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
            failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
            unsure = unsure AND :state IS NULL, archive = archive AND NOT :archive_decided,
-           take_out = take_out AND CAST(:left_behind AS jsonb) <> '[]', {places.SET_PLACES}
+           take_out = take_out AND version > :version, {places.SET_PLACES}
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
 )

@@ -34,7 +34,7 @@ STAYED = ("ambiguous", "held", "rejected")
 # Columns for ``obstacle`` and ``check``; e, p, l, c and t are enrollment, person, link, course and tenant.
 FACTS = """
     e.version, e.desired, e.state, e.row_state, e.outcome, e.removal_refused, p.version AS person_version, p.match,
-    l.pluvo_id, l.state AS link_state, l.decision, coalesce(l.revision, 0) AS revision, c.active,
+    l.pluvo_id, l.state AS link_state, l.decision, coalesce(l.revision, 0) AS revision, c.active, c.target,
     t.removals->>'policy' AS policy
 """
 JOINED = """
@@ -81,18 +81,16 @@ def _against_enrolling(now: Row[Any]) -> str | None:
 def check(connection: Connection, loaded: Row[Any], link: tuple[int, str | None]) -> None:
     """Compare with what the work was loaded from; ``link``: revision and account that are worked on.
 
-    Raises Dropped for what no longer holds, Overtaken where newer content waits (begin again), NotOurs when the person
-    was erased.
+    Raises Dropped for what no longer holds, Overtaken where newer content or another target waits (begin again),
+    NotOurs when the person was erased.
     """
     now = connection.execute(_NOW, {"id": loaded.id, "tenant": loaded.tenant_id}).first()
     if now is None:
         raise NotOurs("the enrollment is gone")
     if reason := obstacle(now):
         raise Dropped(reason)
-    if (now.revision, now.pluvo_id) != link or (now.version, now.person_version) != (
-        loaded.version,
-        loaded.person_version,
-    ):
+    content = [(row.version, row.person_version, row.target) for row in (now, loaded)]
+    if (now.revision, now.pluvo_id) != link or content[0] != content[1]:
         raise Overtaken("newer content is waiting")
 
 

@@ -28,7 +28,7 @@ _LOAD = text(
     SELECT {FACTS}, e.id, e.tenant_id, e.archive, e.unsure, e.external_id AS row_external_id,
            e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out, e.waiting,
            p.id AS person_id, p.internal_id, p.name, p.email, p.applied_name, p.applied_email, p.intent_at,
-           p.external_id, l.ref, l.created_by_us, l.archived, c.id AS course_id, c.event_id, c.pluvo, c.target,
+           p.external_id, l.ref, l.created_by_us, l.archived, c.id AS course_id, c.event_id, c.pluvo,
            c.target_id, {MARK},
            (SELECT action FROM plan_line WHERE id = :line) AS planned,
            -- Of those who share an account the lowest id speaks, also while parked for an address.

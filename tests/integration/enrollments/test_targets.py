@@ -322,6 +322,43 @@ def test_who_returns_after_a_removal_whose_answer_was_lost_is_enrolled_again(wor
     assert "p80@example.nl" in enrolled(world)
 
 
+def test_target_that_changes_while_messages_wait_is_the_one_that_counts(world: World) -> None:
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.begin()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.drain()
+    assert (len(_in(world, "afas-340-new")), enrolled(world)) == (2, set())
+
+
+@pytest.mark.parametrize("change", ["policy", "put back"])
+def test_leaving_the_old_target_is_dropped_when_it_no_longer_holds(world: World, change: str) -> None:
+    # given a move that only waits to be ended
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    run = world.begin()
+    # when
+    if change == "policy":
+        _with(world, "keep")
+    else:
+        world.retarget(340, offer_event_ref="afas-340")
+    world.drain()
+    # then
+    assert len(enrolled(world)) == 2
+    if change == "policy":
+        assert reasons(world, run)["80"][0] == "dropped"
+        _with(world, event_count=1, event_percent=0)
+        world.sync()
+        assert (len(enrolled(world)), holds(world)[0]["guard"]) == (2, "removals_event")  # judged anew
+
+
 def test_policy_keep_keeps_people_in_the_old_target(world: World) -> None:
     _with(world, "keep")
     world.pluvo.add_offer_event("New", "afas-340-new")
