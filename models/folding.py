@@ -56,9 +56,18 @@ def fold_email(email: str) -> str:
 
 def loose_email(email: str) -> str:
     """A coarser form: addresses that look alike to people, or to a system that compares carelessly."""
-    folded = unicodedata.normalize("NFKC", fold_email(email)).casefold()
+    box, at, domain = fold_email(email).rpartition("@")
+    folded = unicodedata.normalize("NFKC", box + at + _readable(domain)).casefold()
     bare = "".join(unicodedata.normalize("NFKC", folded).casefold().split())
     return unicodedata.normalize("NFKC", bare)
+
+
+def _readable(domain: str) -> str:
+    """A domain with its letters instead of the ASCII form that the network uses (``xn--…``)."""
+    try:
+        return domain.encode("ascii").decode("idna") if "xn--" in domain else domain
+    except UnicodeError:
+        return domain
 
 
 def fold_name(name: str | None) -> str:

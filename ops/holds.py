@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from models.hold import HoldState
 from models.session import transaction
 from ops import audit, lookup
+from ops.links import checked_id
 from ops.listing import Page, checked_limit, page, rows
 from ops.problems import Problem
 from producers import holds
@@ -66,7 +67,8 @@ def _one(connection: Connection, hold_id: str) -> dict[str, Any]:
 def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> dict[str, Any]:
     """Let held lines go on, each checked again against the newest state: all, or those of events or persons."""
     _need_reason(reason)
-    chosen = {"events": list(events), "persons": list(persons)}
+    persons = [checked_id(one) for one in persons]
+    chosen = {"events": list(events), "persons": persons}
     with transaction() as connection:
         hold = _open(connection, hold_id)
         done = holds.release(

@@ -70,6 +70,17 @@ def test_an_unknown_title_is_refused_with_what_comes_near(classroom: Classroom) 
     assert (run.rows, classroom.puts()) == (0, [])
 
 
+@pytest.mark.parametrize(("in_pluvo", "in_file"), [("Cafe\u0301 1", "Caf\u00e9 1"), ("Caf\u00e9 1", "Cafe\u0301 1")])
+def test_an_accent_written_otherwise_is_the_same_title(classroom: Classroom, in_pluvo: str, in_file: str) -> None:
+    classroom.enroll(80)
+    classroom.world.pluvo.add_training(in_pluvo, "cafe")
+    classroom.rule(title=in_file)
+    classroom.complete(80, "2026-05-04", in_pluvo)
+    run = classroom.run()
+    assert run.courses[0]["reasons"] == []
+    assert classroom.shown(80) == "2026-05-04"
+
+
 def test_an_updateconnector_that_does_not_exist_refuses_its_course_alone(classroom: Classroom) -> None:
     # given
     classroom.enroll(80)

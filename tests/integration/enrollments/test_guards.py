@@ -400,6 +400,11 @@ def test_links_that_are_off_by_one_line_are_held_before_anybody_gets_anothers_na
     assert outcomes(run)["held"] == 6
     after = {user["id"]: (user["name"], user["email"]) for user in world.pluvo.users.values() if user["id"] in before}
     assert after == before
+    # and whom an operator lets go is linked as was said
+    with transaction() as connection:
+        assert release(connection, hold["id"], reason="right", who="tester", persons=["1"])["released"] == 1
+    world.drain()
+    assert world.pluvo.users[accounts[1]]["email"] == "p1@example.nl"
     # and what would be overwritten is shown
     shown = world.rows("SELECT before FROM plan_line WHERE run_id = :run AND internal_id = '1'", run=run.id)
     assert shown[0]["before"] == {"name": before[accounts[1]][0], "email": before[accounts[1]][1]}

@@ -50,6 +50,7 @@ def test_one_mailbox(one: str, other: str) -> None:
         ("ﬁona@example.nl", "fiona@example.nl"),
         ("İ@example.nl", "i̇@example.nl"),
         ("σίσυφος@example.gr", "σίσυφοσ@example.gr"),
+        ("info@m\u00fcller.example", "info@xn--mller-kva.example"),
     ],
 )
 def test_two_mailboxes_that_look_alike(one: str, other: str) -> None:
