@@ -75,8 +75,3 @@ def enqueue(connection: Connection, messages: Sequence[NewMessage], *, waking: b
     if messages and waking:
         wake(connection)
     return ids
-
-
-def turn_of_person(person_id: int) -> str:
-    """The turn of everything that changes one Pluvo account."""
-    return f"person:{person_id}"

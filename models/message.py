@@ -69,7 +69,7 @@ class Message(SQLModel, table=True):
     direction: str
     # The enrollment, webhook event or completion it is about.
     subject_id: int = Field(sa_column=Column(BigInteger, nullable=False))
-    # Two messages with one turn are never out at the same time, e.g. "person:17".
+    # Two messages with one turn are never out at the same time: see ``models.locks``.
     turn: str
     # Of the subject when it was enqueued; the actor reads the newest anyway.
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))

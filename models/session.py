@@ -76,6 +76,7 @@ def engine_for(url: str) -> Engine:
     event.listen(made, "connect", _opened)
     event.listen(made, "checkin", _given_back)
     event.listen(made, "checkout", _taken)
+    event.listen(made, "detach", _given_back)
     return made
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from models import locks
 from models.afas_values import person_number
 from models.folding import fold_account
 from models.person import LinkState
@@ -275,3 +276,4 @@ def _decided(connection: Connection, person: int, match: dict[str, Any] | None) 
         text("UPDATE person SET match = CAST(:match AS jsonb) WHERE id = :person"),
         {"person": person, "match": json.dumps(match) if match else None},
     )
+    locks.follow(connection, person)

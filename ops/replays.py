@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from models import ledger
+from models import ledger, locks
 from models.completion import CompletionState
 from models.dead_letter import DeadLetterState
 from models.ledger import NewMessage
@@ -37,7 +37,7 @@ _FACTS = """
            l.state AS link_state, l.decision,
            c.id AS completion_id, c.state AS completion_state, c.version AS completion_version,
            c.enrollment_id AS completion_enrollment,
-           v.id AS event_number, v.handled_at
+           v.id AS event_number, v.handled_at, v.pluvo_id AS event_account, v.ref AS event_ref
       FROM dead_letter d
       LEFT JOIN tenant t ON t.id = d.tenant_id
       LEFT JOIN tenant_direction w ON w.tenant_id = d.tenant_id AND w.direction = d.direction
@@ -123,7 +123,7 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
     verdict = judge(facts)
     if verdict.result == WILL_DO:
         _clear_failure(connection, facts)
-        ledger.enqueue(connection, [_message(facts)])
+        ledger.enqueue(connection, [_message(connection, facts)])
         verdict = Verdict(REPLAYED)
     if verdict.result in (REPLAYED, SUPERSEDED):
         closed = {"id": dead_letter_id, "state": verdict.result, "who": who, "reason": reason or verdict.reason or None}
@@ -167,14 +167,15 @@ def _clear_failure(connection: Connection, facts: dict[str, Any]) -> None:
         )
 
 
-def _message(facts: dict[str, Any]) -> NewMessage:
+def _message(connection: Connection, facts: dict[str, Any]) -> NewMessage:
     kind = Kind(facts["kind"])
     if kind == Kind.UPSERT:
-        turn, version = ledger.turn_of_person(facts["person_id"]), facts["version"]
+        turn, version = locks.of_upsert(connection, facts["tenant_id"], facts["enrollment_id"]), facts["version"]
     elif kind == Kind.WRITE_BACK:
-        turn, version = f"afas:{facts['completion_enrollment']}", facts["completion_version"]
+        turn, version = locks.of_write_back(facts["completion_enrollment"]), facts["completion_version"]
     else:
-        turn, version = f"webhook:{facts['event_number']}", 0
+        turn = locks.of_fetch(connection, facts["tenant_id"], facts["event_account"], facts["event_ref"])
+        version = 0
     return NewMessage(
         tenant_id=facts["tenant_id"],
         kind=kind,

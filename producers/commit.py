@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from models import locks
 from models.message import Kind, Priority
 from models.tenant import Direction
 from producers.scope import Scope
@@ -192,20 +193,17 @@ _SUPERSEDE = text(
 )
 # One account, one turn: persons who share an account take turns too.
 _SEND = text(
-    """
+    f"""
     INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, priority,
                               "full")
     SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
-           coalesce('account:' || k.pluvo_id, 'account:' || sk.pluvo_id, 'person:' || coalesce(sp.id, p.id)),
+           {locks.UPSERT_KEY},
            e.version, l.run_id, l.id, :priority,
            coalesce(CAST(l.todo->>'full' AS boolean), false)
       FROM plan_line l
       JOIN enrollment e ON e.id = l.enrollment_id
       JOIN person p ON p.id = e.person_id
-      LEFT JOIN link k ON k.person_id = p.id AND k.pluvo_id IS NOT NULL
-      LEFT JOIN person sp ON sp.tenant_id = p.tenant_id AND sp.internal_id = p.match->>'internal_id'
-                         AND p.match->>'action' = 'share'
-      LEFT JOIN link sk ON sk.person_id = sp.id AND sk.pluvo_id IS NOT NULL
+      {locks.UPSERT_JOINS}
      WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
        AND l.outcome = 'pending' AND CAST(l.todo->>'send' AS boolean)
      ORDER BY l.id
@@ -216,7 +214,7 @@ _SEND = text(
         attempts = CASE WHEN excluded.version > m.version THEN 0 ELSE m.attempts END,
         state = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN 'ready' ELSE m.state END,
         run_at = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN now() ELSE m.run_at END
-    """
+    """  # noqa: S608  constants
 )
 # Whose account or address comes free first; then the person's other events after the one that makes the account.
 _AFTER = text(

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from models import ledger
+from models import ledger, locks
 from models.folding import fold_account, fold_title
 from models.message import Kind, Priority
 from models.tenant import Direction
@@ -134,7 +134,7 @@ def store(connection: Connection, tenant_id: int, body: bytes) -> str:
         kind=Kind.FETCH,
         direction=Direction.COMPLETIONS,
         subject_id=kept.id,
-        turn=f"pluvo:{hint.someone}",
+        turn=locks.of_fetch(connection, tenant_id, hint.pluvo_id, hint.ref),
         priority=Priority.INTERACTIVE,
     )
     ledger.enqueue(connection, [fetch], waking=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models import ledger
+from models import ledger, locks
 from models.course import Course
 from models.message import Kind, Priority
 from models.tenant import Direction
@@ -254,7 +254,7 @@ class Planner:
             kind=Kind.WRITE_BACK,
             direction=Direction.COMPLETIONS,
             subject_id=row.id,
-            turn=f"afas:{row.enrollment_id}",
+            turn=locks.of_write_back(row.enrollment_id),
             version=row.version,
             run_id=self.run_id,
             plan_line_id=line_id,

@@ -36,6 +36,7 @@ SELECT tenant_id, direction, count(*), bool_or(started_at < clock_timestamp() - 
 
 # Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
 # An older one that waits for this very message does not stand in its way.
+# Two directions may pick one turn at the same moment: the older one goes.
 # (CASE and the scalar subquery keep the planner from answering either question for the whole table at once.)
 _MAY_GO = """
            m.state = 'ready'
@@ -55,14 +56,14 @@ _HAND_OUT = """
 UPDATE message
    SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(), started_at = NULL, worker = NULL,
        lease_until = now() + make_interval(secs => %(lease)s)
- WHERE id = ANY(ARRAY(SELECT id FROM pick))
+ WHERE id = ANY(ARRAY(SELECT DISTINCT ON (tenant_id, turn) id FROM pick ORDER BY tenant_id, turn, id))
 RETURNING id, tenant_id, kind, direction, deliveries, priority
 """
 
 CLAIM: LiteralString = f"""
 WITH quota AS ({_QUOTA}), pick AS (
-    SELECT c.id FROM quota q CROSS JOIN LATERAL (
-        SELECT m.id FROM message m
+    SELECT c.id, q.tenant_id, c.turn FROM quota q CROSS JOIN LATERAL (
+        SELECT m.id, m.turn FROM message m
          WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND m.priority = q.priority AND m.kind = q.kind
            AND {_MAY_GO}
          ORDER BY m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 import settings
 from clients.errors import Rejected, RemoteError, Unknown
 from clients.pluvo import PluvoUser
+from models import locks
 from models.person import LinkedBy
 from models.session import transaction
 from workers import room
@@ -160,6 +161,7 @@ def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
             invited = ours and bool(work.row.pluvo.get("send_invite"))
             values = {"id": person, "version": work.row.person_version, "invited": invited}
             connection.execute(_PERSON_LINKED, values)
+            locks.follow(connection, person)
             work.pluvo_id, work.ref, work.link = user.id, user.ref, (kept, user.id)
         record_changes(connection, work)
     return bool(kept)

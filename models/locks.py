@@ -1,0 +1,64 @@
+"""Which messages are never out together: those with the same key. One function for each kind of message.
+
+Everything that looks at or changes one Pluvo account has the account's key, whoever made the message: a run, a webhook,
+an operator's replay. Where there is no account yet, the person's (or that of whom they share with). What writes into
+one enrollment of AFAS has the enrollment's.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+# To be put into a statement with a person ``p``: these joins, and then this key.
+UPSERT_JOINS = """
+      LEFT JOIN link k ON k.person_id = p.id AND k.pluvo_id IS NOT NULL
+      LEFT JOIN person sp ON sp.tenant_id = p.tenant_id AND sp.internal_id = p.match->>'internal_id'
+                         AND p.match->>'action' = 'share'
+      LEFT JOIN link sk ON sk.person_id = sp.id AND sk.pluvo_id IS NOT NULL
+"""
+UPSERT_KEY = "coalesce('account:' || k.pluvo_id, 'account:' || sk.pluvo_id, 'person:' || coalesce(sp.id, p.id))"
+
+_OF_UPSERT = text(
+    f"""SELECT {UPSERT_KEY} FROM enrollment e JOIN person p ON p.id = e.person_id {UPSERT_JOINS}
+         WHERE e.id = :enrollment AND e.tenant_id = :tenant"""  # noqa: S608  constants
+)
+_OF_REF = text("SELECT pluvo_id FROM link WHERE tenant_id = :tenant AND ref = :ref AND pluvo_id IS NOT NULL LIMIT 1")
+_FOLLOW = text(
+    f"""
+    UPDATE message m SET turn = x.key
+      FROM (SELECT e.id, e.tenant_id, {UPSERT_KEY} AS key
+              FROM person who
+              JOIN person p ON p.tenant_id = who.tenant_id
+                           AND (p.id = who.id OR p.match->>'action' = 'share'
+                                                 AND p.match->>'internal_id' = who.internal_id)
+              JOIN enrollment e ON e.person_id = p.id {UPSERT_JOINS}
+             WHERE who.id = :person) AS x
+     WHERE m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.turn <> x.key
+    """  # noqa: S608  constants
+)
+
+
+def of_account(pluvo_id: str) -> str:
+    """The key of all that concerns one Pluvo account."""
+    return f"account:{pluvo_id}"
+
+
+def of_upsert(connection: Connection, tenant_id: int, enrollment_id: int) -> str:
+    """The key of an upsert."""
+    return str(connection.execute(_OF_UPSERT, {"tenant": tenant_id, "enrollment": enrollment_id}).scalar_one())
+
+
+def of_fetch(connection: Connection, tenant_id: int, pluvo_id: str | None, ref: str | None) -> str:
+    """The key of a webhook's look at one account, which is known by its id or else by its ref."""
+    known = pluvo_id or connection.execute(_OF_REF, {"tenant": tenant_id, "ref": ref}).scalar()
+    return of_account(known) if known else f"ref:{ref}"
+
+
+def of_write_back(enrollment_id: int) -> str:
+    """The key of a write-back into one AFAS enrollment."""
+    return f"afas:{enrollment_id}"
+
+
+def follow(connection: Connection, person_id: int) -> None:
+    """Let the messages of a person whose link has just changed have the key of the account it leads to now."""
+    connection.execute(_FOLLOW, {"person": person_id})
