@@ -36,7 +36,8 @@ _PEOPLE = f"""
 _ENROLLMENTS = """
     SELECT e.id, e.person_id, c.event_id, c.active, e.state, e.desired, e.row_state, e.outcome, e.reason, e.external_id,
            e.version, e.applied_version, e.failed_code, e.waiting, e.seen_at, e.seen_run, e.absent_since,
-           e.completion_value, c.rules,
+           e.completion_value, e.told_target, c.rules,
+           ARRAY(SELECT place->>'target' FROM jsonb_array_elements(e.left_behind) place) AS left_behind,
            m.state AS message_state, m.run_at AS message_run_at, m.attempts AS message_attempts,
            m.history -> -1 ->> 'code' AS message_code
       FROM enrollment e JOIN course c ON c.id = e.course_id
@@ -165,6 +166,9 @@ def _enrollment(row: dict[str, Any]) -> dict[str, Any]:
     note = completion_note(row["completion"], [one["title"] for one in row["rules"]] if row["active"] else [])
     more = {
         "completion_note": note,
+        # where Pluvo was asked to put them, and where they still are to be taken out of
+        "target": row["told_target"],
+        "left_behind": row["left_behind"],
         "holds": row["holds"],
         "failed_code": row["failed_code"],
         "course_active": row["active"],

@@ -82,6 +82,10 @@ def _link(slug: str, person: Row) -> Iterator[str]:
         yield f"An operator decided to ignore this person: `{command} link PLUVO_ID` or `create` ends that."
 
 
+def _places(row: Row) -> str:
+    return ", ".join(sorted(set(row["left_behind"])))
+
+
 def _enrollment(row: Row) -> Iterator[str]:
     event = row["event_id"]
     if row["message_state"] and row["reason"] == "no_room":
@@ -95,6 +99,8 @@ def _enrollment(row: Row) -> Iterator[str]:
     if row["row_state"] == "absent" and row["state"] == "enrolled":
         since = f" since {row['absent_since']:%Y-%m-%d %H:%M} UTC" if row["absent_since"] else ""
         yield f"Absent in event {event}{since}: removed from Pluvo once that is confirmed."
+    if row["left_behind"]:
+        yield f"Event {event} leads elsewhere by now: the next run plans to take the person out of {_places(row)}."
     if row["waiting"] and row["state"] == "enrolled":
         yield f"Event {event} has no place: Pluvo has the person on its waiting list. Each run looks again."
     if row["failed_code"]:

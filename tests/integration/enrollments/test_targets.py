@@ -170,6 +170,10 @@ def test_changed_target_is_followed_by_everybody(world: World) -> None:
     assert outcomes(run) == {"updated": 2}
     assert reasons(world, run) == {"80": ("updated", None), "81": ("updated", None)}
     assert _in(world, "afas-340-new") == {"p80@example.nl", "p81@example.nl"}
+    told = explain.explain("acme", "80")["people"][0]
+    assert told["enrollments"][0]["target"] == "offer_event:afas-340-new"
+    assert told["enrollments"][0]["left_behind"] == ["offer_event:afas-340"]
+    assert "take the person out of offer_event:afas-340" in told["next_action"]
     # and leave the old one once that is so
     run = world.sync()
     assert (outcomes(run), run.removed) == ({"unchanged": 2}, 2)
