@@ -68,24 +68,22 @@ def keys() -> None:
 
 
 def refuse_pooler(url: str) -> None:
-    """Raise Unfit when sessions are not ours alone: what one connection sets, another one sees, or loses itself."""
+    """Raise Unfit when sessions are not ours alone: two connections must each keep one server process, not the same."""
     plain = url.replace("+psycopg", "", 1)
     with psycopg.connect(plain, autocommit=True, connect_timeout=5, prepare_threshold=None) as first:
-        row = first.execute("SELECT pg_backend_pid()").fetchone()
-        if row and row[0] == first.info.backend_pid:
+        if _process(first) == first.info.backend_pid:
             return  # PostgreSQL itself answered the connection
         with psycopg.connect(plain, autocommit=True, connect_timeout=5, prepare_threshold=None) as second:
-            for _ in range(4):
-                for one, other in ((first, second), (second, first)):
-                    one.execute("SELECT set_config('koppeling.session', 'mine', false)")
-                    if _mark(other) or not _mark(one):
-                        raise Unfit(POOLED)
-                    one.execute("RESET koppeling.session")
+            seen: dict[psycopg.Connection, set[int]] = {first: set(), second: set()}
+            for one in (first, second, second, first, first, second, first, second) * 2:
+                seen[one].add(_process(one))
+    if len(seen[first]) > 1 or len(seen[second]) > 1 or seen[first] == seen[second]:
+        raise Unfit(POOLED)
 
 
-def _mark(connection: psycopg.Connection) -> str:
-    row = connection.execute("SELECT coalesce(current_setting('koppeling.session', true), '')").fetchone()
-    return str(row[0]) if row else ""
+def _process(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return int(row[0]) if row else 0
 
 
 def broker() -> None:
