@@ -20,7 +20,7 @@ from models.tenant import Tenant
 from producers import directory
 from producers.facts import FactReader
 from producers.guards import Judge, Tripped
-from producers.leavers import plan_leavers
+from producers.leavers import plan_leavers, prove_leavers
 from producers.moves import plan_moves
 from producers.outside import Outside
 from producers.plan import Planner
@@ -98,6 +98,9 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
     with scope.writing() as connection:
         plan_moves(connection, scope, tenant, snapshots)
         tripped = Judge(connection, scope, tenant).judge(snapshots)
+    for course, snapshot in zip(courses, snapshots, strict=True):
+        unconfirmed += prove_leavers(scope, outside.afas, course, snapshot)
+    with scope.writing() as connection:
         hashed = plan_hash(connection, scope.run_id)
         return Plan(snapshots, tripped, hashed, known.quiet, unconfirmed, info.envid, known.missing_users)
 

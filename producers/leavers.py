@@ -9,8 +9,9 @@ answers that show the neighbours and nobody else count; anything else makes the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
@@ -18,9 +19,10 @@ from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.afas_values import event_number, person_number
 from models.course import Course
-from models.enrollment import Applied
+from models.enrollment import Applied, RowState
 from models.run import SnapshotState
 from models.tenant import Tenant
+from models.translate import translate
 from producers.plan_lines import Line
 from producers.reading import EventReader, Partial, Restart
 from producers.scope import Scope
@@ -86,14 +88,12 @@ def plan_leavers(
     missed here may be there by now. Accounts go to the archive only with ``all_read``: who moved to an event that could
     not be read still needs theirs. Until a run that read all of them they are only taken out.
 
-    A ``short`` snapshot gives lines for everybody it misses: the guard holds them all. May make the snapshot suspect
-    (``absence_unproven``); then there are no lines.
+    A ``short`` snapshot gives lines for everybody it misses: the guard holds them all.
     """
     if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
         return [], 0
     with scope.writing() as connection:
         absent = [row for row in _absent(connection, scope, tenant, course, all_read) if not row.removal_refused]
-        neighbours = _neighbours(connection, scope, course)
     if snapshot.only_short:
         return [_line(row, course, tenant, "short_snapshot", all_read) for row in absent], 0
     if not target_read:
@@ -101,15 +101,40 @@ def plan_leavers(
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
     due = [row for row in absent if _confirmed(row, snapshot, confirm_after)]
     waiting = len(absent) - len(due)
-    gone = [row.internal_id for row in due if not row.blocked]
-    if gone and tenant.removals["policy"] != "keep":
-        if scope.options.get("person"):
-            neighbours = _ends_of_event(scope, afas, course, gone)
-        if not prove_absent(scope.check, afas, course, gone, neighbours):
-            snapshot.suspect("absence_unproven")
-            return [], waiting + len(due)
     whys = {row.enrollment_id: "blocked" if row.blocked else "left_afas" for row in due}
     return [_line(row, course, tenant, whys[row.enrollment_id], all_read) for row in due], waiting
+
+
+_GOING = text(
+    """SELECT internal_id FROM plan_line
+        WHERE run_id = :run AND course_id = :course AND NOT is_row AND outcome = 'pending' AND reason = 'left_afas'
+        ORDER BY length(internal_id), internal_id"""
+)
+_UNPROVEN = text(
+    """DELETE FROM plan_line WHERE run_id = :run AND course_id = :course AND NOT is_row AND outcome = 'pending'
+          AND reason IN ('left_afas', 'blocked')"""
+)
+
+
+def prove_leavers(scope: Scope, afas: AfasClient, course: Course, snapshot: Snapshot) -> int:
+    """Prove the absence of those whose removal the guards let go. Held ones are proven once they are released.
+
+    Without the proof the snapshot is suspect (``absence_unproven``), and nobody of the event is removed; returns how
+    many wait for that.
+    """
+    with scope.writing() as connection:
+        going = {"run": scope.run_id, "course": course.id}
+        people = list(connection.execute(_GOING, going).scalars())
+        neighbours = _neighbours(connection, scope, course)
+    if not people:
+        return 0
+    if scope.options.get("person"):
+        neighbours = _ends_of_event(scope.check, afas, course, people)
+    if prove_absent(scope.check, afas, course, people, neighbours):
+        return 0
+    snapshot.suspect("absence_unproven")
+    with scope.writing() as connection:
+        return connection.execute(_UNPROVEN, going).rowcount
 
 
 def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
@@ -118,11 +143,11 @@ def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str
     return {str(found) for found in row if found is not None}
 
 
-def _ends_of_event(scope: Scope, afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
+def _ends_of_event(check: Callable[[], None], afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
     """The same for a run that asked for one person only, which can't see a row of theirs under an id that is written
     otherwise: all of the event is read. Empty when somebody in it can't be told or is one of ``people``.
     """
-    reader = EventReader(afas, course.getconnector, course.fields, course.event_id, check=scope.check)
+    reader = EventReader(afas, course.getconnector, course.fields, course.event_id, check=check)
     ends: set[str] = set()
     try:
         for page in reader.pages():
@@ -215,12 +240,21 @@ def prove_absent(
 
 
 def _proven(afas: AfasClient, course: Course, asked: Sequence[str | None], neighbours: set[str]) -> bool:
+    return all(seen == neighbours for seen in _answers(afas, course, asked, neighbours))
+
+
+def _answers(
+    afas: AfasClient, course: Course, asked: Sequence[str | None], neighbours: set[str]
+) -> list[set[str | None]]:
+    """Who shows of these people and their neighbours, asked forwards and backwards."""
     try:
-        answers = [_ask(afas, course, [*sorted(neighbours), *asked], minus) for minus in ("", "-")]
+        return [_ask(afas, course, [*sorted(neighbours), *asked], minus) for minus in ("", "-")]
     except ValueError:  # long column names: the query would pass AFAS's limit
         half = len(asked) // 2
-        return half > 0 and all(_proven(afas, course, part, neighbours) for part in (asked[:half], asked[half:]))
-    return all(seen == neighbours for seen in answers)
+        if not half:
+            return [set()]  # nobody shows: that proves nothing
+        parts = (asked[:half], asked[half:])
+        return [seen for part in parts for seen in _answers(afas, course, part, neighbours)]
 
 
 def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: str) -> set[str | None]:
@@ -237,3 +271,53 @@ def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: 
     order_by = [fields["event_id"], minus + key]
     where = [[event, one] for one in whose]
     return _people_of(afas.rows(course.getconnector, take=PROOF_ROWS, order_by=order_by, where=where), course)
+
+
+# --------------------------------------------------------------------------------------------------------- once more
+
+
+def still_gone(
+    check: Callable[[], None], afas: AfasClient, course: Course, internal_id: str, neighbours: set[str]
+) -> bool | None:
+    """Whether AFAS misses this person right now; None when that can't be told.
+
+    Without ``neighbours`` nobody is listed in the event any more, which an operator has confirmed: not to show is
+    enough then. Neighbours who have left meanwhile are replaced by whoever is first and last now.
+    """
+    check()
+    away = _away(afas, course, internal_id, neighbours)
+    if away is None and (ends := _ends_of_event(check, afas, course, [internal_id])):
+        away = _away(afas, course, internal_id, ends)
+    return away
+
+
+def _away(afas: AfasClient, course: Course, internal_id: str, neighbours: set[str]) -> bool | None:
+    try:
+        answers = _answers(afas, course, [internal_id, NOBODY], neighbours)
+    except NO_ANSWER:
+        return None
+    if any(internal_id in seen for seen in answers):
+        return False
+    return True if all(seen == neighbours for seen in answers) else None
+
+
+def still_blocked(afas: AfasClient, tenant: Tenant, course: Course, internal_id: str) -> bool | None:
+    """The same for somebody whose row is blocked: away as long as none of their rows is anything else."""
+    fields = course.fields
+    where = [
+        [
+            Condition(fields["event_id"], Operator.EQUAL, course.event_id),
+            Condition(fields["internal_id"], Operator.EQUAL, internal_id),
+        ]
+    ]
+    today = datetime.now(ZoneInfo(tenant.timezone)).date()
+    try:
+        rows = afas.rows(
+            course.getconnector,
+            take=PROOF_ROWS,
+            order_by=[fields["event_id"], fields["internal_id"]],
+            where=where,
+        )
+    except NO_ANSWER:
+        return None
+    return all(translate(row, fields, course.event_id, today).row_state == RowState.BLOCKED for row in rows)

@@ -63,7 +63,7 @@ def fetch(turn: Turn) -> None:
     rules = _rules(turn, tenant, courses, pluvo)
     pluvo_id = _user(pluvo, hint) if rules else None
     try:
-        finished = _finished(_report(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
+        finished = _finished(report_of_one(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
     except NotAlone:
         with turn.settle() as connection:
             request_run(connection, turn.tenant_id, Direction.COMPLETIONS, trigger="webhook")
@@ -106,12 +106,16 @@ def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoCl
             keep_fields(connection, turn.tenant_id, known)
         for course in unasked:
             course.completion_types = dict(known[course.id or 0])
-    rules = [rule for course in courses for rule in rules_of(course)]
-    good = {(r.level, r.title): _titles.of(turn.tenant_id, pluvo, r.level, r.title).reason is None for r in rules}
+    return usable_titles(turn.tenant_id, pluvo, [rule for course in courses for rule in rules_of(course)])
+
+
+def usable_titles(tenant_id: int, pluvo: PluvoClient, rules: Sequence[Rule]) -> list[Rule]:
+    """The rules whose title stands for one training."""
+    good = {(r.level, r.title): _titles.of(tenant_id, pluvo, r.level, r.title).reason is None for r in rules}
     return [rule for rule in rules if good[rule.level, rule.title]]
 
 
-def _report(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
+def report_of_one(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
     """This person's rows under the rules' titles. Different rows under one title: it stands for several courses.
 
     Raises NotAlone where the report of one person can't be had.

@@ -39,6 +39,7 @@ from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarg
 from clients.redaction import clean, without_people
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away, transaction
+from models.tenant import Direction
 from producers import directions
 from producers.loops import where
 from producers.pace import TooBusy
@@ -206,6 +207,16 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
 def count_calls(connection: Connection, turn: Turn) -> None:
     """Add the calls of this delivery to its plan line, from which a run's total is counted."""
     made = sum(not call.token for call in turn.call_log)
+    # What a removal asks AFAS before it is carried out belongs to the run's reading.
+    read = 0
+    if turn.direction == Direction.ENROLLMENTS:
+        read = sum(not call.token for call in turn.call_log if call.system.lower() == "afas")
+    if read and turn.run_id is not None:
+        connection.execute(
+            text("UPDATE run SET calls_afas = calls_afas + :read WHERE id = :run AND tenant_id = :tenant"),
+            {"read": read, "run": turn.run_id, "tenant": turn.tenant_id},
+        )
+    made -= read
     if made and turn.plan_line_id is not None:
         connection.execute(
             text("UPDATE plan_line SET calls = calls + :made WHERE id = :line AND tenant_id = :tenant"),

@@ -7,8 +7,10 @@ from clients.pluvo import PluvoUser
 from models.enrollment import Applied as AppliedState
 from models.person import LinkedBy
 from workers import upsert_records as records
+from workers.upsert_last_look import look
 from workers.upsert_linking import link, ours
 from workers.upsert_places import Place, Places, leave
+from workers.upsert_standing import Dropped
 from workers.upsert_work import Work
 
 
@@ -22,6 +24,7 @@ def remove(work: Work) -> None:
         # Whoever put them there, it was not us.
         records.settle(work, "kept", state=AppliedState.KEPT, reason="never_enrolled", archived=bool(work.row.archived))
         return
+    look(work)
     stays = [place for place in leaving if not leave(work, place)]
     if stays:
         records.settle(work, "kept", state=AppliedState.KEPT, reason="own_link", archived=bool(work.row.archived))
@@ -45,7 +48,10 @@ def archive(work: Work, left: list[Place]) -> tuple[bool, str | None]:
         return user is not None, None
     if obstacle := in_the_way(work, user, left):
         return False, obstacle
-    work.write("archive")
+    try:
+        work.write("archive")
+    except Dropped as changed:
+        return False, changed.reason
     if work.pluvo.archive_users([user.id], True):
         raise Rejected("not_archived", "Pluvo did not archive the account.", system="Pluvo")
     work.wrote({"archived": False}, {"archived": True})

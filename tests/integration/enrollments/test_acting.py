@@ -12,8 +12,9 @@ from clients.errors import Unknown
 from clients.pluvo import PluvoClient
 from models.session import transaction
 from ops import links
+from producers import holds as decide
 from producers import triggers
-from tests.fixtures.looking import enrolled, lines, link, outcomes, reasons, retry_now
+from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
 from workers.turns import run_delivery
 
@@ -366,3 +367,95 @@ def test_a_message_that_the_next_run_has_joined_survives_the_stop_of_its_own(wor
     # then
     assert enrolled(world) == {"p80@example.nl"}
     assert outcomes(world.run(second.id)) == {"created": 1}
+
+
+# ---------------------------------------------------------------------------------- the last look before a removal
+
+
+def test_who_is_back_in_afas_when_a_removal_is_carried_out_is_not_removed(world: World) -> None:
+    # given a removal that waits, whoever or whatever made it wait
+    world.set_tenant(removals=now_removals())
+    for internal_id in (80, 81, 82):
+        world.person(internal_id)
+    world.sync()
+    world.afas.remove(340, 80)
+    run = world.begin()
+    # when no listing has shown yet that they are back
+    world.person(80)
+    world.drain()
+    # then
+    assert UNENROLL not in world.writes()
+    assert [(line["outcome"], line["reason"]) for line in lines(world, run, 80)] == [("dropped", "came_back")]
+    assert outcomes(world.sync())["unchanged"] == 3
+
+
+def test_a_removal_that_cannot_be_proven_when_it_is_carried_out_is_planned_afresh(world: World) -> None:
+    world.set_tenant(removals=now_removals())
+    for internal_id in (80, 81, 82):
+        world.person(internal_id)
+    world.sync()
+    world.afas.remove(340, 80)
+    run = world.begin()
+    world.fault("afas", "empty")
+    world.drain()
+    assert "p80@example.nl" in enrolled(world)
+    assert [(line["outcome"], line["reason"]) for line in lines(world, run, 80)] == [("dropped", "absence_unproven")]
+    world.clear_faults()
+    assert world.sync().removed == 1
+
+
+def test_who_is_blocked_no_more_when_a_removal_is_carried_out_is_not_removed(world: World) -> None:
+    world.set_tenant(removals=now_removals())
+    world.afas.connectors["Deelnemer_per_cursusevenement"].columns["Geblokkeerd"] = "blocked"
+    world.rows(
+        "UPDATE course SET fields = fields || CAST(:f AS jsonb) RETURNING id", f=dumps({"blocked": "Geblokkeerd"})
+    )
+    for internal_id in (80, 81, 82):
+        world.person(internal_id)
+    world.sync()
+    for internal_id in (80, 81):
+        world.afas.change(340, internal_id, blocked=True)
+    world.begin()
+    world.afas.change(340, 80, blocked=False)
+    world.drain()
+    assert enrolled(world) == {"p80@example.nl", "p82@example.nl"}
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_people_finished_is_read_before_a_released_removal(world: World, *, readable: bool) -> None:
+    # given a held removal of somebody who finishes while it is held
+    world.set_tenant(removals=now_removals(event_count=0, event_percent=0))
+    for internal_id in range(80, 90):
+        world.person(internal_id)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.sync()
+    (hold,) = holds(world)
+    world.pluvo.complete(world.user("p80@example.nl")["id"], "Training 340", "2026-11-20T10:00:00Z")
+    if not readable:
+        _down(world, "portfolioReport")
+    with transaction() as connection:
+        decide.release(connection, hold["id"], reason="it is so", who="tester")
+    # when
+    world.drain()
+    # then it waits for the report, and only it
+    assert ("p80@example.nl" in enrolled(world)) == (not readable)
+    _again(world)
+    assert "p80@example.nl" not in enrolled(world)
+    assert world.rows("SELECT internal_id FROM completion") == [{"internal_id": "80"}]
+
+
+def test_a_hold_costs_afas_nothing_until_it_is_released(world: World) -> None:
+    world.set_tenant(removals=now_removals())
+    for internal_id in range(1, 31):
+        world.person(internal_id)
+    world.sync()
+    world.clear_log()
+    world.sync()
+    quiet = len(world.calls("afas"))
+    for internal_id in range(1, 6):
+        world.afas.remove(340, internal_id)
+    world.clear_log()
+    world.sync()
+    assert len(holds(world)[0]["people"]) == 5
+    assert len(world.calls("afas")) == quiet
