@@ -132,7 +132,8 @@ class Seen:
 def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> Seen:
     """Read one enrollment's column.
 
-    Raises Unavailable("missing_column") when it can't be seen: nothing is written over what we can't see.
+    Raises Unavailable("missing_column") when it can't be seen: nothing is written over what we can't see; and
+    "unasked_rows" for an answer with other rows or unreadable ids only, which proves nobody's absence.
     """
     event_column, key_column = course.fields["event_id"], course.fields["internal_id"]
     asked: list[float] = []
@@ -150,6 +151,8 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
     )
     values: Values = {}
     _take(values, rows, course, rule)
+    if rows and internal_id not in values:
+        raise Unavailable("unasked_rows", "AFAS answers with rows that were not asked for.", system="AFAS")
     return Seen(internal_id in values, values.get(internal_id), asked[-1])
 
 

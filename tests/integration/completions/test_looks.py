@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,8 @@ import settings
 from clients import tokens
 from clients.afas_auth import Authorizer
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
+from tests.fixtures.looking import retry_now
+from tests.fixtures.world import FIELDS
 from tests.integration.completions.conftest import Classroom
 
 OTHER_FIELD = "U11111111111111111111111111111111"
@@ -251,3 +254,19 @@ def test_a_column_that_is_mapped_on_the_way_is_looked_at(due: Classroom, monkeyp
     due.world.drain()
     # then
     assert (due.shown(80), due.completion(80)["state"]) == ("2026-01-01", "conflict")
+
+
+@pytest.mark.parametrize("who", [999, None, "8O"])
+def test_an_answer_with_other_rows_makes_nobody_an_orphan(due: Classroom, who: object) -> None:
+    # given AFAS answers the look with somebody else's row, or with one that nobody can read
+    row = dict.fromkeys(FIELDS.values()) | {"CrId": 340, "Intern_ID": who}
+    body = json.dumps({"skip": 0, "take": 10, "rows": [row]})
+    due.world.fault("afas", "status", match={"operation": "page"}, status=200, body=body, times=1)
+
+    # when
+    due.world.drain()
+
+    # then it is looked at again
+    assert (due.completion(80)["state"], due.completion(80)["reason"], due.puts()) == ("pending", "unasked_rows", [])
+    retry_now(due.world)
+    assert due.shown(80) == "2026-05-04"
