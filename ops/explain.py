@@ -39,7 +39,12 @@ _ENROLLMENTS = """
            e.completion_value, e.told_target, c.rules,
            ARRAY(SELECT place->>'target' FROM jsonb_array_elements(e.left_behind) place) AS left_behind,
            m.state AS message_state, m.run_at AS message_run_at, m.attempts AS message_attempts,
-           m.history -> -1 ->> 'code' AS message_code
+           m.history -> -1 ->> 'code' AS message_code,
+           (m.state = 'scheduled' AND e.desired = 'enrolled'
+            AND EXISTS (SELECT 1 FROM alert a
+                         WHERE a.tenant_id = e.tenant_id AND a.kind = 'no_room' AND a.closed_at IS NULL)
+            AND NOT EXISTS (SELECT 1 FROM link k WHERE k.person_id = e.person_id AND k.pluvo_id IS NOT NULL
+                               AND k.state <> 'left' AND NOT k.archived)) AS waits_for_room
       FROM enrollment e JOIN course c ON c.id = e.course_id
       LEFT JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
      WHERE e.tenant_id = :tenant AND e.person_id = ANY(:people) ORDER BY length(c.event_id), c.event_id

@@ -88,7 +88,7 @@ def _places(row: Row) -> str:
 
 def _enrollment(row: Row) -> Iterator[str]:
     event = row["event_id"]
-    if row["message_state"] and row["reason"] == "no_room":
+    if row["waits_for_room"]:
         yield f"Event {event} waits: Pluvo has no room for another account. It goes on by itself once there is."
     elif row["message_state"] == "scheduled":
         yield f"Event {event} is tried again at {row['message_run_at']:%Y-%m-%d %H:%M:%S} UTC ({row['message_code']})."

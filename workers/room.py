@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 NO_ROOM = "no_room"
 
-_WAITING = """m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'scheduled' AND e.id = m.subject_id
-                AND e.outcome = 'pending' AND e.reason = 'no_room'"""
+# Who waits, whatever for, and has no account that is in use. (What a run says of an enrollment changes with each run.)
+_WAITING = """message m, enrollment e LEFT JOIN link k ON k.person_id = e.person_id
+    WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'scheduled' AND e.id = m.subject_id
+      AND e.desired = 'enrolled' AND (k.pluvo_id IS NULL OR k.archived OR k.state = 'left')"""
 _ASKING = text(
-    f"""SELECT EXISTS (SELECT 1 FROM message m, enrollment e WHERE {_WAITING} AND m.id <> :id
+    f"""SELECT EXISTS (SELECT 1 FROM {_WAITING} AND m.id <> :id
                           AND m.run_at <= now() + make_interval(secs => :seconds))"""  # noqa: S608  a constant
 )
 _AGE = text(
@@ -46,7 +48,7 @@ _PARK = text(
     """
 )
 _WAKE = text(
-    f"UPDATE message m SET state = 'ready', run_at = now() FROM enrollment e WHERE {_WAITING}"  # noqa: S608  a constant
+    f"UPDATE message SET state = 'ready', run_at = now() WHERE id IN (SELECT m.id FROM {_WAITING})"  # noqa: S608  a constant
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ops import explain
 from tests.fixtures.looking import enrolled, invitations, outcomes, retry_now
 from tests.fixtures.world import World
 
@@ -52,6 +53,8 @@ def test_they_go_on_by_themselves_once_there_is_room(full: World) -> None:
         full.person(internal_id)
     run = full.sync()
     assert outcomes(full.sync()) == {"pending": 8, "unchanged": 2}  # a run in between changes nothing about it
+    (person,) = explain.explain("acme", "87")["people"]
+    assert "no room for another account" in str(person["next_action"])
     # when only the one that asks is due
     full.pluvo.change_switches(seats=None)
     full.rows("UPDATE message SET state = 'ready' WHERE run_at < now() + interval '2 minutes' RETURNING id")
