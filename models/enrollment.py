@@ -48,6 +48,8 @@ class Enrollment(SQLModel, table=True):
         one_of("state", Applied),
         one_of("row_state", RowState),
         Index(None, "tenant_id", "course_id", "state"),
+        # Those few that must still leave a place: found without reading everybody.
+        Index("ix_enrollment_left_behind", "tenant_id", postgresql_where=text("left_behind <> '[]'")),
     )
 
     id: int | None = identity()

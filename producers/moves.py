@@ -36,7 +36,7 @@ _INSERT = text(
                                 AND e.failed_code IS NOT NULL AS failed) f WHERE''',
         )
     }
-       AND {SETTLED} AND e.left_behind <> '[]'
+       AND {SETTLED} AND e.tenant_id = :tenant AND e.left_behind <> '[]'
        AND NOT EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id)
      ORDER BY c.event_id, length(p.internal_id), p.internal_id
     """  # noqa: S608  constants only
@@ -48,5 +48,5 @@ def plan_moves(connection: Connection, scope: Scope, tenant: Tenant, snapshots: 
     if tenant.removals["policy"] == "keep":
         return
     complete = [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
-    values = {"run": scope.run_id, "courses": complete, "settings": tenant.settings_version}
-    connection.execute(_INSERT, values)
+    values = {"run": scope.run_id, "tenant": scope.tenant_id, "courses": complete}
+    connection.execute(_INSERT, values | {"settings": tenant.settings_version})

@@ -627,6 +627,13 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_enrollment_tenant_id_course_id_state"), "enrollment", ["tenant_id", "course_id", "state"], unique=False
     )
+    op.create_index(
+        "ix_enrollment_left_behind",
+        "enrollment",
+        ["tenant_id"],
+        unique=False,
+        postgresql_where=sa.text("left_behind <> '[]'"),
+    )
     op.create_table(
         "link",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
