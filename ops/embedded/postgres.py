@@ -311,7 +311,8 @@ def _make(folder: Path, found: programs.Programs) -> None:
         )
         if made.returncode:
             said = [line for line in made.stderr.splitlines() if line.strip()] or ["it did not say why"]
-            raise EmbeddedError(f"PostgreSQL can't make its files in {folder}: {said[-1].strip()}")
+            reason = next((line for line in said if "error:" in line or "FATAL:" in line), said[0])
+            raise EmbeddedError(f"PostgreSQL can't make its files in {folder}: {reason.strip()}")
         give_to_server(new)
         new.rename(folder / "data")
     except OSError as error:

