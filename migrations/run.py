@@ -81,7 +81,7 @@ def refuse_strange(url: str) -> str | None:
     if revision is None and tables - {"alembic_version"}:
         some = ", ".join(sorted(tables)[:3])
         raise WrongSchema(f"This database holds tables of something else ({some}): give koppeling one of its own.")
-    if revision is None or revision in _revisions():
+    if revision is None or revision in revisions():
         return revision
     if ours:
         raise WrongSchema(
@@ -93,8 +93,9 @@ def refuse_strange(url: str) -> str | None:
     )
 
 
-def _revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(config("postgresql://")).walk_revisions()}
+def revisions() -> set[str]:
+    """All revisions that this code knows."""
+    return {script.revision for script in ScriptDirectory.from_config(config("postgresql://")).walkrevisions()}
 
 
 def _revision(connection: Connection) -> str | None:

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from migrations.run import head
+from migrations.run import head, revisions
 from models.session import transaction
 from ops import status
 from settings import SettingsError
 
 router = APIRouter()
-_NEWEST = head()
+_NEWEST, _KNOWN = head(), revisions()
 
 
 @router.get("/healthz", include_in_schema=False)
@@ -31,7 +31,7 @@ def readyz(response: Response) -> dict[str, str]:
 
 
 def database() -> str:
-    """``ok``, ``unreachable`` or ``not migrated``."""
+    """``ok``, ``unreachable``, ``not migrated``, or ``another version`` (newer than this one, or not ours at all)."""
     try:
         with transaction() as connection:
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -39,4 +39,6 @@ def database() -> str:
         return "unknown"
     except SQLAlchemyError as error:
         return "not migrated" if "alembic_version" in str(error) else "unreachable"
+    if revision is not None and revision not in _KNOWN:
+        return "another version"
     return "ok" if revision == _NEWEST else "not migrated"

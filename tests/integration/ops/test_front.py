@@ -10,6 +10,7 @@ import requests
 import settings
 from ops.http.app import make_app
 from simulators.server import running
+from tests.integration.ops.conftest import run_sql
 
 TOKEN = "token-of-the-test"
 
@@ -66,3 +67,20 @@ def test_health_and_webhooks_need_no_login(open_to_others: None) -> None:
 def test_on_this_machine_alone_no_login_is_asked_for(open_to_others: None) -> None:
     with running(make_app("127.0.0.1")) as base:
         assert requests.get(base, timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '20991231_1'", "another version"),
+        ("DELETE FROM alembic_version", "not migrated"),
+        ("DROP TABLE alembic_version", "not migrated"),
+    ],
+)
+def test_readiness_tells_older_tables_from_those_of_another_version(
+    configured: settings.Settings, change: str, said: str
+) -> None:
+    run_sql(change)
+    with running(make_app()) as base:
+        answer = requests.get(f"{base}/readyz", timeout=30)
+    assert (answer.status_code, answer.json()["database"]) == (503, said)
