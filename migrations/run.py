@@ -95,7 +95,7 @@ def refuse_strange(url: str) -> str | None:
 
 def revisions() -> set[str]:
     """All revisions that this code knows."""
-    return {script.revision for script in ScriptDirectory.from_config(config("postgresql://")).walkrevisions()}
+    return {script.revision for script in ScriptDirectory.from_config(config("postgresql://")).walk_revisions()}
 
 
 def _revision(connection: Connection) -> str | None:
