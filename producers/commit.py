@@ -188,6 +188,7 @@ _SUPERSEDE = text(
       FROM message m, plan_line l
      WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines)) AND l.outcome = 'pending'
        AND m.kind = :kind AND m.subject_id = l.enrollment_id AND o.id = m.plan_line_id AND o.id <> l.id
+       AND m.tenant_id = l.tenant_id AND o.tenant_id = l.tenant_id
        AND o.outcome = 'pending'
     """
 )
@@ -224,6 +225,7 @@ _AFTER = text(
      WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.todo->>'after' IS NOT NULL
        AND fl.run_id = :run AND fl.internal_id = l.todo->>'after' AND fl.is_row
        AND CAST(fl.todo->>'person' AS boolean) AND first.plan_line_id = fl.id AND first.id <> m.id
+       AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
     """
 )
 _AFTER_ACCOUNT = text(
@@ -233,6 +235,7 @@ _AFTER_ACCOUNT = text(
      WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.action = 'enroll' AND m.after_id IS NULL
        AND fl.run_id = :run AND fl.internal_id = l.internal_id AND fl.action IN ('create', 'link')
        AND first.plan_line_id = fl.id AND first.id <> m.id
+       AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
     """
 )
 

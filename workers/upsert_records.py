@@ -102,7 +102,7 @@ _LINE_DROPPED = text(
     UPDATE plan_line
        SET outcome = CASE WHEN is_row THEN :row ELSE 'dropped' END, settled_at = now(),
            reason = CASE WHEN NOT is_row AND starts_with(:reason, 'row_') THEN 'came_back' ELSE :reason END
-     WHERE id = :id
+     WHERE id = :id AND tenant_id = :tenant
     """
 )
 # Nor is any other event of theirs acted on before somebody decided.
@@ -236,14 +236,17 @@ def drop(work: Work, reason: str) -> None:
     with work.turn.settle() as connection:
         connection.execute(_DROP, {"id": row.id, "version": row.version, "reason": reason})
         line = {"id": work.turn.plan_line_id, "row": "unchanged" if over else "pending", "reason": reason}
-        connection.execute(_LINE_DROPPED, line)
+        connection.execute(_LINE_DROPPED, line | {"tenant": work.turn.tenant_id})
         record_changes(connection, work)
 
 
 def _settle_line(connection: Connection, work: Work, outcome: str, reason: str | None) -> None:
     connection.execute(
-        text("UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now() WHERE id = :id"),
-        {"id": work.turn.plan_line_id, "outcome": outcome, "reason": reason},
+        text(
+            """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
+                WHERE id = :id AND tenant_id = :tenant"""
+        ),
+        {"id": work.turn.plan_line_id, "tenant": work.turn.tenant_id, "outcome": outcome, "reason": reason},
     )
 
 

@@ -30,10 +30,10 @@ _LOAD = text(
            p.id AS person_id, p.internal_id, p.name, p.email, p.applied_name, p.applied_email, p.intent_at,
            p.external_id, l.ref, l.created_by_us, l.archived, c.id AS course_id, c.event_id, c.pluvo,
            c.target_id, {MARK},
-           (SELECT action FROM plan_line WHERE id = :line) AS planned,
+           (SELECT action FROM plan_line WHERE id = :line AND tenant_id = :tenant) AS planned,
            -- its run has read then what those who leave had finished
            coalesce((SELECT hold_id IS NULL AND created_at > now() - interval '60 seconds' FROM plan_line
-                      WHERE id = :line), false) AS just_planned,
+                      WHERE id = :line AND tenant_id = :tenant), false) AS just_planned,
            -- Of those who share an account the lowest id speaks, also while parked for an address.
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
