@@ -194,6 +194,23 @@ def session() -> Iterator[Session]:
 _CANCELLED = "57014"
 # It answers, and takes no writes: a replica after a failover, an administrator's ``default_transaction_read_only``.
 READ_ONLY = "25006"
+TOO_MANY = "53300"
+SHUTTING_DOWN = ("57P01", "57P02", "57P03")
+UNDEFINED_TABLE = "42P01"
+_NO_PLACE = ("too many clients", "remaining connection slots", "too many connections")
+
+
+def sqlstate(error: BaseException) -> str:
+    """PostgreSQL's own word for what went wrong; empty where there is none."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
+    if state is None and any(words in str(cause) for words in _NO_PLACE):
+        return TOO_MANY  # a connection that was refused has no state, only words
+    if state is None and "shutting down" in str(cause):
+        return SHUTTING_DOWN[0]
+    if state is None and "starting up" in str(cause):
+        return SHUTTING_DOWN[2]
+    return str(state or "")
 
 
 def is_away(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from clients.errors import RemoteError
 from clients.redaction import clean
 from migrations.run import WrongSchema
 from models.crypto import SecretDamaged, SecretUnreadable
+from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate
 from ops import output
 from ops.embedded import EmbeddedError
 from ops.problems import Problem
@@ -22,6 +23,13 @@ from workers.startup import Unfit
 # Their text is a sentence that says what to do.
 SAID = (Problem, SettingsError, EmbeddedError, SecretUnreadable, SecretDamaged, WrongSchema, Unfit)
 _DATABASE = "Check KOPPELING_DATABASE_URL and that the server runs, or unset it to use the embedded one."
+_STATES = {
+    READ_ONLY: "The database takes no writes now (a replica after a failover, or default_transaction_read_only): "
+    "nothing was changed. Point KOPPELING_DATABASE_URL at the server that does, or wait.",
+    TOO_MANY: "The database has no connection left: try again in half a minute, when idle ones have gone back. If it "
+    "stays so, raise max_connections or run fewer worker processes (docs/deployment.md counts them).",
+    **dict.fromkeys(SHUTTING_DOWN, "The database is shutting down or starting: try again in a moment."),
+}
 _BROKER = "Check KOPPELING_REDIS_URL and that the server runs, or unset it to use the embedded one."
 
 
@@ -42,6 +50,8 @@ def _line(error: Exception) -> tuple[str, int]:
         found = str(error), 2
     elif isinstance(error, exc.ArgumentError):
         found = "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database.", 2
+    elif isinstance(error, exc.DBAPIError | psycopg.Error) and sqlstate(error) in _STATES:
+        found = _STATES[sqlstate(error)], 2
     elif isinstance(error, exc.ProgrammingError) and "does not exist" in str(error.orig):
         found = "The database's tables are not those of this version: run `koppeling migrate`.", 2
     elif isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError | psycopg.OperationalError):

@@ -89,6 +89,7 @@ def serve(
 ) -> None:
     """Serve health and webhooks over HTTP until told to stop."""
     from ops.http.app import check_bind, make_app  # noqa: PLC0415 - every other command starts faster without it
+    from ops.http.health import look  # noqa: PLC0415 - the same
     from ops.http.server import run  # noqa: PLC0415 - the same
 
     logs.configure()
@@ -98,6 +99,7 @@ def serve(
         end_with_parent()
     session.use_pool(connections.SERVE_POOL)
     Loop("idle connections", _give_back_idle).start()
+    Loop("health", look).start()
     run(make_app(host), host, port)
 
 

@@ -13,7 +13,7 @@ from models.session import transaction
 from models.tenant import Direction
 from ops.listing import rows
 from producers.pace import redis_client
-from workers import presence
+from workers import presence, vital_signs
 from workers.rights import fault
 
 _LEDGER = """
@@ -63,6 +63,7 @@ def document() -> dict[str, Any]:
             " LEFT JOIN tenant t ON t.id = a.tenant_id WHERE a.closed_at IS NULL ORDER BY a.id",
         )
         workers = len(presence.live_workers(connection))
+        services = vital_signs.read(connection)
         loose = connection.execute(
             text("SELECT count(*) FROM dead_letter WHERE state = 'open' AND tenant_id IS NULL")
         ).scalar_one()
@@ -80,6 +81,7 @@ def document() -> dict[str, Any]:
         "database": "ok",
         "broker": broker(),
         "workers": workers,
+        **services,
         "ready": ledger["ready"],
         "in_flight": ledger["in_flight"],
         "scheduled": ledger["scheduled"],

@@ -107,3 +107,13 @@ VALUES ('relay', %(worker)s, now(), CASE WHEN %(pushed)s THEN now() END)
 ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = excluded.seen_at,
        worked_at = coalesce(excluded.worked_at, s.worked_at)
 """
+
+# Whether the relay stands still: something may go for a minute, and nothing was handed out in that time.
+STANDS_STILL = f"""
+SELECT NOT EXISTS (SELECT 1 FROM service WHERE name = 'relay' AND worked_at > now() - interval '60 seconds')
+   AND EXISTS (
+        SELECT 1 FROM message m
+          LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
+         WHERE m.run_at < now() - interval '60 seconds' AND coalesce(d.state, 'healthy') IN ('healthy', 'degraded')
+           AND coalesce(d.wait_until, now()) <= now() AND {_MAY_GO})
+"""  # noqa: S608  constants

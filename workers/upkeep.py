@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from models.session import transaction
 from producers.loops import Chores, Loop
-from workers import finalizer, presence, retention
+from workers import finalizer, presence, retention, vital_signs
 from workers.probes import PROBES, probe
 from workers.sweeping import sweep
 
@@ -33,6 +33,7 @@ class Upkeep(Loop):
             (1.0, probe),
             (5.0, finalizer.recount),
             (15.0, sweep),
+            (15.0, vital_signs.watch),
             (3600.0, retention.apply),
         )
         self.leads_until = 0.0

@@ -3,42 +3,84 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from migrations.run import head, revisions
-from models.session import transaction
+from models.session import READ_ONLY, TOO_MANY, UNDEFINED_TABLE, sqlstate, transaction
 from ops import status
 from settings import SettingsError
+from workers import vital_signs
+from workers.presence import worker_id
 
 router = APIRouter()
+LOOK_SECONDS = 5.0
+_TROUBLE = {READ_ONLY: "read only", TOO_MANY: "too many connections", UNDEFINED_TABLE: "not migrated"}
 _NEWEST, _KNOWN = head(), revisions()
+
+
+# What was seen last, for who asks whether this process lives: that must not wait for a database.
+_seen: dict[str, str] = dict.fromkeys(vital_signs.SERVICES, "unknown")
+
+
+def look() -> float:
+    """Look at the services that one process does for all; for a loop beside the web server."""
+    try:
+        with transaction() as connection:
+            _seen.update(vital_signs.read(connection))
+    except Exception:
+        _seen.update(dict.fromkeys(_seen, "unknown"))
+        raise
+    return LOOK_SECONDS
 
 
 @router.get("/healthz", include_in_schema=False)
 async def healthz() -> dict[str, str]:
-    """Alive: it answers, however busy the threads are."""
-    return {"status": "ok"}
+    """Alive: it answers, however busy the threads are. How the services are is told beside it."""
+    return {"status": "ok"} | _seen
 
 
 @router.get("/readyz", include_in_schema=False)
 def readyz(response: Response) -> dict[str, str]:
-    """Ready: database (with this version's tables) and broker answer; else 503."""
-    found = {"database": database(), "broker": status.broker()}
+    """Ready: database (with this version's tables, and writing) and broker answer; else 503.
+
+    Services that nobody does are told and make no 503: webhooks can be taken without them, and must be.
+    """
+    state, services = database()
+    found = {"database": state, "broker": status.broker()}
     ready = set(found.values()) == {"ok"}
     response.status_code = 200 if ready else 503
-    return {"status": "ok" if ready else "not ready"} | found
+    return {"status": "ok" if ready else "not ready"} | found | services
 
 
-def database() -> str:
-    """``ok``, ``unreachable``, ``not migrated``, or ``another version`` (newer than this one, or not ours at all)."""
+def database() -> tuple[str, dict[str, str]]:
+    """``ok``, ``unreachable``, ``read only``, ``too many connections``, ``not migrated``, or ``another version`` (newer
+    than this one, or not ours at all); and the services."""
+    services = dict.fromkeys(vital_signs.SERVICES, "unknown")
     try:
         with transaction() as connection:
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            if revision != _NEWEST:
+                return (
+                    "another version" if revision is not None and revision not in _KNOWN else "not migrated",
+                    services,
+                )
+            services = vital_signs.read(connection)
+            _prove_writing(connection)
     except SettingsError:
-        return "unknown"
+        return "unknown", services
     except SQLAlchemyError as error:
-        return "not migrated" if "alembic_version" in str(error) else "unreachable"
-    if revision is not None and revision not in _KNOWN:
-        return "another version"
-    return "ok" if revision == _NEWEST else "not migrated"
+        return _TROUBLE.get(sqlstate(error), "unreachable"), services
+    return "ok", services
+
+
+def _prove_writing(connection: Connection) -> None:
+    """A write, at most one a second however often somebody asks. A read-only database refuses it in any case."""
+    connection.execute(
+        text(
+            """INSERT INTO service AS s (name, worker) VALUES ('serve', :worker)
+               ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = now()
+                WHERE s.seen_at < now() - interval '1 second'"""
+        ),
+        {"worker": worker_id()},
+    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -35,7 +36,7 @@ def end_pooled_connections(database_url: str) -> int:
 @contextmanager
 def read_only(database_url: str) -> Iterator[None]:
     """The database answers and takes no writes, as after a failover; sessions that are open keep what they had."""
-    name = database_url.rsplit("/", 1)[1]
+    name = urlsplit(database_url).path.removeprefix("/")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
         connection.execute(
