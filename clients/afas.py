@@ -191,7 +191,8 @@ class AfasClient:
                         ),
                     )
             except Unauthorized as refused:
-                if last or refused.status != 401 or not self._auth.renew(authorization):
+                fetching = not authorization  # it is the credentials that were refused, not a token
+                if last or fetching or refused.status != 401 or not self._auth.renew(authorization):
                     raise
         raise AssertionError("the second round returns or raises")
 
