@@ -199,8 +199,9 @@ class Story:
 
     def _decide_everything(self, last: bool) -> None:
         """As an operator would who reads the list: match anew, and where that leads nowhere choose."""
-        self.world.pluvo.users[KNOWN_1]["afasContactId"] = None
-        self.world.pluvo.changed()
+        if known := self.world.pluvo.users.get(KNOWN_1):
+            known["afasContactId"] = None
+            self.world.pluvo.changed()
         for row in self.world.rows(
             """SELECT t.slug, p.internal_id, l.candidates FROM link l JOIN person p ON p.id = l.person_id
                  JOIN tenant t ON t.id = l.tenant_id WHERE l.state IN ('ambiguous', 'ignored')"""
@@ -321,7 +322,8 @@ class Story:
 
     def same_id(self, step: Step) -> None:
         """Another account gets this person's AFAS id."""
-        self.world.pluvo.change_user(KNOWN_1, afasContactId=str(step.who))
+        if KNOWN_1 in self.world.pluvo.users:
+            self.world.pluvo.change_user(KNOWN_1, afasContactId=str(step.who))
 
     def archived(self, step: Step) -> None:
         if account := self._account(step):
