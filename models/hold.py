@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
@@ -94,6 +94,8 @@ class HoldLine(SQLModel, table=True):
     action: str
     # Version of the enrollment or person it was planned for: a newer one drops the line.
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    # Of the person's link when it was planned; 0 without one. Another one drops the line.
+    revision: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     before: dict[str, Any] | None = json()
     after: dict[str, Any] | None = json()
     state: str = Field(default="open", sa_column_kwargs={"server_default": text("'open'")})

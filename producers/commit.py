@@ -199,7 +199,8 @@ _SEND = text(
                               "full")
     SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
            {locks.UPSERT_KEY},
-           e.version, l.run_id, l.id, :priority,
+           -- what is released goes on although its run was stopped
+           e.version, (SELECT r.id FROM run r WHERE r.id = l.run_id AND r.status <> 'stopped'), l.id, :priority,
            coalesce(CAST(l.todo->>'full' AS boolean), false)
       FROM plan_line l
       JOIN enrollment e ON e.id = l.enrollment_id

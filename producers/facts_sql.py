@@ -64,7 +64,10 @@ ROWS = text(
            c.event_id, p.id AS person_id, p.name AS stored_name, p.email AS stored_email, p.applied_name,
            p.applied_email, p.match, l.state AS link_state, l.pluvo_id, l.ref, l.decision, l.archived,
            e.id AS enrollment_id, e.state, e.desired, e.version, e.applied_version, e.failed_code, e.failed_version,
-           e.failed_settings, e.refused_fingerprint, e.unsure, e.fingerprint AS known_fingerprint,
+           e.failed_settings, e.unsure,
+           (SELECT re.refused_fingerprint FROM enrollment re
+             WHERE re.person_id = p.id AND re.refused_fingerprint = s.fingerprint LIMIT 1) AS refused_fingerprint,
+           e.fingerprint AS known_fingerprint,
            {SETTLED} AS settled, {IN_PLACE} AS in_place, e.told_account, e.waiting, {_UNREAD_LOWER} AS keeps
     {JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
     """
@@ -95,6 +98,9 @@ PEERS = text(
     SELECT p.email_folded, p.internal_id, p.name, l.pluvo_id
       FROM person p JOIN link l ON l.person_id = p.id AND l.state <> 'ignored' AND l.pluvo_id IS NOT NULL
      WHERE p.tenant_id = :tenant AND p.email_folded = ANY(:emails)
+       -- who left may have another address by now: their account says which
+       AND (l.state <> 'left' OR EXISTS (SELECT 1 FROM directory_user d WHERE d.run_id = :run
+                                            AND d.pluvo_id = l.pluvo_id AND d.email_folded = p.email_folded))
        AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.internal_id = p.internal_id
                           AND s.row_state = 'present')
     """

@@ -26,6 +26,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models.hold import Guard
+from models.run import SnapshotState
 from models.tenant import Tenant
 from producers.scope import Scope
 from producers.snapshot import Snapshot
@@ -52,6 +53,8 @@ class Tripped:
     guard: Guard
     event_id: str | None
     measure: dict[str, Any] = field(default_factory=dict)
+    # These lines only stay on a hold that is open already, and that this run can't overtake.
+    stays: bool = False
 
 
 def allowed(limits: dict[str, Any], name: str, base: int) -> float:
@@ -72,7 +75,49 @@ _SIZE = text(
     """SELECT count(*) AS enrollments, count(DISTINCT person_id) AS people FROM enrollment
         WHERE tenant_id = :tenant AND state = 'enrolled'"""
 )
-_OPEN = text("SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'")
+# What was let go before, by a guard or an operator, and still waits in the ledger: it is decided.
+_DECIDED = text(
+    """
+    UPDATE plan_line l SET todo = l.todo || '{"decided": true}'
+      FROM enrollment e
+      JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
+      JOIN plan_line o ON o.id = m.plan_line_id
+     WHERE l.run_id = :run AND l.outcome = 'pending' AND l.is_row AND e.id = l.enrollment_id
+       AND e.desired = 'enrolled' AND e.outcome = 'pending' AND e.fingerprint = l.todo->>'fp' AND o.action = l.action
+    """
+)
+_OPEN = text(
+    """SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
+          AND NOT coalesce(todo ? 'decided', false)"""
+)
+# A hold stays until a run that read all it is about: what is on it stays held till then, whoever plans it again.
+_STAY = text(
+    """
+    WITH staying AS (
+        SELECT l.id, h.guard, h.event_id, h.measure
+          FROM hold h
+          JOIN hold_line hl ON hl.hold_id = h.id AND hl.state = 'open'
+          JOIN plan_line o ON o.id = hl.plan_line_id
+          JOIN plan_line l ON l.run_id = :run AND l.enrollment_id = hl.enrollment_id AND l.outcome = 'pending'
+                          AND l.is_row = o.is_row AND NOT coalesce(l.todo ? 'decided', false)
+         WHERE h.tenant_id = :tenant AND h.state = 'open'
+           AND l.kind IS NOT DISTINCT FROM o.kind AND (l.kind IS NOT NULL OR l.action = o.action)
+           AND (:one OR NOT CASE WHEN h.event_id IS NULL THEN :all_complete ELSE h.event_id = ANY(:complete) END)),
+    held AS (
+        UPDATE plan_line SET outcome = 'held', reason = s.guard FROM staying s WHERE plan_line.id = s.id)
+    SELECT DISTINCT guard, event_id, measure FROM staying
+    """
+)
+# A run for one person is judged together with what is held already.
+_HELD_ALREADY = text(
+    """
+    SELECT count(*) FROM hold h JOIN hold_line hl ON hl.hold_id = h.id AND hl.state = 'open'
+      JOIN plan_line o ON o.id = hl.plan_line_id
+     WHERE h.tenant_id = :tenant AND h.state = 'open' AND o.kind = :kind
+       AND (CAST(:event AS text) IS NULL OR hl.event_id = :event)
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.enrollment_id = hl.enrollment_id)
+    """
+)
 # What an operator released was wanted and does not count; what this run plans again counts once.
 _WINDOW = text(
     """
@@ -89,7 +134,7 @@ _WINDOW = text(
 _HOLD = text(
     """
     UPDATE plan_line SET outcome = 'held', reason = :guard
-     WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
+     WHERE run_id = :run AND kind = :kind AND outcome = 'pending' AND NOT coalesce(todo ? 'decided', false)
        AND (CAST(:event AS text) IS NULL OR event_id = :event)
     """
 )
@@ -99,7 +144,7 @@ _HOLD_FOLLOWERS = text(
     UPDATE plan_line f SET outcome = 'held', reason = l.reason
       FROM plan_line l
      WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.todo->>'after' = l.internal_id
-       AND l.outcome = 'held' AND l.is_row
+       AND l.outcome = 'held' AND l.is_row AND NOT coalesce(f.todo ? 'decided', false)
     """
 )
 # A new account that is held holds every event of that person.
@@ -109,6 +154,7 @@ _HOLD_REST_OF_PERSON = text(
       FROM plan_line l
      WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.is_row AND f.action = 'enroll'
        AND f.internal_id = l.internal_id AND l.outcome = 'held' AND l.action IN ('create', 'link')
+       AND NOT coalesce(f.todo ? 'decided', false)
     """
 )
 
@@ -119,6 +165,7 @@ class Judge:
     def __init__(self, connection: Connection, scope: Scope, tenant: Tenant) -> None:
         self.connection = connection
         self.run = {"run": scope.run_id}
+        self.one = scope.options.get("person") is not None
         self.tenant = tenant
         self.limits = DEFAULT_LIMITS | tenant.removals.get("limits", {})
         size = connection.execute(_SIZE, {"tenant": tenant.id}).one()
@@ -126,7 +173,8 @@ class Judge:
 
     def judge(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
         """Judge the whole plan."""
-        tripped = [*self._short(snapshots), *self._events(), *self._tenant_removals()]
+        self.connection.execute(_DECIDED, self.run)
+        tripped = [*self._stay(snapshots), *self._short(snapshots), *self._events(), *self._tenant_removals()]
         if self.tenant.first_complete_at is not None:
             tripped += self._kind(Guard.CREATES, "create", "creates")
         tripped += self._kind(Guard.EMAIL_CHANGES, "email_change", "email_changes")
@@ -135,12 +183,27 @@ class Judge:
         self.connection.execute(_HOLD_REST_OF_PERSON, self.run)
         return tripped
 
+    def _stay(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
+        complete = [snapshot.event_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
+        values = {"tenant": self.tenant.id, "one": self.one, "complete": complete}
+        values["all_complete"] = len(complete) == len(snapshots)
+        found = self.connection.execute(_STAY, self.run | values).all()
+        return [Tripped(Guard(row.guard), row.event_id, row.measure, stays=True) for row in found]
+
+    def _held_already(self, kind: str, event_id: str | None = None) -> int:
+        if not self.one:
+            return 0
+        values = self.run | {"tenant": self.tenant.id, "kind": kind, "event": event_id}
+        return int(self.connection.execute(_HELD_ALREADY, values).scalar_one())
+
     def _short(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
-        return [
-            Tripped(Guard.SHORT_SNAPSHOT, snapshot.event_id, {"rows": snapshot.rows})
-            for snapshot in snapshots
-            if snapshot.only_short and self._hold(Guard.SHORT_SNAPSHOT, "removal", snapshot.event_id)
-        ]
+        # Also where there is nothing to remove: the smaller roster becomes the base once somebody says so.
+        tripped = []
+        for snapshot in snapshots:
+            if snapshot.only_short:
+                self._hold(Guard.SHORT_SNAPSHOT, "removal", snapshot.event_id)
+                tripped.append(Tripped(Guard.SHORT_SNAPSHOT, snapshot.event_id, {"rows": snapshot.rows}))
+        return tripped
 
     def _events(self) -> list[Tripped]:
         tripped = []
@@ -150,7 +213,7 @@ class Judge:
             leaving = row.removals - row.moving  # who only moves to another target does not empty the event
             if leaving >= row.base and leaving >= 2:
                 guard = Guard.EVENT_EMPTIED
-            elif row.removals > limit:
+            elif row.removals + self._held_already("removal", row.event_id) > limit:
                 guard = Guard.REMOVALS_EVENT
             if guard:
                 self._hold(guard, "removal", row.event_id)
@@ -184,7 +247,8 @@ class Judge:
         return [Tripped(guard, None, {"count": planned, "limit": limit, "base": self.people})]
 
     def _open_lines(self, kind: str) -> int:
-        return int(self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one())
+        planned = int(self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one())
+        return planned + self._held_already(kind) if planned else 0
 
     def _hold(self, guard: Guard, kind: str, event_id: str | None) -> int:
         values = self.run | {"guard": guard.value, "kind": kind, "event": event_id}

@@ -18,7 +18,9 @@ from producers.scope import PreviewScope
 
 # A line is still true when its enrollment is as it was planned and the person is as absent, or as present, as then.
 _STILL_TRUE = """
-    e.version = h.version AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
+    e.version = h.version AND coalesce(k.revision, 0) = h.revision AND c.active
+    AND (e.outcome = 'held' OR coalesce(l.todo ? 'take_out', false) OR :guard = 'short_snapshot')
+    AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
         WHEN l.todo ? 'take_out' THEN e.row_state = 'present' AND e.left_behind <> '[]'
         ELSE (e.state IN ('enrolled', 'new') OR e.told_target IS NOT NULL OR e.archive)
              AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
@@ -28,7 +30,9 @@ _CHOOSE = text(
     SELECT h.id, h.plan_line_id, h.enrollment_id, l.run_id, {_STILL_TRUE} AS still_true
       FROM hold_line h
       JOIN enrollment e ON e.id = h.enrollment_id
+      JOIN course c ON c.id = e.course_id
       JOIN plan_line l ON l.id = h.plan_line_id
+      LEFT JOIN link k ON k.person_id = e.person_id
      WHERE h.hold_id = :id AND h.state = 'open'
        AND (CAST(:events AS text[]) IS NULL OR h.event_id = ANY(:events))
        AND (CAST(:people AS text[]) IS NULL OR h.internal_id = ANY(:people))
@@ -65,13 +69,13 @@ def release(
     if hold.guard == Guard.SHORT_SNAPSHOT:
         _believe(connection, [row.enrollment_id for row in going])
     _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
-    if hold.guard == Guard.SHORT_SNAPSHOT and not events and not persons:
-        _new_base(connection, hold)
     for run_id in sorted({row.run_id for row in going}):
         lines = [row.plan_line_id for row in going if row.run_id == run_id]
         commit_plan(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
     _count_again(connection, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)
+    if hold.guard == Guard.SHORT_SNAPSHOT and not left:
+        _new_base(connection, hold)
     return {"released": len(going), "dropped": len(dropped), "open": left}
 
 

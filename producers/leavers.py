@@ -95,7 +95,8 @@ def plan_leavers(
     with scope.writing() as connection:
         absent = [row for row in _absent(connection, scope, tenant, course, all_read) if not row.removal_refused]
     if snapshot.only_short:
-        return [_line(row, course, tenant, "short_snapshot", all_read) for row in absent], 0
+        doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
+        return [line for line in doubted if line.outcome == "pending"], 0
     if not target_read:
         return [], len(absent)
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])

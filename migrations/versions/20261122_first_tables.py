@@ -858,6 +858,7 @@ def upgrade() -> None:
         sa.Column("internal_id", sa.String(), nullable=False),
         sa.Column("action", sa.String(), nullable=False),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("revision", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from models.session import transaction
+from ops import holds as ops_holds
+from ops import links
 from producers import holds as decide
+from producers import triggers
 from tests.fixtures.looking import enrolled, holds, lines, outcomes, retry_now
 from tests.fixtures.world import World, now_removals
 
@@ -175,8 +178,9 @@ def test_released_change_that_was_overtaken_is_dropped(world: World) -> None:
     world.afas.set_email(1, "p1@example.nl")
     world.afas.rename(1, "Getrouwd")
     world.sync(person="1")
-    # then its line is no longer true
-    assert _release(world, hold["id"]) == {"released": 1, "dropped": 1, "open": 0}
+    # then its line is no longer on it
+    assert holds(world)[0]["people"] == ["2"]
+    assert _release(world, hold["id"]) == {"released": 1, "dropped": 0, "open": 0}
     assert world.user("p1@example.nl")["name"] == "Getrouwd"
     assert world.roster() == world.expected()
 
@@ -316,3 +320,144 @@ def test_run_for_one_person_adds_to_a_hold_and_takes_nothing_away(world: World) 
 def test_unknown_hold_is_told(world: World) -> None:
     with pytest.raises(KeyError):
         _release(world, "nothing")
+
+
+def test_hold_that_each_run_renews_expires_seven_days_after_it_was_raised(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    for _ in range(7):
+        world.rows("UPDATE hold SET expires_at = expires_at - interval '1 day 1 second' RETURNING id")
+        with transaction() as connection:
+            decide.expire(connection)
+        world.sync()
+    assert len(holds(world, "expired")) == 1
+
+
+def test_short_snapshot_released_bit_by_bit_is_the_new_base(world: World) -> None:
+    _fill(world, event_count=500)
+    _leave(world, *range(11, 31))
+    world.sync()
+    (hold,) = holds(world)
+    _release(world, hold["id"], persons=["11", "12"])
+    assert _release(world, hold["id"], events=["340"])["open"] == 0
+    assert world.roster() == world.expected()
+    assert (world.sync().snapshot, holds(world)) == ("complete", [])
+
+
+def test_short_snapshot_with_nobody_to_remove_can_be_made_the_base(world: World) -> None:
+    # given a policy that removes nobody
+    _fill(world)
+    world.set_tenant(removals={"policy": "keep", "confirm_after": 0, "limits": {}})
+    _leave(world, *range(11, 31))
+    assert world.sync().snapshot == "suspect"
+    (hold,) = holds(world)
+    assert (hold["guard"], hold["people"]) == ("short_snapshot", [])
+    # when
+    ops_holds.release(hold["id"], events=[], persons=[], reason="it is so", who="tester")
+    # then
+    assert (world.sync().snapshot, holds(world)) == ("complete", [])
+
+
+def test_runs_for_one_person_take_nothing_off_a_hold(world: World) -> None:
+    # given four removals where three may go
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    # when those and one more are asked for one by one
+    _leave(world, 5)
+    for internal_id in (1, 2, 3, 4, 5):
+        world.sync(person=str(internal_id))
+    # then
+    assert len(enrolled(world)) == 30
+    (hold,) = holds(world)
+    assert hold["people"] == ["1", "2", "3", "4", "5"]
+    assert _release(world, hold["id"])["released"] == 5
+    assert world.roster() == world.expected()
+
+
+def test_held_removals_stay_held_in_a_run_that_read_only_some_events(world: World) -> None:
+    # given a hold over two events
+    _fill(world, run_count=3, run_percent=0, event_count=50)
+    for internal_id in range(40, 50):
+        world.person(internal_id, 341)
+    world.sync()
+    _leave(world, 1, 2)
+    _leave(world, 40, 41, event_id=341)
+    world.sync()
+    # when one of them can't be read, and the rest alone would be inside the limits
+    world.fault("afas", "status", status=502, match={"operation": "page", "path_contains": "341"})
+    world.sync()
+    # then
+    assert holds(world)[0]["people"] == ["1", "2", "40", "41"]
+    assert len(enrolled(world)) == 30
+
+
+def test_released_creates_that_wait_are_not_held_again(world: World) -> None:
+    # given
+    _fill(world, creates_count=1, creates_percent=0)
+    for internal_id in (50, 51, 52):
+        world.person(internal_id)
+    world.sync()
+    (hold,) = holds(world)
+    world.fault("pluvo", "status", status=502, match={"operation": "createUser"})
+    _release(world, hold["id"])
+    world.clear_faults()
+    # when the next run plans them again
+    second = world.sync()
+    # then
+    assert (outcomes(second).get("held"), holds(world)) == (None, [])
+    retry_now(world)
+    world.drain()
+    assert world.roster() == world.expected()
+
+
+def test_released_hold_of_a_stopped_run_goes_on(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.afas.rename(9, "Anders")
+    run = world.begin()
+    with transaction() as connection:
+        assert triggers.request_stop(connection, run.id) == "stopped"
+    (hold,) = holds(world)
+    _release(world, hold["id"])
+    assert world.roster() == world.expected()
+
+
+def test_released_content_that_afas_took_back_meanwhile_is_dropped(world: World) -> None:
+    # given two held addresses, of which one is as before in a run that can't clear the hold
+    hold = _hold_two_addresses(world)
+    world.afas.set_email(1, "p1@example.nl")
+    world.fault("afas", "status", status=502, match={"operation": "page", "path_contains": "341"})
+    world.sync()
+    world.clear_faults()
+    # when
+    _release(world, hold["id"])
+    # then
+    assert world.roster() == world.expected()
+
+
+def test_released_line_of_somebody_whose_link_was_changed_is_dropped(world: World) -> None:
+    hold = _hold_two_addresses(world)
+    links.set_link("acme", "1", world.pluvo.add_user("elders@example.org", "Iemand")["id"], who="tester")
+    assert _release(world, hold["id"]) == {"released": 1, "dropped": 1, "open": 0}
+
+
+def test_the_same_removal_is_on_one_hold_only(world: World) -> None:
+    # given removals held for their number, and then by a listing that is short
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    world.fault("afas", "empty", times=1)
+    world.sync()
+    # then
+    on = world.rows("SELECT enrollment_id, count(*) AS n FROM hold_line WHERE state = 'open' GROUP BY 1")
+    assert {row["n"] for row in on} == {1}
+
+
+def test_refused_address_stays_refused_in_another_event(world: World) -> None:
+    _refuse(_hold_two_addresses(world)["id"])
+    world.afas.remove(340, 1)
+    world.person(1, 341, email_primary="nieuw1@example.nl")
+    world.sync()
+    assert world.pluvo.find_user(email="nieuw1@example.nl") is None
