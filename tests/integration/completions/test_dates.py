@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -334,6 +335,12 @@ def test_a_stopped_put_of_a_leaver_does_not_wait_for_ever(classroom: Classroom) 
     assert classroom.completion(80)["reason"] == "not_in_afas"
 
 
+def _lock_at_once(tenant_id: int) -> None:
+    with transaction() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+        lock_completions(connection, tenant_id)
+
+
 def test_nobody_waits_for_a_preview(classroom: Classroom) -> None:
     # given a preview in the middle of its work
     classroom.enroll(80)
@@ -343,9 +350,8 @@ def test_nobody_waits_for_a_preview(classroom: Classroom) -> None:
     with _rehearsal(classroom.world.tenant_id) as rehearsal:
         record(rehearsal, tenant, rules, finished, reading="one")
         # then a run, a webhook or a snapshot goes on
-        with transaction() as connection:
-            connection.execute(text("SET LOCAL lock_timeout = '1s'"))
-            lock_completions(connection, classroom.world.tenant_id)
+        with ThreadPoolExecutor(1) as another:
+            another.submit(_lock_at_once, classroom.world.tenant_id).result()
     assert classroom.completions() == []
 
 
