@@ -29,5 +29,5 @@ def test_status(
 
 
 def test_every_outcome_of_a_direction_is_named() -> None:
-    assert len(empty("enrollments")) == 12
+    assert len(empty("enrollments")) == 13
     assert len(empty("completions")) == 9
