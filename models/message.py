@@ -61,6 +61,7 @@ class Message(SQLModel, table=True):
         Index("ix_message_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
         Index("ix_message_turn", "turn", "id"),
         Index("ix_message_run", "run_id"),
+        Index("ix_message_after", "after_id", postgresql_where=text("after_id IS NOT NULL")),
     )
 
     id: int | None = identity()

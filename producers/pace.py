@@ -15,17 +15,21 @@ import redis
 import settings
 from models.installation import redis_prefix
 
-# Keeps one number per key: the theoretical arrival time of the next call, in microseconds. Returns how long to wait.
+# Keeps two numbers per key, in microseconds: the theoretical arrival time of the next call, and when that was written.
+# A clock that was set back since takes the first one back with it. Returns how long to wait.
 _SCRIPT = """
 local now = redis.call('TIME')
 local at = now[1] * 1000000 + now[2]
 local interval, burst, patience = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local due = tonumber(redis.call('GET', KEYS[1]) or at)
+local due, seen = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
+due, seen = tonumber(due or at), tonumber(seen or at)
+if seen > at then due = due - (seen - at) end
 if due < at then due = at end
 local wait = due - burst - at
 if wait < 0 then wait = 0 end
 if wait > patience then return {0, wait} end
-redis.call('SET', KEYS[1], string.format('%.0f', due + interval), 'PX', math.ceil((due + interval - at) / 1000) + 1000)
+local ttl = math.ceil((due + interval - at) / 1000) + 1000
+redis.call('SET', KEYS[1], string.format('%.0f %.0f', due + interval, at), 'PX', ttl)
 return {1, wait}
 """
 

@@ -4,7 +4,7 @@ Whoever is killed takes what it worked on with it, and most of that is innocent:
 or while somebody killed workers. Alone in a process there is no doubt: if that dies while its parent lives, the message
 did it, and becomes a dead letter.
 
-    python -m workers.isolation MODULE MESSAGE TENANT DELIVERY PROBE
+    python -m workers.isolation MODULE MESSAGE TENANT DELIVERY PROBE PIPE
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from workers.control import KilledAlone
-from workers.presence import DATABASE_TROUBLE, give_back_later
+from workers.control import KilledAlone, Snooze
+from workers.presence import DATABASE_TROUBLE, give_back_later, unrecorded
 
 if TYPE_CHECKING:
     from workers.turns import Turn
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 SUSPECT_KILLS = 2
 POLL_SECONDS = 0.05
 PARENT_SECONDS = 0.2
-# The child could not reach PostgreSQL: nothing was done. (EX_TEMPFAIL of sysexits)
+# The child could not reach PostgreSQL: nothing was done, or nothing of it was recorded. (EX_TEMPFAIL of sysexits)
 AWAY = 75
+# What the child writes before it begins with the message: until then whatever ends it is not the message's fault.
+BEGINS = b"!"
+# Where the program can't even start (no memory, half an upgrade), later is better.
+NOT_STARTED_SECONDS = 60.0
 log = structlog.get_logger("workers.isolation")
 
 
@@ -39,7 +43,14 @@ def run(turn: Turn, module: str) -> None:
     argv = [sys.executable, "-m", "workers.isolation", module]
     argv += [str(turn.message_id), str(turn.tenant_id), str(turn.delivery), str(int(turn.probe))]
     log.warning("suspect_alone", message=turn.message_id, tenant=turn.tenant_id, kills=turn.kills)
-    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
+    hears, tells = os.pipe()
+    try:
+        child = subprocess.Popen([*argv, str(tells)], stdin=subprocess.DEVNULL, pass_fds=(tells,))  # noqa: S603  our own program
+    except OSError as error:
+        os.close(hears)
+        raise Snooze(NOT_STARTED_SECONDS, "not_started") from error
+    finally:
+        os.close(tells)
     try:
         while child.poll() is None:
             time.sleep(POLL_SECONDS)  # not wait(): the time limit can't interrupt that
@@ -47,8 +58,13 @@ def run(turn: Turn, module: str) -> None:
         if child.poll() is None:
             child.kill()
             child.wait()
+        begun = os.read(hears, 1) == BEGINS
+        os.close(hears)
     if child.returncode == AWAY:
         give_back_later(turn.message_id, turn.delivery)
+    elif child.returncode and not begun:
+        log.error("suspect_not_started", message=turn.message_id, code=child.returncode)
+        raise Snooze(NOT_STARTED_SECONDS, "not_started")
     elif child.returncode:
         raise KilledAlone(f"its process ended with {child.returncode}")
 
@@ -60,7 +76,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: bool) -> int:
+def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: bool, tells: int) -> int:  # noqa: PLR0917
     """Do the one turn; the parent decides when to give up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -73,11 +89,16 @@ def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: boo
         turn = turns.resume(message_id, tenant_id, delivery)
     except DATABASE_TROUBLE:
         return AWAY
-    if turn is not None:
-        turn.probe = probe
-        turns.carry_on(turn)
-    return 0
+    if turn is None:
+        return 0
+    turn.probe = probe
+    os.write(tells, BEGINS)
+    turns.carry_on(turn)
+    # What it could not record would be given back by a worker's heartbeat; here the parent does that.
+    return AWAY if unrecorded() else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "1"))
+    _module, *_ids, _probe, _tells = sys.argv[1:]
+    _message, _tenant, _delivery = map(int, _ids)
+    sys.exit(main(_module, _message, _tenant, _delivery, _probe == "1", int(_tells)))

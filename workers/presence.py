@@ -138,6 +138,11 @@ def give_back_later(message_id: int, delivery: int) -> None:
     _unrecorded.add((message_id, delivery))
 
 
+def unrecorded() -> bool:
+    """Whether this process has something to give back."""
+    return bool(_unrecorded)
+
+
 def give_back(connection: Connection) -> int:
     """Put the remembered deliveries back to ready; how many there were. Again is harmless."""
     count = 0

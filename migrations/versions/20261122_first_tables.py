@@ -469,6 +469,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'ready'"),
     )
+    op.create_index(
+        "ix_message_after", "message", ["after_id"], unique=False, postgresql_where=sa.text("after_id IS NOT NULL")
+    )
     op.create_index("ix_message_run", "message", ["run_id"], unique=False)
     op.create_index(
         "ix_message_scheduled", "message", ["run_at"], unique=False, postgresql_where=sa.text("state = 'scheduled'")

@@ -395,3 +395,63 @@ def test_a_run_whose_process_is_killed_is_begun_again_by_another(engine: Engine)
         with engine.process(runners=1):
             engine.wait(lambda: run(engine, run_id).status == "done")
     assert run(engine, run_id).fence == 2
+
+
+def applying(engine: Engine, tenant: int) -> str:
+    run_id = request(tenant)
+    engine.execute("UPDATE run SET status = 'applying' WHERE id = :r", r=run_id)
+    return run_id
+
+
+def later(engine: Engine, message: int) -> None:
+    """Tried again in two hours."""
+    engine.execute(
+        "UPDATE message SET state = 'scheduled', attempts = 5, run_at = now() + interval '2 hours' WHERE id = :m",
+        m=message,
+    )
+
+
+@pytest.mark.parametrize("length", [2, 3, 6])
+def test_a_run_is_over_however_long_the_chain_that_waits(engine: Engine, length: int) -> None:
+    tenant = engine.tenant()
+    run_id = applying(engine, tenant)
+    before = None
+    for subject in range(1, length + 1):
+        message = engine.enqueue(tenant, subject, run_id=run_id, after_id=before)[subject]
+        if before is None:
+            finalizer.finalize()
+            assert run(engine, run_id).status == "applying"  # it may go
+            later(engine, message)
+        before = message
+    finalizer.finalize()
+    assert run(engine, run_id).status == "done"
+
+
+def test_a_run_is_over_when_what_is_left_comes_after_one_that_waits_in_its_turn(engine: Engine) -> None:
+    tenant = engine.tenant()
+    run_id = applying(engine, tenant)
+    first = engine.enqueue(tenant, 1, run_id=run_id)[1]
+    later(engine, first)
+    engine.enqueue(tenant, 2, run_id=run_id, after_id=first, turn="person:7")
+    engine.enqueue(tenant, 3, run_id=run_id, turn="person:7")
+    finalizer.finalize()
+    assert run(engine, run_id).status == "done"
+
+
+def test_a_run_goes_on_while_anything_of_it_may_go_or_follows_what_may(engine: Engine) -> None:
+    tenant = engine.tenant()
+    run_id = applying(engine, tenant)
+    later(engine, engine.enqueue(tenant, 1, run_id=run_id)[1])
+    second = engine.enqueue(tenant, 2, run_id=run_id)[2]
+    engine.enqueue(tenant, 3, run_id=run_id, after_id=second)
+    finalizer.finalize()
+    assert run(engine, run_id).status == "applying"
+    # a place that was not free is soon; one that comes in hours is not
+    engine.execute(
+        "UPDATE message SET state = 'scheduled', run_at = now() + interval '30 seconds' WHERE id = :m", m=second
+    )
+    finalizer.finalize()
+    assert run(engine, run_id).status == "applying"
+    engine.execute("UPDATE message SET run_at = now() + interval '2 hours' WHERE id = :m", m=second)
+    finalizer.finalize()
+    assert run(engine, run_id).status == "done"

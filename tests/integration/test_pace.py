@@ -1,0 +1,36 @@
+"""The rate that all machines share survives a broker's clock that is set back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import settings
+from models.installation import redis_prefix
+from producers.pace import Pace, TooBusy, redis_client
+
+
+def test_a_clock_that_is_set_back_delays_nobody(configured: settings.Settings) -> None:
+    """What was written an hour ahead was written by a clock that stood an hour ahead."""
+    pace = Pace("https://a.example.org", 1.0, 5.0)
+    pace()
+    client = redis_client(settings.get().need_redis())
+    key = f"{redis_prefix()}:pace:https://a.example.org"
+    due, seen = (int(part) for part in bytes(client.get(key)).split())  # type: ignore[arg-type]  # bytes
+    hour = 3600 * 1_000_000
+    client.set(key, f"{due + hour} {seen + hour}")
+
+    began = time.monotonic()
+    pace()  # TooBusy, if it were to wait for an hour
+
+    assert time.monotonic() - began < 5
+
+
+def test_it_still_waits_for_who_came_before(configured: settings.Settings) -> None:
+    pace = Pace("https://b.example.org", 0.5, 0.5)
+    pace()
+    pace()  # the burst
+    with pytest.raises(TooBusy) as caught:
+        pace()
+    assert 0.5 < caught.value.seconds <= 2
