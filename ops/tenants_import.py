@@ -266,6 +266,9 @@ def _set_courses(opened: Session, tenant_id: int, spec: tenant_spec.Tenant) -> l
     return changes
 
 
+_MOVE = "its people are enrolled there by the next run; the one after takes them out of the old place, under the guards"
+
+
 def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
     changes = []
     for column, value in columns.items():
@@ -276,6 +279,8 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
             changes.append("completions: changed")
         else:
             changes += differences(column, before, value)
+        if column == "pluvo" and any(before.get(key) != value.get(key) for key in ("offer_event_ref", "group_ref")):
+            changes.append(_MOVE)
         setattr(known, column, value)
         if column in ("updateconnector", "rules"):
             known.completion_types = None  # asked again of metainfo

@@ -68,6 +68,14 @@ def test_a_course_that_left_the_file_becomes_inactive_and_may_come_back(import_t
     assert back.changes == ["course 340: active: False → True"]
 
 
+def test_another_target_says_what_becomes_of_its_people(import_text: Import) -> None:
+    import_text(GOOD)
+    (done,) = import_text(GOOD.replace('"afas-340"', '"afas-340-new"'))
+    assert done.changes[0] == "course 340: pluvo.offer_event_ref: afas-340 → afas-340-new"
+    assert "enrolled there by the next run" in done.changes[1]
+    assert scalar("SELECT target FROM course") == "offer_event:afas-340-new"
+
+
 def test_a_token_made_here_outlives_a_file_that_has_none(import_text: Import) -> None:
     # given a tenant whose token was made with `koppeling token`
     token = GOOD.replace('client_id = "app"\nclient_secret = "s1"', 'auth = "token"')
