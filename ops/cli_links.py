@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops import links, links_import, output
+from ops import links, links_check, links_import, output
 from ops.cli_common import (
     Cursor,
     Json,
@@ -68,11 +68,14 @@ def set_(
     internal_id: InternalId,
     pluvo_id: Annotated[str, typer.Argument(help="The user's id in Pluvo.")],
     reason: Reason = None,
+    yes: Yes = False,
     who: Who = None,
     json: Json = False,
 ) -> None:
     """Give an existing Pluvo user their AFAS id, also before the person was seen. The next run acts on it."""
     with at_database():
+        internal_id, pluvo_id = links.checked_id(internal_id), links.checked_account(pluvo_id)
+        links_check.account(slug, internal_id, pluvo_id, sure=yes)
         done = links.set_link(slug, internal_id, pluvo_id, who=named(who), reason=reason)
     document = {"tenant": slug, "internal_id": internal_id, "pluvo_id": pluvo_id, "result": done}
     show(document, json, lambda _: output.say(f"{slug} {internal_id}: {done}."))
@@ -104,6 +107,11 @@ def decide(
 ) -> None:
     """Say who an ambiguous person is. Remembered; the next run acts on it."""
     with at_database():
+        internal_id = links.checked_id(internal_id)
+        if decision == "link" and pluvo_id is not None:
+            links_check.account(slug, internal_id, links.checked_account(pluvo_id), sure=True)
+        elif decision == "create":
+            links_check.new_account(slug, internal_id)
         done = links.decide(slug, internal_id, decision, pluvo_id, who=named(who), reason=reason)
     document = {"tenant": slug, "internal_id": internal_id, "decision": decision, "result": done}
     hint = f"The next run acts on it; now: koppeling sync {slug} --person {internal_id}"

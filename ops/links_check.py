@@ -1,0 +1,81 @@
+"""Refuse at once what can't work: an account that is not there, somebody else's, an address in use. Reading only."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from clients.errors import RemoteError
+from clients.pluvo import PluvoUser, same_email
+from models.folding import fold_account
+from models.session import session, transaction
+from models.tenant import Tenant
+from ops import lookup
+from ops.problems import Problem
+from producers.outside import outside_of
+
+_OTHER = text(
+    """
+    SELECT p.internal_id FROM link l JOIN person p ON p.id = l.person_id
+     WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND l.state <> 'ignored' AND p.internal_id <> :internal
+     ORDER BY length(p.internal_id), p.internal_id LIMIT 1
+    """
+)
+
+
+def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
+    """Raises Problem for an account that Pluvo does not have, or (unless ``sure``) that another person has."""
+    tenant = _tenant(slug)
+    other = _linked_to(tenant, pluvo_id, internal_id)
+    if other and not sure:
+        raise Problem(
+            f"{pluvo_id} is linked to {other} already. --yes links {internal_id} to it as well: both then share it,"
+            f" with name and address of the lower id. `koppeling links show {slug} {other}` shows the other."
+        )
+    try:
+        found = outside_of(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
+    except RemoteError as error:
+        raise Problem(f"{slug}: Pluvo can't be asked for {pluvo_id}: {error.message}") from None
+    if found is None:
+        raise Problem(f"Pluvo has no user with the id {pluvo_id}: look it up there, it is the id, not the ref.")
+
+
+def new_account(slug: str, internal_id: str) -> None:
+    """Raises Problem when no account can be made: somebody in Pluvo has the person's address."""
+    tenant = _tenant(slug)
+    with transaction() as connection:
+        person = lookup.person_id(connection, tenant.id or 0, internal_id, slug)
+        email = connection.execute(text("SELECT email FROM person WHERE id = :id"), {"id": person}).scalar()
+    if not email:
+        return
+    try:
+        found = outside_of(tenant).pluvo.find_users(emails=[email])
+    except RemoteError as error:
+        raise Problem(f"{slug}: Pluvo can't be asked for the address of {internal_id}: {error.message}") from None
+    holder = next((user for user in found if same_email(user.email, email)), None)
+    if holder:
+        raise Problem(_taken(slug, internal_id, tenant, holder))
+
+
+def _taken(slug: str, internal_id: str, tenant: Tenant, holder: PluvoUser) -> str:
+    other = _linked_to(tenant, holder.id, internal_id)
+    whose = f", linked to {other}," if other else ""
+    return (
+        f"No account can be made for {internal_id}: {holder.id}{whose} has their address in Pluvo."
+        f" If it is theirs: `koppeling links decide {slug} {internal_id} link {holder.id}`;"
+        f" if not: give one of the two another address, in AFAS or in Pluvo."
+    )
+
+
+def _tenant(slug: str) -> Tenant:
+    with transaction() as connection:
+        number = lookup.tenant_id(connection, slug)
+    with session() as opened:
+        return opened.get_one(Tenant, number)
+
+
+def _linked_to(tenant: Tenant, pluvo_id: str, internal_id: str) -> str | None:
+    """The other person that an account is linked to."""
+    values = {"tenant": tenant.id, "pluvo": fold_account(pluvo_id.strip()), "internal": internal_id}
+    with transaction() as connection:
+        found: str | None = connection.execute(_OTHER, values).scalar()
+    return found

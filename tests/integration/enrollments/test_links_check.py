@@ -1,0 +1,42 @@
+"""What an operator asks for and can't work is refused at once, saying who is in the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops import links_check
+from ops.problems import Problem
+from tests.fixtures.looking import link
+from tests.fixtures.world import World
+
+
+def test_an_account_is_looked_up_before_somebody_is_linked_to_it(world: World) -> None:
+    # given
+    world.person(80)
+    world.sync()
+    theirs = link(world, 80)["pluvo_id"]
+    free = world.pluvo.add_user("vrij@example.org", "Iemand")["id"]
+    # then
+    links_check.account("acme", "81", free, sure=False)
+    links_check.account("acme", "80", theirs, sure=False)
+    with pytest.raises(Problem, match="linked to 80 already"):
+        links_check.account("acme", "81", theirs.upper(), sure=False)
+    links_check.account("acme", "81", theirs, sure=True)
+    with pytest.raises(Problem, match="no user with the id"):
+        links_check.account("acme", "81", "00000000-0000-0000-0000-000000000000", sure=True)
+    world.fault("pluvo", "status", status=502)
+    with pytest.raises(Problem, match="can't be asked"):
+        links_check.account("acme", "81", free, sure=False)
+
+
+def test_a_new_account_is_refused_while_somebody_has_the_address(world: World) -> None:
+    # given a name that differs, so that nobody links 81 by itself
+    world.person(80, name="Jan", email_primary="info@example.nl")
+    world.person(81, name="Piet", email_primary="info@example.nl")
+    world.sync()
+    assert link(world, 81)["state"] == "ambiguous"
+    # then
+    with pytest.raises(Problem, match=f"{link(world, 80)['pluvo_id']}, linked to 80, has their address"):
+        links_check.new_account("acme", "81")
+    world.pluvo.change_user(link(world, 80)["pluvo_id"], email="jan@example.nl")
+    links_check.new_account("acme", "81")
