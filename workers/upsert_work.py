@@ -41,6 +41,11 @@ _LOAD = text(
                   AND op.id <> p.id
                   AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
                   AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = op.id AND oe.state = 'enrolled')
+           ) AND NOT EXISTS (  -- and of tenants that share it the one that was there first
+               SELECT 1 FROM tenant o JOIN link ol ON ol.tenant_id = o.id
+                WHERE o.id < t.id AND {SAME_ORGANISATION} AND ol.pluvo_id = l.pluvo_id
+                  AND ol.state IN ('linked', 'ambiguous')
+                  AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = ol.person_id AND oe.state = 'enrolled')
            ) AS speaks
       {JOINED}
      WHERE e.id = :id AND e.tenant_id = :tenant

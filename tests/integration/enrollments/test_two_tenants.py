@@ -88,6 +88,20 @@ def test_account_that_both_have_stays_in_a_target_until_the_last_tenant_lets_it_
     assert "anna@example.nl" not in enrolled(world, "340")
 
 
+def test_first_tenant_speaks_for_an_account_that_both_have(world: World, beta: World) -> None:
+    world.person(80, name="Anna Jansen", email_primary="anna@example.nl")
+    world.sync()
+    beta.person(85, 341, name="A. Jansen", email_primary="a.jansen@example.org")
+    account = link(world, 80)["pluvo_id"]
+    links.set_link("beta", "85", account, who="tester")
+    for _ in range(2):
+        world.sync(full=True)
+        beta.sync(full=True)
+        user = world.pluvo.users[account]
+        assert (user["name"], user["email"]) == ("Anna Jansen", "anna@example.nl")
+    assert enrolled(world, "341") == {"anna@example.nl"}
+
+
 def test_account_that_the_other_tenant_needs_is_not_archived(world: World, beta: World) -> None:
     world.set_tenant(removals={"policy": "unenroll_and_archive", "confirm_after": 0, "limits": {}})
     for one in (80, 81, 82):
