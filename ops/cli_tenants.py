@@ -40,6 +40,11 @@ def _show_import(done: list[tenants_import.Imported]) -> None:
             output.say(f"  {change}")
         for warning in one.warnings:
             output.say(f"  warning: {warning}")
+        if one.action == "created":
+            output.say(f"  next: `koppeling check {one.slug}`, then `koppeling sync {one.slug} --dry-run`.")
+            output.say(
+                f"  Its timetable begins with `koppeling sync {one.slug}`, or `koppeling tenants resume {one.slug}`."
+            )
     if not done:
         output.say("The file has no tenants.")
 
@@ -103,7 +108,7 @@ def pause(
 
 @app.command("resume", epilog=example("koppeling tenants resume acme"))
 def resume(slug: Slug, direction: Direction = None, who: Who = None, json: Json = False) -> None:
-    """End a pause, or a quarantine, at once."""
+    """End a pause, or a quarantine, at once; begin the timetable of a new tenant."""
     with at_database():
         resumed = tenants.resume(slug, direction=direction, who=named(who))
     said = f"{slug}: {', '.join(resumed)} go on." if resumed else f"{slug}: nothing was paused or quarantined."

@@ -16,7 +16,7 @@ from models.tenant import Direction, Health
 from ops import environment, runs
 from ops.listing import rows
 from ops.problems import Problem
-from producers import triggers
+from producers import directions, triggers
 from workers import presence
 
 POLL_SECONDS = 0.3
@@ -69,6 +69,8 @@ def start(
             if tenant["state"] == Health.PAUSED:
                 started.paused.append(tenant)
                 continue
+            if "person" not in options:
+                directions.begin(connection, tenant["id"])
             run = triggers.request_run(
                 connection, tenant["id"], direction, trigger="operator", options=options, batch=started.batch
             )

@@ -70,8 +70,9 @@ def _with_health(connection: Connection, items: list[dict[str, Any]]) -> list[di
 
 def _item(item: dict[str, Any], health: dict[Direction, dict[str, Any]]) -> dict[str, Any]:
     newest = {way: item[f"newest_{way}"] for way in Direction}
-    # A direction that is paused has no next run, whatever its place in the timetable says.
-    nexts = [row["next_run_at"] for row in health.values() if row and row["state"] != Health.PAUSED]
+    # A direction that is paused or has not begun has no next run, whatever its place in the timetable says.
+    resting = (Health.PAUSED, Health.NEW)
+    nexts = [row["next_run_at"] for row in health.values() if row and row["state"] not in resting]
     return {
         "slug": item["slug"],
         "tenant": item["slug"],

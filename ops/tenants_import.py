@@ -22,7 +22,7 @@ from models.base import utc_now
 from models.course import Course
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint, place_of
 from models.session import session, transaction
-from models.tenant import Direction, TenantDirection
+from models.tenant import Direction, Health, TenantDirection
 from ops import audit, tenant_spec
 from ops.problems import Problem
 from producers import directions
@@ -108,7 +108,7 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str, replace_lost
         done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
     tenant_id = cast(int, stored.id)
     done.changes += _set_courses(opened, tenant_id, spec)
-    _set_timetable(opened, tenant_id, spec.interval)
+    _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)
     if done.action == "updated":
         if not done.changes:
             done.action = "unchanged"
@@ -291,8 +291,11 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
     return changes
 
 
-def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int) -> None:
-    """Both directions have a place in the timetable, spread over the interval; a shorter one counts at once."""
+def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int, state: Health) -> None:
+    """Both directions have a place in the timetable, spread over the interval; a shorter one counts at once.
+
+    That of a new tenant begins with the first run that somebody starts, after having looked.
+    """
     stored = opened.exec(select(TenantDirection).where(TenantDirection.tenant_id == tenant_id))
     known = {row.direction: row for row in stored}
     for direction in Direction:
@@ -300,6 +303,6 @@ def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int) -> No
         at = utc_now() + timedelta(seconds=random.uniform(0.1, 1.0) * interval_seconds)  # noqa: S311  spreads first runs, guards nothing
         row = known.get(direction)
         if row is None:
-            opened.add(TenantDirection(tenant_id=tenant_id, direction=direction, next_run_at=at))
+            opened.add(TenantDirection(tenant_id=tenant_id, direction=direction, next_run_at=at, state=state))
         elif row.next_run_at is None or row.next_run_at > utc_now() + timedelta(seconds=interval_seconds):
             row.next_run_at = at

@@ -117,8 +117,14 @@ def try_again(connection: Connection, tenant_id: int) -> list[str]:
     return [d.value for d in Direction if _heal(connection, tenant_id, d.value, (Health.QUARANTINED,))]
 
 
+def begin(connection: Connection, tenant_id: int) -> bool:
+    """Let the timetable of a new tenant begin; False when it had."""
+    begun = [_heal(connection, tenant_id, d.value, (Health.NEW,)) for d in Direction]
+    return any(begun)
+
+
 def resume(connection: Connection, tenant_id: int, direction: str | None = None) -> list[str]:
-    """End a pause, a quarantine and a waiting time at once, for one direction or both; which were stopped."""
+    """End a pause, a quarantine and a waiting time at once, or begin, for one direction or both; which were stopped."""
     directions = [direction] if direction else [d.value for d in Direction]
     connection.execute(
         text(
@@ -126,7 +132,7 @@ def resume(connection: Connection, tenant_id: int, direction: str | None = None)
         ),
         {"tenant": tenant_id, "directions": directions},
     )
-    return [d for d in directions if _heal(connection, tenant_id, d, (Health.QUARANTINED, Health.PAUSED))]
+    return [d for d in directions if _heal(connection, tenant_id, d, (Health.QUARANTINED, Health.PAUSED, Health.NEW))]
 
 
 def _heal(connection: Connection, tenant_id: int, direction: str, of: tuple[Health, ...]) -> bool:

@@ -83,7 +83,8 @@ def _end(row: Row[Any]) -> None:
             return
         counted = counting.count(connection, run)
         status = counting.status_of(counted, run.snapshot, quarantined=row.state == "quarantined")
-        counting.store(connection, run, counted, status, reason=row.state if row.state != "healthy" else None)
+        reason = None if row.state in ("healthy", "new") else row.state
+        counting.store(connection, run, counted, status, reason=reason)
         connection.execute(text("NOTIFY koppeling_runs"))
         log.info("run_ended", run=run.id, tenant=run.tenant_id, direction=run.direction, status=status)
 

@@ -498,7 +498,7 @@ def upgrade() -> None:
         sa.Column("last_full_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_tenant_direction_direction")),
         sa.CheckConstraint(
-            "state IN ('healthy', 'degraded', 'quarantined', 'paused')", name=op.f("ck_tenant_direction_state")
+            "state IN ('new', 'healthy', 'degraded', 'quarantined', 'paused')", name=op.f("ck_tenant_direction_state")
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_tenant_direction_tenant_id_tenant"), ondelete="CASCADE"

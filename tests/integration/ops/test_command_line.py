@@ -87,7 +87,7 @@ def test_a_tenant_is_imported_listed_and_removed(
     assert koppeling("tenants", "import", str(file), **environment).stdout.startswith("acme: created")
     (item,) = json.loads(koppeling("tenants", "list", "--json", **environment).stdout)["items"]
     assert set(item) >= {"slug", "name", "enrollments", "completions", "last_run", "next_run_at"}
-    assert item["enrollments"]["state"] == "healthy"
+    assert (item["enrollments"]["state"], item["next_run_at"]) == ("new", None)
     assert "Say --yes" in one_line(koppeling("tenants", "remove", "acme", **environment))
     assert koppeling("tenants", "remove", "acme", "--yes", **environment).returncode == 0
     assert "no tenant 'acme'" in one_line(koppeling("tenants", "show", "acme", **environment))

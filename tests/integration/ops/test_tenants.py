@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -15,8 +16,8 @@ import settings
 from models.base import metadata
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
 from models.session import session, transaction
-from models.tenant import Tenant
-from ops import links, tenants, tenants_file, tenants_import
+from models.tenant import Direction, Tenant
+from ops import links, syncs, tenants, tenants_file, tenants_import, timetable
 from ops.problems import Problem
 from ops.tenants_import import Imported
 from producers import directions
@@ -191,13 +192,32 @@ def test_changed_secrets_and_addresses_end_a_quarantine_at_once_and_no_pause(
     assert scalar("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 0
 
 
+@pytest.mark.parametrize("beginning", ["sync", "resume"])
+def test_the_timetable_of_a_new_tenant_begins_when_somebody_begins_it(import_text: Import, beginning: str) -> None:
+    # given a tenant that is due, and that nobody has looked at
+    import_text(GOOD)
+    run_sql("UPDATE tenant_direction SET next_run_at = now() - interval '1 minute'")
+    assert timetable.request_due() == 0
+    options: dict[str, Any] = {"person": "80"}
+    syncs.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options, need_worker=False)
+    assert timetable.request_due() == 0
+    # when
+    if beginning == "sync":
+        syncs.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options={}, need_worker=False)
+    else:
+        assert tenants.resume("acme", direction=None, who="tester") == ["enrollments", "completions"]
+    # then both directions are in the timetable, also after the next import
+    import_text(GOOD.replace("Acme Opleidingen", "Acme"))
+    assert timetable.request_due() == 2
+
+
 def test_a_pause_of_one_direction_leaves_the_other_alone(acme: int) -> None:
     assert tenants.pause("acme", reason="moving", direction="completions", who="tester") == ["completions"]
     (item,) = tenants.listing().items
-    assert (item["enrollments"]["state"], item["completions"]["state"]) == ("healthy", "paused")
+    assert (item["enrollments"]["state"], item["completions"]["state"]) == ("new", "paused")
     assert item["completions"]["reason"] == "moving"
-    assert tenants.resume("acme", direction=None, who="tester") == ["completions"]
-    assert tenants.resume("acme", direction=None, who="tester") == []
+    assert tenants.resume("acme", direction="completions", who="tester") == ["completions"]
+    assert tenants.resume("acme", direction="completions", who="tester") == []
 
 
 def test_removing_a_tenant_erases_every_row_of_it_and_none_of_others(import_text: Import) -> None:
