@@ -114,6 +114,6 @@ SELECT NOT EXISTS (SELECT 1 FROM service WHERE name = 'relay' AND worked_at > no
    AND EXISTS (
         SELECT 1 FROM message m
           LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
-         WHERE m.run_at < now() - interval '60 seconds' AND coalesce(d.state, 'healthy') IN ('healthy', 'degraded')
+         WHERE m.run_at < now() - interval '60 seconds' AND coalesce(d.state, '') NOT IN ('paused', 'quarantined')
            AND coalesce(d.wait_until, now()) <= now() AND {_MAY_GO})
 """  # noqa: S608  constants
