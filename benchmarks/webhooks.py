@@ -34,6 +34,7 @@ from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import settings
 from migrations.run import upgrade
 from models.course import Course
 from models.enrollment import Enrollment
@@ -246,6 +247,7 @@ def main() -> None:
             "KOPPELING_ALLOW_INSECURE_URLS": "1",
         }
         os.environ.update(env)
+        settings.get.cache_clear()  # starting servers has read it
         upgrade(postgres.url)
         afas, pluvo = simulator(stack, "afas"), simulator(stack, "pluvo")
         tenant_id = make_tenant(afas, pluvo)
