@@ -158,7 +158,9 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
 
 def read_event(scope: Scope, afas: AfasClient, course: Course, rules: Sequence[Rule]) -> Iterator[tuple[float, Any]]:
     """Read an event's columns page by page: (age of the page in seconds, ``{field: {internal id: value}}``)."""
-    reader = EventReader(afas, course.getconnector, course.fields, course.event_id, check=scope.check)
+    reader = EventReader(
+        afas, course.getconnector, course.fields, course.event_id, check=scope.check, width=course.width
+    )
     started = time.monotonic()
     for rows in reader.pages():
         values: dict[str, Values] = {rule.field: {} for rule in rules}
