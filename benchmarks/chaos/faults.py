@@ -13,18 +13,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+import psycopg
 import redis
+from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.chaos.servers import Postgres, Valkey
 from benchmarks.system import System
+from models.installation import redis_prefix
 from models.session import transaction
 
-NAMESPACE = "koppeling"
 QUEUES = ("enrollments", "completions")
 PLUVO_WRITES = (
     "createUser",
@@ -55,7 +58,7 @@ class Faults:
         names = list(WEIGHTS)
         name = self.dice.choices(names, [WEIGHTS[each] for each in names])[0]
         begun = datetime.now(UTC)
-        with suppress(psutil.NoSuchProcess, redis.RedisError, SQLAlchemyError):
+        with suppress(psutil.NoSuchProcess, redis.RedisError, SQLAlchemyError, psycopg.Error):
             getattr(self, name)()
         self.done[name] += 1
         self.unclear.append((begun - timedelta(seconds=3), datetime.now(UTC) + timedelta(seconds=5)))
@@ -129,6 +132,41 @@ class Faults:
                      " AND datname = current_database()")
             )  # fmt: skip
 
+    def blink_postgres(self) -> None:
+        """PostgreSQL throws everybody out and lets nobody in for 50 ms to 2 s: a failover, a fast restart, a proxy."""
+        with self._elsewhere() as (connection, name):
+            self._alter(connection, name, "ALLOW_CONNECTIONS false")
+            try:
+                self._throw_out(connection, name)
+                time.sleep(self.dice.uniform(0.05, 2))
+            finally:
+                self._alter(connection, name, "ALLOW_CONNECTIONS true")
+
+    def forbid_writing(self) -> None:
+        """PostgreSQL answers for a while and takes no writes."""
+        with self._elsewhere() as (connection, name):
+            self._alter(connection, name, "SET default_transaction_read_only = on")
+            try:
+                self._throw_out(connection, name)
+                time.sleep(self.dice.uniform(0.5, 4))
+            finally:
+                self._alter(connection, name, "SET default_transaction_read_only = off")
+                self._throw_out(connection, name)
+
+    @contextmanager
+    def _elsewhere(self) -> Iterator[tuple[psycopg.Connection, str]]:
+        """A connection to the server's own database, and the name of ours."""
+        url = urlsplit(self.postgres.url)
+        other = urlunsplit(url._replace(path="/template1"))
+        with psycopg.connect(other, autocommit=True) as connection:
+            yield connection, url.path.removeprefix("/")
+
+    def _alter(self, connection: psycopg.Connection, name: str, what: LiteralString) -> None:
+        connection.execute(sql.SQL("ALTER DATABASE {} {}").format(sql.Identifier(name), sql.SQL(what)))
+
+    def _throw_out(self, connection: psycopg.Connection, name: str) -> None:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
     def kill_valkey(self) -> None:
         """kill -9 of Valkey; it comes back empty."""
         self.valkey.crash()
@@ -175,11 +213,11 @@ class Faults:
         """Every message in Redis twice: the same id again, and its body under another id."""
         with self.valkey.client() as client:
             for queue in QUEUES:
-                bodies: Any = client.hgetall(f"{NAMESPACE}:{queue}.msgs")
+                bodies: Any = client.hgetall(f"{redis_prefix()}:{queue}.msgs")
                 for redis_id, body in bodies.items():
                     copy = redis_id + b"-copy"
-                    client.hset(f"{NAMESPACE}:{queue}.msgs", copy, body)
-                    client.rpush(f"{NAMESPACE}:{queue}", copy, redis_id)
+                    client.hset(f"{redis_prefix()}:{queue}.msgs", copy, body)
+                    client.rpush(f"{redis_prefix()}:{queue}", copy, redis_id)
 
     def shuffle_messages(self) -> None:
         """Messages in another order."""
@@ -188,7 +226,7 @@ class Faults:
                 taken = self._take_all(client, queue)
                 self.dice.shuffle(taken)
                 if taken:
-                    client.rpush(f"{NAMESPACE}:{queue}", *taken)
+                    client.rpush(f"{redis_prefix()}:{queue}", *taken)
 
     def delay_messages(self) -> None:
         """Messages that come seconds later."""
@@ -197,10 +235,10 @@ class Faults:
             time.sleep(self.dice.uniform(1, 4))
             for queue, ids in taken.items():
                 if ids:
-                    client.rpush(f"{NAMESPACE}:{queue}", *ids)
+                    client.rpush(f"{redis_prefix()}:{queue}", *ids)
 
     def _take_all(self, client: redis.Redis, queue: str) -> list[Any]:
-        taken: Any = client.lpop(f"{NAMESPACE}:{queue}", 10_000)
+        taken: Any = client.lpop(f"{redis_prefix()}:{queue}", 10_000)
         return list(taken or [])
 
     # -- the two systems -----------------------------------------------------------------------------------------------
@@ -235,6 +273,10 @@ class Faults:
         kind, more = self.dice.choice((("status", {"status": 502}), ("reset", {}), ("delay", {"seconds": 2.0})))
         self.system.afas.fault(kind, match={"operation": "page"}, times=1, **more)
 
+    def slow_looks(self) -> None:
+        """AFAS takes its time over tokens, fields and pages: what was looked at is older when it is written."""
+        self.system.afas.fault("delay", times=self.dice.randint(1, 6), seconds=self.dice.uniform(2, 20))
+
     def refuse_tokens(self) -> None:
         """Both systems forget the tokens they gave out, and refuse a few calls of one tenant."""
         for tenant in self.system.afas.state():
@@ -249,7 +291,8 @@ class Faults:
 
 WEIGHTS = {
     "kill_worker": 4, "kill_producer": 4, "kill_scheduler": 1, "kill_everything": 1, "freeze_worker": 1,
-    "jump_clock": 1, "stop_postgres": 3, "kill_postgres": 1, "cut_connections": 1, "kill_valkey": 3, "kill_both": 1,
+    "jump_clock": 1, "stop_postgres": 3, "kill_postgres": 1, "cut_connections": 1, "blink_postgres": 4,
+    "forbid_writing": 1, "slow_looks": 1, "kill_valkey": 3, "kill_both": 1,
     "flush_valkey": 2, "fill_valkey": 1, "stall_valkey": 1, "double_messages": 2, "shuffle_messages": 1,
     "delay_messages": 1, "lose_pluvo_answers": 4, "lose_afas_answers": 4, "break_pluvo": 3, "break_afas": 2,
     "break_pages": 1, "refuse_tokens": 1,

@@ -180,17 +180,18 @@ def _everything(dice: random.Random) -> Iterator[tuple[System, Faults]]:
     """Servers that can be killed, ``koppeling up`` on them, and one more worker whose clock is wrong."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(temporary_folder("koppeling-chaos-")))
+        threads = dice.choice((6, 24, 32))
         postgres, valkey = Postgres(folder), Valkey(folder)
         stack.callback(postgres.stop)
         stack.callback(valkey.stop)
         servers = {"KOPPELING_DATABASE_URL": postgres.url, "KOPPELING_REDIS_URL": valkey.url}
-        made = stack.enter_context(system(workers=2, threads=6, variables=VARIABLES | servers, scheduler=True))
+        made = stack.enter_context(system(workers=2, threads=threads, variables=VARIABLES | servers, scheduler=True))
         clock = folder / "clock"
         clock.write_text("0", encoding="ascii")
 
         def restart() -> subprocess.Popen[bytes]:
             log = made.home / f"up-{time.monotonic():.0f}.log"
-            up = (*KOPPELING, "up", "--workers", "2", "--threads", "6", "--port", str(free_port()))
+            up = (*KOPPELING, "up", "--workers", "2", "--threads", str(threads), "--port", str(free_port()))
             child = stack.enter_context(process(list(up), log))
             wait_for_line(child, log, "ready ")
             return child
