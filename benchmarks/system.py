@@ -137,7 +137,10 @@ def _environment(home: Path, variables: Mapping[str, str]) -> Iterator[None]:
     for name in before:
         del os.environ[name]
     os.environ.update(variables)
-    environment.use(home=str(home), secret_keys=Fernet.generate_key().decode(), allow_insecure_urls="1")
+    # In the environment, where the processes that are started find it.
+    own = {"HOME": str(home), "SECRET_KEYS": Fernet.generate_key().decode(), "ALLOW_INSECURE_URLS": "1"}
+    os.environ.update({settings.PREFIX + name: value for name, value in own.items()})
+    settings.get.cache_clear()
     try:
         yield
     finally:
