@@ -85,12 +85,13 @@ def set_(
 def import_(
     *,
     file: Annotated[Path, typer.Argument(help="CSV: tenant,internal_id,pluvo_id (or pluvo_email).")],
+    yes: Yes = False,
     who: Who = None,
     json: Json = False,
 ) -> None:
     """Set many links from a CSV file. All lines are right, or nothing is stored."""
     with at_database():
-        done = links_import.run(file, who=named(who))
+        done = links_import.run(file, who=named(who), ask=True, sure=yes)
     show(done, json, lambda _: output.say(", ".join(f"{count} {what}" for what, count in done.items()) + "."))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import text
 
 from clients.errors import RemoteError
@@ -37,6 +39,28 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
         raise Problem(f"{slug}: Pluvo can't be asked for {pluvo_id}: {error.message}") from None
     if found is None:
         raise Problem(f"Pluvo has no user with the id {pluvo_id}: look it up there, it is the id, not the ref.")
+
+
+def accounts(tenant: Tenant, wanted: Mapping[int, tuple[str, str]], *, ask: bool, sure: bool) -> list[tuple[int, str]]:
+    """The same for a file, ``{line: (internal id, account)}``: the lines that can't work, and why.
+
+    With ``ask`` all of Pluvo's users are listed once.
+    """
+    problems: list[tuple[int, str]] = []
+    if not sure:
+        for line, (internal_id, pluvo_id) in wanted.items():
+            if other := _linked_to(tenant, pluvo_id, internal_id):
+                problems.append((line, f"{pluvo_id} is linked to {other} already; --yes links both to it"))
+    if ask:
+        present: set[str] = set()
+        try:
+            for archived in (False, True):
+                present.update(u.id for page in outside_of(tenant).pluvo.user_pages(archived) for u in page.users)
+        except RemoteError as error:
+            raise Problem(f"{tenant.slug}: Pluvo can't be asked for its users: {error.message}") from None
+        absent = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) not in present]
+        problems += [(line, f"Pluvo has no user with the id {account}") for line, account in absent]
+    return problems
 
 
 def new_account(slug: str, internal_id: str) -> None:

@@ -22,7 +22,7 @@ from clients.pluvo import same_email
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email
-from ops import files, links
+from ops import files, links, links_check
 from ops.problems import FileProblems, Problem
 from producers.outside import outside_of
 
@@ -42,14 +42,20 @@ class Entry:
     account: str
 
 
-def run(path: Path, *, who: str) -> dict[str, int]:
-    """Import a file. Returns ``{"linked": 3, "moved": 0, "unchanged": 1}``; raises FileProblems with file and line."""
+def run(path: Path, *, who: str, ask: bool = False, sure: bool = True) -> dict[str, int]:
+    """Import a file. Returns ``{"linked": 3, "moved": 0, "unchanged": 1}``; raises FileProblems with file and line.
+
+    ``ask``: every account is looked up in Pluvo. Not ``sure``: accounts that somebody else has are refused.
+    """
     entries, by_email = _read(path)
     problems = _doubles(entries)
     tenants = _tenants(entries, problems)
     if not problems and by_email:
         for slug in tenants:
             problems += _look_up([entry for entry in entries if entry.tenant == slug], tenants[slug])
+    for slug, tenant in tenants.items() if not problems else ():
+        wanted = {entry.line: (entry.internal_id, entry.account) for entry in entries if entry.tenant == slug}
+        problems += links_check.accounts(tenant, wanted, ask=ask and not by_email, sure=sure)
     if problems:
         raise FileProblems([f"{path}:{line}: {what}" for line, what in sorted(problems)])
     counts = {"linked": 0, "moved": 0, "unchanged": 0}

@@ -333,6 +333,25 @@ def test_the_plan_is_compared_right_before_the_call(world: World, monkeypatch: p
     assert world.pluvo.users[account["id"]]["name"] == "Persoon 80"
 
 
+def test_who_was_ignored_and_gets_an_account_of_their_own_is_enrolled_in_every_event(world: World) -> None:
+    # given somebody in two events, ignored since their account turned out to be another person's
+    account = world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-80")
+    for event_id in (340, 341):
+        world.person(80, event_id)
+        world.person(81, event_id)
+    world.sync()
+    links.decide("acme", "80", "ignore", None, who="tester")
+    world.sync()
+    world.pluvo.change_user(account["id"], email="iemand@example.org", afasContactId="999")
+    # when
+    links.decide("acme", "80", "create", None, who="tester")
+    world.sync()
+    # then
+    assert link(world, 80)["pluvo_id"] != account["id"]
+    for event_id in ("340", "341"):
+        assert "p80@example.nl" in enrolled(world, event_id)
+
+
 @pytest.mark.parametrize("answered", [True, False])
 def test_who_is_erased_while_a_call_is_out_leaves_no_row(
     world: World, monkeypatch: pytest.MonkeyPatch, *, answered: bool

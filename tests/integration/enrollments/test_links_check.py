@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ops import links_check
-from ops.problems import Problem
+from ops import links_check, links_import
+from ops.problems import FileProblems, Problem
 from tests.fixtures.looking import link
 from tests.fixtures.world import World
 
@@ -27,6 +29,25 @@ def test_an_account_is_looked_up_before_somebody_is_linked_to_it(world: World) -
     world.fault("pluvo", "status", status=502)
     with pytest.raises(Problem, match="can't be asked"):
         links_check.account("acme", "81", free, sure=False)
+
+
+def test_a_file_of_links_is_looked_up_before_anything_is_stored(world: World, tmp_path: Path) -> None:
+    # given an account of 80's, one that is free, and one that is nowhere
+    world.person(80)
+    world.sync()
+    theirs, free = link(world, 80)["pluvo_id"], world.pluvo.add_user("vrij@example.org", "Iemand")["id"]
+    file = tmp_path / "links.csv"
+    lines = [f"acme,81,{theirs}", f"acme,82,{free}", "acme,83,00000000-0000-0000-0000-000000000000"]
+    file.write_text("\n".join(["tenant,internal_id,pluvo_id", *lines]))
+    # then
+    with pytest.raises(FileProblems) as told:
+        links_import.run(file, who="tester", ask=True, sure=False)
+    somebodys, nobodys = told.value.lines
+    assert somebodys.startswith(f"{file}:2: {theirs} is linked to 80 already")
+    assert nobodys.startswith(f"{file}:4: Pluvo has no user")
+    assert link(world, 82) == {}
+    file.write_text("\n".join(["tenant,internal_id,pluvo_id", *lines[:2]]))
+    assert links_import.run(file, who="tester", ask=True, sure=True)["linked"] == 2
 
 
 def test_a_new_account_is_refused_while_somebody_has_the_address(world: World) -> None:
