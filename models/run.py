@@ -171,6 +171,8 @@ class PlanLine(SQLModel, table=True):
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
         Index(None, "hold_id"),
+        # The removals of the last days, that the guards count
+        Index("ix_plan_line_removals", "tenant_id", "created_at", postgresql_where=text("kind = 'removal'")),
         Index("ix_plan_line_completion", "completion_id", postgresql_where=text("completion_id IS NOT NULL")),
     )
 

@@ -21,6 +21,7 @@ from models.message import Kind, Priority
 from models.tenant import Direction, Health
 from ops import audit
 from ops.listing import rows
+from workers.upsert_standing import against
 
 WILL_DO, SUPERSEDED, STILL_BLOCKED, REPLAYED, SETTLED = (
     *("will_do", "superseded", "still_blocked"),
@@ -78,6 +79,9 @@ def _upsert(facts: dict[str, Any]) -> Verdict:
         return Verdict(SUPERSEDED, "the enrollment is known no more")
     if facts["link_state"] in ("ambiguous", "ignored") and facts["decision"] in (None, "ignore"):
         return Verdict(STILL_BLOCKED, f"the person is {facts['link_state']}")
+    # Who has no account yet may have one planned by the time this is carried out.
+    if facts.get("against") not in (None, "no_longer_linked"):
+        return Verdict(SUPERSEDED, f"no longer wanted ({facts['against']}): the next run plans afresh")
     if facts["failed_code"] is None and facts["applied_version"] == facts["version"]:
         return Verdict(SUPERSEDED, "done meanwhile")
     return Verdict(WILL_DO)
@@ -109,13 +113,21 @@ _OF_KIND = {Kind.UPSERT: _upsert, Kind.WRITE_BACK: _write_back, Kind.FETCH: _fet
 
 def preview(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
     """Per dead letter: ``{"id", "tenant", "kind", "result", "reason", …}``. Changes nothing."""
-    return [_told(facts, judge(facts)) for facts in rows(connection, _FACTS, ids=ids)]
+    return [_told(facts, judge(facts)) for facts in _facts(connection, ids)]
+
+
+def _facts(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
+    found = rows(connection, _FACTS, ids=ids)
+    for facts in found:
+        if facts["enrollment_id"] is not None:
+            facts["against"] = against(connection, facts["enrollment_id"], facts["tenant_id"])
+    return found
 
 
 def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> dict[str, Any]:
     """Replay one, in the caller's transaction. Whoever comes second finds it settled."""
     connection.execute(text("SELECT id FROM dead_letter WHERE id = :id FOR UPDATE"), {"id": dead_letter_id})
-    found = rows(connection, _FACTS, ids=[dead_letter_id])
+    found = _facts(connection, [dead_letter_id])
     if not found:  # with its tenant, or forgotten by now
         gone = dict.fromkeys(("tenant", "kind", "internal_id", "event_id", "error"))
         return {"id": dead_letter_id} | gone | {"result": SETTLED, "reason": "it is known no more"}

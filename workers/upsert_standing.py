@@ -78,6 +78,12 @@ def _against_enrolling(now: Row[Any]) -> str | None:
     return "no_longer_linked" if now.pluvo_id is None and now.match is None else None
 
 
+def against(connection: Connection, enrollment_id: int, tenant_id: int) -> str | None:
+    """Why what is wanted of an enrollment may not be done now, None when it may."""
+    now = connection.execute(_NOW, {"id": enrollment_id, "tenant": tenant_id}).first()
+    return obstacle(now) if now is not None else None
+
+
 def check(connection: Connection, loaded: Row[Any], link: tuple[int, str | None]) -> None:
     """Compare with what the work was loaded from; ``link``: revision and account that are worked on.
 

@@ -840,6 +840,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_plan_line_tenant_id_id")),
     )
     op.create_index(
+        "ix_plan_line_removals",
+        "plan_line",
+        ["tenant_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'removal'"),
+    )
+    op.create_index(
         "ix_plan_line_completion",
         "plan_line",
         ["completion_id"],

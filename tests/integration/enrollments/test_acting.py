@@ -348,8 +348,7 @@ def test_who_was_ignored_and_gets_an_account_of_their_own_is_enrolled_in_every_e
     world.sync()
     # then
     assert link(world, 80)["pluvo_id"] != account["id"]
-    for event_id in ("340", "341"):
-        assert "p80@example.nl" in enrolled(world, event_id)
+    assert all("p80@example.nl" in enrolled(world, event) for event in ("340", "341"))
 
 
 @pytest.mark.parametrize("answered", [True, False])

@@ -46,6 +46,14 @@ def test_a_second_replay_does_nothing(acme: int) -> None:
     assert scalar("SELECT replays FROM dead_letter") == 1
 
 
+@pytest.mark.parametrize("change", ["UPDATE course SET active = false", "UPDATE enrollment SET row_state = 'rejected'"])
+def test_what_is_wanted_no_more_is_superseded(acme: int, change: str) -> None:
+    letter = add_dead_letter(acme, add_enrollment(acme, "80"))
+    run_sql(change)
+    told = send(letter)
+    assert (told["result"], "no longer wanted" in told["reason"]) == ("superseded", True)
+
+
 def test_what_was_done_meanwhile_is_superseded(acme: int) -> None:
     letter = add_dead_letter(acme, add_enrollment(acme, "80", applied_version=2))
     assert send(letter)["result"] == "superseded"
