@@ -27,7 +27,7 @@ from ops import environment, output
 from ops.embedded import EmbeddedError, Postgres, Valkey, start_postgres, start_valkey
 from ops.problems import Problem
 from workers import startup
-from workers.presence import live_workers
+from workers.presence import DATABASE_TROUBLE, live_workers
 from workers.supervisor import ChildSpec, Supervisor
 
 READY_SECONDS = 120.0
@@ -188,8 +188,11 @@ def _all_run(supervisor: Supervisor, workers: int) -> bool:
     if not running:
         return False
     pids = {child.process.pid for child in supervisor.children if child.process is not None}
-    with transaction() as connection:
-        alive = {int(name.split(":")[1]) for name in live_workers(connection)}
+    try:
+        with transaction() as connection:
+            alive = {int(name.split(":")[1]) for name in live_workers(connection)}
+    except DATABASE_TROUBLE:
+        return False  # away for a moment: it is asked again
     return len(alive & pids) == workers
 
 

@@ -47,6 +47,8 @@ class Loop(threading.Thread):
         self.stopping = stopping or threading.Event()
         # How many steps in a row went wrong.
         self.failures = 0
+        # When the step began that runs now.
+        self._begun: float | None = None
         self._step = step
         self._after = after
         self._said = ""
@@ -72,6 +74,18 @@ class Loop(threading.Thread):
 
     def once(self) -> float | None:
         """One step, whatever it raises; the seconds to wait then, None to end."""
+        self._begun = time.monotonic()
+        try:
+            return self._once()
+        finally:
+            self._begun = None
+
+    def busy_seconds(self) -> float:
+        """How long the step takes that runs now; 0 between two."""
+        begun = self._begun
+        return 0.0 if begun is None else time.monotonic() - begun
+
+    def _once(self) -> float | None:
         try:
             wait = self.step()
         except Exception as error:

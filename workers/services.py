@@ -20,6 +20,8 @@ from workers.upkeep import Upkeep
 
 STOP_SECONDS = 25.0
 WATCH_SECONDS = 1.0
+# No step of heartbeat or relay lasts so long: all they wait for has a limit.
+STUCK_SECONDS = 180.0
 log = structlog.get_logger("workers.services")
 
 
@@ -83,7 +85,7 @@ class RunningServices:
             log.error("unfit", reason="a stored secret is under a key that this process does not have")
         elif dead and not STOPPING.is_set():
             self.broken = True
-            log.error("thread_ended", threads=dead)
+            log.error("thread_ended_or_hangs", threads=dead)
         elif self.parent in (None, os.getppid()):
             return WATCH_SECONDS
         else:

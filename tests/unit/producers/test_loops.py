@@ -109,3 +109,17 @@ def test_one_chore_in_trouble_leaves_the_others_alone() -> None:
     chores.do_due()
 
     assert done == ["broken", "fine", "broken", "fine"]
+
+
+def test_a_loop_tells_how_long_its_step_takes() -> None:
+    seen: list[float] = []
+
+    def step() -> float | None:
+        seen.append(loop.busy_seconds())
+        raise KeyError
+
+    loop = Loop("test", step)
+    assert loop.busy_seconds() == 0
+    loop.once()
+    assert seen[0] >= 0
+    assert loop.busy_seconds() == 0
