@@ -11,7 +11,8 @@ from datetime import date
 from typing import Any
 
 MAX_ID = 40
-_WHOLE = re.compile(r"([0-9]+)[.,]0+")
+# A whole number with decimals. "1.000" is none: it is a thousand as often as a one.
+_WHOLE = re.compile(r"(?![1-9][0-9]{0,2}[.,]000$)([0-9]+)[.,]0+")
 _TRUE = frozenset({"1", "-1", "true", "ja", "j", "yes", "y", "waar"})
 _FALSE = frozenset({"", "0", "false", "nee", "n", "no", "onwaar"})
 
@@ -52,7 +53,7 @@ def identifier(value: Any) -> str | None:
 def person_number(value: Any) -> str | None:
     """An internal id, a whole number above zero as AFAS counts people: 80, ``"80.0"`` and ``"00080"`` are "80".
 
-    Anything else stands in the wrong column, or went through something that changed it (``"1.001"``, ``"1E+03"``).
+    Anything else stands in the wrong column, or went through something that changed it (``"1.000"``, ``"1E+03"``).
     """
     found = identifier(value)
     if found is None or not re.fullmatch(r"[0-9]{1,18}", found):

@@ -40,7 +40,8 @@ def test_identifier_keeps_what_counts(value: Any, text: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["٨٠", "８０", "-1", "1e3", "1.001", "1,001", "1.001,0", "9" * 19, 0, "000", "P80", 80.5]
+    "value",
+    ["٨٠", "８０", "-1", "1e3", "1.001", "1,001", "1.001,0", "1.000", "80,000", "9" * 19, 0, "000", "P80", 80.5],
 )
 def test_what_is_no_whole_number_is_no_person(value: Any) -> None:
     assert person_number(value) is None
