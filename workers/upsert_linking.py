@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
+from models.afas_values import person_number
 from models.folding import fold_email, fold_name
 from models.person import LinkedBy
 from producers.matching import names_another
@@ -61,7 +62,7 @@ def gone(work: Work) -> Parked:
 def still_theirs(work: Work, user: PluvoUser, decided: Mapping[str, Any]) -> bool:
     """Whether the account still shows what the plan went by: an AFAS id, our own ref, or the address."""
     if decided["linked_by"] == LinkedBy.AFAS_ID:
-        return user.afas_contact_id == work.internal_id
+        return person_number(user.afas_contact_id) == work.internal_id
     if decided["linked_by"] == LinkedBy.CREATED:
         return user.ref == work.our_ref
     if names_another(user.afas_contact_id, user.ref, work.internal_id, work.our_ref):
