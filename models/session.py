@@ -192,6 +192,8 @@ def session() -> Iterator[Session]:
 
 # A statement that was cancelled for taking too long is a fault of ours, not trouble of PostgreSQL's.
 _CANCELLED = "57014"
+# The first digits of what is larger than PostgreSQL takes, whenever it is asked; psycopg counts it as operational.
+_TOO_LARGE = "54"
 # It answers, and takes no writes: a replica after a failover, an administrator's ``default_transaction_read_only``.
 READ_ONLY = "25006"
 TOO_MANY = "53300"
@@ -218,8 +220,8 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, NoConnection):
         return True
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        if state in (_CANCELLED, READ_ONLY):
-            return bool(state == READ_ONLY)
+        state = str(getattr(error.orig, "sqlstate", None))
+        if state in (_CANCELLED, READ_ONLY) or state.startswith(_TOO_LARGE):
+            return state == READ_ONLY
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return False

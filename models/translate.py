@@ -21,6 +21,7 @@ from models.folding import fold_email, fold_space, is_visible, nfc
 REPLACED = "(vervangen)"  # AFAS fills a column whose field was removed with this text
 MAX_EMAIL = 254
 MAX_NAME = 2000  # what is longer is no name
+KEPT_EMAIL = 600  # of what is no address: enough to recognise it, and few enough for an index of PostgreSQL
 # One @, nothing that can't stand in an unquoted address, a dot in the domain. Whether it exists, only mail can tell.
 _EMAIL = re.compile(r'^[^\s@<>()\[\]\\,;:"]{1,64}@[^\s@<>()\[\]\\,;:"]+\.[^\s@<>()\[\]\\,;:".]+$')
 
@@ -128,7 +129,7 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
         internal_id=internal_id,
         external_id=external_id,
         name=_storable(name),
-        email=_storable(email),
+        email=_storable(email, KEPT_EMAIL),
         completion=_storable(str(completion).strip()) if completion not in (None, "") else None,
         row_state=state,
         reason=reason,
@@ -137,7 +138,7 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
     )
 
 
-def _storable(text: str) -> str | None:
+def _storable(text: str, most: int = MAX_NAME) -> str | None:
     """What PostgreSQL can keep: no NUL, no half surrogate pairs; a readable length. Only rejected rows ever differ."""
     clean = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    return clean[:MAX_NAME] or None
+    return clean[:most] or None

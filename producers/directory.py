@@ -23,6 +23,8 @@ from producers.scope import Scope
 
 FEW_ADDRESSES = 25
 ADDRESSES_A_STEP = 100
+# Letters that are compared: more than any of ours has, and few enough for an index of PostgreSQL.
+COMPARED = 600
 
 _INSERT = text(
     """
@@ -41,14 +43,14 @@ def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> N
     rows = [
         {
             "pluvo_id": user.id,
-            "ref": user.ref,
+            "ref": user.ref and user.ref[:COMPARED],
             "email": user.email,
-            "email_folded": fold_email(user.email) if user.email else None,
-            "email_loose": loose_email(user.email) if user.email else None,
+            "email_folded": fold_email(user.email)[:COMPARED] if user.email else None,
+            "email_loose": loose_email(user.email)[:COMPARED] if user.email else None,
             "name": user.name,
             "archived": user.archived,
             "afas_person_id": user.afas_person_id or None,
-            "afas_contact_id": person_number(user.afas_contact_id) or user.afas_contact_id or None,
+            "afas_contact_id": person_number(user.afas_contact_id) or (user.afas_contact_id or "")[:COMPARED] or None,
             "afas_connection_id": user.afas_connection_id or None,
         }
         for user in users

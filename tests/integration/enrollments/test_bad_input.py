@@ -24,6 +24,8 @@ LITERAL = {
     "json": '{"a": [1, null]}',
     "null word": "null",
 }
+# Letters that no compression makes short
+LONG = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(20000))
 REJECTED = {
     "control character": ({"name": "Jan\x07sen"}, "bad_name"),
     "NUL": ({"name": "Jan\x00sen"}, "bad_name"),
@@ -35,6 +37,7 @@ REJECTED = {
     "space inside": ({"email_primary": "a b@example.nl"}, "bad_email"),
     "no domain": ({"email_primary": "a@b"}, "bad_email"),
     "very long address": ({"email_primary": "a" * 300 + "@example.nl"}, "bad_email"),
+    "address too long for an index": ({"email_primary": LONG + "@example.nl"}, "bad_email"),
     "NUL in address": ({"email_primary": "a\x00@example.nl"}, "bad_email"),
     "newline in address": ({"email_primary": "a@example.nl\nBcc: b@example.nl"}, "bad_email"),
     "override in address": ({"email_primary": "a\u202e@example.nl"}, "bad_email"),

@@ -94,6 +94,11 @@ def test_a_database_that_takes_no_writes_counts_as_away() -> None:
     assert not is_away(InternalError("x", None, psycopg.InternalError("other")))
 
 
+def test_a_value_that_is_too_large_is_no_trouble_of_the_database() -> None:
+    error = psycopg.errors.ProgramLimitExceeded("index row size 6024 exceeds btree version 4 maximum 2704")
+    assert not is_away(OperationalError("x", None, error))
+
+
 def test_one_chore_in_trouble_leaves_the_others_alone() -> None:
     done: list[str] = []
 
