@@ -109,7 +109,7 @@ class Waker:
             try:
                 with transaction() as connection:
                     ledger.wake(connection)
-            except (DBAPIError, NoConnection) as error:
+            except Exception as error:  # this thread is never started again
                 log.warning("relay_not_woken", error=type(error).__name__)
             time.sleep(WAKE_PAUSE_SECONDS)
 
