@@ -88,7 +88,8 @@ _MARK_SENDING = text(
       FROM {_ROWS}
      WHERE u.id = :id AND u.tenant_id = :tenant AND c.id = u.id AND {_BASIS} = :basis
        AND u.state IN ('pending', 'sending', 'failed') AND u.completed_on = :on
-       AND (NOT :looked OR (u.shown_at > greatest(clock_timestamp() - make_interval(secs => :seconds), u.sending_at)
+       AND (NOT :looked OR (u.shown_at > greatest(clock_timestamp() - make_interval(secs => :seconds),
+                                                  CASE WHEN NOT :refused THEN u.sending_at END)
                             AND u.shown_value IS NOT DISTINCT FROM CAST(:shown AS text)))
     """  # noqa: S608  constants only
 )
@@ -140,13 +141,17 @@ def note_look(turn: Turn, seen: Seen) -> None:
         )
 
 
-def mark_sending(turn: Turn, work: Work, value: str, connection: Connection, *, looked: str | None) -> None:
+def mark_sending(
+    turn: Turn, work: Work, value: str, connection: Connection, *, looked: str | None, refused: bool = False
+) -> None:
     """Write down that a PUT may be under way, before it is. Raises Changed where it may no longer go.
 
-    ``looked``: the column in which AFAS shows the field, None where none is mapped.
+    ``looked``: the column in which AFAS shows the field, None where none is mapped. ``refused``: the last PUT was only
+    refused for its token and did nothing, so the look that it had is still good, if it is not too old.
     """
     decided = {"value": value, "basis": work.basis, "on": work.completion.completed_on}
     shown = {"looked": looked is not None, "shown": work.completion.shown_value, "seconds": LOOK_SECONDS}
+    shown["refused"] = refused
     if not connection.execute(_MARK_SENDING, _key(turn) | decided | shown).rowcount:
         raise Changed
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import count
 
 from clients.afas import AfasClient
 from clients.errors import Rejected, RemoteError, Unavailable
@@ -149,6 +150,16 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: b
     value = rule.target.write(work.completion.completed_on)
     external_id = work.enrollment.external_id if with_code and work.enrollment else None
     started = time.monotonic()
+    tries = count()
+
+    def about_to() -> None:
+        """Only now: whoever waits for a token or a slot has sent nothing, and what it knows grows old.
+
+        Asked a second time, AFAS refused the token and the client has a fresh one.
+        """
+        note = partial(mark_sending, turn, work, value, looked=rule.column, refused=next(tries) > 0)
+        turn.check(PUT_SECONDS, note)
+
     try:
         afas.put_course_member(
             work.course.updateconnector,
@@ -156,8 +167,7 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: b
             internal_id=work.completion.internal_id or "",
             external_id=external_id,
             fields={rule.field: value},
-            # Only now: whoever waits for a token or a slot has sent nothing, and what it knows grows old.
-            about_to=partial(turn.check, PUT_SECONDS, partial(mark_sending, turn, work, value, looked=rule.column)),
+            about_to=about_to,
         )
     except RemoteError as error:
         note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from clients.afas_auth import Authorizer
 from producers.slots import slot
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
 from tests.integration.completions.conftest import Classroom
@@ -263,6 +264,67 @@ def test_a_refused_token_quarantines_the_direction_and_burns_nothing(classroom: 
     assert state == [{"state": "quarantined"}]
     assert classroom.world.rows("SELECT attempts, run_id FROM message") == [{"attempts": 0, "run_id": begun.id}]
     assert classroom.world.rows("SELECT * FROM dead_letter") == []
+
+
+def test_a_token_that_only_the_put_finds_refused_quarantines_the_direction(classroom: Classroom) -> None:
+    """The look before it was answered, and a fresh token is tried once: nobody goes round with look and PUT."""
+    # given
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    classroom.begin()
+    classroom.world.clear_log()
+    classroom.world.fault("afas", "status", match={"operation": "put"}, status=401, body="{}")
+
+    # when
+    classroom.world.drain(limit=1)
+
+    # then
+    state = classroom.world.rows("SELECT state, reason FROM tenant_direction WHERE direction = 'completions'")
+    assert state == [{"state": "quarantined", "reason": "token_refused"}]
+    assert classroom.world.rows("SELECT attempts FROM message") == [{"attempts": 0}]
+    assert len(classroom.puts()) == 2
+
+
+def test_a_token_refused_at_the_put_is_renewed_and_the_same_look_serves(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    classroom.begin()
+    classroom.world.clear_log()
+    classroom.world.fault("afas", "status", match={"operation": "put"}, status=401, body="{}", times=1)
+
+    # when
+    classroom.world.drain()
+
+    # then
+    assert (classroom.shown(80), len(classroom.puts())) == ("2026-05-04", 2)
+    assert sum(call.operation == "page" for call in classroom.world.calls("afas")) == 1
+
+
+def test_a_put_with_a_fresh_token_is_not_sent_on_an_old_look(
+    classroom: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a minute passes over the fresh token, and somebody types meanwhile
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    classroom.begin()
+    classroom.world.clear_log()
+    classroom.world.fault("afas", "status", match={"operation": "put"}, status=401, body="{}", times=1)
+    renew = Authorizer.renew
+
+    def slow(self: Authorizer, refused: str) -> bool:
+        classroom.type_date(80, "2026-01-01")
+        classroom.execute("UPDATE completion SET shown_at = shown_at - interval '60 seconds'")
+        return renew(self, refused)
+
+    monkeypatch.setattr(Authorizer, "renew", slow)
+
+    # when
+    classroom.world.drain()
+
+    # then
+    assert (classroom.shown(80), classroom.completion(80)["state"]) == ("2026-01-01", "conflict")
+    assert len(classroom.puts()) == 1
 
 
 def test_a_column_that_disappeared_stops_the_writing_of_what_cannot_be_seen(classroom: Classroom) -> None:
