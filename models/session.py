@@ -215,6 +215,15 @@ def sqlstate(error: BaseException) -> str:
     return str(state or "")
 
 
+# Serialization failure, deadlock, lock not available.
+_CONTENDED = ("40001", "40P01", "55P03")
+
+
+def is_contended(error: BaseException) -> bool:
+    """Whether others hold what was wanted, and PostgreSQL only asks to do the same once more, a little later."""
+    return isinstance(error, DBAPIError) and sqlstate(error) in _CONTENDED
+
+
 def is_away(error: BaseException) -> bool:
     """Whether PostgreSQL can't do its work now, whatever it is asked: gone, full, starting, read-only."""
     if isinstance(error, NoConnection):

@@ -59,8 +59,13 @@ def request_due() -> int:
     return each("due direction", due, _request_one)
 
 
+# Who finds a direction in use leaves it for the next tick: the others are due too.
+_LOCK_PATIENCE = text("SET LOCAL lock_timeout = '5s'")
+
+
 def _request_one(direction_id: int) -> None:
     with transaction() as connection:
+        connection.execute(_LOCK_PATIENCE)
         for row in rows(connection, _TAKE, id=direction_id):
             run = triggers.request_run(connection, row["tenant_id"], row["direction"], trigger="schedule", options={})
             # Spreading is all that is wanted of chance here.
@@ -83,6 +88,7 @@ def request_full(now: datetime | None = None) -> int:
         if not is_full_time(row, moment):
             return
         with transaction() as connection:
+            connection.execute(_LOCK_PATIENCE)
             # Another scheduler may have been quicker.
             if not rows(connection, _NIGHTLY + "FOR UPDATE OF d SKIP LOCKED", every=FULL_EVERY, id=row["id"]):
                 return

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from models.session import is_away
+from models.session import is_away, is_contended
 
 PAUSE_SECONDS = 0.2
 PAUSE_MAX_SECONDS = 2.0
@@ -143,7 +143,7 @@ class Chores:
 def each(what: str, items: Iterable[Item], act: Callable[[Item], object]) -> int:
     """Do ``act`` for every item; how many went well. What one raises is logged and keeps no other from its turn.
 
-    Raises only when PostgreSQL is away, which is no fault of an item.
+    Raises only when PostgreSQL is away, which is no fault of an item; that others hold what one needs is.
     """
     done = 0
     for item in items:
@@ -152,7 +152,7 @@ def each(what: str, items: Iterable[Item], act: Callable[[Item], object]) -> int
             done += 1
             _broken.pop((what, _id(item)), None)
         except Exception as error:
-            if is_away(error):
+            if is_away(error) and not is_contended(error):
                 raise
             _say_once(what, _id(item), error)
     return done

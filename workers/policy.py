@@ -32,7 +32,6 @@ import redis
 import structlog
 from dramatiq.middleware import TimeLimitExceeded
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 import settings
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     from workers.envelope import Envelope
     from workers.turns import Handler, Turn
 
-__all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_foreign", "record", "worth_repeating"]
+__all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_foreign", "record"]
 
 Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop", "drop", "leave", "room"]
 OWN_FAULT_TRIES = 3
@@ -71,8 +70,6 @@ NO_SLOT_SECONDS = 30.0
 BROKER_SECONDS = 10.0
 # The other side kept a thread waiting for nothing.
 NO_ANSWER = ("timeout", "connect_failed", "time_limit")
-# Serialization failure, deadlock, lock not available: the same again usually works.
-_REPEAT = {"40001", "40P01", "55P03"}
 log = structlog.get_logger("workers.policy")
 
 
@@ -138,11 +135,6 @@ def _judge_remote(error: RemoteError) -> Verdict:
     if action == "retry" and error.retry_after_seconds is not None:
         return Verdict("wait", failure, seconds=max(1.0, error.retry_after_seconds))
     return Verdict(action, failure)
-
-
-def worth_repeating(error: BaseException) -> bool:
-    """Whether PostgreSQL only asks to do the same once more."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _REPEAT
 
 
 def record(turn: Turn, handler: Handler | None, error: BaseException) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Row, text
 
 import settings
 from clients.redaction import without_people
-from models.session import transaction
+from models.session import is_contended, transaction
 from workers import isolation, policy
 from workers.control import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
 from workers.envelope import Envelope
@@ -319,7 +319,7 @@ def carry_on(turn: Turn) -> None:
                 raise RuntimeError("the handler ended without settling its turn")
             return
         except BaseException as error:
-            if policy.worth_repeating(error) and tries < 3 and not turn.settled:
+            if is_contended(error) and tries < 3 and not turn.settled:
                 continue
             if not turn.settled:
                 policy.record(turn, HANDLERS[turn.kind], error)

@@ -164,6 +164,26 @@ def test_one_batch_and_one_tenant_in_trouble_keep_the_timetable_from_nobody(
         engine.wait(lambda: engine.value("SELECT state <> 'open' FROM hold"), 40, "the hold's end")
 
 
+def test_a_direction_that_somebody_holds_delays_no_other(
+    engine: Engine, client: redis.Redis, database_url: str
+) -> None:
+    held, other = engine.tenant("held"), engine.tenant("other")
+    engine.execute("UPDATE tenant_direction SET next_run_at = now() + interval '1 hour'")
+    for minutes, tenant in ((2, held), (1, other)):
+        engine.execute(
+            """UPDATE tenant_direction SET next_run_at = now() - make_interval(mins => :m)
+                WHERE tenant_id = :t AND direction = 'enrollments'""",
+            m=minutes,
+            t=tenant,
+        )
+    with psycopg.connect(database_url) as connection:
+        key = f"{held}:enrollments"
+        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [triggers.CLASS, key])
+        assert timetable.request_due() == 1
+    assert engine.execute("SELECT tenant_id FROM run") == [(other,)]
+    assert timetable.request_due() == 1
+
+
 @contextmanager
 def keeping_the_timetable() -> Iterator[None]:
     stopping = threading.Event()

@@ -88,6 +88,19 @@ def test_a_database_that_is_away_is_nobody_s_item() -> None:
         each("thing", [1, 2, 3], act)
 
 
+def test_an_item_whose_locks_others_hold_keeps_no_other_from_its_turn() -> None:
+    done: list[int] = []
+    held = (psycopg.errors.LockNotAvailable(), psycopg.errors.DeadlockDetected(), psycopg.errors.SerializationFailure())
+
+    def act(item: int) -> None:
+        if item < len(held):
+            raise OperationalError("x", None, held[item])
+        done.append(item)
+
+    assert each("thing", range(5), act) == 2
+    assert done == [3, 4]
+
+
 def test_a_database_that_takes_no_writes_counts_as_away() -> None:
     error = psycopg.errors.ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")
     assert is_away(InternalError("x", None, error))

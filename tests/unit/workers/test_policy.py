@@ -13,11 +13,12 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unavailable, Unknown
 from models.crypto import SecretDamaged, SecretUnreadable
+from models.session import is_contended
 from producers.loops import where
 from producers.pace import TooBusy
 from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import fingerprint
-from workers.policy import judge, worth_repeating
+from workers.policy import judge
 
 
 def database(error: type[psycopg.Error]) -> OperationalError:
@@ -72,9 +73,9 @@ def test_faults_of_our_own_are_tried_three_times_and_others_by_the_schedule() ->
 
 @pytest.mark.parametrize("kind", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
 def test_what_postgresql_asks_to_repeat_is_repeated(kind: type[psycopg.Error]) -> None:
-    assert worth_repeating(database(kind))
-    assert not worth_repeating(database(psycopg.errors.AdminShutdown))
-    assert not worth_repeating(KeyError())
+    assert is_contended(database(kind))
+    assert not is_contended(database(psycopg.errors.AdminShutdown))
+    assert not is_contended(KeyError())
 
 
 def test_a_rejection_keeps_what_the_other_side_said_without_addresses() -> None:
