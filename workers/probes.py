@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import BoundedSemaphore, Thread
+from typing import Any
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from clients.errors import RemoteError
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import transaction
 from models.tenant import Direction
 from producers import directions
-from producers.loops import where
+from producers.loops import each, where
 from producers.pace import TooBusy
 from producers.probing import probe_completions, probe_enrollments
 from workers.control import UNFIT
@@ -23,7 +25,8 @@ PROBES: dict[str, Callable[[int], None]] = {
     Direction.ENROLLMENTS: probe_enrollments,
     Direction.COMPLETIONS: probe_completions,
 }
-_POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe")
+# So many at once: a tenant whose systems hang must not keep the others' probes.
+_places = BoundedSemaphore(4)
 log = structlog.get_logger("workers.probes")
 
 # The relay comes first where a message is ready; what is due for two seconds has none.
@@ -36,31 +39,49 @@ _DUE = text(
                           AND (m.state = 'sent'
                                -- a cheap read does not make the call that failed, and one of these will
                                OR m.kind = d.first_call ->> 'kind' AND NOT d.first_call @> '{"access": true}'))
-     LIMIT 20
+     ORDER BY d.probe_at LIMIT 20
     """
 )
 
 
 def probe() -> list[Future[bool]]:
-    """Begin the probes that are due; each ends with whether the direction was reopened."""
-    begun = []
+    """Begin the probes that are due; each ends with whether the direction was reopened.
+
+    Each has a thread of its own that ends with the process: stopping does not wait for a system that hangs.
+    """
+    begun: list[Future[bool]] = []
+
+    def begin(row: Row[Any]) -> None:
+        if row.direction not in PROBES or not _places.acquire(blocking=False):
+            return
+        future: Future[bool] = Future()
+        thread = Thread(target=_guarded, args=(future, row.tenant_id, row.direction), name="probe", daemon=True)
+        try:
+            with transaction() as connection:
+                taken = directions.take_probe(connection, row.tenant_id, row.direction)
+            if taken:
+                thread.start()
+                begun.append(future)
+        finally:
+            if future not in begun:
+                _places.release()
+
     with transaction() as connection:
         due = connection.execute(_DUE).all()
-    for row in due:
-        with transaction() as connection:
-            taken = row.direction in PROBES and directions.take_probe(connection, row.tenant_id, row.direction)
-        if taken:
-            begun.append(_POOL.submit(_guarded, row.tenant_id, row.direction))
+    each("probe", due, begin)
     return begun
 
 
-def _guarded(tenant_id: int, direction: str) -> bool:
-    """Nobody reads what a thread of the pool raises: it is logged, and the next probe comes at its time."""
+def _guarded(future: Future[bool], tenant_id: int, direction: str) -> None:
+    """Nobody reads what a thread raises: it is logged, and the next probe comes at its time."""
+    reopened = False
     try:
-        return _try(tenant_id, direction)
+        reopened = _try(tenant_id, direction)
     except Exception as error:
         log.error("probe_broke", tenant=tenant_id, direction=direction, where=where(error))
-        return False
+    finally:
+        _places.release()
+        future.set_result(reopened)
 
 
 def _try(tenant_id: int, direction: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 
 import psycopg
 import pytest
@@ -276,6 +277,31 @@ def test_without_messages_a_cheap_read_probes(engine: Engine, monkeypatch: pytes
     assert asked == [tenant]
     assert state(engine, tenant) == "healthy"
     assert probe() == []
+
+
+def test_probes_that_hang_keep_neither_others_nor_a_process_that_ends(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = [engine.tenant(f"hangs{number}") for number in range(2)]
+    for tenant in hangs:
+        quarantined(engine, tenant, probe_due=True)
+    over = threading.Event()
+    monkeypatch.setitem(PROBES, "enrollments", lambda tenant: over.wait(60) if tenant in hangs else None)
+    try:
+        begun = probe()
+        assert len(begun) == 2
+        # the interpreter waits at its end for every thread that is no daemon
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "probe"] == [True, True]
+        works = engine.tenant("works")
+        quarantined(engine, works, probe_due=True)
+        engine.execute(
+            "UPDATE tenant_direction SET probe_at = now() + '1h'::interval WHERE tenant_id = ANY(:h)", h=hangs
+        )
+        assert [future.result(timeout=20) for future in probe()] == [True]
+        assert state(engine, works) == "healthy"
+    finally:
+        over.set()
+    assert [future.result(timeout=20) for future in begun] == [True, True]
 
 
 def test_an_operator_resumes_at_once(engine: Engine) -> None:
