@@ -96,7 +96,7 @@ def test_text_in_pluvo_that_no_database_keeps_stops_nobody(world: World) -> None
 @pytest.mark.parametrize("field", ["email", "name", "ref", "afasPersonId", "afasContactId"])
 def test_text_in_pluvo_that_no_index_keeps_stops_nobody(world: World, field: str) -> None:
     long = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(20000))
-    values = {"email": "x@example.org", "name": "Iemand Anders"} | {field: long}
+    values: dict[str, Any] = {"email": "x@example.org", "name": "Iemand Anders"} | {field: long}
     world.pluvo.add_user(values.pop("email").replace(long, long + "@example.org"), values.pop("name"), **values)
     world.person(80)
     assert outcomes(world.sync()) == {"created": 1}
