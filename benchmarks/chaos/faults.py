@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 import psycopg
 import redis
+import requests
 from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,6 +38,7 @@ PLUVO_WRITES = (
     "addUsersToGroup",
     "unenrollUserFromOfferEvent",
 )
+SERVE_MEGABYTES = 400
 SHIFTS = (-86_400.0, -3600.0, -60.0, 0.0, 60.0, 3600.0, 86_400.0)
 
 
@@ -52,6 +55,8 @@ class Faults:
     done: Counter[str] = field(default_factory=Counter)
     unclear: list[tuple[datetime, datetime]] = field(default_factory=list)
     """Whatever was called for between these times may have been done without anyone having been told."""
+    complaints: list[str] = field(default_factory=list)
+    """What the system did not stand while it was struck: a loss each."""
 
     def strike(self) -> str:
         """Do one at random; gives its name."""
@@ -207,6 +212,33 @@ class Faults:
             finally:
                 client.config_set(name, before[name])
 
+    # -- callers -----------------------------------------------------------------------------------------------------
+
+    def besiege_serve(self) -> None:
+        """Strangers hold half-open connections to ``serve``, and one sends headers without end."""
+        for server in self.system.children("serve"):
+            port = next(each.laddr.port for each in server.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+            with ExitStack() as held:
+                for _ in range(300):
+                    line = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+                    line.sendall(b"POST /webhooks/pluvo/x HTTP/1.1\r\nHost: x\r\n")
+                with suppress(OSError):  # it hangs up on whoever sends too much
+                    for _ in range(1000):
+                        line.sendall(b"X-Endless: " + b"x" * 8000 + b"\r\n")
+                self._must_answer(server, port)
+
+    def _must_answer(self, server: psutil.Process, port: int) -> None:
+        """The health check answers, and nothing of what was sent is kept."""
+        with suppress(psutil.NoSuchProcess):
+            size = server.memory_info().rss / 1_000_000
+            if size > SERVE_MEGABYTES:
+                self.complaints.append(f"serve takes {size:.0f} MB under a siege")
+            try:
+                requests.get(f"http://127.0.0.1:{port}/healthz", timeout=20)
+            except requests.RequestException as error:
+                if server.is_running():
+                    self.complaints.append(f"serve did not answer under a siege: {type(error).__name__}")
+
     # -- messages ----------------------------------------------------------------------------------------------------
 
     def double_messages(self) -> None:
@@ -275,6 +307,8 @@ class Faults:
 
     def slow_looks(self) -> None:
         """AFAS takes its time over tokens, fields and pages: what was looked at is older when it is written."""
+        if self.dice.random() < 0.2:  # one that takes nearly as long as anyone waits for AFAS
+            self.system.afas.fault("delay", times=1, seconds=self.dice.uniform(60, 110))
         self.system.afas.fault("delay", times=self.dice.randint(1, 6), seconds=self.dice.uniform(2, 20))
 
     def refuse_tokens(self) -> None:
@@ -293,6 +327,7 @@ WEIGHTS = {
     "kill_worker": 4, "kill_producer": 4, "kill_scheduler": 1, "kill_everything": 1, "freeze_worker": 1,
     "jump_clock": 1, "stop_postgres": 3, "kill_postgres": 1, "cut_connections": 1, "blink_postgres": 4,
     "forbid_writing": 1, "slow_looks": 1, "kill_valkey": 3, "kill_both": 1,
+    "besiege_serve": 1,
     "flush_valkey": 2, "fill_valkey": 1, "stall_valkey": 1, "double_messages": 2, "shuffle_messages": 1,
     "delay_messages": 1, "lose_pluvo_answers": 4, "lose_afas_answers": 4, "break_pluvo": 3, "break_afas": 2,
     "break_pages": 1, "refuse_tokens": 1,

@@ -20,7 +20,7 @@ IN_EVENT = ("ENROLLED", "WAITLISTED")
 
 def violations(scene: Scene, faults: Faults, checked_put: int) -> list[str]:
     """Everything that is not as it must be. ``checked_put``: PUTs up to this number were looked at before."""
-    found = [*_ledger(scene)]
+    found = [*faults.complaints, *_ledger(scene)]
     for tenant in scene.tenants:
         pluvo = scene.pluvo(tenant)
         for law in (_accounts, _invitations, _rosters):
