@@ -105,7 +105,7 @@ def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> di
     connection.execute(
         text(
             """UPDATE enrollment e
-                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR l.todo ? 'take_out'),
+                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR coalesce(l.todo ? 'take_out', false)),
                       -- they stay where they were put before, and nobody asks again
                       left_behind = CASE WHEN l.todo ? 'take_out' THEN '[]' ELSE e.left_behind END,
                       refused_fingerprint = CASE WHEN l.is_row THEN l.todo->>'fp' ELSE e.refused_fingerprint END,

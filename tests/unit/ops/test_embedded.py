@@ -11,6 +11,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,20 +94,25 @@ def answers(url: str) -> bool:
         return connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def short_folder() -> tempfile.TemporaryDirectory[str]:
+    """pytest's own folders can be too long for a socket, and then the servers listen on ports instead."""
+    return tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True)
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "home"
-    yield path
-    for process in servers_of(path):  # what a failed test left
-        process.kill()
+def home() -> Iterator[Path]:
+    with short_folder() as folder:
+        path = Path(folder) / "home"
+        yield path
+        for process in servers_of(path):  # what a failed test left
+            process.kill()
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def served() -> Iterator[tuple[Path, str]]:
     """A home whose PostgreSQL runs, and its URL."""
-    home = tmp_path_factory.mktemp("served") / "home"
-    with ensure_postgres(home) as postgres:
-        yield home, postgres.url
+    with short_folder() as folder, ensure_postgres(Path(folder) / "home") as postgres:
+        yield Path(folder) / "home", postgres.url
 
 
 def test_both_servers_run_and_are_found_and_leave_nothing_behind(home: Path) -> None:
