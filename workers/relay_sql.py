@@ -35,15 +35,17 @@ SELECT tenant_id, direction, count(*), bool_or(started_at < clock_timestamp() - 
 """
 
 # Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
-# An older one that waits for this very message does not stand in its way.
-# Two directions may pick one turn at the same moment: the older one goes.
+# An older one that waits for this very message does not stand in its way. Of other tenants only what is out does, and
+# only for an account: its id is one for the whole organisation, which they may share.
+# Two directions or tenants may pick one turn at the same moment: the older one goes.
 # (CASE and the scalar subquery keep the planner from answering either question for the whole table at once.)
 _MAY_GO = """
            m.state = 'ready'
            AND NOT EXISTS (
-                SELECT 1 FROM message o WHERE o.turn = m.turn AND o.tenant_id = m.tenant_id AND o.id <> m.id
-                   AND CASE o.state WHEN 'sent' THEN true
+                SELECT 1 FROM message o WHERE o.turn = m.turn AND o.id <> m.id
+                   AND CASE o.state WHEN 'sent' THEN o.tenant_id = m.tenant_id OR starts_with(o.turn, 'account:')
                                     WHEN 'ready' THEN o.id < m.id AND o.direction = m.direction
+                                                      AND o.tenant_id = m.tenant_id
                                                       AND o.after_id IS DISTINCT FROM m.id
                                     ELSE false END)
            AND (SELECT a.id FROM message a WHERE a.id = m.after_id) IS NULL
@@ -56,7 +58,10 @@ _HAND_OUT = """
 UPDATE message
    SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(), started_at = NULL, worker = NULL,
        lease_until = now() + make_interval(secs => %(lease)s)
- WHERE id = ANY(ARRAY(SELECT DISTINCT ON (tenant_id, turn) id FROM pick ORDER BY tenant_id, turn, id))
+ WHERE id = ANY(ARRAY(
+       SELECT DISTINCT ON (tenant, turn) id FROM (
+           SELECT id, turn, CASE WHEN starts_with(turn, 'account:') THEN 0 ELSE tenant_id END AS tenant FROM pick
+       ) AS p ORDER BY tenant, turn, id))
 RETURNING id, tenant_id, kind, direction, deliveries, priority
 """
 

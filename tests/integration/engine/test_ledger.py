@@ -118,6 +118,27 @@ def test_the_same_turn_of_another_tenant_does_not_wait(engine: Engine) -> None:
         engine.wait(lambda: engine.effects() == [2], 2)
 
 
+def test_one_account_is_never_out_for_two_tenants_and_waits_for_none_that_stands_still(engine: Engine) -> None:
+    # given an organisation that two tenants share: an account's id is the same for both
+    one, other = engine.tenant("one"), engine.tenant("other")
+    engine.script(1, "sleep", 0.5)
+    engine.enqueue(one, 1, turn="account:7")
+    engine.enqueue(other, 2, turn="account:7")
+    # when
+    with engine.relay(), engine.worker():
+        engine.empty()
+    # then
+    assert engine.effects() == [1, 2]
+    begun = "SELECT at FROM test_begun WHERE subject_id = 2"
+    assert engine.value(f"SELECT ({begun}) >= (SELECT at FROM test_effect WHERE subject_id = 1)")
+    # when the older one may not go
+    engine.execute("UPDATE tenant_direction SET state = 'paused' WHERE tenant_id = :one", one=one)
+    engine.enqueue(one, 3, turn="account:7")
+    engine.enqueue(other, 4, turn="account:7")
+    with engine.relay(), engine.worker():
+        engine.wait(lambda: engine.effects() == [1, 2, 4])
+
+
 def test_a_message_waits_for_the_one_it_comes_after(engine: Engine) -> None:
     tenant = engine.tenant()
     first = engine.enqueue(tenant, 1)[1]
