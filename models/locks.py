@@ -1,8 +1,8 @@
 """Which messages are never out together: those with the same key. One function for each kind of message.
 
 Everything that looks at or changes one Pluvo account has the account's key, whoever made the message: a run, a webhook,
-an operator's replay. Where there is no account yet, the person's (or that of whom they share with). What writes into
-one enrollment of AFAS has the enrollment's.
+an operator's replay, any tenant of that Pluvo organisation. Where there is no account yet, the person's (or that of
+whom they share with). What writes into one enrollment of AFAS has the enrollment's.
 """
 
 from __future__ import annotations
@@ -23,6 +23,21 @@ _OF_UPSERT = text(
          WHERE e.id = :enrollment AND e.tenant_id = :tenant"""  # noqa: S608  constants
 )
 _OF_REF = text("SELECT pluvo_id FROM link WHERE tenant_id = :tenant AND ref = :ref AND pluvo_id IS NOT NULL LIMIT 1")
+# Their own messages, and those of whoever is to share their account: all that may get another key with their link.
+_ABOUT = text(
+    """
+    SELECT m.id FROM message m
+     WHERE m.kind = 'enrollment.upsert' AND m.subject_id IN (
+           SELECT e.id FROM person who
+             JOIN person p ON p.tenant_id = who.tenant_id
+                          AND (p.id = who.id OR p.match->>'action' = 'share'
+                                                AND p.match->>'internal_id' = who.internal_id)
+             JOIN enrollment e ON e.person_id = p.id
+            WHERE who.id = ANY(:people))
+     ORDER BY m.id FOR UPDATE
+    """
+)
+_PEOPLE = text("SELECT id FROM person WHERE id = ANY(:people) ORDER BY id FOR NO KEY UPDATE")
 _FOLLOW = text(
     f"""
     UPDATE message m SET turn = x.key
@@ -57,6 +72,15 @@ def of_fetch(connection: Connection, tenant_id: int, pluvo_id: str | None, ref: 
 def of_write_back(enrollment_id: int) -> str:
     """The key of a write-back into one AFAS enrollment."""
     return f"afas:{enrollment_id}"
+
+
+def hold(connection: Connection, *people: int) -> None:
+    """Let nobody else change these people's links until this transaction ends.
+
+    Locks are taken in one order everywhere, so that nobody waits in a circle: messages, people, enrollments, links.
+    """
+    connection.execute(_ABOUT, {"people": list(people)})
+    connection.execute(_PEOPLE, {"people": list(people)})
 
 
 def follow(connection: Connection, person_id: int) -> None:

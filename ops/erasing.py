@@ -37,9 +37,9 @@ _LOCKS = (
     "SELECT id FROM run WHERE tenant_id = :tenant AND status IN ('queued', 'running') ORDER BY id FOR UPDATE",
     """SELECT m.id FROM message m WHERE m.tenant_id = :tenant AND m.kind = 'enrollment.upsert' AND m.subject_id IN
        (SELECT id FROM enrollment WHERE person_id = :person) ORDER BY m.id FOR UPDATE""",
+    "SELECT id FROM person WHERE id = :person FOR UPDATE",
     "SELECT id FROM enrollment WHERE person_id = :person ORDER BY id FOR UPDATE",
     "SELECT id FROM link WHERE person_id = :person FOR UPDATE",
-    "SELECT id FROM person WHERE id = :person FOR UPDATE",
 )
 # What a producer has read of the person is in its memory: it loses its run, which begins again from the start.
 _BEGIN_AGAIN = """

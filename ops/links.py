@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -100,8 +101,9 @@ def link_person(
     internal_id = checked_id(internal_id)
     person = _person(connection, tenant, internal_id)
     account = checked_account(pluvo_id)
+    locks.hold(connection, person)
     row = connection.execute(
-        text("SELECT state, pluvo_id FROM link WHERE person_id = :person FOR UPDATE"), {"person": person}
+        text("SELECT state, pluvo_id FROM link WHERE person_id = :person"), {"person": person}
     ).first()
     before = row.pluvo_id if row and row.state != LinkState.IGNORED else None
     if row and row.state == LinkState.LINKED and before == account:
@@ -142,8 +144,9 @@ def decide(
         person = lookup.person_id(connection, tenant, internal_id, slug)
         if pluvo_id is not None:
             return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links decide", reason=reason)
+        locks.hold(connection, person)
         row = connection.execute(
-            text("SELECT state, pluvo_id, decision FROM link WHERE person_id = :person FOR UPDATE"), {"person": person}
+            text("SELECT state, pluvo_id, decision FROM link WHERE person_id = :person"), {"person": person}
         ).first()
         if decision == "create" and row and row.pluvo_id and row.state != LinkState.IGNORED:
             raise Problem(
@@ -191,7 +194,7 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
-        connection.execute(text("SELECT id FROM person WHERE id = :person FOR UPDATE"), {"person": person})
+        locks.hold(connection, person)
         count = connection.execute(text("DELETE FROM link WHERE person_id = :person"), {"person": person}).rowcount
         _forget_applied(connection, tenant, person)
         _decided(connection, person, None)
@@ -232,6 +235,18 @@ def checked_account(pluvo_id: str) -> str:
     if not PLUVO_ID.fullmatch(account):
         raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
     return fold_account(account)
+
+
+def hold_known(connection: Connection, people: Sequence[tuple[int, str]]) -> None:
+    """Hold all of these, (tenant, internal id), at once: one after the other two files could wait for each other."""
+    found = connection.execute(
+        text(
+            """SELECT p.id FROM unnest(CAST(:tenants AS bigint[]), CAST(:ids AS text[])) AS w (tenant_id, internal_id)
+                 JOIN person p USING (tenant_id, internal_id)"""
+        ),
+        {"tenants": [tenant for tenant, _ in people], "ids": [internal_id for _, internal_id in people]},
+    )
+    locks.hold(connection, *found.scalars())
 
 
 def _person(connection: Connection, tenant: int, internal_id: str) -> int:

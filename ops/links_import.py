@@ -60,6 +60,7 @@ def run(path: Path, *, who: str, ask: bool = False, sure: bool = True) -> dict[s
         raise FileProblems([f"{path}:{line}: {what}" for line, what in sorted(problems)])
     counts = {"linked": 0, "moved": 0, "unchanged": 0}
     with transaction() as connection:
+        links.hold_known(connection, [(cast(int, tenants[e.tenant].id), e.internal_id) for e in entries])
         for entry in entries:
             number = cast(int, tenants[entry.tenant].id)
             done = links.link_person(connection, number, entry.internal_id, entry.account, who=who, verb="links import")

@@ -241,6 +241,11 @@ _AFTER_ACCOUNT = text(
 )
 
 
+def lock_messages(connection: Connection, scope: Scope, lines: list[int] | None = None) -> None:
+    """Lock what is under way for the plan's lines, before anything that it is about."""
+    connection.execute(_LOCK, {"run": scope.run_id, "lines": lines, "kind": Kind.UPSERT.value})
+
+
 def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot]) -> None:
     """Note who was seen, who was not, and what their completion columns show."""
     run = {"run": scope.run_id, "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable]}
@@ -268,7 +273,7 @@ def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot
 def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = None) -> int:
     """Make the plan's open lines (or only ``lines``) desired state and messages; returns how many messages.
 
-    Run inside the transaction that holds the run: either all of it happened, or none.
+    Run inside the transaction that holds the run, after ``lock_messages``: either all of it happened, or none.
     """
     values: dict[str, Any] = {
         "run": scope.run_id,
@@ -277,7 +282,6 @@ def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = 
         "direction": Direction.ENROLLMENTS.value,
         "priority": Priority.INTERACTIVE if scope.options.get("person") or lines else Priority.NORMAL,
     }
-    connection.execute(_LOCK, values)
     connection.execute(_DESIRED_PEOPLE, values)
     connection.execute(_DESIRED_ENROLLMENTS, values)
     connection.execute(_NOTE_OUTCOMES, values)

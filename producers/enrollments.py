@@ -38,6 +38,7 @@ def run(lease: RunLease) -> None:
         if unread:
             plan = _postpone_removals(lease, plan)
         with lease.writing() as connection:
+            commit.lock_messages(connection, lease)
             commit.record_roster(connection, lease, plan.snapshots)
             _confirm_completions(connection, courses, plan)
             holding.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)

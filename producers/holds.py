@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models.hold import Guard
-from producers.commit import commit_plan
+from producers.commit import commit_plan, lock_messages
 from producers.holding import close_lines
 from producers.scope import PreviewScope
 
@@ -63,14 +63,17 @@ def release(
     chosen = connection.execute(_CHOOSE, values).all()
     going = [row for row in chosen if row.still_true]
     dropped = [row for row in chosen if not row.still_true]
+    runs = sorted({row.run_id for row in going})
+    parts = {run_id: [row.plan_line_id for row in going if row.run_id == run_id] for run_id in runs}
+    for run_id, lines in parts.items():
+        lock_messages(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
     _decide(connection, [row.id for row in going], "released")
     _decide(connection, [row.id for row in dropped], "dropped")
     _set_lines(connection, [row.plan_line_id for row in going], "pending", "released")
     if hold.guard == Guard.SHORT_SNAPSHOT:
         _believe(connection, [row.enrollment_id for row in going])
     _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
-    for run_id in sorted({row.run_id for row in going}):
-        lines = [row.plan_line_id for row in going if row.run_id == run_id]
+    for run_id, lines in parts.items():
         commit_plan(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
     _count_again(connection, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)

@@ -152,6 +152,7 @@ def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
     link = {"pluvo": user.id, "ref": user.ref, "by": linked_by.value, "ours": ours}
     with transaction() as connection:
         person = work.row.person_id
+        locks.hold(connection, person)
         now = link_now(connection, person)
         may = now == work.link or now[1] == user.id
         kept = (

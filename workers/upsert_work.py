@@ -167,9 +167,9 @@ class Work:
 
         def noted(connection: Connection) -> None:
             standing.check(connection, self.row, self.link)
-            connection.execute(_UNSURE, {"id": self.row.id})
             if note:
                 note(connection)
+            connection.execute(_UNSURE, {"id": self.row.id})
 
         self.turn.check(CALL_SECONDS, noted)
         self.attempting = operation

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from json import dumps
+from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -11,11 +14,12 @@ import pytest
 from clients.errors import Unknown
 from clients.pluvo import PluvoClient
 from models.session import transaction
-from ops import links
+from ops import links, links_import
 from producers import holds as decide
 from producers import triggers
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
+from workers import upsert_records, upsert_standing
 from workers.turns import run_delivery
 
 UNENROLL = "unenrollUserFromOfferEvent"
@@ -48,6 +52,19 @@ def _during(
         return done
 
     monkeypatch.setattr(PluvoClient, method, slow)
+
+
+def _while_locked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Do something while a result is being recorded, after its first locks were taken."""
+    real = upsert_standing.link_now
+
+    def held(connection: Any, person_id: int) -> Any:
+        found = real(connection, person_id)
+        monkeypatch.setattr(upsert_records, "link_now", real)
+        act()
+        return found
+
+    monkeypatch.setattr(upsert_records, "link_now", held)
 
 
 def _four_of_whom_83_is_to_be_removed(world: World) -> str:
@@ -302,6 +319,43 @@ def test_a_result_is_recorded_only_for_the_account_that_was_told(
     assert (account["id"], event["id"]) in world.pluvo.enrollments
     assert (account["name"], account["email"]) == ("Anders", "p80@example.nl")
     assert outcomes(world.sync()) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("verb", ["set", "decide", "remove", "erase", "import"])
+def test_an_operator_and_a_result_that_is_recorded_wait_for_each_other_in_one_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str
+) -> None:
+    # given a result that is being recorded: its message and its person are locked
+    world.person(80)
+    world.sync()
+    world.afas.rename(80, "Anders")
+    world.begin()
+    other = world.pluvo.add_user("elders@example.org", "Iemand")["id"]
+    file = tmp_path / "links.csv"
+    file.write_text(f"tenant,internal_id,pluvo_id\nacme,80,{other}\n")
+    verbs = {
+        "set": lambda: links.set_link("acme", "80", other, who="tester"),
+        "decide": lambda: links.decide("acme", "80", "ignore", None, who="tester"),
+        "remove": lambda: links.remove("acme", "80", erase=False, who="tester"),
+        "erase": lambda: links.remove("acme", "80", erase=True, who="tester"),
+        "import": lambda: links_import.run(file, who="tester"),
+    }
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(2) as threads:
+        begun: list[Future[Any]] = []
+
+        def until_it_waits() -> None:
+            begun.append(threads.submit(verbs[verb]))
+            while not (begun[0].done() or threads.submit(world.rows, waiting).result()):
+                sleep(0.02)
+
+        _while_locked(monkeypatch, until_it_waits)
+        # when an operator comes in between
+        world.drain(1)
+        # then both are done, the operator's last
+        begun[0].result()
+    (found,) = world.rows("SELECT count(*) AS n FROM change WHERE operation = 'update' OR internal_id IS NULL")
+    assert found["n"] == (0 if verb == "erase" else 1)
 
 
 def test_an_account_being_adopted_is_not_linked_once_an_operator_decided_for_a_new_one(
