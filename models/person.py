@@ -60,6 +60,8 @@ class Person(SQLModel, table=True):
     # What the plan decided for someone without a link:
     # {"action": "create"} or {"action": "link", "pluvo_id", "linked_by"} or {"action": "share", "person_id"}
     match: dict[str, Any] | None = json()
+    # Accounts that an operator took from them. The AFAS id there may be one that we wrote: it is no evidence any more.
+    not_theirs: list[str] = json(default="[]")
     # Reserved before an account is created, cleared with the link: a crash in between means "look before repeating".
     intent_at: datetime | None = instant()
     invited_at: datetime | None = instant()

@@ -108,6 +108,7 @@ def link_person(
     before = row.pluvo_id if row and row.state != LinkState.IGNORED else None
     if row and row.state == LinkState.LINKED and before == account:
         return "unchanged"
+    connection.execute(_NOT_THEIRS, {"person": person, "theirs": account})
     connection.execute(_LINK, {"tenant": tenant, "person": person, "pluvo_id": account, "reason": reason})
     if row and row.pluvo_id != account:
         _forget_applied(connection, tenant, person)
@@ -128,6 +129,19 @@ _LINK = text(
         created_by_us = l.created_by_us AND l.pluvo_id IS NOT DISTINCT FROM excluded.pluvo_id,
         archived = l.archived AND l.pluvo_id IS NOT DISTINCT FROM excluded.pluvo_id,
         candidates = '[]', decision = 'link', revision = l.revision + 1, updated_at = now()
+    """
+)
+
+
+# Remember the account that a person has until now, and that one of such accounts is theirs after all.
+_NOT_THEIRS = text(
+    """
+    UPDATE person p
+       SET not_theirs = (SELECT coalesce(jsonb_agg(DISTINCT a), '[]') FROM (
+                             SELECT jsonb_array_elements_text(p.not_theirs) UNION
+                             SELECT l.pluvo_id FROM link l WHERE l.person_id = p.id AND l.pluvo_id IS NOT NULL) AS x (a)
+                          WHERE a IS DISTINCT FROM CAST(:theirs AS text))
+     WHERE p.id = :person
     """
 )
 
@@ -155,6 +169,8 @@ def decide(
         if row and row.decision == decision:
             return "unchanged"
         state = LinkState.IGNORED if decision == "ignore" else LinkState.AMBIGUOUS
+        if decision == "create":
+            connection.execute(_NOT_THEIRS, {"person": person, "theirs": None})
         connection.execute(_DECIDE, {"tenant": tenant, "person": person, "state": state, "decision": decision})
         if decision == "create" and row and row.pluvo_id:
             _forget_applied(connection, tenant, person)
@@ -184,7 +200,8 @@ _DECIDE = text(
 
 
 def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, int]:
-    """Forget the link, so that the next run matches anew; ``erase`` removes all that is known of the person here.
+    """Forget the link, so that the next run matches anew, but not by an AFAS id on that account; ``erase`` removes all
+    that is known of the person here.
 
     Nothing changes in AFAS or Pluvo. Returns rows by table.
     """
@@ -195,6 +212,7 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
         locks.hold(connection, person)
+        connection.execute(_NOT_THEIRS, {"person": person, "theirs": None})
         count = connection.execute(text("DELETE FROM link WHERE person_id = :person"), {"person": person}).rowcount
         _forget_applied(connection, tenant, person)
         _decided(connection, person, None)

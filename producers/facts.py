@@ -181,7 +181,8 @@ class FactReader:
             for person in alike.get(row.email_loose, []):
                 if person.email_folded != row.email_folded:
                     person.alike.append(candidate)
-            if row.afas_contact_id in facts:
-                facts[row.afas_contact_id].by_afas_id.append(candidate)
+            numbered = facts.get(row.afas_contact_id)
+            if numbered and row.pluvo_id not in (numbered.rows[0].not_theirs or ()):
+                numbered.by_afas_id.append(candidate)
             if row.ref in refs:
                 facts[refs[row.ref]].by_ref.append(candidate)

@@ -306,6 +306,28 @@ def test_link_never_moves_by_itself(world: World) -> None:
     assert {one: link(world, one)["pluvo_id"] for one in (80, 81)} == before
 
 
+@pytest.mark.parametrize("verb", ["remove", "move-and-remove"])
+def test_account_that_an_operator_took_away_does_not_come_back_by_the_afas_id_we_wrote(world: World, verb: str) -> None:
+    # given somebody who was linked to a stranger's account, which got their AFAS id with it
+    strangers = world.pluvo.add_user("vreemd@example.org", "Vreemde", ref="hr-9")
+    links.set_link("acme", "80", strangers["id"], who=WHO)
+    world.person(80)
+    world.sync()
+    assert world.pluvo.users[strangers["id"]]["afasContactId"] == "80"
+    # when an operator takes it back, and gives the stranger name and address again
+    if verb == "move-and-remove":
+        links.set_link("acme", "80", world.pluvo.add_user("elders@example.org", "Iemand")["id"], who=WHO)
+    links.remove("acme", "80", erase=False, who=WHO)
+    world.pluvo.change_user(strangers["id"], name="Vreemde", email="vreemd@example.org")
+    # then they get one of their own
+    assert reasons(world, world.sync(full=True))["80"][0] == "created"
+    assert world.pluvo.users[strangers["id"]]["name"] == "Vreemde"
+    # when it is theirs after all
+    links.set_link("acme", "80", strangers["id"], who=WHO)
+    (found,) = world.rows("SELECT not_theirs FROM person WHERE internal_id = '80'")
+    assert strangers["id"] not in found["not_theirs"]
+
+
 def test_operators_link_holds_against_a_message_under_way(world: World) -> None:
     # given a planned create
     other = world.pluvo.add_user("elders@example.org", "Iemand")
