@@ -25,11 +25,24 @@ from producers.completion_record import Finished, Window, record
 from producers.completion_rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
 from producers.outside import afas_of, pluvo_of
 from producers.triggers import request_run
+from workers.control import Snooze
 from workers.turns import Turn, handles
 
 PATIENCE_SECONDS = 15.0
 # Of 50 rows each. Who seems to have more is not one person: Pluvo did not heed the filter.
 PAGES_OF_ONE = 4
+# After a run that events asked for there is none for as long as it took, and at least so long: events that keep coming
+# take at most half of the calls that Pluvo allows.
+REST_SECONDS = 60.0
+_REST = text(
+    """
+    SELECT CASE WHEN status <> 'queued' THEN extract(epoch FROM
+               ended + greatest(make_interval(secs => :least), ended - coalesce(started_at, created_at)) - now()) END
+      FROM (SELECT *, coalesce(finished_at, now()) AS ended FROM run
+             WHERE tenant_id = :tenant AND direction = 'completions' AND trigger = 'webhook'
+             ORDER BY id DESC LIMIT 1) AS last
+    """
+)
 _titles = TitleVerdicts()
 
 
@@ -65,9 +78,7 @@ def fetch(turn: Turn) -> None:
     try:
         finished = _finished(report_of_one(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
     except NotAlone:
-        with turn.settle() as connection:
-            request_run(connection, turn.tenant_id, Direction.COMPLETIONS, trigger="webhook")
-            _handled(connection, turn, "run_requested")
+        _ask_for_a_run(turn)
         return
     with transaction() as connection:
         ids = _record(connection, turn, tenant, rules, finished)
@@ -75,6 +86,17 @@ def fetch(turn: Turn) -> None:
         planner = Planner(turn.tenant_id, None, rules, Window())
         due = planner.enqueue(connection, ids, Priority.INTERACTIVE) if ids else 0
         _handled(connection, turn, _outcome(rules, pluvo_id, finished, due))
+
+
+def _ask_for_a_run(turn: Turn) -> None:
+    """A run reads the report for everybody. It serves all events that come until it begins; those after it wait."""
+    with transaction() as connection:
+        seconds = connection.execute(_REST, {"tenant": turn.tenant_id, "least": REST_SECONDS}).scalar()
+    if seconds is not None and seconds > 0:
+        raise Snooze(float(seconds), "report_read_lately")
+    with turn.settle() as connection:
+        request_run(connection, turn.tenant_id, Direction.COMPLETIONS, trigger="webhook")
+        _handled(connection, turn, "run_requested")
 
 
 def _record(
@@ -101,7 +123,7 @@ def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoCl
     """All rules with titles that stand for one training: whatever was finished, the report says what it finished."""
     unasked = [course for course in courses if course.completion_types is None]
     if unasked:
-        known = ask_fields(afas_of(tenant, turn.call_log.append, PATIENCE_SECONDS), unasked)
+        known = ask_fields(afas_of(tenant, turn.call_log.append, PATIENCE_SECONDS), unasked, beside=courses)
         with transaction() as connection:
             keep_fields(connection, turn.tenant_id, known)
         for course in unasked:

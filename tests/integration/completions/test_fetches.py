@@ -204,3 +204,31 @@ def test_where_pluvo_cannot_be_asked_for_one_person_one_run_serves_all_events(cl
     assert runs == [{"trigger": "webhook", "status": "queued"}]
     classroom.run()
     assert {classroom.shown(person) for person in people} == {"2026-05-04"}
+
+
+def test_events_that_keep_coming_leave_as_much_time_without_a_run_as_it_took(classroom: Classroom) -> None:
+    """Where everybody's report must be read for one event, runs may not follow each other without a pause."""
+    # given a run that an event asked for, and that took five minutes
+    classroom.enroll(80, 81)
+    classroom.world.pluvo.change_switches(hidden=["Query.portfolioReport.userIds"])
+    classroom.event(80)
+    classroom.world.drain()
+    classroom.execute("UPDATE run SET status = 'done', started_at = now() - interval '5 minutes', finished_at = now()")
+
+    # when the next event comes
+    classroom.event(81)
+    classroom.world.drain()
+
+    # then it waits for as long, and nothing of it is lost or burnt
+    waits = classroom.world.rows(
+        "SELECT state, attempts, run_at > now() + interval '4 minutes' AS long FROM message WHERE kind LIKE '%fetch%'"
+    )
+    assert waits == [{"state": "scheduled", "attempts": 0, "long": True}]
+    assert outcomes(classroom) == ["run_requested", None]
+
+    # until the time is over
+    classroom.execute("UPDATE run SET started_at = now() - '20m'::interval, finished_at = now() - '10m'::interval")
+    classroom.execute("UPDATE message SET state = 'ready', run_at = now()")
+    classroom.world.drain()
+    assert outcomes(classroom) == ["run_requested", "run_requested"]
+    assert len(classroom.world.rows("SELECT id FROM run WHERE status = 'queued' AND trigger = 'webhook'")) == 1
