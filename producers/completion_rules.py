@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,12 +88,12 @@ def rules_of(course: Course, known: KnownFields | None = None) -> list[Rule]:
     return list(made.values())
 
 
-def ask_fields(afas: AfasClient, courses: Sequence[Course]) -> dict[int, KnownFields]:
+def ask_fields(afas: AfasClient, courses: Sequence[Course], beside: Sequence[Course] = ()) -> dict[int, KnownFields]:
     """Type and length of every completion field, one metainfo call per UpdateConnector; the last answer when AFAS
     is away. Raises Unavailable when there is none either.
 
     A connector that does not exist or may not be used has no fields, which refuses its courses and nobody else's. When
-    there is no other that works it is the tenant's trouble, and raised.
+    there is no other that works, among these courses or those ``beside``, it is the tenant's trouble, and raised.
     """
     asked: dict[str, KnownFields] = {}
     refused: dict[str, RemoteError] = {}
@@ -113,9 +113,20 @@ def ask_fields(afas: AfasClient, courses: Sequence[Course]) -> dict[int, KnownFi
                 refused[name] = error
         wanted = {one["field"] for one in course.rules}
         answers[course.id] = {field: one for field, one in asked.get(name, {}).items() if field in wanted}
-    if refused and not asked:
+    if refused and not asked and not any_works(afas, {course.updateconnector for course in beside} - refused.keys()):
         raise next(iter(refused.values()))
     return answers
+
+
+def any_works(afas: AfasClient, connectors: Iterable[str]) -> bool:
+    """Whether one of these UpdateConnectors can be used. Raises Unavailable."""
+    for connector in sorted(connectors):
+        try:
+            _fields(afas, connector)
+        except (Misconfigured, Unauthorized):
+            continue
+        return True
+    return False
 
 
 def _fields(afas: AfasClient, connector: str) -> KnownFields:

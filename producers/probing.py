@@ -48,7 +48,7 @@ def probe_completions(tenant_id: int) -> None:
     """
     outside, courses = _load(tenant_id)
     outside.afas.metainfo()
-    ask_fields(outside.afas, courses)
+    ask_fields(outside.afas, [course for course in courses if course.rules])
     rules = {rule.level: rule for course in courses for rule in rules_of(course)}
     for level, rule in rules.items():
         judge_title(outside.pluvo, level, rule.title)

@@ -25,7 +25,6 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
 import redis
@@ -66,6 +65,8 @@ __all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_f
 
 Action = Literal["retry", "wait", "die", "quarantine", "snooze", "back", "stop", "drop", "leave", "room"]
 OWN_FAULT_TRIES = 3
+# What AFAS refuses to whoever calls, whatever is called.
+OF_ALL_OF_AFAS = ("token_refused", "ip_refused")
 NO_SLOT_SECONDS = 30.0
 BROKER_SECONDS = 10.0
 # The other side kept a thread waiting for nothing.
@@ -230,7 +231,7 @@ def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:
     if turn.call_log:
         failed = turn.call_log[-1]
         # AFAS gives rights by connector; Pluvo opens or closes a whole organisation.
-        access = failed.token or failed.system != "AFAS" or failure.status == HTTPStatus.UNAUTHORIZED
+        access = failed.token or failed.system != "AFAS" or failure.code in OF_ALL_OF_AFAS
         call |= {"system": failed.system, "call": failed.operation, "access": access}
     if directions.quarantine(connection, turn.tenant_id, turn.direction, failure.code, failure.text, call):
         log.error("quarantined", tenant=turn.tenant_id, direction=turn.direction, code=failure.code)

@@ -21,7 +21,8 @@ from models.completion_dates import day_of
 from models.enrollment import RowState
 from models.message import Kind
 from models.session import transaction
-from producers.completion_rules import Rule, ask_fields, keep_fields, rules_of
+from producers import completion_collect as collecting
+from producers.completion_rules import Rule, any_works, ask_fields, keep_fields, rules_of
 from producers.completion_values import judge_due, read_one
 from producers.outside import afas_of
 from workers.turns import Turn, handles
@@ -47,6 +48,8 @@ SLOT_PATIENCE_SECONDS = 15.0
 PUT_SECONDS = 140.0
 # Three looks with the PUT that each was for.
 ROUNDS = 6
+# What AFAS says of a PUT, and means the connector that it names.
+OF_ONE_CONNECTOR = ("connector_not_allowed", "connector_blocked", "not_found")
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
 
@@ -102,7 +105,7 @@ def _rule(work: Work, afas: AfasClient) -> Rule | None:
         return None
     known = None
     if course.completion_types is None and completion.state in OPEN:
-        asked = ask_fields(afas, [course])
+        asked = ask_fields(afas, [course], beside=collecting.load(course.tenant_id)[1])
         with transaction() as connection:
             keep_fields(connection, course.tenant_id, asked)
         known = asked[course.id or 0]
@@ -171,10 +174,24 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: b
         )
     except RemoteError as error:
         note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)
+        if error.code in OF_ONE_CONNECTOR and _refuse_courses(work, afas):
+            raise Changed from error
         raise
     with turn.settle() as connection:
         settle_completion(connection, turn, Result(CompletionState.WRITTEN, _note(work)))
         note_change(connection, turn, work, value, "done", seconds=time.monotonic() - started)
+
+
+def _refuse_courses(work: Work, afas: AfasClient) -> bool:
+    """AFAS refuses an UpdateConnector. Where another of the tenant's works, its courses have no field to write to until
+    a run asks again; else it is the whole tenant's trouble (False)."""
+    tenant_id, wrong = work.course.tenant_id, work.course.updateconnector
+    _, courses = collecting.load(tenant_id)
+    if not any_works(afas, {course.updateconnector for course in courses} - {wrong}):
+        return False
+    with transaction() as connection:
+        keep_fields(connection, tenant_id, {c.id or 0: {} for c in courses if c.updateconnector == wrong})
+    return True
 
 
 def _note(work: Work) -> str | None:

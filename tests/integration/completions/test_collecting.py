@@ -102,6 +102,30 @@ def test_an_updateconnector_that_does_not_exist_refuses_its_course_alone(classro
     assert classroom.run().outcomes["written"] == 1
 
 
+def test_an_updateconnector_that_is_refused_at_the_put_refuses_its_course_alone(classroom: Classroom) -> None:
+    # given AFAS tells the fields of a connector of which it takes no PUT, and another one works
+    classroom.enroll(80, 81)
+    classroom.enroll(80, event_id=341)
+    for person, title in ((80, "Training 340"), (81, "Training 340"), (80, "Training 341")):
+        classroom.complete(person, "2026-05-04", title)
+    classroom.execute("UPDATE course SET updateconnector = 'KnAnders' WHERE event_id = '340'")
+    classroom.world.afas.update_connectors["KnAnders"] = "Anders"
+    refused = '{"externalMessage": "De connector is niet geautoriseerd"}'
+    match = {"operation": "put", "path_contains": "KnAnders"}
+    classroom.world.fault("afas", "status", match=match, status=500, body=refused)
+
+    # when
+    run = classroom.run()
+
+    # then its people are listed after one PUT, and the others' dates are written
+    assert (classroom.shown(80, 341), run.outcomes["rejected"], run.outcomes["written"]) == ("2026-05-04", 2, 1)
+    assert classroom.world.rows("SELECT state FROM tenant_direction WHERE state <> 'healthy'") == []
+
+    # and when the right is given
+    classroom.world.clear_faults()
+    assert classroom.run().outcomes["written"] == 2
+
+
 def test_course_level_completions_count_where_the_rule_says_so(classroom: Classroom) -> None:
     # given
     classroom.enroll(80)
