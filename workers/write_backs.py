@@ -14,8 +14,8 @@ import time
 from functools import partial
 from itertools import count
 
-from clients.afas import AfasClient
-from clients.errors import Rejected, RemoteError, Unavailable
+from clients.afas import AfasClient, Condition, Operator
+from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
 from models.completion import CompletionState
 from models.completion_dates import day_of
 from models.enrollment import RowState
@@ -48,8 +48,8 @@ SLOT_PATIENCE_SECONDS = 15.0
 PUT_SECONDS = 140.0
 # Three looks with the PUT that each was for.
 ROUNDS = 6
-# What AFAS says of a PUT, and means the connector that it names.
-OF_ONE_CONNECTOR = ("connector_not_allowed", "connector_blocked", "not_found")
+# What AFAS says of a call, and means the connector that it names.
+OF_ONE_CONNECTOR = ("connector_not_allowed", "connector_blocked", "not_found", "unknown_field")
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
 
@@ -130,11 +130,33 @@ def _obstacle(work: Work, rule: Rule | None) -> Result | None:
 
 def _look(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
     """Read the field's column and keep what it shows; a result only where the row is gone."""
-    seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
+    try:
+        seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
+    except (Misconfigured, Unauthorized) as error:
+        if error.code not in OF_ONE_CONNECTOR or not _another_is_read(work, afas):
+            raise
+        # Like a missing column: nothing of this course is written over what can't be seen, the others go on.
+        raise Unavailable(
+            error.code, error.message, system="AFAS", status=error.status, remote_text=error.remote_text
+        ) from error
     if not seen.there:
         return Result(CompletionState.ORPHAN, "not_in_afas")
     note_look(turn, seen)
     return None
+
+
+def _another_is_read(work: Work, afas: AfasClient) -> bool:
+    """Whether another GetConnector of the tenant answers: then it is this one's trouble alone."""
+    _, courses = collecting.load(work.course.tenant_id)
+    for course in {one.getconnector: one for one in courses if one.getconnector != work.course.getconnector}.values():
+        event, key = course.fields["event_id"], course.fields["internal_id"]
+        try:
+            where = [[Condition(event, Operator.EQUAL, course.event_id)]]
+            afas.rows(course.getconnector, take=1, order_by=[event, key], where=where)
+        except (Misconfigured, Unauthorized):
+            continue
+        return True
+    return False
 
 
 def _judge(work: Work, rule: Rule) -> Result | None:

@@ -126,6 +126,24 @@ def test_an_updateconnector_that_is_refused_at_the_put_refuses_its_course_alone(
     assert classroom.run().outcomes["written"] == 2
 
 
+def test_a_getconnector_that_is_gone_keeps_only_its_own_course_waiting(classroom: Classroom) -> None:
+    # given
+    classroom.enroll(80)
+    classroom.enroll(80, event_id=341)
+    classroom.complete(80, "2026-05-04", "Training 340")
+    classroom.complete(80, "2026-05-04", "Training 341")
+    classroom.execute("UPDATE course SET getconnector = 'Weg' WHERE event_id = '340'")
+
+    # when
+    run = classroom.run()
+
+    # then the date that can't be compared waits, as with a column that is gone
+    assert (classroom.shown(80), classroom.shown(80, 341)) == (None, "2026-05-04")
+    assert (run.outcomes["pending"], run.outcomes["written"]) == (1, 1)
+    assert classroom.world.rows("SELECT state FROM tenant_direction WHERE state <> 'healthy'") == []
+    assert classroom.world.rows("SELECT attempts FROM message") == [{"attempts": 1}]
+
+
 def test_course_level_completions_count_where_the_rule_says_so(classroom: Classroom) -> None:
     # given
     classroom.enroll(80)
