@@ -194,8 +194,11 @@ class Story:
             for _ in range(6):
                 while self._deliver():
                     pass
-                retry_now(world)
-        self._equal()
+                if not retry_now(world):
+                    break
+            if not (wrong := self._wrong()):
+                return
+        self._fail(wrong)
 
     def _decide_everything(self, last: bool) -> None:
         """As an operator would who reads the list: match anew, and where that leads nowhere choose."""
@@ -216,9 +219,9 @@ class Story:
                 self.remove_link(step)
                 self.create(step)
 
-    def _equal(self) -> None:
-        world: World = self.world
-        problems: list[str] = []
+    def _wrong(self) -> list[str]:
+        """Where Pluvo differs from AFAS, or from what others had."""
+        world, problems = self.world, list[str]()
         accounts = {
             (row["slug"], row["internal_id"]): row["pluvo_id"]
             for row in world.rows(
@@ -242,14 +245,16 @@ class Story:
             problems.append("the stranger changed")
         if not {("stranger", "offer_event:afas-340"), ("stranger", "group:bhv")} <= now:
             problems.append("the stranger lost something")
-        if problems:
-            state = world.rows(
-                """SELECT p.tenant_id, p.internal_id, l.state AS link, l.pluvo_id, l.reason AS why, l.decision,
-                          c.event_id, e.state, e.row_state, e.outcome, e.reason, e.failed_code
-                     FROM person p LEFT JOIN link l ON l.person_id = p.id LEFT JOIN enrollment e ON e.person_id = p.id
-                     LEFT JOIN course c ON c.id = e.course_id ORDER BY 1, 2, 7"""
-            )
-            raise AssertionError("\n".join([*self.judge.log, *map(str, state), *problems]))
+        return problems
+
+    def _fail(self, problems: list[str]) -> None:
+        state = self.world.rows(
+            """SELECT p.tenant_id, p.internal_id, l.state AS link, l.pluvo_id, l.reason AS why, l.decision,
+                      c.event_id, e.state, e.row_state, e.outcome, e.reason, e.failed_code
+                 FROM person p LEFT JOIN link l ON l.person_id = p.id LEFT JOIN enrollment e ON e.person_id = p.id
+                 LEFT JOIN course c ON c.id = e.course_id ORDER BY 1, 2, 7"""
+        )
+        raise AssertionError("\n".join([*self.judge.log, *map(str, state), *problems]))
 
     # ------------------------------------------------------------------------------------------------------- in AFAS
 
