@@ -38,8 +38,8 @@ class Answer:
     unknown_names: frozenset[tuple[str, str]] = frozenset()
     # Rows of a listing with an error beneath them: {alias: {place among the edges}}, where nothing else is wrong
     broken: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    # Steps whose error may be about the token or about this very record: the caller finds out
-    doubtful: frozenset[str] = frozenset()
+    # Steps whose error may be about the token, and what it is when the token is good: the caller finds out
+    doubtful: Mapping[str, RemoteError] = field(default_factory=dict)
     # The server refused the document before it carried out anything of it
     unread: bool = False
 
@@ -131,9 +131,8 @@ class Answer:
 
     def for_record(self) -> Answer:
         """Give the same answer read as: the token is good, it is the record that Pluvo refuses."""
-        fields = {alias: _of_record(error) if alias in self.doubtful else error for alias, error in self.fields.items()}
-        whole = _of_record(self.whole) if self.whole and "" in self.doubtful else self.whole
-        return replace(self, fields=fields, whole=whole, doubtful=frozenset())
+        fields = {alias: self.doubtful.get(alias, error) for alias, error in self.fields.items()}
+        return replace(self, fields=fields, whole=self.doubtful.get("", self.whole), doubtful={})
 
 
 def _of_record(error: RemoteError) -> RemoteError:
@@ -154,7 +153,7 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
     secrets = list(secrets)
     by_alias: dict[str, list[RemoteError]] = {}
     places: dict[str, set[int | None]] = {}
-    doubtful: set[str] = set()
+    doubtful: dict[str, RemoteError] = {}
     for error in errors:
         path = error.get("path")
         path = path if isinstance(path, list) else []
@@ -170,14 +169,16 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
             makes_account=makes_account(document, alias),
             secrets=secrets,
         )
+        if of_record and judged.code == pluvo_errors.AUTH_REFUSED and pluvo_errors.is_doubtful(error, secrets):
+            doubtful[alias] = _of_record(judged)
+        elif writes and not of_record and pluvo_errors.says_nothing(error, judged) and not _names(error):
+            doubtful[alias], judged = judged, pluvo_errors.token_refused(judged)
         by_alias.setdefault(alias, []).append(judged)
         places.setdefault(alias, set()).add(_place(path, judged))
-        if of_record and judged.code == pluvo_errors.AUTH_REFUSED and pluvo_errors.is_doubtful(error, secrets):
-            doubtful.add(alias)
     fields = {alias: pluvo_errors.first_in_table(found) for alias, found in by_alias.items()}
     whole = fields.pop("") if "" in fields else None
     unread = data is None and whole is not None  # validation precedes execution and has no path
-    unknown = {name for error in errors if unread for name in pluvo_errors.unknown_names(error, SPARE_NAMES)}
+    unknown = {name for error in errors if unread for name in _names(error)}
     answer = Answer(
         document,
         response.status,
@@ -186,11 +187,16 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
         whole,
         unknown_names=frozenset(unknown),
         broken={alias: frozenset(p for p in at if p is not None) for alias, at in places.items() if None not in at},
-        doubtful=frozenset(doubtful),
+        doubtful=doubtful,
         unread=unread,
     )
     # What was done in the same document was done with this very token.
     return answer.for_record() if doubtful and any(value is not None for value in answer.data.values()) else answer
+
+
+def _names(error: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Find which names of ours an error says the schema lacks."""
+    return pluvo_errors.unknown_names(error, SPARE_NAMES)
 
 
 def makes_account(document: Document, alias: str) -> bool:

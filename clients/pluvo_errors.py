@@ -18,6 +18,7 @@ AUTH_REFUSED = "auth_refused"
 NOT_FOUND = "not_found"
 ALREADY_EXISTS = "already_exists"
 NO_ROOM = "no_room"
+REFUSED = "refused"
 OPERATION_MISSING = "operation_missing"
 SERVER_ERROR = "server_error"
 UNREADABLE: Mapping[str, type[RemoteError]] = {
@@ -124,7 +125,7 @@ BODY_RULES: tuple[Rule, ...] = (
         r"|(al|reeds) (ingeschreven|aangemeld|lid)",
         Rejected, Rejected, ALREADY_EXISTS, "Pluvo has this e-mail address, ref or enrollment already.",
     ),
-    Rule(r"", Rejected, Rejected, "refused", "Pluvo refuses this record."),
+    Rule(r"", Rejected, Rejected, REFUSED, "Pluvo refuses this record."),
 )  # fmt: skip
 
 # A GraphQL server naming what it does not know, in the words of the common server libraries.
@@ -186,10 +187,24 @@ def is_doubtful(error: Mapping[str, object], secrets: Iterable[str] = ()) -> boo
     return rule.code == AUTH_REFUSED and rule.of_record is not None
 
 
+def says_nothing(error: Mapping[str, object], judged: RemoteError) -> bool:
+    """Tell whether a refusal has no code and words we don't know: of a whole document, the token may be meant."""
+    return judged.code == REFUSED and not _code(error)
+
+
+def token_refused(error: RemoteError) -> Unauthorized:
+    """Read an error as: it is the token that Pluvo refuses."""
+    words = "Pluvo refuses the token, also a fresh one."
+    return Unauthorized(AUTH_REFUSED, words, system=SYSTEM, status=error.status, remote_text=error.remote_text)
+
+
 def _said(error: Mapping[str, object], secrets: Iterable[str]) -> str:
+    return clean(f"{_code(error) or '-'}: {error.get('message')}", secrets=secrets)
+
+
+def _code(error: Mapping[str, object]) -> str:
     extensions = error.get("extensions")
-    code = str(extensions.get("code") or "") if isinstance(extensions, Mapping) else ""
-    return clean(f"{code or '-'}: {error.get('message')}", secrets=secrets)
+    return str(extensions.get("code") or "") if isinstance(extensions, Mapping) else ""
 
 
 def _fits(rule: Rule, text: str) -> bool:

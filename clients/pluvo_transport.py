@@ -3,8 +3,8 @@
 Two things are repeated here, each because nothing can have happened the first time: a call whose token was refused
 (once, with a new token), and a document the server refused for a name it does not know (without that name).
 
-A refusal under one field may be about the token as well as about a record that our client may not touch. What comes
-back to the same call with a new token is settled by a cheap question that any good token may ask.
+A refusal may be about the token as well as about a record that our client may not touch. A cheap question that any
+good token may ask settles which: what is refused to a token that works is about the record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo_answer import Answer, read_answer
-from clients.pluvo_errors import OPERATION_MISSING, SYSTEM, from_status
+from clients.pluvo_errors import NOT_FOUND, OPERATION_MISSING, SYSTEM, from_status
 from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
 
 SCOPES = (
@@ -129,21 +129,28 @@ class PluvoTransport:
             token = self._tokens.get(self.fetch_token)
             self._pace()
             answer = self._exchange(document, token)
-            if answer.doubtful and self._memory.proven[0] == token and time.monotonic() < self._memory.proven[1]:
+            if answer.doubtful and answer.auth_refused and self._works(token):
                 return answer.for_record()
             if last or not answer.auth_refused:
                 break
             self._tokens.drop(token)
-        sure = not (answer.doubtful and answer.auth_refused)
-        return answer if sure or not self._works(token) else answer.for_record()
+        return answer
 
     def _works(self, token: str) -> bool:
-        """Tell whether Pluvo takes a token: whoever is refused this is refused everything."""
+        """Tell whether Pluvo takes a token: whoever is refused this is refused everything. Raises what is no answer."""
+        if self._memory.proven[0] == token and time.monotonic() < self._memory.proven[1]:
+            return True
         self._pace()
-        nobody = Step("nobody", "user", {"ref": NOBODY})
-        answer = self._exchange(compose("tokenCheck", [nobody], self.operations, self.refused), token)
-        errors = [*answer.fields.values(), answer.whole]
-        works = not any(isinstance(error, Unauthorized) for error in errors)
+        nobody = [Step("nobody", "user", {"ref": NOBODY})]
+        # A name that this schema lacks would say nothing about the token.
+        spare = can_spare(compose("tokenCheck", nobody, self.operations), self.operations)
+        answer = self._exchange(compose("tokenCheck", nobody, self.operations, spare), token)
+        errors = [*answer.fields.values(), *([answer.whole] if answer.whole else [])]
+        for error in errors:
+            if isinstance(error, Unavailable):
+                raise error
+        works = answer.whole is None or answer.whole.code == NOT_FOUND
+        works = works and not any(isinstance(error, Unauthorized) for error in errors)
         if works:
             self._memory.proven = (token, time.monotonic() + PROVEN_SECONDS)
         return works

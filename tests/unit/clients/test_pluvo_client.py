@@ -578,7 +578,7 @@ def test_one_record_that_is_not_authorized_is_told_from_a_bad_token_by_a_questio
     server: PluvoServer,
 ) -> None:
     refused = {"data": {"update": None}, "errors": DOUBTFUL}
-    server.will(refused, refused, {"data": {"nobody": None}}, refused)
+    server.will(refused, {"data": {"nobody": None}}, refused)
     client = server.client()
 
     for _ in range(2):
@@ -587,8 +587,8 @@ def test_one_record_that_is_not_authorized_is_told_from_a_bad_token_by_a_questio
         assert caught.value.code == "not_permitted"
 
     asked = [request["operationName"] for request in server.requests]
-    assert asked == ["updateUser", "updateUser", "tokenCheck", "updateUser"]  # what is proven is not asked again
-    assert len(server.token_requests) == 2
+    assert asked == ["updateUser", "tokenCheck", "updateUser"]  # what is proven is not asked again
+    assert len(server.token_requests) == 1
 
 
 @pytest.mark.parametrize("check", [Prepared("", 401), {"data": {"nobody": None}, "errors": DOUBTFUL}])
@@ -596,13 +596,45 @@ def test_a_token_that_is_refused_everything_is_a_bad_token_whatever_field_it_is_
     server: PluvoServer, check: Any
 ) -> None:
     refused = {"data": {"update": None}, "errors": DOUBTFUL}
-    server.will(refused, refused, check)
+    server.will(refused, check, refused, check)
 
     with pytest.raises(Unauthorized) as caught:
         server.client().update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None)
 
     assert caught.value.code == "auth_refused"
     assert len(server.token_requests) == 2
+
+
+NO_WORDS_OF_OURS = {"data": None, "errors": [{"message": "Malformed bearer"}]}
+
+
+def test_a_token_refused_in_words_that_nobody_foresaw_is_renewed_once(server: PluvoServer) -> None:
+    server.will(NO_WORDS_OF_OURS, NO_WORDS_OF_OURS, {"data": {"update": {"user": user_json()}}})
+    assert server.client().update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None).user == PIA
+    assert [one["operationName"] for one in server.requests] == ["updateUser", "tokenCheck", "updateUser"]
+    assert len(server.token_requests) == 2
+
+
+def test_a_token_refused_for_ever_in_words_that_nobody_foresaw_is_the_tenant_s_trouble(server: PluvoServer) -> None:
+    server.will(*[NO_WORDS_OF_OURS] * 4)
+    with pytest.raises(Unauthorized) as caught:
+        server.client().update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None)
+    assert (caught.value.code, caught.value.remote_text) == ("auth_refused", "Malformed bearer")
+
+
+@pytest.mark.parametrize("check", [{"data": {"nobody": None}}, {"data": None, "errors": [{"message": "not found"}]}])
+def test_odd_words_to_a_token_that_works_are_about_the_record(server: PluvoServer, check: Any) -> None:
+    server.will(NO_WORDS_OF_OURS, check)
+    with pytest.raises(Rejected) as caught:
+        server.client().update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None)
+    assert (caught.value.code, caught.value.remote_text) == ("refused", "Malformed bearer")
+    assert len(server.token_requests) == 1
+
+
+def test_whether_a_token_works_stays_open_while_pluvo_has_trouble(server: PluvoServer) -> None:
+    server.will(NO_WORDS_OF_OURS, Prepared("", 503))
+    with pytest.raises(Unavailable):
+        server.client().update_user(USER_ID, UserChanges(name="Pia"), ref=None, target=None)
 
 
 # ------------------------------------------------------------------------------------------------ AFAS fields missing
