@@ -28,9 +28,9 @@ class Limits:
     """What one connection, and all of them, may take."""
 
     head_bytes: int = 16 * 1024
-    # From the connection, or from the first byte of its next request, to the end of the head.
+    # From the connection, or from the end of the answer before, to the end of the head.
     head_seconds: float = 10.0
-    # From there to the last byte of the body, also when the answer was given before.
+    # From there to the last byte of the body, also when the answer was given before; and to take an answer.
     body_seconds: float = 30.0
     connections: int = 250
 
@@ -43,43 +43,49 @@ class Limits:
 
 @dataclass
 class Door:
-    """All connections, those that owe us something in the order in which they may be sent away."""
+    """Whose connection may be ended for others, in this order: who owes us something, then who had an answer before."""
 
     limits: Limits
     owing: dict[Any, None] = field(default_factory=dict)
+    served: dict[Any, None] = field(default_factory=dict)
     seldom: Seldom = field(default_factory=Seldom)
 
     def make_room(self, present: int) -> bool:
-        """At the limit, end whoever owes us the rest of a request longest. False when nobody does."""
+        """At the limit, end the connection that is so longest. False where all wait for their first answer."""
         if present < self.limits.connections:
             return True
         self.seldom(log.warning, "connections_full", connections=self.limits.connections)
-        if not self.owing:
+        first = next(iter(self.owing or self.served), None)
+        if first is None:
             return False
-        next(iter(self.owing)).too_slow()
+        first.end()
         return True
 
 
 def protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's protocol for HTTP with these limits."""
     door = Door(limits)
+    seconds = {"head": limits.head_seconds, "body": limits.body_seconds, "taking": limits.body_seconds}
 
     class Limited(H11Protocol):
-        """Owes us a head, then a body, each in time; then nothing until the next request begins."""
+        """Its client owes us a head, then a body, then the taking of what we answered, each in time.
 
+        Only while we work on an answer that it takes does it owe nothing.
+        """
+
+        owed: str | None = None
+        answered = False
         timer: asyncio.TimerHandle | None = None
-        reading_body = False
+        stuffed = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             if not door.make_room(len(self.connections)):
                 transport.abort()
                 return
             super().connection_made(transport)
-            self._owes(limits.head_seconds)
+            self._look()
 
         def data_received(self, data: bytes) -> None:
-            if self.timer is None:
-                self._owes(limits.head_seconds)
             super().data_received(data)
             self._look()
 
@@ -87,33 +93,51 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             super().handle_events()  # also called when an answer is complete and the next request is here already
             self._look()
 
+        def on_response_complete(self) -> None:
+            self.answered = True
+            if self.owed is None:
+                self._owes("head")
+            super().on_response_complete()
+            self._look()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self.stuffed = True
+            self._look()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self.stuffed = False
+            self._look()
+
         def connection_lost(self, exc: Exception | None) -> None:
-            self._owes_nothing()
+            self._forget()
             if self.transport is not None:
                 super().connection_lost(exc)
 
-        def too_slow(self) -> None:
-            self._owes_nothing()
+        def end(self) -> None:
+            self._forget()
             self.transport.abort()
 
         def _look(self) -> None:
-            state = self.conn.their_state
-            if state is h11.SEND_BODY and not self.reading_body:
-                self._owes(limits.body_seconds)
-                self.reading_body = True
-            elif state is h11.IDLE and self.reading_body:
-                self._owes(limits.head_seconds)  # its answer was out before its end; the next head may have begun
-            elif state not in (h11.SEND_BODY, h11.IDLE):
-                self._owes_nothing()
+            owed = {h11.IDLE: "head", h11.SEND_BODY: "body"}.get(self.conn.their_state)
+            if self.stuffed or self.transport.is_closing():
+                owed = "taking"
+            if owed != self.owed:
+                self._owes(owed)
 
-        def _owes(self, seconds: float) -> None:
-            self._owes_nothing()
-            self.timer = self.loop.call_later(seconds, self.too_slow)
-            door.owing[self] = None
+        def _owes(self, what: str | None) -> None:
+            self._forget()
+            self.owed = what
+            if what:
+                self.timer = self.loop.call_later(seconds[what], self.end)
+                door.owing[self] = None
+            elif self.answered:
+                door.served[self] = None
 
-        def _owes_nothing(self) -> None:
-            self.reading_body = False
+        def _forget(self) -> None:
             door.owing.pop(self, None)
+            door.served.pop(self, None)
             if self.timer is not None:
                 self.timer.cancel()
                 self.timer = None

@@ -31,6 +31,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 def serving(limits: Limits) -> Iterator[int]:
     """The real server in a thread, on a free port."""
     with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # who doesn't read is noticed soon
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port, limits))
@@ -117,6 +118,25 @@ def test_half_open_connections_do_not_keep_others_out(port: int) -> None:
         for _ in range(10 * SHORT.connections):
             stack.enter_context(connect(port)).sendall(HEAD)
             assert healthy(port)
+
+
+@pytest.mark.parametrize("asked", [GET, GET * 2000], ids=["one request", "requests without end"])
+def test_who_had_an_answer_makes_room_for_others(port: int, asked: bytes) -> None:
+    with ExitStack() as stack:
+        for _ in range(SHORT.connections):
+            connection = stack.enter_context(connect(port))
+            connection.sendall(asked)
+            assert connection.recv(15).startswith(b"HTTP/1.1 200")
+        assert healthy(port)
+
+
+def test_who_does_not_take_the_answers_is_sent_away(port: int) -> None:
+    with connect(port) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(GET * 3000)
+        time.sleep(4 * SHORT.body_seconds)  # of the caller's silence
+        assert answer(connection).count(b"HTTP/1.1 200") < 3000
+    assert healthy(port)
 
 
 def test_requests_one_after_the_other_and_in_one_go_are_all_answered(port: int) -> None:
