@@ -246,16 +246,19 @@ def _mentions(columns: Iterable[Column[Any]]) -> str:
 def _mention(column: Column[Any]) -> str:
     name = f'"{column.table.name}"."{column.name}"'
     if isinstance(_stored(column), LargeBinary):
-        return f"EXISTS (SELECT FROM unnest(CAST(:raw AS bytea[])) AS w WHERE position(w IN {name}) > 0)"
+        given, there = (f"lower(encode({one}, 'escape'))" for one in ("w", name))
+        return f"EXISTS (SELECT FROM unnest(CAST(:raw AS bytea[])) AS w WHERE position({given} IN {there}) > 0)"
     return f"lower(CAST({name} AS text)) LIKE ANY(CAST(:patterns AS text[]))"
 
 
 def _patterns(known: Known) -> dict[str, Any]:
     """The words as they may be written in text, in JSON and in bytes."""
-    written = {form for word in known.words for form in (word, json.dumps(word, ensure_ascii=False)[1:-1])}
-    patterns = [f"%{_escaped(form.lower())}%" for form in written]
+    words = [form for word in known.words for form in (word, word.upper(), word.lower())]
+    written = {form for word in words for form in (word, json.dumps(word, ensure_ascii=False)[1:-1])}
+    # A database may know capitals of ASCII alone (locale C).
+    patterns = sorted({f"%{_escaped(low)}%" for form in written for low in (form.lower(), _lower_ascii(form))})
     patterns += [f'%"{_escaped(known.internal_id)}"%', _escaped(known.internal_id)]
-    raw = {encoded for word in known.words for encoded in _bytes_of(word)}
+    raw = {encoded for word in words for encoded in _bytes_of(word)}
     return {"patterns": patterns, "raw": sorted(raw)}
 
 
@@ -263,9 +266,13 @@ def _escaped(pattern: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", pattern)
 
 
+def _lower_ascii(word: str) -> str:
+    return re.sub("[A-Z]+", lambda found: found[0].lower(), word)
+
+
 def _bytes_of(word: str) -> set[bytes]:
     found = {json.dumps(word)[1:-1].encode(), json.dumps(word, ensure_ascii=False)[1:-1].encode()}
-    return found | {word.encode(), word.encode("latin-1", "replace"), json.dumps(word).upper()[1:-1].encode()}
+    return found | {word.encode(), word.encode("latin-1", "replace")}
 
 
 _CALLED = "SELECT name, email, applied_name, applied_email FROM person WHERE tenant_id = :tenant AND "

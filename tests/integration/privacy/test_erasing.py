@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
 import pytest
 
+from models.session import transaction
 from ops import links, tenants
+from producers.completion_events import store
 from producers.lease import RunLease, RunLost
 from tests.fixtures.looking import link, outcomes, traces
 from tests.fixtures.world import World
@@ -51,6 +54,24 @@ def test_an_erased_person_is_in_no_column_of_any_table(world: World, account: st
     run = world.sync()
     assert traces(world, *[word for word in words(account) if word not in (EMAIL, REF, account)]) == set()
     assert run.rows == sum(run.outcomes.values())
+
+
+def test_capitals_hide_nobody(world: World) -> None:
+    name, email = "Öztürk-Éclair, Quirijn", "Quirijn.Öz@example.org"
+    world.person(PERSON, name=name, email_primary=email)
+    world.sync()
+    stranger = {"id": "ffffffff-0000-4000-8000-000000000000", "name": "X"}
+    for told in (name, name.upper(), name.lower(), email.upper()):
+        tenants.pause("acme", reason=f"{told} phoned", direction=None, who="tester")
+        for plain in (True, False):
+            body = {"event": "TRAINING_FINISHED", "user": stranger, "note": told}
+            with transaction() as connection:
+                store(connection, world.tenant_id, json.dumps(body, ensure_ascii=plain).encode())
+    assert traces(world, name, email) >= {"operator_action.reason", "webhook_event.body", "person.name"}
+
+    links.remove("acme", str(PERSON), erase=True, who="tester")
+
+    assert traces(world, name, email) == set()
 
 
 @pytest.mark.parametrize("fault", ["none", "status", "lost_answer"])
