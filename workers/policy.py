@@ -296,10 +296,10 @@ def _wait_visibly(connection: Connection, turn: Turn, handler: Handler | None, c
 
 def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = None) -> None:
     """Reopen the direction when its probe got an answer to the call that had failed; one without it proves nothing."""
-    if verdict is not None and verdict.action not in ("die", "room", "back", "snooze"):
+    if verdict is not None and verdict.action not in ("die", "room", "back", "snooze", "stop"):
         return  # it failed: the next probe has its time already
     state = directions.state(connection, turn.tenant_id, turn.direction)
-    if verdict is not None and verdict.action in ("back", "snooze"):
+    if verdict is not None and verdict.action in ("back", "snooze", "stop"):
         answered: list[Any] = []
     else:
         # A refusal of this one record is an answer too: the last call's.

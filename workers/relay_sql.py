@@ -95,13 +95,21 @@ SELECT id, deliveries, direction FROM message
  WHERE state = 'sent' AND started_at IS NULL AND sent_at < clock_timestamp() - make_interval(secs => %(age)s)
 """
 
-TAKE_BACK = """
-UPDATE message SET state = 'ready', lease_until = NULL
- WHERE state = 'sent' AND started_at IS NULL
-   AND (id, deliveries) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(deliveries)s::int[]))
+# A probe that got no further than here asked nobody: it does not count.
+_BACK = """
+WITH back AS (
+    UPDATE message SET state = 'ready', lease_until = NULL WHERE state = 'sent' AND started_at IS NULL {these}
+    RETURNING tenant_id, direction
+), uncounted AS (
+    UPDATE tenant_direction SET probe_at = clock_timestamp(), probes = probes - 1
+     WHERE (tenant_id, direction) IN (SELECT tenant_id, direction FROM back) AND state = 'quarantined' AND probes > 0
+)
+SELECT tenant_id FROM back
 """
-
-TAKE_ALL_BACK = "UPDATE message SET state = 'ready', lease_until = NULL WHERE state = 'sent' AND started_at IS NULL"
+TAKE_BACK: LiteralString = _BACK.format(
+    these="AND (id, deliveries) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(deliveries)s::int[]))"
+)
+TAKE_ALL_BACK: LiteralString = _BACK.format(these="")
 
 THREADS = "SELECT coalesce(sum(threads), 0) AS threads FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
 

@@ -25,6 +25,7 @@ from sqlalchemy import Connection, Row, text
 import settings
 from clients.redaction import without_people
 from models.session import is_contended, transaction
+from producers import directions
 from workers import isolation, policy
 from workers.control import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
 from workers.envelope import Envelope
@@ -264,6 +265,8 @@ def claim(envelope: Envelope) -> Turn | None:
         turn.probe = row.health == "quarantined" and bool(row.sent_since)
         if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not turn.probe):
             turn.put_back(connection)
+            if turn.probe:  # this process ends: nobody was called
+                directions.probe_again(connection, turn.tenant_id, turn.direction, called=False)
             return None
     return turn
 

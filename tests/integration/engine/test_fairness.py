@@ -14,7 +14,10 @@ from producers import directions
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine
 from workers.broker import broker
+from workers.control import STOPPING
+from workers.envelope import Envelope
 from workers.relay import Relay
+from workers.turns import claim
 
 LONG = 20.0
 
@@ -165,6 +168,33 @@ def test_a_message_that_may_not_go_uses_up_no_probe(
         due(engine, sick)
         Relay(broker).tick(leader)
     assert probes(engine, sick) == 0
+
+
+def test_a_probe_that_reached_nobody_does_not_count(
+    engine: Engine, client: redis.Redis, leader: psycopg.Connection
+) -> None:
+    sick = engine.tenant()
+    message = engine.enqueue(sick, 1)[1]
+    quarantine(engine, sick)
+    # Redis lost it, or all that it knew
+    relay = Relay(broker)
+    relay.tick(leader)
+    assert probes(engine, sick) == 1
+    client.delete(broker.key("enrollments.msgs"))
+    relay._take_back_lost(leader, age=0.0)
+    assert probes(engine, sick) == 0
+    relay.tick(leader)
+    client.flushdb()
+    relay.tick(leader)  # taken back, and handed out again at once
+    assert (probes(engine, sick), engine.message(message).state) == (1, "sent")
+    # its worker is told to stop before it begins
+    STOPPING.set()
+    try:
+        assert claim(Envelope(kinds.KIND, sick, message, engine.message(message).deliveries)) is None
+    finally:
+        STOPPING.clear()
+    assert (probes(engine, sick), engine.message(message).state) == (0, "ready")
+    assert engine.value("SELECT probe_at <= clock_timestamp() FROM tenant_direction WHERE state = 'quarantined'")
 
 
 def test_only_the_kind_of_message_that_failed_probes_and_only_its_call_reopens(
