@@ -54,6 +54,8 @@ def broker() -> str:
 def document() -> dict[str, Any]:
     """As JSON. Raises what SQLAlchemy raises when the database can't be reached."""
     with transaction() as connection:
+        # A replica, or an administrator's setting: this command may read, and nothing goes on.
+        read_only = connection.execute(text("SELECT current_setting('transaction_read_only')::bool")).scalar_one()
         ledger = rows(connection, _LEDGER)[0]
         tenants = rows(connection, _TENANTS)
         ways = rows(connection, "SELECT tenant_id, direction, state, reason, since, next_run_at FROM tenant_direction")
@@ -78,7 +80,7 @@ def document() -> dict[str, Any]:
             tenant[name.value] = {key: shown.get(key) for key in ("state", "reason", "since", "next_run_at")}
         tenant["oldest_pending_seconds"] = round(float(tenant["oldest_pending_seconds"]), 1)
     return {
-        "database": "ok",
+        "database": "read only" if read_only else "ok",
         "broker": broker(),
         "workers": workers,
         **services,

@@ -78,13 +78,24 @@ def test_liveness_tells_what_was_seen_and_asks_no_database(engine: Engine, clien
     }
 
 
+def test_liveness_does_not_go_on_telling_what_was_long_ago(
+    engine: Engine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at a database that hangs takes for ever."""
+    health.look()
+    monkeypatch.setitem(health._seen_at, "monotonic", health._seen_at["monotonic"] - 60)
+    assert set(asyncio.run(health.healthz()).values()) == {"ok", "unknown"}
+
+
 def test_readiness_writes(engine: Engine, client: redis.Redis, database_url: str) -> None:
     assert ready(engine)[0] == 200
     with read_only(database_url):
         # the first answer may be about the connection that was cut
         engine.wait(lambda: ready(engine)[1]["database"] == "read only", 10)
         assert ready(engine)[0] == 503
+        assert status.document()["database"] == "read only"
     engine.wait(lambda: ready(engine)[0] == 200, 10)
+    assert status.document()["database"] == "ok"
 
 
 @pytest.mark.parametrize(
