@@ -23,31 +23,31 @@ _OF_UPSERT = text(
          WHERE e.id = :enrollment AND e.tenant_id = :tenant"""  # noqa: S608  constants
 )
 _OF_REF = text("SELECT pluvo_id FROM link WHERE tenant_id = :tenant AND ref = :ref AND pluvo_id IS NOT NULL LIMIT 1")
-# Their own messages, and those of whoever is to share their account: all that may get another key with their link.
+# People, and whoever is to share their account: their messages may get another key with their link. Two questions, each
+# with an index of its own: joined by OR they would read all people of the tenant.
+_WITH_SHARERS = """
+    SELECT unnest(CAST(:people AS bigint[])) AS id
+     UNION
+    SELECT o.id FROM person who
+      JOIN person o ON o.tenant_id = who.tenant_id AND o.match->>'action' = 'share'
+                   AND o.match->>'internal_id' = who.internal_id
+     WHERE who.id = ANY(:people)
+"""
 _ABOUT = text(
-    """
+    f"""
     SELECT m.id FROM message m
-     WHERE m.kind = 'enrollment.upsert' AND m.subject_id IN (
-           SELECT e.id FROM person who
-             JOIN person p ON p.tenant_id = who.tenant_id
-                          AND (p.id = who.id OR p.match->>'action' = 'share'
-                                                AND p.match->>'internal_id' = who.internal_id)
-             JOIN enrollment e ON e.person_id = p.id
-            WHERE who.id = ANY(:people))
+     WHERE m.kind = 'enrollment.upsert' AND m.subject_id = ANY(ARRAY(
+           SELECT e.id FROM enrollment e WHERE e.person_id = ANY(ARRAY({_WITH_SHARERS}))))
      ORDER BY m.id FOR UPDATE
-    """
+    """  # noqa: S608  constants
 )
 _PEOPLE = text("SELECT id FROM person WHERE id = ANY(:people) ORDER BY id FOR NO KEY UPDATE")
 _FOLLOW = text(
     f"""
     UPDATE message m SET turn = x.key
       FROM (SELECT e.id, e.tenant_id, {UPSERT_KEY} AS key
-              FROM person who
-              JOIN person p ON p.tenant_id = who.tenant_id
-                           AND (p.id = who.id OR p.match->>'action' = 'share'
-                                                 AND p.match->>'internal_id' = who.internal_id)
-              JOIN enrollment e ON e.person_id = p.id {UPSERT_JOINS}
-             WHERE who.id = :person) AS x
+              FROM person p JOIN enrollment e ON e.person_id = p.id {UPSERT_JOINS}
+             WHERE p.id = ANY(ARRAY({_WITH_SHARERS}))) AS x
      WHERE m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.turn <> x.key
     """  # noqa: S608  constants
 )
@@ -85,4 +85,4 @@ def hold(connection: Connection, *people: int) -> None:
 
 def follow(connection: Connection, person_id: int) -> None:
     """Let the messages of a person whose link has just changed have the key of the account it leads to now."""
-    connection.execute(_FOLLOW, {"person": person_id})
+    connection.execute(_FOLLOW, {"people": [person_id]})

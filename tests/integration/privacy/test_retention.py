@@ -99,3 +99,26 @@ def test_nobody_is_forgotten_who_is_still_there_or_for_whom_work_is_left(world: 
     retention.apply()
 
     assert len(world.rows("SELECT id FROM person")) == 4
+
+
+def test_whoever_is_in_afas_stays_however_far_they_came(world: World) -> None:
+    for number in (80, 81, 82, 83):
+        world.person(number)
+    world.pluvo.add_user(email="p81@example.nl", name="Heel Iemand Anders")  # parked: another name
+    world.pluvo.add_user(email="p82@example.nl", name="Iemand", ref="afas:999:1")  # or somebody else's by its ref
+    world.sync()
+    world.rows(
+        """UPDATE enrollment SET state = 'new', told_account = NULL, told_target = NULL
+            WHERE person_id = (SELECT id FROM person WHERE internal_id = '83') RETURNING id"""
+    )
+    states = """
+        SELECT p.internal_id, e.state, l.state AS link FROM person p
+          JOIN enrollment e ON e.person_id = p.id LEFT JOIN link l ON l.person_id = p.id ORDER BY 1
+    """
+    before = world.rows(states)
+    assert {row["state"] for row in before} > {"enrolled"}
+
+    for days in (0, 500, 5 * 365):
+        let_pass(world, days)
+        retention.apply()
+        assert world.rows(states) == before
