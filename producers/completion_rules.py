@@ -30,6 +30,8 @@ from models.folding import fold_title, spellings
 
 VERDICTS_KEPT_SECONDS = 600.0
 MAX_CANDIDATES = 20
+# What AFAS says of a call, and means the connector that it names.
+OF_ONE_CONNECTOR = ("connector_not_allowed", "connector_blocked", "not_found", "unknown_field")
 KnownFields = Mapping[str, dict[str, Any]]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from clients.errors import Misconfigured, TooLarge, Unavailable
+from clients.errors import Misconfigured, TooLarge, Unauthorized, Unavailable
 from models.completion import CompletionState
 from models.course import Course
 from producers.completion_collect import Collected
 from producers.completion_plan import Planner, count_quiet, count_rows
-from producers.completion_rules import Rule
+from producers.completion_rules import OF_ONE_CONNECTOR, Rule
 from producers.completion_values import judge, note, read_event
 from producers.outside import Outside
 from producers.reading import Partial
@@ -47,6 +47,9 @@ def read_values(scope: Scope, outside: Outside, course: Course, rules: Sequence[
                 note(connection, scope.tenant_id, course.id or 0, age, values)
     except UNREADABLE:
         return
+    except Unauthorized as error:
+        if error.code not in OF_ONE_CONNECTOR:
+            raise
 
 
 def settle_by_column(connection: Connection, planner: Planner, course: Course, rules: Sequence[Rule]) -> None:

@@ -22,7 +22,7 @@ from models.enrollment import RowState
 from models.message import Kind
 from models.session import transaction
 from producers import completion_collect as collecting
-from producers.completion_rules import Rule, any_works, ask_fields, keep_fields, rules_of
+from producers.completion_rules import OF_ONE_CONNECTOR, Rule, any_works, ask_fields, keep_fields, rules_of
 from producers.completion_values import judge_due, read_one
 from producers.outside import afas_of
 from workers.turns import Turn, handles
@@ -48,8 +48,6 @@ SLOT_PATIENCE_SECONDS = 15.0
 PUT_SECONDS = 140.0
 # Three looks with the PUT that each was for.
 ROUNDS = 6
-# What AFAS says of a call, and means the connector that it names.
-OF_ONE_CONNECTOR = ("connector_not_allowed", "connector_blocked", "not_found", "unknown_field")
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
 

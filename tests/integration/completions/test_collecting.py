@@ -144,6 +144,28 @@ def test_a_getconnector_that_is_gone_keeps_only_its_own_course_waiting(classroom
     assert classroom.world.rows("SELECT attempts FROM message") == [{"attempts": 1}]
 
 
+def test_a_blocked_getconnector_of_many_keeps_only_its_own_course_waiting(classroom: Classroom) -> None:
+    # given so many are due that the run reads the whole event
+    people = range(80, 86)
+    classroom.enroll(*people)
+    classroom.enroll(80, event_id=341)
+    for person in people:
+        classroom.complete(person, "2026-05-04", "Training 340")
+    classroom.complete(80, "2026-05-04", "Training 341")
+    classroom.execute("UPDATE course SET getconnector = 'Dicht' WHERE event_id = '340'")
+    blocked = '{"externalMessage": "De connector is geblokkeerd"}'
+    match = {"operation": "page", "path_contains": "Dicht"}
+    classroom.world.fault("afas", "status", match=match, status=500, body=blocked)
+
+    # when
+    run = classroom.run()
+
+    # then
+    assert (run.outcomes["pending"], run.outcomes["written"], classroom.shown(80, 341)) == (6, 1, "2026-05-04")
+    assert {row["reason"] for row in classroom.completions() if row["state"] == "pending"} == {"connector_blocked"}
+    assert classroom.world.rows("SELECT state FROM tenant_direction WHERE state <> 'healthy'") == []
+
+
 def test_course_level_completions_count_where_the_rule_says_so(classroom: Classroom) -> None:
     # given
     classroom.enroll(80)
