@@ -71,7 +71,8 @@ _PEOPLE = f"""
          WHERE NOT EXISTS (
                SELECT 1 FROM enrollment e JOIN course c ON c.id = e.course_id
                 WHERE e.person_id = p.id
-                  AND NOT (({_older("e.absent_since")} AND (e.state <> 'enrolled' OR e.removal_refused)
+                  -- times are null of whoever is still there: that is not old
+                  AND NOT ((coalesce({_older("e.absent_since")}, false) AND (e.state <> 'enrolled' OR e.removal_refused)
                             OR NOT c.active AND coalesce({_older("coalesce(c.base_at, e.seen_at)")}, false))
                            AND e.left_behind = '[]'))
            AND (EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = p.id)
