@@ -43,6 +43,13 @@ class Person(SQLModel, table=True):
         referred_to(),
         Index(None, "tenant_id", "email_folded"),
         Index(None, "tenant_id", "external_id"),
+        # Who waits for the account of somebody else
+        Index(
+            "ix_person_sharing",
+            "tenant_id",
+            text("(match->>'internal_id')"),
+            postgresql_where=text("match->>'action' = 'share'"),
+        ),
     )
 
     id: int | None = identity()

@@ -24,7 +24,7 @@ from producers.leavers import plan_leavers, prove_leavers
 from producers.moves import plan_moves
 from producers.outside import Outside
 from producers.plan import Planner
-from producers.plan_lines import plan_hash, store, store_rejected
+from producers.plan_lines import plan_hash, store_rejected
 from producers.reading import patiently
 from producers.scope import Scope
 from producers.snapshot import Snapshot, take_snapshot, worst
@@ -89,12 +89,7 @@ def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: 
     unread = [course for course, one in zip(courses, snapshots, strict=True) if not one.saw_everybody]
     for course, snapshot in zip(courses, snapshots, strict=True):
         whole = not any(other.target == course.target for other in unread if other is not course)
-        lines, waiting = plan_leavers(
-            scope, outside.afas, tenant, course, snapshot, target_read=whole, all_read=all_read
-        )
-        unconfirmed += waiting
-        with scope.writing() as connection:
-            store(connection, scope, lines)
+        unconfirmed += plan_leavers(scope, tenant, course, snapshot, target_read=whole, all_read=all_read)
     with scope.writing() as connection:
         plan_moves(connection, scope, tenant, snapshots)
         tripped = Judge(connection, scope, tenant).judge(snapshots)

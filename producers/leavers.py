@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, CursorResult, Row, text
 
 from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
@@ -23,7 +23,7 @@ from models.enrollment import Applied, RowState
 from models.run import SnapshotState
 from models.tenant import Tenant
 from models.translate import translate
-from producers.plan_lines import Line
+from producers.plan_lines import Line, store
 from producers.reading import EventReader, Partial, Restart
 from producers.scope import Scope
 from producers.snapshot import Snapshot
@@ -31,6 +31,7 @@ from producers.snapshot import Snapshot
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
 PER_QUERY = 4
 PROOF_ROWS = 50  # more than so few people can have, doubles included
+AT_ONCE = 1000
 NOBODY = None  # asked about as well: a row without an id may be anybody's
 ARCHIVING = "unenroll_and_archive"
 NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
@@ -73,16 +74,9 @@ _NEIGHBOURS = text(
 
 
 def plan_leavers(
-    scope: Scope,
-    afas: AfasClient,
-    tenant: Tenant,
-    course: Course,
-    snapshot: Snapshot,
-    *,
-    target_read: bool,
-    all_read: bool,
-) -> tuple[list[Line], int]:
-    """Removal lines of one event, and how many people are absent but not yet confirmed.
+    scope: Scope, tenant: Tenant, course: Course, snapshot: Snapshot, *, target_read: bool, all_read: bool
+) -> int:
+    """Write removal lines of one event; returns how many people are absent but not yet confirmed.
 
     Without ``target_read`` everybody waits: another event with the same target could not be read, and whoever is
     missed here may be there by now. Accounts go to the archive only with ``all_read``: who moved to an event that could
@@ -91,19 +85,23 @@ def plan_leavers(
     A ``short`` snapshot gives lines for everybody it misses: the guard holds them all.
     """
     if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
-        return [], 0
-    with scope.writing() as connection:
-        absent = [row for row in _absent(connection, scope, tenant, course, all_read) if not row.removal_refused]
-    if snapshot.only_short:
-        doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
-        return [line for line in doubted if line.outcome == "pending"], 0
-    if not target_read:
-        return [], len(absent)
+        return 0
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
-    due = [row for row in absent if _confirmed(row, snapshot, confirm_after)]
-    waiting = len(absent) - len(due)
-    whys = {row.enrollment_id: "blocked" if row.blocked else "left_afas" for row in due}
-    return [_line(row, course, tenant, whys[row.enrollment_id], all_read) for row in due], waiting
+    waiting = 0
+    with scope.writing() as connection:
+        # Some at a time: a whole roster may be gone.
+        for part in _absent(connection, scope, tenant, course, all_read).partitions(AT_ONCE):
+            absent = [row for row in part if not row.removal_refused]
+            if snapshot.only_short:
+                doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
+                store(connection, scope, [line for line in doubted if line.outcome == "pending"])
+                continue
+            due = [row for row in absent if target_read and _confirmed(row, snapshot, confirm_after)]
+            waiting += len(absent) - len(due)
+            whys = ["blocked" if row.blocked else "left_afas" for row in due]
+            lines = [_line(row, course, tenant, why, all_read) for row, why in zip(due, whys, strict=True)]
+            store(connection, scope, lines)
+    return waiting
 
 
 _GOING = text(
@@ -171,7 +169,7 @@ def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | N
     }
 
 
-def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course, all_read: bool) -> Sequence[Row[Any]]:
+def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course, all_read: bool) -> CursorResult[Any]:
     values = {
         "run": scope.run_id,
         "tenant": scope.tenant_id,
@@ -180,7 +178,7 @@ def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course
         "settings": tenant.settings_version,
         "archiving": all_read and tenant.removals["policy"] == ARCHIVING,
     }
-    return connection.execute(_ABSENT, values).all()
+    return connection.execute(_ABSENT, values)
 
 
 def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> bool:

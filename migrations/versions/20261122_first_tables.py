@@ -297,6 +297,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_person_tenant_id_email_folded"), "person", ["tenant_id", "email_folded"], unique=False)
     op.create_index(op.f("ix_person_tenant_id_external_id"), "person", ["tenant_id", "external_id"], unique=False)
+    op.create_index(
+        "ix_person_sharing",
+        "person",
+        ["tenant_id", sa.literal_column("(match->>'internal_id')")],
+        unique=False,
+        postgresql_where=sa.text("match->>'action' = 'share'"),
+    )
     op.create_table(
         "run",
         sa.Column("id", sa.String(), nullable=False),

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import event, text
 
+from models import locks
 from models.base import metadata
 from models.run import RunStatus
 from models.session import engine, transaction
@@ -85,3 +86,24 @@ def _cost_of_a_dry_run(rows: int) -> float:
 def test_a_dry_run_of_a_large_first_listing_costs_by_its_rows_and_not_by_their_square(world: World) -> None:
     few, many = _cost_of_a_dry_run(1000), _cost_of_a_dry_run(8000)
     assert many < 16 * few
+
+
+def test_making_an_account_does_not_read_everybody(world: World) -> None:
+    # given
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO person (tenant_id, internal_id, match)
+                   SELECT :tenant, n::text, '{"action": "create"}' FROM generate_series(1, 5000) AS n"""
+            ),
+            {"tenant": world.tenant_id},
+        )
+        connection.execute(text("ANALYZE person"))
+    # then
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'person'"
+    with transaction() as connection:
+        person = connection.execute(text("SELECT min(id) FROM person")).scalar_one()
+    with transaction() as connection:
+        locks.hold(connection, person)
+        locks.follow(connection, person)
+        assert connection.execute(text(read)).scalar_one() < 100
