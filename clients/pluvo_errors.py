@@ -64,10 +64,12 @@ _BEARER = (
 )
 _OVER = r"(expired|invalid|revoked|missing|required|not valid|verlopen|ongeldig|ingetrokken)"
 _PEOPLE = r"(users|accounts|members|participants|seats|gebruikers|deelnemers|plaatsen)"
-_LICENCE = r"(?<![a-z])(licen[cs]es?|licenties?|seats?|plan|subscription|abonnement)(?![a-z])"
+_ACTIVE = r"([ _](active|actieve))?"
+_LICENCE = r"(licen[cs]e|licentie|subscription|abonnement|(?<![a-z])(seats?|plan)(?![a-z]))"
 _UP = (
     r"(limit|quota|limiet|maximum|maximaal|reached|bereikt|exceed|overschr|exhaust|used up|no (more|free)|not enough"
-    r"|insufficient|onvoldoende|geen |available|full|left|remaining|upgrade|expired|verlopen)"
+    r"|insufficient|onvoldoende|geen |available|full|left|remaining|upgrade|expired|verlopen|allows|niet meer"
+    r"|(is|zijn) op(?![a-z]))"
 )
 BODY_RULES: tuple[Rule, ...] = (
     Rule(  # the code only: a message may well speak of an author
@@ -96,8 +98,10 @@ BODY_RULES: tuple[Rule, ...] = (
     Rule(
         rf"{_LICENCE}.{{0,40}}{_UP}|{_UP}.{{0,40}}{_LICENCE}"
         rf"|(user|account|member|participant|seat|gebruiker|deelnemer)s?[ _-]?(limit|quota|limiet)"
-        rf"|(limit|quota|max(imum)?|maximaal)([ _](number|count|aantal))?([ _]of)?([ _](active|actieve))?[ _]{_PEOPLE}"
-        rf"|(too many|te veel)[ _]{_PEOPLE}|^(quota|limit)[ _](reached|exceeded): ",
+        rf"|(limit|limiet|quota|max(imum|imaal|imale)?)([ _](number|count|aantal))?([ _](of|van))?( \d+)?"
+        rf"{_ACTIVE}[ _]{_PEOPLE}"
+        rf"|(too many|te veel){_ACTIVE}[ _]{_PEOPLE}|^(quota|limit)[ _](reached|exceeded): |payment.?required"
+        r"|(academy|academie|organi[sz]ation|organisatie) is (full|vol)(?![a-z])",
         Rejected, NoRoom, NO_ROOM, "Pluvo's licence has no room for another account.",
     ),
     Rule(  # OAuth's own word is about the client, wherever it stands
