@@ -128,9 +128,9 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
     return Record(
         internal_id=internal_id,
         external_id=external_id,
-        name=_storable(name),
-        email=_storable(email, KEPT_EMAIL),
-        completion=_storable(str(completion).strip()) if completion not in (None, "") else None,
+        name=storable(name),
+        email=storable(email, KEPT_EMAIL),
+        completion=storable(str(completion).strip()) if completion not in (None, "") else None,
         row_state=state,
         reason=reason,
         # Two spellings of one text are no change, and two rows with them no contradiction.
@@ -138,7 +138,9 @@ def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, 
     )
 
 
-def _storable(text: str, most: int = MAX_NAME) -> str | None:
-    """What PostgreSQL can keep: no NUL, no half surrogate pairs; a readable length. Only rejected rows ever differ."""
+def storable(text: str, most: int = MAX_NAME) -> str | None:
+    """What PostgreSQL can keep: no NUL, no half surrogate pairs; a readable length. No name or address that is used
+    ever differs.
+    """
     clean = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     return clean[:most] or None

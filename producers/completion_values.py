@@ -21,7 +21,7 @@ from models.afas_values import event_number, person_number
 from models.completion import CompletionState
 from models.completion_dates import Shown, Target, compare
 from models.course import Course
-from models.translate import missing_columns
+from models.translate import missing_columns, storable
 from producers.alerts import close_alert, open_alert
 from producers.completion_record import Window, lock_completions
 from producers.completion_rules import Rule, rules_of
@@ -180,7 +180,7 @@ def _take(values: Values, rows: Sequence[Mapping[str, Any]], course: Course, rul
         person = person_number(row[columns["internal_id"]])
         if person is None or event_number(row[columns["event_id"]]) != course.event_id:
             continue
-        value = str(row[rule.column or ""] or "").strip() or None
+        value = storable(str(row[rule.column or ""] or "").strip())
         known = values.get(person)
         # Two rows of one person that disagree: neither may be overwritten.
         values[person] = f"{known} / {value}" if known and value and known != value else known or value

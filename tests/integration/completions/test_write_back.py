@@ -85,6 +85,28 @@ def test_a_date_typed_by_hand_is_never_written_over(classroom: Classroom, people
     assert classroom.completion(80)["found_value"] == "2026-01-01T00:00:00Z"
 
 
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize(
+    "value", ["1\0", "\0", "klaar \ud800", "\u4e00" * 20_000], ids=["NUL", "only NUL", "half", "long"]
+)
+def test_text_that_no_database_keeps_in_the_column_is_a_conflict_of_one_person(
+    classroom: Classroom, value: str, written: bool
+) -> None:
+    # given such text stands there before the date is written, or afterwards
+    classroom.enroll(80, 81)
+    classroom.complete(80, "2026-06-15")
+    if written:
+        classroom.run()
+    classroom.type_date(80, value)
+    classroom.complete(81, "2026-06-15")
+    # when
+    classroom.run()
+    classroom.world.sync()
+    # then it stays, and the others go on
+    assert classroom.completion(80)["state"] == "conflict"
+    assert (classroom.shown(80), classroom.shown(81)) == (value, "2026-06-15")
+
+
 def test_a_conflict_that_is_cleared_in_afas_is_written_after_all(classroom: Classroom) -> None:
     # given a conflict
     classroom.enroll(80)
