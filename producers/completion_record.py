@@ -128,6 +128,7 @@ def _in_window(day: str) -> str:
                                         AND coalesce(CAST(:until AS date), 'infinity'), NOT :narrow) THEN :run END"""
 
 
+MAX_LATER = 20
 _UPSERT = text(
     f"""
     INSERT INTO completion AS c (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,
@@ -148,7 +149,7 @@ _UPSERT = text(
         later = CASE WHEN {_FOREIGN} THEN '[]'
                      WHEN {_EARLIER}
                      THEN c.later || jsonb_build_object('raw', c.completed_raw, 'on', c.completed_on, 'at', now())
-                     WHEN excluded.completed_on <> c.completed_on AND jsonb_array_length(c.later) < 20
+                     WHEN excluded.completed_on <> c.completed_on AND jsonb_array_length(c.later) < {MAX_LATER}
                       AND NOT c.later @> jsonb_build_array(jsonb_build_object('on', excluded.completed_on))
                      THEN c.later || jsonb_build_object('raw', excluded.completed_raw, 'on', excluded.completed_on,
                                                         'at', now())
@@ -202,13 +203,16 @@ def record(
     if not entries:
         return []
     lock_completions(connection, tenant.id or 0)
-    merged = _first_of_each(entries)
-    _take_over(connection, tenant, rules, merged)
-    rows = json.dumps([asdict(entry) for entry in merged])
+    rounds = _rounds(entries)
+    _take_over(connection, tenant, rules, rounds[0])
     chosen = window or Window()
     within = {"since": chosen.since, "until": chosen.until, "narrow": chosen.narrow}
-    values = {"tenant": tenant.id, "run": run_id, "signal": signal, "rows": rows}
-    return [row.id for row in connection.execute(_UPSERT, values | within)]
+    values = {"tenant": tenant.id, "run": run_id, "signal": signal} | within
+    kept = [
+        [row.id for row in connection.execute(_UPSERT, values | {"rows": json.dumps([asdict(one) for one in each])})]
+        for each in rounds[: 1 + MAX_LATER]
+    ]
+    return kept[0]
 
 
 def _entries(
@@ -313,12 +317,14 @@ def _why_orphan(owner: _Owner | None) -> str:
     return "not_enrolled" if owner.enrollment_id is None else "not_in_afas"
 
 
-def _first_of_each(entries: Sequence[Entry]) -> list[Entry]:
-    """One entry per completion row: the earliest day of equal ones, which the later ones don't move."""
-    kept: dict[tuple[int, str, str], Entry] = {}
+def _rounds(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The earliest day of each completion row; then the next one of those that have more, which moves nothing."""
+    days: dict[tuple[int, str, str], list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda one: (one.completed_on is None, one.completed_on or "")):
-        kept.setdefault((entry.course_id, entry.subject, entry.field), entry)
-    return list(kept.values())
+        known = days[entry.course_id, entry.subject, entry.field]
+        if not known or entry.completed_on not in {None, known[-1].completed_on}:
+            known.append(entry)
+    return [[known[n] for known in days.values() if n < len(known)] for n in range(max(map(len, days.values())))]
 
 
 def _take_over(connection: Connection, tenant: Tenant, rules: Sequence[Rule], entries: Sequence[Entry]) -> None:
