@@ -18,7 +18,7 @@ from clients import pluvo_check, pluvo_records
 from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
 from clients.http import Call, TokenCache
 from clients.pluvo_answer import Answer
-from clients.pluvo_enrolling import NOT_CONFIRMED, enroll_step, with_enrollment
+from clients.pluvo_enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
 from clients.pluvo_errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
 from clients.pluvo_operations import AFAS_IDS, OPERATIONS, Operation, Step
 from clients.pluvo_pages import Walk
@@ -279,9 +279,13 @@ class PluvoClient:
         It may list only those it enrolled just now, or refuse who is in it already: neither is documented.
         """
         code = applied.enroll_error.code if applied.enroll_error else None
-        if code not in {NOT_CONFIRMED, ALREADY_EXISTS} or not isinstance(target, OfferEvent):
+        if target is None or code not in {NOT_CONFIRMED, NOT_ADDED, ALREADY_EXISTS}:
             return applied
         try:
+            if isinstance(target, Group):
+                shown = self.memberships(user_id)
+                there = shown is not None and target.ref in shown.groups
+                return replace(applied, already_member=True, enroll_error=None) if there else applied
             event_id = self.offer_event_id(target.ref)
             found = self.enrollment(user_id, event_id) if event_id else None
         except RemoteError:  # what was done to the account must be told all the same

@@ -11,6 +11,7 @@ from clients.pluvo_operations import Step
 from clients.pluvo_records import Applied, Enrollment, Group, PluvoUser, Target
 
 NOT_CONFIRMED = "not_confirmed"
+NOT_ADDED = "not_added"
 
 
 def enroll_step(target: Target | None, *, user_ref: str | None = None, user_id: str | None = None) -> list[Step]:
@@ -49,7 +50,7 @@ def _enrollment(value: Any) -> Enrollment:
 def _membership(value: Any) -> bool:
     """Tell whether the user was in the group before."""
     if pluvo_records.bulk(value, "failed"):
-        raise Rejected("not_added", "Pluvo did not add the user to the group.", system="pluvo")
+        raise Rejected(NOT_ADDED, "Pluvo did not add the user to the group.", system="pluvo")
     already = bool(pluvo_records.bulk(value, "alreadyAdded"))
     if not already and not pluvo_records.bulk(value, "added"):
         raise Unknown(NOT_CONFIRMED, "Pluvo did not say whether it added the user.", system="pluvo")

@@ -80,7 +80,11 @@ def add_users_to_group(_root: Any, info: Info, **args: Any) -> Record:
     added = [each for each in users if each not in group["members"]]
     delay = tenant.switches.membership_delay_seconds
     tenant.join(group["id"], added, visible_from=time.time() + delay if delay else 0.0)
-    return {"addedIds": added, "alreadyAddedIds": already, "failedIds": failed}
+    return {
+        "addedIds": added,
+        "alreadyAddedIds": already if tenant.switches.lists_enrolled else [],
+        "failedIds": failed,
+    }
 
 
 def remove_users_from_group(_root: Any, info: Info, **args: Any) -> Record:

@@ -53,7 +53,7 @@ class Switches:
     seats: int | None = None
     """How many users may be active: making and restoring one more is refused."""
     lists_enrolled: bool = True
-    """Whether enrolling lists those who were enrolled already."""
+    """Whether enrolling lists those who were enrolled already, and adding to a group those who were in it."""
     retry_after: bool = True
     """Whether such a 429 says how long to wait."""
 

@@ -375,3 +375,22 @@ def test_everybody_enrolled_by_hand_already_is_adopted_though_pluvo_lists_only_n
     assert outcomes(run) == {"linked": 3}
     assert world.rows("SELECT * FROM dead_letter") == []
     assert outcomes(world.sync()) == {"unchanged": 3}
+
+
+def test_everybody_put_in_a_group_by_hand_already_is_adopted_though_pluvo_lists_only_new_members(world: World) -> None:
+    # given
+    world.pluvo.add_group("Groep", "groep-340")
+    world.retarget(340, group_ref="groep-340")
+    group = next(group for group in world.pluvo.groups.values() if group["ref"] == "groep-340")
+    for internal_id in (80, 81, 82):
+        world.person(internal_id)
+        user = world.pluvo.add_user(f"p{internal_id}@example.nl", f"Persoon {internal_id}")
+        world.pluvo.join(group["id"], [user["id"]])
+    world.pluvo.change_switches(lists_enrolled=False)
+    # when
+    run = world.sync()
+    # then
+    assert outcomes(run) == {"linked": 3}
+    assert world.rows("SELECT * FROM dead_letter") == []
+    assert outcomes(world.sync()) == {"unchanged": 3}
+    assert outcomes(world.sync(full=True)) == {"unchanged": 3}
