@@ -16,6 +16,7 @@ from models.session import session, transaction
 from models.tenant import Direction, Tenant
 from ops import runs, syncs
 from producers import completions, enrollments
+from producers.enrollment_preview import PreviewOver
 
 _NOTHING: dict[str, Any] = {
     **{"reason": None, "snapshot": None, "reasons": [], "courses": [], "rows": 0, "outcomes": {}, "seconds": None},
@@ -50,6 +51,10 @@ def _one(direction: Direction, tenant: dict[str, Any], options: dict[str, Any]) 
     except RemoteError as error:
         status = RunStatus.QUARANTINED if isinstance(error, Unauthorized) else RunStatus.FAILED
         told = runs.document(_NOTHING | names | {"status": status, "reason": f"{error.code}: {clean(error.message)}"})
+        return told | {"plan": {"hash": None, "lines": []}}
+    except PreviewOver:
+        reason = "somebody was erased, or the tenant removed, while it was reading: run it again"
+        told = runs.document(_NOTHING | names | {"status": RunStatus.FAILED, "reason": reason})
         return told | {"plan": {"hash": None, "lines": []}}
 
 

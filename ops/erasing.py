@@ -34,7 +34,8 @@ from models.session import connect_alone
 ERASED = "<erased>"
 # Held in one transaction, in the order in which everybody else takes them.
 _LOCKS = (
-    "SELECT id FROM run WHERE tenant_id = :tenant AND status IN ('queued', 'running') ORDER BY id FOR UPDATE",
+    """SELECT id FROM run WHERE tenant_id = :tenant AND (status IN ('queued', 'running')
+           OR status = 'dry_run' AND finished_at IS NULL) ORDER BY id FOR UPDATE""",
     """SELECT m.id FROM message m WHERE m.tenant_id = :tenant AND m.kind = 'enrollment.upsert' AND m.subject_id IN
        (SELECT id FROM enrollment WHERE person_id = :person) ORDER BY m.id FOR UPDATE""",
     "SELECT id FROM person WHERE id = :person FOR UPDATE",
@@ -45,6 +46,10 @@ _LOCKS = (
 _BEGIN_AGAIN = """
     UPDATE run SET status = 'queued', fence = fence + 1, lease_owner = NULL, lease_until = NULL
      WHERE tenant_id = :tenant AND status = 'running'
+"""
+_END_DRY_RUNS = """
+    UPDATE run SET status = 'failed', reason = 'person_erased', finished_at = now()
+     WHERE tenant_id = :tenant AND status = 'dry_run' AND finished_at IS NULL
 """
 _ACCOUNTS = """
     SELECT pluvo_id FROM link WHERE person_id = :person
@@ -138,6 +143,7 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
     for lock in _LOCKS:
         connection.execute(text(lock), keys)
     connection.execute(text(_BEGIN_AGAIN), keys)
+    connection.execute(text(_END_DRY_RUNS), keys)
     known = _known(connection, keys)
     gone = {"plan_line": connection.execute(text(_FORGET_LINES), keys).rowcount}
     for table, where in _DELETE.items():

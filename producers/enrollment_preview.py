@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
@@ -103,13 +104,30 @@ _ONLY_IN_PLUVO = text(
 )
 
 
+class PreviewOver(Exception):
+    """Somebody was erased, or the tenant removed, after the dry run read them: it writes nothing more."""
+
+
+class _DryRun(PreviewScope):
+    """Has a row in the ledger, by which an erasure ends it."""
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with super().writing() as connection:
+            query = text("SELECT finished_at FROM run WHERE id = :id FOR UPDATE")
+            found = connection.execute(query, {"id": self.run_id}).first()
+            if found is None or found.finished_at is not None:
+                raise PreviewOver(self.run_id)
+            yield connection
+
+
 def preview(tenant_id: int, options: dict[str, Any]) -> Preview:
     """Plan a run without doing it: reads both systems, changes neither. Kept in the ledger as a ``dry_run``.
 
-    Raises RemoteError when a system can't be read.
+    Raises RemoteError when a system can't be read, PreviewOver when somebody was erased meanwhile.
     """
     tenant, courses = load(tenant_id)
-    scope = PreviewScope(new_id(), tenant_id, options)
+    scope = _DryRun(new_id(), tenant_id, options)
     with transaction() as connection:
         connection.execute(
             text(
@@ -146,7 +164,7 @@ def _fail_preview(run_id: str, error: RemoteError) -> None:
 
 def _read_preview(scope: Scope, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
     usable = [snapshot.course_id for snapshot in plan.snapshots if snapshot.usable]
-    with transaction() as connection:
+    with scope.writing() as connection:
         rows = connection.execute(_LINES, {"run": scope.run_id, "usable": usable}).mappings().all()
         lines = [{key: value for key, value in row.items() if key != "is_row"} for row in rows]
         outcomes = count(row["outcome"] for row in rows if row["is_row"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from models.session import transaction
-from ops import links, tenants
+from models.tenant import Direction
+from ops import dry_runs, links, tenants
 from producers.completion_events import store
 from producers.lease import RunLease, RunLost
 from tests.fixtures.looking import link, outcomes, traces
@@ -114,6 +115,28 @@ def test_a_run_that_read_the_person_before_begins_again(world: World) -> None:
     with pytest.raises(RunLost), lease.writing():
         pass
     assert world.rows("SELECT status FROM run WHERE id = 'R'") == [{"status": "queued"}]
+
+
+def test_a_dry_run_that_read_the_person_before_writes_nothing_down(world: World) -> None:
+    world.person(PERSON, name=OLD_NAME, email_primary=OLD_EMAIL)
+    world.sync()
+    world.afas.rename(PERSON, NAME)
+    world.fault("pluvo", kind="delay", seconds=3.0, times=1)
+    told: list[dict[str, Any]] = []
+    options: dict[str, Any] = {"full": True}
+    looking = threading.Thread(
+        target=lambda: told.append(dry_runs.document(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options))
+    )
+    looking.start()
+    while not world.rows("SELECT id FROM snapshot_row WHERE name = :name", name=NAME):
+        assert looking.is_alive()
+
+    links.remove("acme", str(PERSON), erase=True, who="tester")
+    looking.join(60)
+
+    assert told[0]["runs"][0]["status"] == "failed"
+    assert "run it again" in told[0]["runs"][0]["reason"]
+    assert traces(world, NAME, OLD_NAME, OLD_EMAIL, str(PERSON)) == set()
 
 
 def test_a_removed_tenant_is_in_no_column_of_any_table(world: World, account: str) -> None:
