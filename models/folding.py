@@ -7,7 +7,7 @@ Two spellings of one text (é as one letter or as e and an accent) are one text:
 ``loose_email``    alike at most: what only this form makes equal is for a person to decide, never for us
 ``fold_name``      one name: white space folded, letters of every script without regard to case
 ``fold_title``     one title: white space folded, case kept
-``fold_account``   one Pluvo id: UUIDs are lower case, whoever typed them
+``fold_account``   one Pluvo id: UUIDs are lower case with hyphens, whoever typed them
 =================  ==================================================================================================
 """
 
@@ -19,11 +19,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from typing import Any
+from uuid import UUID
 
 _LOWER_ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # The same as ``fold_email`` in PostgreSQL, of a column or value that holds a trimmed address.
 SQL_FOLD_EMAIL = 'normalize(lower(normalize({0}, NFC) COLLATE "C"), NFC)'
-_UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
+_UUID = re.compile(r"(urn:uuid:)?\{?[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\}?")
 # Words of Dutch, Flemish and German names that say nothing about who it is.
 _PARTICLES = frozenset(
     {"de", "den", "der", "van", "von", "ten", "ter", "te", "op", "in", "la", "le", "du", "el", "al", "t"}
@@ -81,8 +82,9 @@ def fold_title(title: str | None) -> str:
 
 
 def fold_account(pluvo_id: str) -> str:
-    """A Pluvo id in its one form: a UUID in lower case; anything else as it is."""
-    return pluvo_id.lower() if _UUID.fullmatch(pluvo_id) else pluvo_id
+    """A Pluvo id in its one form: a UUID in lower case with hyphens, whoever typed it; anything else as it is."""
+    lower = pluvo_id.lower()
+    return str(UUID(lower)) if lower.isascii() and _UUID.fullmatch(lower) else pluvo_id
 
 
 # ---------------------------------------------------------------------------------------------------- names of people

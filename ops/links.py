@@ -249,10 +249,10 @@ def checked_id(internal_id: str) -> str:
 
 def checked_account(pluvo_id: str) -> str:
     """A Pluvo id (a UUID); not an address, not a ref."""
-    account = pluvo_id.strip()
+    account = fold_account(pluvo_id.strip())
     if not PLUVO_ID.fullmatch(account):
         raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
-    return fold_account(account)
+    return account
 
 
 def hold_known(connection: Connection, people: Sequence[tuple[int, str]]) -> None:

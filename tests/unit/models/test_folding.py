@@ -120,12 +120,14 @@ def test_a_title_keeps_its_case_and_nothing_of_its_spelling() -> None:
 
 @calm
 @given(st.uuids())
-def test_a_uuid_is_one_account_in_capitals_too(given_id: uuid.UUID) -> None:
-    assert fold_account(str(given_id).upper()) == fold_account(str(given_id)) == str(given_id)
+def test_a_uuid_is_one_account_however_it_is_written(given_id: uuid.UUID) -> None:
+    spellings = [str(given_id), str(given_id).upper(), given_id.hex, f"{{{given_id}}}", given_id.urn]
+    assert {fold_account(one) for one in spellings} == {str(given_id)}
 
 
 def test_another_kind_of_id_keeps_its_case() -> None:
     assert fold_account("User-A") == "User-A"
+    assert fold_account("0B0E") == "0B0E"
 
 
 @pytest.mark.parametrize(
