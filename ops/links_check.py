@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import text
 
-from clients.errors import RemoteError
-from clients.pluvo import PluvoUser, same_email
+from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError
+from clients.pluvo import PluvoClient, PluvoUser, same_email
 from models.folding import fold_account
 from models.session import session, transaction
 from models.tenant import Tenant
@@ -48,19 +48,39 @@ def accounts(tenant: Tenant, wanted: Mapping[int, tuple[str, str]], *, ask: bool
     """
     problems: list[tuple[int, str]] = []
     if not sure:
+        given: dict[str, str] = {}
         for line, (internal_id, pluvo_id) in wanted.items():
-            if other := _linked_to(tenant, pluvo_id, internal_id):
+            other = _linked_to(tenant, pluvo_id, internal_id) or given.get(fold_account(pluvo_id))
+            if other:
                 problems.append((line, f"{pluvo_id} is linked to {other} already; --yes links both to it"))
+            given.setdefault(fold_account(pluvo_id), internal_id)
     if ask:
-        present: set[str] = set()
         try:
-            for archived in (False, True):
-                present.update(u.id for page in outside_of(tenant).pluvo.user_pages(archived) for u in page.users)
+            absent = _absent(outside_of(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
         except RemoteError as error:
             raise Problem(f"{tenant.slug}: Pluvo can't be asked for its users: {error.message}") from None
-        absent = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) not in present]
-        problems += [(line, f"Pluvo has no user with the id {account}") for line, account in absent]
+        missing = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) in absent]
+        problems += [(line, f"Pluvo has no user with the id {account}") for line, account in missing]
     return problems
+
+
+def _absent(pluvo: PluvoClient, accounts: set[str]) -> set[str]:
+    """Which of these accounts Pluvo does not have. Where its list is not whole, who is missing there is asked for."""
+    absent, whole = set(accounts), True
+    for archived in (False, True):
+        try:
+            for page in pluvo.user_pages(archived):
+                absent -= {user.id for user in page.users}
+        except Incomplete:
+            whole = False
+    return absent if whole else {account for account in absent if not _has(pluvo, account)}
+
+
+def _has(pluvo: PluvoClient, account: str) -> bool:
+    try:
+        return pluvo.get_user(account) is not None
+    except (Misconfigured, Rejected):  # Pluvo won't take it for an id
+        return False
 
 
 def new_account(slug: str, internal_id: str) -> None:

@@ -50,6 +50,30 @@ def test_a_file_of_links_is_looked_up_before_anything_is_stored(world: World, tm
     assert links_import.run(file, who="tester", ask=True, sure=True)["linked"] == 2
 
 
+def test_a_file_of_links_is_looked_up_though_pluvo_s_list_is_not_whole(world: World, tmp_path: Path) -> None:
+    # given a count that is off
+    accounts = [world.pluvo.add_user(f"a{n}@example.org", "Iemand")["id"] for n in range(2)]
+    world.pluvo.change_switches(count_off=3)
+    file = tmp_path / "links.csv"
+    lines = [f"acme,81,{accounts[0]}", f"acme,82,{accounts[1].upper()}", "acme,83,n-v-t"]
+    file.write_text("\n".join(["tenant,internal_id,pluvo_id", *lines]))
+    # then only who is nowhere is refused
+    with pytest.raises(FileProblems) as told:
+        links_import.run(file, who="tester", ask=True, sure=False)
+    assert [line.partition(": ")[2] for line in told.value.lines] == ["Pluvo has no user with the id n-v-t"]
+    file.write_text("\n".join(["tenant,internal_id,pluvo_id", *lines[:2]]))
+    assert links_import.run(file, who="tester", ask=True, sure=False)["linked"] == 2
+
+
+def test_one_account_for_two_people_of_a_file_needs_a_yes(world: World, tmp_path: Path) -> None:
+    account = world.pluvo.add_user("gedeeld@example.org", "Iemand")["id"]
+    file = tmp_path / "links.csv"
+    file.write_text(f"tenant,internal_id,pluvo_id\nacme,81,{account}\nacme,82,{account.upper()}\n")
+    with pytest.raises(FileProblems, match=r"3: .* is linked to 81 already"):
+        links_import.run(file, who="tester", ask=True, sure=False)
+    assert links_import.run(file, who="tester", ask=True, sure=True)["linked"] == 2
+
+
 def test_a_new_account_is_refused_while_somebody_has_the_address(world: World) -> None:
     # given a name that differs, so that nobody links 81 by itself
     world.person(80, name="Jan", email_primary="info@example.nl")
