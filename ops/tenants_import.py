@@ -118,7 +118,8 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str, replace_lost
     if spec.afas.auth == "token" and not (spec.afas.token or secrets.get("afas_token")):
         done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
     connection = opened.connection()
-    if any(change.startswith(("afas.", "pluvo.")) for change in done.changes):
+    # A connector may have been the wrong one as well as a secret or an address.
+    if any(change.startswith(("afas.", "pluvo.", "course ")) for change in done.changes):
         done.changes += [f"{way}: no longer quarantined" for way in directions.try_again(connection, tenant_id)]
     audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})
     return done

@@ -169,9 +169,15 @@ def test_one_bad_tenant_keeps_the_whole_file_out(import_text: Import) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [('"s1"', '"another"'), ('"s2"', '"another"'), ('client_id = "app"', 'client_id = "app2"')]
+    ("old", "new"),
+    [
+        ('"s1"', '"another"'),
+        ('"s2"', '"another"'),
+        ('client_id = "app"', 'client_id = "app2"'),
+        ('getconnector = "Deelnemers"', 'getconnector = "Deelnemer"'),
+    ],
 )
-def test_changed_secrets_and_addresses_end_a_quarantine_at_once_and_no_pause(
+def test_changed_secrets_addresses_and_courses_end_a_quarantine_at_once_and_no_pause(
     import_text: Import, old: str, new: str
 ) -> None:
     import_text(GOOD)
