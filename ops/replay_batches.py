@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.dead_letter import DeadLetterState
-from models.session import is_away, is_contended, transaction
+from models.session import is_away, transaction
 from ops import lookup, replays
 from ops.listing import rows
 from ops.problems import Problem
@@ -127,7 +127,7 @@ def _send(connection: Connection, dead_letter: str, stored: dict[str, Any]) -> b
         with connection.begin_nested():
             told = replays.send(connection, dead_letter, who=stored["started_by"], reason=None, batch=stored["id"])
     except Exception as error:
-        if is_away(error) and not is_contended(error):
+        if is_away(error):  # or others hold it: the batch comes again with the next tick
             raise
         log.error("not_replayed", dead_letter=dead_letter, error=type(error).__name__, where=where(error))
         return False

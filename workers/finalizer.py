@@ -78,6 +78,7 @@ def _is_over(connection: Connection, row: Row[Any]) -> bool:
 
 def _end(row: Row[Any]) -> None:
     with transaction() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that somebody holds comes again
         run = counting.find(connection, row.id)
         if run is None or run.status != RunStatus.APPLYING:
             return
