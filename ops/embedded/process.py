@@ -160,6 +160,11 @@ def own_home(home: Path) -> Path | None:
     _need_owner(home, facts, os.geteuid())
     if not stat.S_ISDIR(facts.st_mode):
         raise EmbeddedError(f"{home} is no folder: set KOPPELING_HOME to a folder of yours.")
+    if facts.st_mode & stat.S_IWOTH and any(home.iterdir()):
+        raise EmbeddedError(
+            f"Everybody may write to {home}, so what is in it may be anybody's: look what it is and "
+            f"`chmod 700 {home}`, or set KOPPELING_HOME to a folder of yours."
+        )
     return home.resolve()
 
 

@@ -26,7 +26,7 @@ import redis
 
 from ops.embedded import EmbeddedError, Endpoints, ensure_postgres, running, start_postgres, start_valkey
 from ops.embedded.postgres import mark
-from ops.embedded.process import Process, as_server
+from ops.embedded.process import Process, as_server, home_folder
 from ops.embedded.registry import peek
 
 ROOT = Path(__file__).parents[3]
@@ -337,6 +337,21 @@ def test_a_home_that_is_a_link_is_refused(tmp_path: Path) -> None:
         with pytest.raises(EmbeddedError, match="is a symbolic link"):
             verb(tmp_path / "home")
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_anybody_could_put_into_a_home_is_not_used(tmp_path: Path) -> None:
+    home, theirs = tmp_path / "home", tmp_path / "theirs"
+    home.mkdir()
+    home.chmod(0o777)
+    (home / "embedded.lock").symlink_to(theirs)
+
+    for verb in (start_postgres, start_valkey, running):
+        with pytest.raises(EmbeddedError, match="Everybody may write to"):
+            verb(home)
+    assert not theirs.exists()
+    # an empty one, as a volume of a container is at first, is closed and used
+    (home / "embedded.lock").unlink()
+    assert home_folder(home).stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey", "valkey/run"])
