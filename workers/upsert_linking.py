@@ -7,6 +7,7 @@ account is made. It is only ever added to a person who has none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -165,6 +166,13 @@ def take_existing(work: Work, refused: Rejected) -> None:
 def ours(work: Work) -> PluvoUser | None:
     """The account that carries our ref for this very person."""
     return next((user for user in work.pluvo.find_users(refs=[work.our_ref]) if user.ref == work.our_ref), None)
+
+
+def name_made(work: Work) -> None:
+    """Find the account that was being made when an operator decided for another one: it may be in the place too."""
+    told = work.places.told
+    if work.pluvo_id and told and told.account is None and (made := ours(work)):
+        work.places.told = replace(told, account=made.id)
 
 
 def others_with(work: Work, email: str) -> list[PluvoUser]:

@@ -31,11 +31,11 @@ class Place:
     target: str
     target_id: str | None = None
 
-    def is_like(self, other: Place | None) -> bool:
-        """Whether the other is the same place, as far as it is known."""
-        if other is None or other.target != self.target:
-            return False
-        return self.account == other.account or None in (self.account, other.account)
+    def becomes(self, asked: Place) -> bool:
+        """Whether what is asked for is this very place. An account that was being made may be any by now; one that is
+        to be made is none of those that are known.
+        """
+        return self.target == asked.target and self.account in (None, asked.account)
 
 
 @dataclass
@@ -48,12 +48,12 @@ class Places:
     def ask(self, place: Place) -> bool:
         """Make ``place`` the one that is asked for; True when that changes what is noted."""
         before = (self.told, list(self.left))
-        if self.told and not place.is_like(self.told):
+        if self.told and not self.told.becomes(place):
             self.left.append(self.told)
         elif self.told and place.target_id is None:
             place = replace(place, target_id=self.told.target_id)
         self.told = place
-        self.left = [left for left in self.left if not left.is_like(place)]
+        self.left = [left for left in self.left if not left.becomes(place)]
         return before != (self.told, self.left)
 
     def every(self, account: str | None) -> list[Place]:

@@ -8,7 +8,7 @@ from models.enrollment import Applied as AppliedState
 from models.person import LinkedBy
 from workers import upsert_records as records
 from workers.upsert_last_look import look
-from workers.upsert_linking import link, ours
+from workers.upsert_linking import link, name_made, ours
 from workers.upsert_places import Place, Places, leave
 from workers.upsert_standing import Dropped
 from workers.upsert_work import Work
@@ -19,6 +19,7 @@ def remove(work: Work) -> None:
     # The reserved account may have been made after all.
     if work.pluvo_id is None and work.row.intent_at is not None and (found := ours(work)):
         link(work, found, LinkedBy.CREATED)
+    name_made(work)
     leaving = work.places.every(work.pluvo_id)
     if not (work.places.told or work.places.left or work.row.state == AppliedState.REMOVED):
         # Whoever put them there, it was not us.

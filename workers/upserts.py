@@ -29,7 +29,7 @@ from models.person import LinkState
 from workers import upsert_places as places
 from workers import upsert_records as records
 from workers.turns import Turn, handles
-from workers.upsert_linking import accept, empty_afas_ids, find_or_make, gone, others_with
+from workers.upsert_linking import accept, empty_afas_ids, find_or_make, gone, name_made, others_with
 from workers.upsert_removing import remove
 from workers.upsert_standing import Dropped, obstacle
 from workers.upsert_work import Parked, Work, load
@@ -84,6 +84,7 @@ def _shown(work: Work, user: PluvoUser) -> dict[str, object]:
 def enroll(work: Work) -> None:
     """The person has an account that is as AFAS says, and is in the event."""
     if work.pluvo_id:
+        name_made(work)
         bring_up_to_date(work)
     else:
         find_or_make(work)

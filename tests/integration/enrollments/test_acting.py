@@ -369,6 +369,33 @@ def test_an_account_being_adopted_is_not_linked_once_an_operator_decided_for_a_n
     assert link(world, 80)["pluvo_id"] != account["id"]
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_an_account_that_was_being_made_leaves_when_an_operator_decided_for_another(
+    world: World, *, leaves: bool
+) -> None:
+    # given an account that was made and enrolled, of which no answer came
+    world.set_tenant(removals=now_removals())
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.person(83)
+    world.fault("pluvo", "lost_answer", match={"operation": "createUser"})
+    world.begin()
+    world.drain(1)
+    made = world.user("p83@example.nl")["id"]
+    world.pluvo.change_user(made, email="gemaakt@example.org")
+    # when
+    links.set_link("acme", "83", world.pluvo.add_user("elders@example.org", "Iemand")["id"], who="tester")
+    if leaves:
+        world.afas.remove(340, 83)
+    _again(world)
+    for _ in range(2):
+        world.sync()
+    # then
+    everybody = {f"p{one}@example.nl" for one in (80, 81, 82)}
+    assert enrolled(world) == everybody | (set() if leaves else {"p83@example.nl"})
+
+
 def test_the_plan_is_compared_right_before_the_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # given a delivery that has looked at the account and is about to change it
     account = world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-1")

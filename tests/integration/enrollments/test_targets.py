@@ -458,6 +458,27 @@ def test_wrong_account_leaves_the_event_once_the_right_one_is_in_it(world: World
     assert not world.pluvo.users[wrong]["archived"]
 
 
+@pytest.mark.parametrize("verb", ["decide", "remove"])
+def test_wrong_account_leaves_every_event_once_a_new_one_was_made(world: World, verb: str) -> None:
+    # given somebody in two events with a stranger's account
+    _with(world)
+    wrong = world.pluvo.add_user("p80@example.nl", "Persoon 80", ref="hr-1")["id"]
+    for one in (80, 81, 82, 83, 84):
+        world.person(one)
+        world.person(one, 341)
+    world.sync()
+    world.pluvo.change_user(wrong, email="ander@example.org")
+    # when they get one of their own: it is made through one event and enrolled in the other
+    links.remove("acme", "80", erase=False, who="tester")
+    if verb == "decide":
+        links.decide("acme", "80", "create", None, who="tester")
+    for _ in range(2):
+        world.sync()
+    # then
+    everybody = {f"p{one}@example.nl" for one in (80, 81, 82, 83, 84)}
+    assert enrolled(world, "340") == enrolled(world, "341") == everybody
+
+
 def test_account_of_a_link_that_was_removed_leaves_with_the_person(world: World) -> None:
     _with(world)
     for one in (80, 81, 82):
