@@ -219,14 +219,17 @@ _SEND = text(
     """  # noqa: S608  constants
 )
 # Whose account or address comes free first; then the person's other events after the one that makes the account.
+# (What names a row twice gives an index to each step, whatever PostgreSQL knows of how many rows there are by now.)
 _AFTER = text(
     """
     UPDATE message m SET after_id = first.id
       FROM plan_line l, plan_line fl, message first
      WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.todo->>'after' IS NOT NULL
-       AND fl.run_id = :run AND fl.internal_id = l.todo->>'after' AND fl.is_row
+       AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.todo->>'after' AND fl.is_row
        AND CAST(fl.todo->>'person' AS boolean) AND first.plan_line_id = fl.id AND first.id <> m.id
        AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
+       AND m.kind = :kind AND m.subject_id = l.enrollment_id
+       AND first.kind = :kind AND first.subject_id = fl.enrollment_id
     """
 )
 _AFTER_ACCOUNT = text(
@@ -234,9 +237,11 @@ _AFTER_ACCOUNT = text(
     UPDATE message m SET after_id = first.id
       FROM plan_line l, plan_line fl, message first
      WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.action = 'enroll' AND m.after_id IS NULL
-       AND fl.run_id = :run AND fl.internal_id = l.internal_id AND fl.action IN ('create', 'link')
-       AND first.plan_line_id = fl.id AND first.id <> m.id
+       AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.internal_id
+       AND fl.action IN ('create', 'link') AND first.plan_line_id = fl.id AND first.id <> m.id
        AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
+       AND m.kind = :kind AND m.subject_id = l.enrollment_id
+       AND first.kind = :kind AND first.subject_id = fl.enrollment_id
     """
 )
 
