@@ -204,11 +204,21 @@ def _history(
 
 
 def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -> list[dict[str, Any]]:
-    """A row that was rejected each time never became a person, but its plan lines say why."""
+    """Nobody here yet, but plan lines say why: a row that was rejected each time, or one that only dry runs saw."""
     lines = rows(connection, _LINES, tenant=tenant, ids=[asked], limit=HISTORY)
     if not lines:
         return []
     newest = lines[0]
+    next_step = (
+        f"The row was {newest['outcome']} ({newest['reason']}): put it right in AFAS,"
+        f" then `koppeling sync {slug} --person {asked}`."
+    )
+    run = rows(connection, "SELECT status FROM run WHERE id = :run", run=newest["run"])
+    if newest["outcome"] != "rejected" and [one["status"] for one in run] == ["dry_run"]:
+        next_step = (
+            f"Nothing was done yet: only dry runs saw this row, and planned {newest['action']} ({newest['reason']})."
+            f" `koppeling sync {slug}` looks again and acts."
+        )
     enrollment = {"event_id": newest["event_id"], "state": "new", "outcome": newest["outcome"]}
     return [
         {
@@ -217,8 +227,7 @@ def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -
             "enrollments": [enrollment | {"reason": newest["reason"], "completion": None}],
             "dead_letters": [],
             "history": [{"what": "planned"} | line for line in lines],
-            "next_action": f"The row was {newest['outcome']} ({newest['reason']}): put it right in AFAS,"
-            f" then `koppeling sync {slug} --person {asked}`.",
+            "next_action": next_step,
         }
     ]
 

@@ -82,6 +82,19 @@ def test_a_row_that_was_always_rejected_is_explained_too(acme: int) -> None:
     assert person["enrollments"][0]["reason"] == "bad_email"
 
 
+def test_somebody_of_whom_only_a_dry_run_knows_is_not_taken_for_a_wrong_row(acme: int) -> None:
+    add_run(acme)
+    run_sql("UPDATE run SET status = 'dry_run'")
+    run_sql(
+        "INSERT INTO plan_line (run_id, tenant_id, event_id, internal_id, action, outcome, reason)"
+        " VALUES ('R', :t, '340', '99', 'create', 'pending', 'no_account')",
+        t=acme,
+    )
+    (person,) = explain("acme", "99")["people"]
+    assert "`koppeling sync acme` looks again and acts" in person["next_action"]
+    assert "put it right" not in person["next_action"]
+
+
 def test_somebody_never_seen_gets_a_useful_answer(acme: int) -> None:
     found = explain("acme", "nobody@example.nl")
     assert (found["found"], found["people"]) == (False, [])
