@@ -23,6 +23,7 @@ from producers.completion_rules import Rule, rules_of
 from producers.leavers import still_blocked, still_gone
 from producers.outside import afas_of
 from producers.scope import PreviewScope
+from producers.snapshot import UNCERTAIN_WHO
 from workers.fetches import NotAlone, report_of_one, usable_titles
 from workers.upsert_standing import Dropped
 from workers.upsert_work import CALL_SECONDS, Work
@@ -38,6 +39,15 @@ _NEIGHBOURS = text(
        AND NOT EXISTS (SELECT 1 FROM hold_line h WHERE h.enrollment_id = e.id AND h.state = 'open')
     """
 )
+# What the newest listing of this event was doubted for. A row that can't be told may be this person's.
+_DOUBTS = text(
+    """
+    SELECT one -> 'reasons' FROM run r CROSS JOIN jsonb_array_elements(r.courses) AS one
+     WHERE r.tenant_id = :tenant AND r.direction = 'enrollments' AND r.options ->> 'person' IS NULL
+       AND one ->> 'event_id' = :event
+     ORDER BY r.id DESC LIMIT 1
+    """
+)
 
 
 def look(work: Work) -> None:
@@ -45,6 +55,10 @@ def look(work: Work) -> None:
     with session() as opened:
         course = opened.get_one(Course, work.row.course_id)
         neighbours = _neighbours(opened, work)
+        newest = {"tenant": course.tenant_id, "event": course.event_id}
+        doubts = opened.connection().execute(_DOUBTS, newest).scalar() or []
+    if set(UNCERTAIN_WHO.values()).intersection(doubts):
+        raise Dropped("absence_unproven")
     afas = afas_of(work.tenant, work.turn.call_log.append, AFAS_PATIENCE_SECONDS)
     if work.row.row_state == RowState.BLOCKED:
         away = still_blocked(afas, work.tenant, course, work.internal_id)

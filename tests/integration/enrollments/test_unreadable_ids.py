@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.looking import enrolled, lines, outcomes, reasons
+from ops.holds import release
+from tests.fixtures.looking import enrolled, holds, lines, outcomes, reasons
 from tests.fixtures.world import World, now_removals
 
 
@@ -104,3 +105,27 @@ def test_the_proof_refuses_answers_with_other_people_in_them(world: World) -> No
     assert "absence_unproven" in run.reasons
     assert run.removed == 0
     assert "p80@example.nl" in enrolled(world)
+
+
+@pytest.mark.parametrize("shown", [None, "80a"])
+def test_a_release_removes_nobody_while_the_newest_listing_has_a_row_of_anybody_s(world: World, shown: Any) -> None:
+    # given a hold, and one of its people back in a row that can't be told
+    world.set_tenant(removals=now_removals(event_percent=0, event_count=1))
+    for internal_id in range(80, 100):
+        world.person(internal_id)
+    world.sync()
+    for internal_id in (80, 81, 82):
+        world.afas.remove(340, internal_id)
+    world.sync()
+    (hold,) = holds(world)
+    world.person(80, shown={"internal_id": shown})
+    world.sync()
+    # when
+    release(hold["id"], events=[], persons=[], who="tester", reason="they left")
+    world.drain()
+    # then nobody goes, until it can be told again
+    assert {"p80@example.nl", "p81@example.nl", "p82@example.nl"} <= enrolled(world)
+    world.afas.change(340, 80, shown={})
+    world.set_tenant(removals=now_removals())
+    world.sync()
+    assert enrolled(world) & {"p80@example.nl", "p81@example.nl", "p82@example.nl"} == {"p80@example.nl"}
