@@ -8,6 +8,7 @@ in the home folder themselves, so that no secret stands in an environment that w
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,7 +50,8 @@ def home_key(home: Path) -> str | None:
             if facts.st_uid != os.geteuid():
                 raise Problem(f"{path} belongs to {owner_name(facts.st_uid)} and is not used: move it away.")
             if stat.S_IMODE(facts.st_mode) & 0o077:
-                raise Problem(f"{path} can be read by others: `chmod 600 {path}`, and replace the key.")
+                quoted = shlex.quote(str(path))
+                raise Problem(f"{path} can be read by others: `chmod 600 {quoted}`, and replace the key.")
             return file.read().strip()
     except FileNotFoundError:
         return None
