@@ -80,6 +80,13 @@ def engine_for(url: str) -> Engine:
     return made
 
 
+class _Held(threading.local):
+    """The pool's records whose connections this thread has."""
+
+    def __init__(self) -> None:
+        self.records: set[Any] = set()
+
+
 class _Pool:
     """What is known of this process's connections."""
 
@@ -87,7 +94,7 @@ class _Pool:
     records: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
     # Tests set this: a second connection in one thread is refused instead of being waited for.
     one_each = False
-    held: ClassVar[threading.local] = threading.local()
+    held: ClassVar[_Held] = _Held()
 
 
 def use_pool(size: int) -> None:
@@ -123,15 +130,15 @@ def _taken(connection: Any, record: Any, proxy: Any) -> None:
             connection.rollback()
         except Exception as error:
             raise InvalidatePoolError("the server closed idle connections") from error
-    count = getattr(_Pool.held, "count", 0) + 1
-    if _Pool.one_each and count > 1:
+    if _Pool.one_each and _Pool.held.records:
         raise RuntimeError("a thread takes a second connection while it holds one: that can block all of them")
-    _Pool.held.count = record.record_info["count"] = count
+    # The thread's own set goes along: a connection may be given back by another thread, where garbage is collected.
+    _Pool.held.records.add(record)
+    record.record_info["holder"] = _Pool.held.records
 
 
 def _given_back(connection: Any, record: Any) -> None:
-    if record.record_info.pop("count", 0):
-        _Pool.held.count = max(0, getattr(_Pool.held, "count", 0) - 1)
+    record.record_info.pop("holder", set()).discard(record)
     record.info["used_at"] = time.monotonic()
     record.info["in_use"] = False
 
