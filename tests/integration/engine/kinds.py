@@ -54,6 +54,11 @@ def _script(turn: Turn) -> tuple[str, float]:
         connection.execute(
             text("INSERT INTO test_begun (subject_id, pid) VALUES (:s, :p)"), {"s": turn.subject_id, "p": os.getpid()}
         )
+    return _scripted(turn)
+
+
+def _scripted(turn: Turn) -> tuple[str, float]:
+    with transaction() as connection:
         row = connection.execute(
             text("SELECT action, seconds FROM test_script WHERE subject_id = :s"), {"s": turn.subject_id}
         ).first()
@@ -84,6 +89,9 @@ def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
         end_thread(action.removeprefix("end "))
     if action == "sleep":
         time.sleep(seconds)
+    while action == "wait":  # until the test scripts something else
+        time.sleep(0.1)
+        action, seconds = _scripted(turn)
     if action == "quiet":
         turn.call_log.clear()
     if action == "unavailable":

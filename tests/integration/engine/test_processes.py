@@ -88,22 +88,24 @@ def test_a_message_that_kills_its_worker_each_time_rests_after_three(engine: Eng
 
 
 def test_a_worker_told_to_stop_ends_what_runs_and_leaves_the_rest_to_others_at_once(engine: Engine) -> None:
-    # given one worker with something long in hand and more fetched
-    tenant = engine.tenant()
+    # given one worker with something long of two tenants in hand, and more fetched
     for subject in (1, 2):
-        engine.script(subject, "sleep", 12)
+        engine.script(subject, "wait")
     with engine.process(threads=2) as first:
         engine.alive(1)
-        engine.enqueue(tenant, 1, 2)
+        for subject in (1, 2):
+            engine.enqueue(engine.tenant(f"t{subject}"), subject)
         engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun") == 2)
-        engine.enqueue(tenant, *range(3, 11))
+        engine.enqueue(engine.tenant("t3"), *range(3, 11))
         with engine.process(threads=2):
             engine.alive(2)
             # when
             first.send_signal(signal.SIGTERM)
             # then the others are done while it still works on the long ones
-            engine.wait(lambda: sorted(engine.effects()) == list(range(3, 11)), 10)
+            engine.wait(lambda: sorted(engine.effects()) == list(range(3, 11)), 20)
             assert first.poll() is None
+            for subject in (1, 2):
+                engine.script(subject, "note")
             assert first.wait(timeout=20) == 0
             engine.empty(10)
     assert sorted(engine.effects()) == list(range(1, 11))
