@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 
+from workers.parent import started_by
+
 CHECK_SECONDS = 1.0
 
 
 def end_with_parent() -> None:
     """Send this process a SIGTERM once its parent is gone."""
-    threading.Thread(target=_watch, args=(os.getppid(),), name="parent watch", daemon=True).start()
+    threading.Thread(target=_watch, args=(started_by(),), name="parent watch", daemon=True).start()
 
 
 def _watch(parent: int) -> None:

@@ -13,6 +13,7 @@ from dramatiq.middleware import TimeLimit
 
 from producers.loops import Loop
 from workers.control import STOPPING, UNFIT
+from workers.parent import started_by
 from workers.presence import Heartbeat
 from workers.relay import Relay
 from workers.runs import Runners
@@ -36,7 +37,7 @@ class RunningServices:
         self.ended = threading.Event()
         # A thread that nothing may end has ended: this process is of no use any more.
         self.broken = False
-        self.parent = os.getppid() if watch_parent else None
+        self.parent = started_by() if watch_parent else None
         limits: list[Any] = [m.manager for m in worker.broker.middleware if isinstance(m, TimeLimit)]
         self._dramatiq: list[threading.Thread] = [*worker.consumers.values(), *worker.workers, *limits]
         self._watch = Loop("watch", self._look, self.ended)

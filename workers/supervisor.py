@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models.session import transaction
+from workers import parent
 from workers.leases import release_worker
 from workers.presence import machine
 
@@ -47,7 +48,9 @@ class Child:
     def start(self) -> None:
         # A session of its own: Ctrl-C of a terminal reaches us alone, and we say it to each child once.
         self.process = subprocess.Popen(  # noqa: S603  our own program
-            list(self.spec.argv), env={**os.environ, **self.spec.env}, start_new_session=True
+            list(self.spec.argv),
+            env={**os.environ, **self.spec.env, parent.NAME: str(os.getpid())},
+            start_new_session=True,
         )
         self.started_at = time.monotonic()
         log.info("child_started", name=self.spec.name, pid=self.process.pid)

@@ -153,6 +153,15 @@ def test_workers_whose_supervisor_was_killed_stop_gracefully(engine: Engine) -> 
     engine.wait(lambda: engine.value("SELECT count(*) FROM worker") == 0)
 
 
+def test_a_child_whose_supervisor_was_gone_before_it_could_look_ends_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    waits = "import time; from ops.parent import end_with_parent; end_with_parent(); time.sleep(60)"
+    environment = {**os.environ, "KOPPELING_SUPERVISOR": str(gone.pid)}
+    done = subprocess.run([sys.executable, "-c", waits], cwd=ROOT, env=environment, timeout=50, check=False)
+    assert done.returncode == -signal.SIGTERM
+
+
 def test_a_supervisor_told_to_stop_stops_its_workers_and_restarts_none(engine: Engine) -> None:
     with supervised(engine, 2) as supervisor:
         children = psutil.Process(supervisor.pid).children()
