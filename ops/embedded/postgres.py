@@ -52,7 +52,7 @@ NAME = "koppeling"  # of the application's user and of its database
 SUPERUSER = "postgres"
 SOCKET_PORT = 5432  # only part of the socket's name
 SOCKET_PATH_MAX = 103  # of what a system takes at the least
-START_SECONDS, WAIT_SECONDS, TRIES = 120.0, 120.0, 4
+START_SECONDS, WAIT_SECONDS, TRIES = 120.0, 120.0, 8
 # SIGINT: drop the connections and write everything; SIGQUIT: repair at the next start.
 STOP = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 SETTINGS = {
