@@ -25,6 +25,7 @@ from workers.rights import ACL
 DOCUMENT = (Path(ROOT) / "docs/deployment.md").read_text(encoding="utf-8")
 USER, PASSWORD = "limited", "of-the-test"
 SECONDS = 120
+pytestmark = pytest.mark.xdist_group("redis users")  # they all change one user of the server that all tests share
 
 
 def acl(server: redis.Redis, *words: str) -> Any:
