@@ -217,7 +217,10 @@ def closed_database(postgres_url: str, database_url: str) -> Iterator[None]:
     name = urlsplit(database_url).path.removeprefix("/")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user",
+            [name],
+        )
         try:
             yield
         finally:
