@@ -23,9 +23,9 @@ from tests.integration.engine.test_fitness import OURS, ends
 from workers.rights import ACL
 
 DOCUMENT = (Path(ROOT) / "docs/deployment.md").read_text(encoding="utf-8")
-USER, PASSWORD = "limited", "of-the-test"
+# Test processes share a server, and each changes a user of its own.
+USER, PASSWORD = "limited" + os.environ.get("PYTEST_XDIST_WORKER", ""), "of-the-test"
 SECONDS = 120
-pytestmark = pytest.mark.xdist_group("redis users")  # they all change one user of the server that all tests share
 
 
 def acl(server: redis.Redis, *words: str) -> Any:
