@@ -34,7 +34,7 @@ def look() -> float:
         with transaction() as connection:
             _seen.update(vital_signs.read(connection))
         _seen_at["monotonic"] = time.monotonic()
-    except Exception:
+    except Exception:  # whatever it was: nothing is known now; the loop logs it and goes on
         _seen.update(dict.fromkeys(_seen, "unknown"))
         raise
     return LOOK_SECONDS

@@ -38,7 +38,7 @@ def test_any_number_of_threads_works_through_calls_that_need_a_slot(
 
         def done() -> bool:
             nonlocal most
-            most = max(most, count(database_url) - session.engine().pool.checkedin())  # type: ignore[attr-defined]
+            most = max(most, count(database_url) - session.engine().pool.checkedin())  # type: ignore[attr-defined]  # a QueuePool
             return bool(engine.value("SELECT count(*) FROM message") == 0)
 
         engine.wait(done, 90, "all of them done")

@@ -94,8 +94,8 @@ def test_a_flood_leaves_a_share_to_what_else_waits_in_its_lane(
     tenant = engine.tenant()
     flood = {"kind": kinds.CALLS, "priority": 0}
     other = {"kind": kinds.WRITES, "priority": 0} if by == "kind" else {"kind": kinds.CALLS, "priority": 5}
-    engine.enqueue(tenant, *range(1001, 1501), **flood)  # type: ignore[arg-type]
-    engine.enqueue(tenant, *range(1, 11), **other)  # type: ignore[arg-type]
+    engine.enqueue(tenant, *range(1001, 1501), **flood)  # type: ignore[arg-type]  # mixed values
+    engine.enqueue(tenant, *range(1, 11), **other)  # type: ignore[arg-type]  # mixed values
     relay = Relay(broker)
     order = handed_out(engine, relay, leader, 60)
     assert sum(subject < 1000 for subject in order) == 10  # all of them among the first sixty
