@@ -92,6 +92,8 @@ class _Pool:
 
     size = COMMAND_POOL
     records: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+    # A WeakSet can't be copied while another thread adds to it.
+    records_lock: ClassVar[threading.Lock] = threading.Lock()
     # Tests set this: a second connection in one thread is refused instead of being waited for.
     one_each = False
     held: ClassVar[_Held] = _Held()
@@ -113,7 +115,8 @@ def _opened(connection: Any, record: Any) -> None:
     record.record_info.setdefault("lock", threading.Lock())
     record.info["in_use"] = True  # who opens one takes it
     record.info["used_at"] = time.monotonic()
-    _Pool.records.add(record)
+    with _Pool.records_lock:
+        _Pool.records.add(record)
 
 
 def _taken(connection: Any, record: Any, proxy: Any) -> None:
@@ -146,7 +149,9 @@ def _given_back(connection: Any, record: Any) -> None:
 def close_idle(idle_seconds: float = IDLE_SECONDS) -> int:
     """Give connections back to PostgreSQL that nobody used for so long; how many."""
     closed = 0
-    for record in list(_Pool.records):
+    with _Pool.records_lock:
+        records = list(_Pool.records)
+    for record in records:
         with record.record_info["lock"]:
             old = time.monotonic() - record.info.get("used_at", float("inf")) > idle_seconds
             if record.dbapi_connection is not None and old and not record.info.get("in_use"):

@@ -67,17 +67,21 @@ def test_kept_running_it_says_where_it_is_and_ctrl_c_ends_it(bare: dict[str, str
     # given
     demo = subprocess.Popen([*COMMAND, "--keep"], env=bare, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert demo.stdout is not None
-    lines = iter(demo.stdout.readline, "")
-    address = next((line.split("Address: ")[1].split()[0] for line in lines if "Address: " in line), None)
+    told: list[str] = []
+    for line in iter(demo.stdout.readline, ""):
+        told.append(line)
+        if "Address: " in line:
+            break
+    address = told[-1].partition("Address: ")[2].split()
 
     # when
-    assert address is not None
-    assert address.startswith("http://127.0.0.1:")
+    assert address, "".join(told)
+    assert address[0].startswith("http://127.0.0.1:")
     demo.send_signal(signal.SIGINT)
     said, complained = demo.communicate(timeout=60)
 
     # then
-    assert demo.returncode == 0, said + complained
+    assert demo.returncode == 0, "".join(told) + said + complained
     wait_until_gone(tmp_path)
     assert not list(tmp_path.iterdir())
 

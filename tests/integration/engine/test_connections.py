@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -91,6 +92,39 @@ def test_giving_back_idle_ones_never_takes_one_that_is_taken_at_that_moment(engi
         user.join(10)
     assert failed == []
     assert closed > 0
+
+
+def test_idle_ones_go_back_while_other_threads_open_theirs(engine: Engine) -> None:
+    class Connection:
+        """What a pool's event gets; only its record is looked at here."""
+
+    class Record:
+        """A pool's record of a connection that is in use."""
+
+        def __init__(self) -> None:
+            self.record_info: dict[str, Any] = {}
+            self.info: dict[str, Any] = {}
+            self.dbapi_connection = None
+
+    stopping = threading.Event()
+    kept: list[Record] = []
+
+    def open_them() -> None:
+        while not stopping.is_set():
+            kept.append(record := Record())
+            session._opened(Connection(), record)
+
+    openers = [threading.Thread(target=open_them) for _ in range(3)]
+    for opener in openers:
+        opener.start()
+    try:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert session.close_idle(60) == 0
+    finally:
+        stopping.set()
+        for opener in openers:
+            opener.join(10)
 
 
 def test_workers_take_what_the_server_has_and_leave_some_for_commands(
