@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint chaos bench lock
+.PHONY: help install demo test lint fix migration chaos bench lock
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,15 @@ lint: install ## check style, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fix: install ## repair of the style what can be repaired, and name the rest
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(BIN)/ruff check
+
+migration: install ## write the migration that changed models need: make migration m="add a column"
+	@file=$$($(BIN)/python -m tools.new_migration "$$m") && $(BIN)/ruff check --quiet --fix "$$file" && \
+	  $(BIN)/ruff format --quiet "$$file" && echo "Wrote $$file: read it, alembic does not see everything."
 
 chaos: install ## break the running system at random for ten minutes and count what got lost or doubled
 	$(BIN)/python -m benchmarks.chaos $(ARGS)

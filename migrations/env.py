@@ -35,7 +35,12 @@ def run() -> None:
         connection.execute(text("SET lock_timeout = '10s'"))
         connection.execute(text("SET statement_timeout = '15min'"))
         connection.commit()
-        context.configure(connection=connection, target_metadata=metadata, render_item=plain_types)
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            render_item=plain_types,
+            compare_server_default=True,
+        )
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
