@@ -43,7 +43,7 @@ lock: install ## renew the lock files, hashes included, also that of the tool wh
 	$(PYTHON) -m venv .venv/lock-tools
 	.venv/lock-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/lock-tools.lock
 	.venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
-	  --extra dev pyproject.toml -o requirements-dev.lock
+	  --group dev pyproject.toml -o requirements-dev.lock
 	.venv/lock-tools/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	  -c requirements-dev.lock pyproject.toml -o requirements.lock
 	echo uv | .venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
