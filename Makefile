@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fix migration chaos bench lock
+.PHONY: help install demo test lint fix migration chaos bench lock notice
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +39,7 @@ chaos: install ## break the running system at random for ten minutes and count w
 bench: install ## measure throughput and write benchmarks/result-*.json
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lock: install ## renew the lock files, hashes included, also that of the tool which does it
+lock: install ## renew the lock files, hashes included, also that of the tool which does it, then NOTICE
 	$(PYTHON) -m venv .venv/lock-tools
 	.venv/lock-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/lock-tools.lock
 	.venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
@@ -48,3 +48,7 @@ lock: install ## renew the lock files, hashes included, also that of the tool wh
 	  -c requirements-dev.lock pyproject.toml -o requirements.lock
 	echo uv | .venv/lock-tools/bin/uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --no-header --no-annotate - -o .ci/lock-tools.lock
+	$(MAKE) notice
+
+notice: install ## write what is shipped under which licence into NOTICE
+	$(BIN)/python -m tools.notice
