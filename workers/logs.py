@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 import settings
-from clients.redaction import clean
+from clients.http.redaction import clean
 
 Event = MutableMapping[str, Any]
 _QUIET = ("dramatiq", "uvicorn", "uvicorn.error", "alembic", "urllib3")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clients.errors import Rejected
-from clients.pluvo import PluvoUser
+from clients.pluvo.client import PluvoUser
 from models.enrollment import Applied as AppliedState
 from models.person import LinkedBy
 from workers import upsert_records as records

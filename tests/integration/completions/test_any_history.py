@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clients.afas import AfasClient
+from clients.afas.client import AfasClient
 from models.session import transaction
 from ops import replays
 from producers.triggers import request_stop

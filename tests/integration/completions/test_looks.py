@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 import settings
-from clients import tokens
-from clients.afas_auth import Authorizer
+from clients.afas.auth import Authorizer
+from clients.http import tokens
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
 from tests.fixtures.looking import retry_now
 from tests.fixtures.world import FIELDS

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clients.afas_auth import Authorizer
+from clients.afas.auth import Authorizer
 from producers.slots import slot
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
 from tests.integration.completions.conftest import Classroom

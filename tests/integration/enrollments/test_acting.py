@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clients.errors import Unknown
-from clients.pluvo import PluvoClient
+from clients.pluvo.client import PluvoClient
 from models.session import transaction
 from ops import links, links_import
 from producers import holds as decide

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clients.pluvo import PluvoClient
+from clients.pluvo.client import PluvoClient
 from tests.fixtures.world import World, now_removals
 from workers.turns import run_delivery
 

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 
 from graphql import build_schema, parse, validate
 
-from clients.http import Call, TokenCache
-from clients.pluvo import PluvoClient
+from clients.http.call import Call, TokenCache
+from clients.pluvo.client import PluvoClient
 
 SCHEMA = build_schema((Path(__file__).parents[3] / "simulators" / "pluvo.graphql").read_text("utf-8"))
 USER_ID = "11111111-1111-4111-8111-111111111111"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import settings
-from clients.base_url import checked_base_url
 from clients.errors import Misconfigured
+from clients.http.base_url import checked_base_url
 from producers.outside import AFAS_HOSTS, address
 
 FINE = [

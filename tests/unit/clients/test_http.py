@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
-from clients.http import Call, Http, Response, parse_retry_after
-from clients.transport import Attempt
+from clients.http.call import Call, Http, Response, parse_retry_after
+from clients.http.transport import Attempt
 from tests.unit.clients.raw_server import RawServer, Step, answer, serving
 
 HALF_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.errors import Incomplete, Unavailable
-from clients.pluvo_pages import Walk
-from clients.pluvo_records import Page
+from clients.pluvo.pages import Walk
+from clients.pluvo.records import Page
 
 
 def fetcher(*answers: Page) -> Callable[[str | None], Page]:

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clients.errors import Unavailable
-from clients.http import Http
-from clients.transport import session
+from clients.http.call import Http
+from clients.http.transport import session
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ def test_a_trusted_one_answers(server: tuple[str, Path, list[str]], monkeypatch:
 
 def test_keys_of_connections_are_written_nowhere_whatever_the_environment_says(tmp_path: Path) -> None:
     code = (
-        "import clients.http, ssl; from urllib3.util.ssl_ import create_urllib3_context as made;"
+        "import clients.http.call, ssl; from urllib3.util.ssl_ import create_urllib3_context as made;"
         "print(made().keylog_filename, ssl.create_default_context().keylog_filename)"
     )
     done = subprocess.run(

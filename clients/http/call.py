@@ -30,9 +30,9 @@ import requests
 import urllib3.exceptions
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
-from clients.redaction import EMAIL, MASK, clean, mask
-from clients.tokens import TokenCache
-from clients.transport import Attempt, attempt, session
+from clients.http.redaction import EMAIL, MASK, clean, mask
+from clients.http.tokens import TokenCache
+from clients.http.transport import Attempt, attempt, session
 
 __all__ = [
     "EMAIL",

@@ -14,15 +14,16 @@ from typing import Any, Literal, TypeVar
 
 from graphql import GraphQLSchema
 
-from clients import pluvo_check, pluvo_records
 from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
-from clients.http import Call, TokenCache
-from clients.pluvo_answer import Answer
-from clients.pluvo_enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
-from clients.pluvo_errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
-from clients.pluvo_operations import AFAS_IDS, OPERATIONS, Operation, Step
-from clients.pluvo_pages import Walk
-from clients.pluvo_records import (
+from clients.http.call import Call, TokenCache
+from clients.pluvo import records, schema_check
+from clients.pluvo.answer import Answer
+from clients.pluvo.enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
+from clients.pluvo.errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
+from clients.pluvo.graphql import NOBODY, SCOPES, PluvoTransport, SchemaMemory
+from clients.pluvo.operations import AFAS_IDS, OPERATIONS, Operation, Step
+from clients.pluvo.pages import Walk
+from clients.pluvo.records import (
     Applied,
     Enrollment,
     Group,
@@ -41,7 +42,6 @@ from clients.pluvo_records import (
     spellings,
     waits,
 )
-from clients.pluvo_transport import NOBODY, SCOPES, PluvoTransport, SchemaMemory
 
 __all__ = [
     "OPERATIONS",
@@ -86,7 +86,7 @@ class PluvoClient:
     """One organisation. Safe to use from many threads; keep it, because it remembers what the live schema lacks.
 
     ``pace()`` is called before every GraphQL call and may wait or raise. ``on_call`` hears of every HTTP call.
-    ``operations`` replaces the texts (clients/pluvo_operations.py).
+    ``operations`` replaces the texts (clients/pluvo/operations.py).
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class PluvoClient:
 
         Raises ``Incomplete`` at the end when these were perhaps not all: what was given is good.
         """
-        walk = Walk(self._fetch("userPages", "users", archived=archived), pluvo_records.user, lambda found: found.id)
+        walk = Walk(self._fetch("userPages", "users", archived=archived), records.user, lambda found: found.id)
         for users, total in walk.pages():
             yield UserPage(users, total)
 
@@ -164,11 +164,11 @@ class PluvoClient:
         while wanted_emails or wanted_refs:
             found += self._find(wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT], unread)
             del wanted_emails[:EMAILS_A_DOCUMENT], wanted_refs[:REFS_A_DOCUMENT]
-        return pluvo_records.first_with_id(found), frozenset(unread)
+        return records.first_with_id(found), frozenset(unread)
 
     def get_user(self, user_id: str) -> PluvoUser | None:
         """Read one user; None when Pluvo does not know the id."""
-        return self._read("getUser", Step("user", "user", {"id": user_id}), pluvo_records.user)
+        return self._read("getUser", Step("user", "user", {"id": user_id}), records.user)
 
     def _find(self, emails: Sequence[str], refs: Sequence[str], unread: set[str]) -> list[PluvoUser]:
         steps = [Step(f"ref{n}", "user", {"ref": ref}) for n, ref in enumerate(refs)]
@@ -176,7 +176,7 @@ class PluvoClient:
             steps.append(Step(f"email{n}", "user", {"email": email}))
             steps += [Step(f"{state}{n}", "users", {"q": email, "archived": state == "archived"}) for state in _STATES]
         answer = self._run_reads("findUsers", *steps)
-        found = [answer.read(f"ref{n}", pluvo_records.user) for n in range(len(refs))]
+        found = [answer.read(f"ref{n}", records.user) for n in range(len(refs))]
         hits = [user for user, ref in zip(found, refs, strict=True) if user is not None and user.ref == ref]
         for n, email in enumerate(emails):
             try:
@@ -188,7 +188,7 @@ class PluvoClient:
     def _candidates(self, answer: Answer, n: int, email: str) -> Iterator[PluvoUser]:
         missing = 0
         try:
-            user = answer.read(f"email{n}", pluvo_records.user)
+            user = answer.read(f"email{n}", records.user)
         except Rejected:  # however Pluvo words that it knows nobody: the two searches below decide
             user = None
         except Unavailable as error:
@@ -203,12 +203,12 @@ class PluvoClient:
             for node in page.nodes:
                 try:
                     if node is not None:
-                        yield pluvo_records.user(node)
+                        yield records.user(node)
                 except ValueError:
                     missing += 1
             if page.has_next:  # more than 50 hits for one address: walk them all
                 fetch = self._fetch("searchUsers", "users", q=email, archived=state == "archived")
-                for users, _ in Walk(fetch, pluvo_records.user, lambda found: found.id).pages():
+                for users, _ in Walk(fetch, records.user, lambda found: found.id).pages():
                     yield from users
         if missing:
             raise Incomplete("user_unreadable", "Pluvo can't read a user.", missing=missing, system="pluvo")
@@ -234,7 +234,7 @@ class PluvoClient:
         payload = answer.get("create")
         if isinstance(payload, dict) and payload.get("created") is False:
             raise Rejected("already_exists", "Pluvo has this user already.", system="pluvo")
-        user = answer.require("create", lambda value: pluvo_records.user(value["user"]))
+        user = answer.require("create", lambda value: records.user(value["user"]))
         return with_enrollment(answer, user, target)
 
     def update_user(self, user_id: str, changes: UserChanges, *, ref: str | None, target: Target | None) -> Applied:
@@ -266,7 +266,7 @@ class PluvoClient:
             )
         user = None
         if answer.asked("update"):
-            user = answer.require("update", lambda value: pluvo_records.optional(pluvo_records.user, value["user"]))
+            user = answer.require("update", lambda value: records.optional(records.user, value["user"]))
             if user is None:
                 raise answer.fields.get("update") or Rejected(NOT_FOUND, "Pluvo gives no such user.", system="pluvo")
         if target is not None and not answer.asked("enroll"):
@@ -325,14 +325,14 @@ class PluvoClient:
     def remove_from_group(self, group_ref: str, user_id: str) -> bool:
         """Take a user out of a group; True as well when the user was not in it, or one of the two is gone."""
         step = Step("remove", "remove_from_group", {"group_ref": group_ref, "user_id": user_id})
-        done, refused = self._undo("removeFromGroup", step, lambda value: not pluvo_records.bulk(value, "failed"))
+        done, refused = self._undo("removeFromGroup", step, lambda value: not records.bulk(value, "failed"))
         if refused is not None and self.group_id(group_ref) is not None and self.get_user(user_id) is not None:
             raise refused  # who is in a group can't be asked, but both are there: something else was not found
         return done or refused is not None
 
     def enrollment(self, user_id: str, offer_event_id: str) -> Enrollment | None:
         """Read one enrollment, whatever its status; None when there is none."""
-        return self._read("enrollment", _enrollment_step(user_id, offer_event_id), pluvo_records.enrollment)
+        return self._read("enrollment", _enrollment_step(user_id, offer_event_id), records.enrollment)
 
     def user_and_enrollment(self, user_id: str, offer_event_id: str) -> tuple[PluvoUser | None, Enrollment | None]:
         """Read a user and one enrollment in one document; no enrollment where the schema does not know the question."""
@@ -340,8 +340,8 @@ class PluvoClient:
         answer = self._run_reads("userAndEnrollment", *steps)
         if answer.whole is not None and answer.whole.code == OPERATION_MISSING:
             return self.get_user(user_id), None
-        user = answer.read("user", pluvo_records.user)
-        return user, answer.read("enrollment", pluvo_records.enrollment)
+        user = answer.read("user", records.user)
+        return user, answer.read("enrollment", records.enrollment)
 
     def memberships(self, user_id: str) -> Memberships | None:
         """Read everything a user is in, in one document; None when this Pluvo does not show it."""
@@ -349,19 +349,19 @@ class PluvoClient:
         try:
             answer = self._line.run("memberships", *steps)
             return Memberships(
-                answer.require("enrollments", pluvo_records.offer_events),
-                answer.require("groups", pluvo_records.groups),
+                answer.require("enrollments", records.offer_events),
+                answer.require("groups", records.groups),
             )
         except (Misconfigured, Rejected):
             return None
 
     def offer_event_id(self, ref: str) -> str | None:
         """Find the id of an offer event; None when Pluvo does not know the ref."""
-        return self._read("offerEvent", Step("offer_event", "offer_event", {"ref": ref}), pluvo_records.id_of)
+        return self._read("offerEvent", Step("offer_event", "offer_event", {"ref": ref}), records.id_of)
 
     def group_id(self, ref: str) -> str | None:
         """Find the id of a group; None when Pluvo does not know the ref."""
-        return self._read("group", Step("group", "group", {"ref": ref}), pluvo_records.id_of)
+        return self._read("group", Step("group", "group", {"ref": ref}), records.id_of)
 
     # ---------------------------------------------------------------------------------------- completions, trainings
 
@@ -379,7 +379,7 @@ class PluvoClient:
         filters = {name: list(ids) for name, ids in (("group_ids", group_ids), ("user_ids", user_ids)) if ids}
         fetch = self._fetch("portfolio", f"portfolio_{level.lower()}", **filters)
         wanted = None if user_ids is None else set(user_ids)
-        for rows, _ in Walk(fetch, pluvo_records.portfolio_row, lambda row: row, twins=True).pages():
+        for rows, _ in Walk(fetch, records.portfolio_row, lambda row: row, twins=True).pages():
             yield [row for row in rows if wanted is None or row.user_id in wanted]
 
     def trainings(self, q: str) -> list[TrainingInfo]:
@@ -387,7 +387,7 @@ class PluvoClient:
         found: dict[str, TrainingInfo] = {}
         for state in _STATES:
             fetch = self._fetch("trainings", "trainings", q=q, archived=state == "archived")
-            for trainings, _ in Walk(fetch, pluvo_records.training, lambda training: training.id).pages():
+            for trainings, _ in Walk(fetch, records.training, lambda training: training.id).pages():
                 found.update((training.id, training) for training in trainings)
         return list(found.values())
 
@@ -396,7 +396,7 @@ class PluvoClient:
     def check_operations(self) -> list[str]:
         """List what the live schema would refuse of our operations; [] when it fits or does not show itself."""
         schema = self._schema()
-        return [] if schema is None else pluvo_check.differences(schema, self._line.operations)
+        return [] if schema is None else schema_check.differences(schema, self._line.operations)
 
     def check_assumed(self) -> tuple[bool, list[str]]:
         """Tell whether the live schema shows itself, and which names it lacks that we do without (docs/pluvo.md).
@@ -405,17 +405,17 @@ class PluvoClient:
         """
         schema = self._schema()
         if schema is not None:
-            return True, sorted(pluvo_check.spared(schema, self._line.operations))
+            return True, sorted(schema_check.spared(schema, self._line.operations))
         self.find_users(emails=["nobody@example.org"], refs=[NOBODY])
         next(iter(self.portfolio_pages("TRAINING", user_ids=[NIL_ID])), None)
         return False, sorted({name for _, name in self._line.refused})
 
     def _schema(self) -> GraphQLSchema | None:
-        answer = self._line.send(pluvo_check.INTROSPECTION)
+        answer = self._line.send(schema_check.INTROSPECTION)
         error = answer.whole
         if error is not None and (isinstance(error, Unavailable) or error.code == AUTH_REFUSED):
             raise error
-        return pluvo_check.read_schema(answer.data)
+        return schema_check.read_schema(answer.data)
 
     def missing_scopes(self) -> list[str]:
         """Ask for a token and list the scopes we need that it lacks; [] when the answer does not say."""
@@ -454,7 +454,7 @@ class PluvoClient:
 
 
 def _failed_ids(value: Any) -> list[str]:
-    return pluvo_records.bulk(value["response"], "failed")
+    return records.bulk(value["response"], "failed")
 
 
 def _enrollment_step(user_id: str, offer_event_id: str) -> Step:

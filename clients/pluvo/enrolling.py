@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from clients import pluvo_records
 from clients.errors import Rejected, RemoteError, Unknown
-from clients.pluvo_answer import Answer
-from clients.pluvo_operations import Step
-from clients.pluvo_records import Applied, Enrollment, Group, PluvoUser, Target
+from clients.pluvo import records
+from clients.pluvo.answer import Answer
+from clients.pluvo.operations import Step
+from clients.pluvo.records import Applied, Enrollment, Group, PluvoUser, Target
 
 NOT_CONFIRMED = "not_confirmed"
 NOT_ADDED = "not_added"
@@ -41,17 +41,17 @@ def with_enrollment(answer: Answer, user: PluvoUser | None, target: Target | Non
 def _enrollment(value: Any) -> Enrollment:
     if not value:  # whether those who were enrolled already are in the list is not documented
         raise Unknown(NOT_CONFIRMED, "Pluvo did not name the enrollment it made.", system="pluvo")
-    found = pluvo_records.enrollment(value[0])
-    if not pluvo_records.is_active(found):
+    found = records.enrollment(value[0])
+    if not records.is_active(found):
         raise Rejected("not_enrolled", f"Pluvo says {found.status} of the enrollment.", system="pluvo")
     return found
 
 
 def _membership(value: Any) -> bool:
     """Tell whether the user was in the group before."""
-    if pluvo_records.bulk(value, "failed"):
+    if records.bulk(value, "failed"):
         raise Rejected(NOT_ADDED, "Pluvo did not add the user to the group.", system="pluvo")
-    already = bool(pluvo_records.bulk(value, "alreadyAdded"))
-    if not already and not pluvo_records.bulk(value, "added"):
+    already = bool(records.bulk(value, "alreadyAdded"))
+    if not already and not records.bulk(value, "added"):
         raise Unknown(NOT_CONFIRMED, "Pluvo did not say whether it added the user.", system="pluvo")
     return already

@@ -15,8 +15,8 @@ from graphql import (
     validate,
 )
 
-from clients.pluvo_errors import unknown_names
-from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Step, compose
+from clients.pluvo.errors import unknown_names
+from clients.pluvo.operations import OPTIONAL_SELECTIONS, Document, Operation, Step, compose
 
 INTROSPECTION = Document("IntrospectionQuery", "query", get_introspection_query(descriptions=False), {}, {"": ""})
 

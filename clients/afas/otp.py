@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clients.afas_auth import normalise_token
-from clients.afas_errors import judge
+from clients.afas.auth import normalise_token
+from clients.afas.errors import judge
 from clients.errors import Rejected
-from clients.http import Call, Http, Response
+from clients.http.call import Call, Http, Response
 
 
 class AfasOtp:

@@ -16,10 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
-from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
-from clients.pluvo_answer import Answer, read_answer
-from clients.pluvo_errors import NOT_FOUND, OPERATION_MISSING, SYSTEM, from_status
-from clients.pluvo_operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
+from clients.http.call import Call, Http, Response, TokenCache, clean, parse_retry_after
+from clients.pluvo.answer import Answer, read_answer
+from clients.pluvo.errors import NOT_FOUND, OPERATION_MISSING, SYSTEM, from_status
+from clients.pluvo.operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
 
 SCOPES = (
     "users.read",
@@ -82,7 +82,7 @@ class PluvoTransport:
     def run(self, name: str, *steps: Step) -> Answer:
         """Send the steps as one document called ``name``; makes no call when no step has anything to say.
 
-        Raises what ``clients.http`` and the token endpoint raise. What the answer itself says is raised by
+        Raises what ``clients.http.call`` and the token endpoint raise. What the answer itself says is raised by
         ``Answer.get``, per step.
         """
         while True:

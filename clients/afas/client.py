@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from clients.afas_address import afas_base_url, parse_member_id
-from clients.afas_auth import Authorizer, OAuth, Token, normalise_token
-from clients.afas_errors import judge
-from clients.afas_metainfo import Field, MetaInfo, read_fields, read_metainfo
-from clients.afas_otp import AfasOtp
-from clients.afas_query import MAX_TAKE, Condition, Operator, page_query, page_size
+from clients.afas.address import afas_base_url, parse_member_id
+from clients.afas.auth import Authorizer, OAuth, Token, normalise_token
+from clients.afas.errors import judge
+from clients.afas.metainfo import Field, MetaInfo, read_fields, read_metainfo
+from clients.afas.otp import AfasOtp
+from clients.afas.query import MAX_TAKE, Condition, Operator, page_query, page_size
 from clients.errors import Misconfigured, Unauthorized
-from clients.http import Call, Http, Response, TokenCache, TooManyObjects
+from clients.http.call import Call, Http, Response, TokenCache, TooManyObjects
 
 __all__ = [
     "MAX_TAKE",
@@ -46,7 +46,7 @@ class AfasClient:
 
     ``slot()`` is entered around every API call, fetching a token for it included, so that the caller can limit calls in
     flight over all machines. ``on_call`` hears of each HTTP call. ``tokens`` replaces the process's token cache.
-    Every method raises the classes of ``clients.errors`` as the table in ``clients/afas_errors.py`` says.
+    Every method raises the classes of ``clients.errors`` as the table in ``clients/afas/errors.py`` says.
     """
 
     def __init__(

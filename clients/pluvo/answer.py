@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from clients import pluvo_errors, pluvo_records
 from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized
-from clients.http import Response
-from clients.pluvo_operations import OPTIONAL_SELECTIONS, SPARE_NAMES, Document
-from clients.pluvo_records import Page
+from clients.http.call import Response
+from clients.pluvo import errors as pluvo_errors
+from clients.pluvo import records
+from clients.pluvo.operations import OPTIONAL_SELECTIONS, SPARE_NAMES, Document
+from clients.pluvo.records import Page
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Answer:
         if not broken or value is None:
             value = self.get(alias)
         try:
-            return pluvo_records.page(value, broken)
+            return records.page(value, broken)
         except ValueError:  # not chained: it would show the value
             pass
         if broken:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from clients.errors import Incomplete
-from clients.pluvo_records import Page
+from clients.pluvo.records import Page
 
 Row = TypeVar("Row")
 Fetch = Callable[[str | None], Page]

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from clients.afas_errors import judge
+from clients.afas.errors import judge
 from clients.errors import Misconfigured
-from clients.http import Http, TokenCache
+from clients.http.call import Http, TokenCache
 
 _XML = re.compile(
     r"<token>\s*<version>\s*(\d{1,3})\s*</version>\s*<data>\s*([0-9A-F]{64})\s*</data>\s*</token>", re.IGNORECASE
