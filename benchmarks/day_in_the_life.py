@@ -24,7 +24,8 @@ from migrations.run import upgrade
 from models.session import transaction
 from ops import links, output
 from ops.embedded import start_postgres, start_valkey
-from producers import counting, holds
+from producers.enrollments import decide_holds
+from producers.runs import result
 from simulators.afas import AfasSimulator
 from simulators.people import people
 from simulators.pluvo import PluvoSimulator
@@ -160,7 +161,7 @@ def works(world: World) -> None:
 def releases(world: World) -> None:
     for hold in world.rows("SELECT id FROM hold WHERE state = 'open'"):
         with transaction() as connection:
-            holds.release(connection, hold["id"], reason="agreed with the customer", who="operator")
+            decide_holds.release(connection, hold["id"], reason="agreed with the customer", who="operator")
     world.drain()
 
 
@@ -223,7 +224,7 @@ def told(world: World, number: int, what: str, options: dict[str, Any]) -> str:
     if run.rows != sum(run.outcomes.values()):
         raise RuntimeError(f"run {number} lost a row: {run.rows} rows, {run.outcomes}")
     outcomes = ", ".join(f"{n} {name}" for name, n in run.outcomes.items() if n) or "no rows"
-    status = counting.status_of(counting.Count(run.outcomes, {"held": run.held_removals}), run.snapshot)
+    status = result.status_of(result.Count(run.outcomes, {"held": run.held_removals}), run.snapshot)
     removals = [f"{run.removed} removed"] if run.removed else []
     removals += [f"{run.held_removals} held"] if run.held_removals else []
     removals += [f"{run.unconfirmed} not yet sure"] if run.unconfirmed else []

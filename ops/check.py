@@ -24,8 +24,8 @@ from models.tenant import SAME_ORGANISATION, Tenant
 from ops import check_rows
 from ops.check_findings import Probe, fault, warning
 from ops.problems import Problem
-from producers.completion_rules import judge_title
-from producers.outside import outside_of
+from producers.completions.rules import judge_title
+from tenancy.systems import outside_of
 
 _NO_SUCH_ADDRESS = (404, 405, 410)
 LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import settings
+from loops import Loop
 from migrations.run import head, upgrade
 from models import session
 from ops import environment, output, timetable
@@ -18,7 +19,6 @@ from ops.cli_common import example
 from ops.embedded import ensure_postgres, running
 from ops.parent import end_with_parent
 from ops.up import Options, up
-from producers.loops import Loop
 from workers import connections, logs, startup
 from workers.processes import ChildSpec, Supervisor, run_worker
 

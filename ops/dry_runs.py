@@ -15,8 +15,9 @@ from models.run import RunStatus
 from models.session import session, transaction
 from models.tenant import Direction, Tenant
 from ops import runs, syncs
-from producers import completions, enrollments
-from producers.enrollment_preview import PreviewOver
+from producers.completions import producer
+from producers.enrollments import producer as enrollments
+from producers.enrollments.preview import PreviewOver
 
 _NOTHING: dict[str, Any] = {
     **{"reason": None, "snapshot": None, "reasons": [], "courses": [], "rows": 0, "outcomes": {}, "seconds": None},
@@ -77,7 +78,7 @@ def _enrollments(names: dict[str, Any], tenant: int, options: dict[str, Any]) ->
 def _completions(names: dict[str, Any], tenant: int, options: dict[str, Any]) -> dict[str, Any]:
     with session() as opened:
         stored = opened.exec(select(Tenant).where(Tenant.id == tenant)).one()
-    found = completions.preview(stored, options)
+    found = producer.preview(stored, options)
     told = runs.document(
         _NOTHING
         | names

@@ -13,7 +13,7 @@ from ops import audit, lookup
 from ops.links import checked_id
 from ops.listing import Page, checked_limit, page, rows
 from ops.problems import Problem
-from producers import holds
+from producers.enrollments import decide_holds
 
 _COLUMNS = """
     SELECT h.id, t.slug AS tenant, h.run_id AS run, h.guard, h.event_id, h.state, h.created_at, h.expires_at, h.measure,
@@ -71,7 +71,7 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
     chosen = {"events": list(events), "persons": persons}
     with transaction() as connection:
         hold = _open(connection, hold_id)
-        done = holds.release(
+        done = decide_holds.release(
             connection, hold_id, reason=reason, who=who, events=events or None, persons=persons or None
         )
         only_base = hold["guard"] == Guard.SHORT_SNAPSHOT and not hold["open_lines"] and not events and not persons
@@ -87,7 +87,7 @@ def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
     _need_reason(reason)
     with transaction() as connection:
         hold = _open(connection, hold_id)
-        done = holds.refuse(connection, hold_id, reason=reason, who=who)
+        done = decide_holds.refuse(connection, hold_id, reason=reason, who=who)
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
         audit.record(connection, who=who, verb="holds refuse", **about)
     return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["refused"]}

@@ -13,7 +13,7 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from ops import lookup
 from ops.problems import Problem
-from producers.outside import outside_of
+from tenancy.systems import outside_of
 
 _OTHER = text(
     """

@@ -24,7 +24,7 @@ from models.tenant import Tenant
 from models.translate import is_email
 from ops import files, links, links_check
 from ops.problems import FileProblems, Problem
-from producers.outside import outside_of
+from tenancy.systems import outside_of
 
 HEADERS = (["tenant", "internal_id", "pluvo_id"], ["tenant", "internal_id", "pluvo_email"])
 MAX_LINES = 200_000

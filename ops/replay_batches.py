@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, text
 
+from loops import each, where
 from models.base import new_id
 from models.dead_letter import DeadLetterState
 from models.session import is_away, transaction
 from ops import lookup, replays
 from ops.listing import rows
 from ops.problems import Problem
-from producers.loops import each, where
 
 RATE, MAX_FAILURES = 10.0, 5
 _LOCK = 7_301_011

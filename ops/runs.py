@@ -11,7 +11,7 @@ from models.tenant import Direction
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows
 from ops.problems import Problem
-from producers.triggers import request_stop
+from producers.runs.request import request_stop
 
 OUTCOMES = {
     Direction.ENROLLMENTS: (

@@ -12,7 +12,7 @@ from models.installation import redis_prefix
 from models.session import transaction
 from models.tenant import Direction
 from ops.listing import rows
-from producers.pace import redis_client
+from tenancy.rate_limit import redis_client
 from workers import presence, vital_signs
 from workers.rights import fault
 

@@ -16,7 +16,8 @@ from models.tenant import Direction, Health
 from ops import environment, runs
 from ops.listing import rows
 from ops.problems import Problem
-from producers import directions, triggers
+from producers.runs import request
+from tenancy import health
 from workers import presence
 
 POLL_SECONDS = 0.3
@@ -70,8 +71,8 @@ def start(
                 started.paused.append(tenant)
                 continue
             if "person" not in options:
-                directions.begin(connection, tenant["id"])
-            run = triggers.request_run(
+                health.begin(connection, tenant["id"])
+            run = request.request_run(
                 connection, tenant["id"], direction, trigger="operator", options=options, batch=started.batch
             )
             if run not in started.run_ids:

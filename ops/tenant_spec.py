@@ -30,8 +30,8 @@ from clients.pluvo.client import pluvo_base_url
 from models.afas_values import event_number
 from ops.files import read_text
 from ops.problems import FileProblems
-from producers.outside import AFAS_HOSTS, PLUVO_HOSTS
 from settings import format_duration, parse_duration
+from tenancy.systems import AFAS_HOSTS, PLUVO_HOSTS
 
 MAX_SECRET_BYTES = 100_000
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")

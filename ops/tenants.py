@@ -14,7 +14,7 @@ from ops import audit, lookup
 from ops.erasing import tidy_up
 from ops.listing import Page, checked_limit, page, rows
 from ops.problems import Problem
-from producers import directions
+from tenancy import health as directions
 
 _LIST = """
     SELECT t.id, t.slug, t.name, t.interval_seconds,

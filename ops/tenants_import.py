@@ -25,7 +25,7 @@ from models.session import session, transaction
 from models.tenant import Direction, Health, TenantDirection
 from ops import audit, tenant_spec
 from ops.problems import Problem
-from producers import directions
+from tenancy import health
 
 _SECRETS = {
     "afas_client_secret": "afas.client_secret",
@@ -120,7 +120,7 @@ def _apply_one(opened: Session, spec: tenant_spec.Tenant, who: str, replace_lost
     connection = opened.connection()
     # A connector may have been the wrong one as well as a secret or an address.
     if any(change.startswith(("afas.", "pluvo.", "course ")) for change in done.changes):
-        done.changes += [f"{way}: no longer quarantined" for way in directions.try_again(connection, tenant_id)]
+        done.changes += [f"{way}: no longer quarantined" for way in health.try_again(connection, tenant_id)]
     audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})
     return done
 

@@ -14,13 +14,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
+from loops import Chores, Loop, each
 from models.base import utc_now
 from models.session import close_idle, transaction
 from models.tenant import Direction
 from ops import replay_batches
 from ops.listing import rows
-from producers import holds, triggers
-from producers.loops import Chores, Loop, each
+from producers.enrollments import decide_holds
+from producers.runs import request as triggers
 from workers import presence
 
 TICK_SECONDS = 1.0
@@ -117,7 +118,7 @@ def is_full_time(row: dict[str, Any], now: datetime) -> bool:
 def expire_holds() -> None:
     """Let holds end that nobody decided in time."""
     with transaction() as connection:
-        holds.expire(connection)
+        decide_holds.expire(connection)
 
 
 def show_sign_of_life() -> None:

@@ -17,8 +17,8 @@ from models.session import session
 from models.tenant import Tenant
 from ops import audit
 from ops.problems import Problem
-from producers import directions
-from producers.outside import AFAS_HOSTS, address
+from tenancy import health
+from tenancy.systems import AFAS_HOSTS, address
 
 Ask = Callable[[str, bool], str]
 
@@ -65,5 +65,5 @@ def _store(slug: str, token: str, who: str) -> None:
         tenant.afas = tenant.afas | {"auth": "token"}
         tenant.settings_version += 1
         tenant.updated_at = utc_now()
-        directions.try_again(opened.connection(), cast(int, tenant.id))
+        health.try_again(opened.connection(), cast(int, tenant.id))
         audit.record(opened.connection(), who=who, verb="token", tenant_id=tenant.id)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 ENROLLMENTS_IN_FLIGHT = 16
 # Beside the calls that an AFAS environment takes at once: the next ones stand ready at a worker, where the slots of
-# ``producers.slots`` keep the limit. More of them would only hold threads that others could use.
+# ``tenancy.call_slots`` keep the limit. More of them would only hold threads that others could use.
 COMPLETIONS_STANDING_BY = 2
 WINDOW_MIN = 32
 WINDOW_PER_THREAD = 3

@@ -18,13 +18,13 @@ from models.folding import fold_title
 from models.message import Kind, Priority
 from models.session import session, transaction
 from models.tenant import Direction, Tenant
-from producers.completion_collect import load
-from producers.completion_events import Hint, people_in, read
-from producers.completion_plan import Planner
-from producers.completion_record import Finished, Window, record
-from producers.completion_rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
-from producers.outside import afas_of, pluvo_of
-from producers.triggers import request_run
+from producers.completions.collect import load
+from producers.completions.planner import Planner
+from producers.completions.record import Finished, Window, record
+from producers.completions.rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
+from producers.completions.webhook_events import Hint, people_in, read
+from producers.runs.request import request_run
+from tenancy.systems import afas_of, pluvo_of
 from workers.control import Snooze
 from workers.turns import Turn, handles
 

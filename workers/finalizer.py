@@ -9,11 +9,11 @@ import structlog
 from sqlalchemy import Connection, Row, text
 from ulid import ULID
 
+from loops import each
 from models.base import utc_now
 from models.run import RunStatus
 from models.session import transaction
-from producers import counting
-from producers.loops import each
+from producers.runs import result
 
 RECOUNT_DAYS = 7
 log = structlog.get_logger("workers.finalizer")
@@ -79,13 +79,13 @@ def _is_over(connection: Connection, row: Row[Any]) -> bool:
 def _end(row: Row[Any]) -> None:
     with transaction() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that somebody holds comes again
-        run = counting.find(connection, row.id)
+        run = result.find(connection, row.id)
         if run is None or run.status != RunStatus.APPLYING:
             return
-        counted = counting.count(connection, run)
-        status = counting.status_of(counted, run.snapshot, quarantined=row.state == "quarantined")
+        counted = result.count(connection, run)
+        status = result.status_of(counted, run.snapshot, quarantined=row.state == "quarantined")
         reason = None if row.state in ("healthy", "new") else row.state
-        counting.store(connection, run, counted, status, reason=reason)
+        result.store(connection, run, counted, status, reason=reason)
         connection.execute(text("NOTIFY koppeling_runs"))
         log.info("run_ended", run=run.id, tenant=run.tenant_id, direction=run.direction, status=status)
 
@@ -107,10 +107,10 @@ def recount() -> int:
 
 
 def _recount(connection: Connection, run_id: str) -> bool:
-    run = counting.find(connection, run_id)
+    run = result.find(connection, run_id)
     if run is None:
         return False
-    counted = counting.count(connection, run)
+    counted = result.count(connection, run)
     if run.status in (RunStatus.QUARANTINED, RunStatus.STOPPED):
-        return counting.store(connection, run, counted, run.status)
-    return counting.store(connection, run, counted, counting.status_of(counted, run.snapshot))
+        return result.store(connection, run, counted, run.status)
+    return result.store(connection, run, counted, result.status_of(counted, run.snapshot))

@@ -35,12 +35,12 @@ from sqlalchemy import Connection, text
 import settings
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
 from clients.http.redaction import clean, without_people
+from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away, transaction
 from models.tenant import Direction
-from producers import directions
-from producers.loops import where
-from producers.pace import TooBusy
+from tenancy import health
+from tenancy.rate_limit import TooBusy
 from workers import room
 from workers.control import (
     UNFIT,
@@ -189,7 +189,7 @@ def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdi
         connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})
     else:
         if verdict.action == "wait":
-            directions.wait_until(connection, turn.tenant_id, turn.direction, verdict.seconds)
+            health.wait_until(connection, turn.tenant_id, turn.direction, verdict.seconds)
         elif verdict.action == "quarantine":
             _quarantine(connection, turn, verdict)
         turn.put_back(connection)
@@ -220,9 +220,9 @@ def count_calls(connection: Connection, turn: Turn) -> None:
 def count_answer(connection: Connection, turn: Turn, code: str | None = None) -> None:
     """Keep the row of time-outs: one more, or over with the first answer."""
     if code in NO_ANSWER:
-        directions.count_timeout(connection, turn.tenant_id, turn.direction)
+        health.count_timeout(connection, turn.tenant_id, turn.direction)
     elif turn.slow and any(call.status is not None for call in turn.call_log):
-        directions.answered(connection, turn.tenant_id, turn.direction)
+        health.answered(connection, turn.tenant_id, turn.direction)
 
 
 def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:
@@ -233,7 +233,7 @@ def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:
         # AFAS gives rights by connector; Pluvo opens or closes a whole organisation.
         access = failed.token or failed.system != "AFAS" or failure.code in OF_ALL_OF_AFAS
         call |= {"system": failed.system, "call": failed.operation, "access": access}
-    if directions.quarantine(connection, turn.tenant_id, turn.direction, failure.code, failure.text, call):
+    if health.quarantine(connection, turn.tenant_id, turn.direction, failure.code, failure.text, call):
         log.error("quarantined", tenant=turn.tenant_id, direction=turn.direction, code=failure.code)
 
 
@@ -298,17 +298,17 @@ def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = No
     """Reopen the direction when its probe got an answer to the call that had failed; one without it proves nothing."""
     if verdict is not None and verdict.action not in ("die", "room", "back", "snooze", "stop"):
         return  # it failed: the next probe has its time already
-    state = directions.state(connection, turn.tenant_id, turn.direction)
+    state = health.state(connection, turn.tenant_id, turn.direction)
     if verdict is not None and verdict.action in ("back", "snooze", "stop"):
         answered: list[Any] = []
     else:
         # A refusal of this one record is an answer too: the last call's.
         answered = [call for call in turn.call_log if call.error_code is None or call is turn.call_log[-1]]
-    if state is not None and directions.proves(state.first_call, answered):
-        if directions.reopen(connection, turn.tenant_id, turn.direction):
+    if state is not None and health.proves(state.first_call, answered):
+        if health.reopen(connection, turn.tenant_id, turn.direction):
             log.info("reopened", tenant=turn.tenant_id, direction=turn.direction)
     else:
-        directions.probe_again(connection, turn.tenant_id, turn.direction, called=bool(turn.call_log))
+        health.probe_again(connection, turn.tenant_id, turn.direction, called=bool(turn.call_log))
 
 
 def remove(connection: Connection, turn: Turn) -> None:

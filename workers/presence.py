@@ -16,8 +16,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from loops import Loop
 from models.session import close_idle, transaction
-from producers.loops import Loop
 
 # Rises with what stored messages and dead letters mean, not with every release.
 REVISION = 1

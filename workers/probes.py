@@ -11,13 +11,13 @@ import structlog
 from sqlalchemy import Row, text
 
 from clients.errors import RemoteError
+from loops import each, where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import transaction
 from models.tenant import Direction
-from producers import directions
-from producers.loops import each, where
-from producers.pace import TooBusy
-from producers.probing import probe_completions, probe_enrollments
+from producers.probes import probe_completions, probe_enrollments
+from tenancy import health
+from tenancy.rate_limit import TooBusy
 from workers.control import UNFIT
 
 # {direction: a function of the tenant id that makes cheap reads, and raises when the direction does not work}
@@ -58,7 +58,7 @@ def probe() -> list[Future[bool]]:
         thread = Thread(target=_guarded, args=(future, row.tenant_id, row.direction), name="probe", daemon=True)
         try:
             with transaction() as connection:
-                taken = directions.take_probe(connection, row.tenant_id, row.direction)
+                taken = health.take_probe(connection, row.tenant_id, row.direction)
             if taken:
                 thread.start()
                 begun.append(future)
@@ -92,12 +92,12 @@ def _try(tenant_id: int, direction: str) -> bool:
         return False
     except (TooBusy, TimeoutError):  # no place for a call: it does not count
         with transaction() as connection:
-            directions.probe_again(connection, tenant_id, direction, called=False)
+            health.probe_again(connection, tenant_id, direction, called=False)
         return False
     except (RemoteError, SecretDamaged) as error:
         log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "secret"))
         return False
     with transaction() as connection:
-        reopened = directions.reopen(connection, tenant_id, direction)
+        reopened = health.reopen(connection, tenant_id, direction)
     log.info("reopened", tenant=tenant_id, direction=direction)
     return reopened

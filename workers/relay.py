@@ -19,7 +19,7 @@ import structlog
 from psycopg.rows import namedtuple_row
 
 import settings
-from producers.loops import Loop
+from loops import Loop
 from workers import relay_sql as sql
 from workers.allocation import (
     COMPLETIONS_STANDING_BY,

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 import settings
 from models.message import Kind
-from producers.alerts import close_alert, open_alert
+from tenancy.alerts import close_alert, open_alert
 
 if TYPE_CHECKING:
     from workers.turns import Turn

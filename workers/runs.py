@@ -20,13 +20,14 @@ from sqlalchemy.exc import OperationalError
 
 from clients.errors import Misconfigured, RemoteError, Unauthorized
 from clients.http.redaction import clean
+from loops import Loop, each, where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus
 from models.session import is_away, transaction
-from producers import counting, directions
-from producers.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
-from producers.loops import Loop, each, where
-from producers.triggers import drop_messages, lock_runs
+from producers.runs import result
+from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
+from producers.runs.request import drop_messages, lock_runs
+from tenancy import health
 from workers.control import UNFIT
 from workers.presence import DATABASE_TROUBLE, worker_id
 
@@ -65,7 +66,7 @@ _CLAIM = text(
 def producer_of(direction: str) -> Producer:
     """The function that does a run of this direction."""
     if direction not in PRODUCERS:
-        found: Producer = import_module(f"producers.{direction}").run
+        found: Producer = import_module(f"producers.{direction}.producer").run
         PRODUCERS[direction] = found
     return PRODUCERS[direction]
 
@@ -98,9 +99,9 @@ def _claim(candidate: Row[Any]) -> RunLease | None:
         row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
         if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
             return None
-        state = directions.state(connection, row.tenant_id, row.direction)
+        state = health.state(connection, row.tenant_id, row.direction)
         if state is not None and state.state in ("paused", "quarantined"):
-            counting.end(connection, row.id, state.state, state.reason)
+            result.end(connection, row.id, state.state, state.reason)
             return None
         return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
 
@@ -108,10 +109,10 @@ def _claim(candidate: Row[Any]) -> RunLease | None:
 def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, crashes: int) -> bool:
     if stop_requested:
         drop_messages(connection, run_id)
-        counting.end(connection, run_id, RunStatus.STOPPED)
+        result.end(connection, run_id, RunStatus.STOPPED)
     elif crashes >= MAX_CRASHES:
         log.error("run_crashed", run=run_id, crashes=crashes)
-        counting.end(connection, run_id, RunStatus.FAILED, "crashed")
+        result.end(connection, run_id, RunStatus.FAILED, "crashed")
     else:
         return False
     return True
@@ -167,7 +168,7 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
     """Record an early end, if the run is still ours. Database trouble leaves it to the next one who claims it."""
     try:
         with transaction() as connection:
-            run = counting.find(connection, lease.run_id)
+            run = result.find(connection, lease.run_id)
             if run is None or run.fence != lease.fence or run.status != RunStatus.RUNNING:
                 return
             if status == RunStatus.QUEUED:
@@ -179,10 +180,10 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
             if status == RunStatus.QUARANTINED and error is not None:
                 call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
                 words = clean(error.message)
-                directions.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
+                health.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
             if status == RunStatus.STOPPED:
                 drop_messages(connection, lease.run_id)
-            counting.store(connection, run, counting.count(connection, run), status, reason=reason)
+            result.store(connection, run, result.count(connection, run), status, reason=reason)
             connection.execute(text("NOTIFY koppeling_runs"))
     except DATABASE_TROUBLE as trouble:
         log.warning("run_end_not_recorded", run=lease.run_id, error=type(trouble).__name__)

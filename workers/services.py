@@ -11,7 +11,7 @@ import dramatiq
 import structlog
 from dramatiq.middleware import TimeLimit
 
-from producers.loops import Loop
+from loops import Loop
 from workers.control import STOPPING, UNFIT
 from workers.parent import started_by
 from workers.presence import Heartbeat

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Row, text
 import settings
 from clients.http.redaction import without_people
 from models.session import is_contended, transaction
-from producers import directions
+from tenancy import health
 from workers import isolation, policy
 from workers.control import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
 from workers.envelope import Envelope
@@ -266,7 +266,7 @@ def claim(envelope: Envelope) -> Turn | None:
         if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not turn.probe):
             turn.put_back(connection)
             if turn.probe:  # this process ends: nobody was called
-                directions.probe_again(connection, turn.tenant_id, turn.direction, called=False)
+                health.probe_again(connection, turn.tenant_id, turn.direction, called=False)
             return None
     return turn
 

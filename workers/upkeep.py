@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from loops import Chores, Loop
 from models.session import transaction
-from producers.loops import Chores, Loop
 from workers import finalizer, presence, retention, vital_signs
 from workers.probes import PROBES, probe
 from workers.sweeping import sweep

@@ -17,13 +17,13 @@ from clients.errors import Unavailable
 from models.course import Course
 from models.enrollment import RowState
 from models.session import session, transaction
-from producers.completion_collect import collect_before_removal, load
-from producers.completion_record import Finished, record
-from producers.completion_rules import Rule, rules_of
-from producers.leavers import still_blocked, still_gone
-from producers.outside import afas_of
-from producers.scope import PreviewScope
-from producers.snapshot import UNCERTAIN_WHO
+from producers.completions.collect import collect_before_removal, load
+from producers.completions.record import Finished, record
+from producers.completions.rules import Rule, rules_of
+from producers.enrollments.leavers import still_blocked, still_gone
+from producers.enrollments.snapshot import UNCERTAIN_WHO
+from producers.runs.context import PreviewScope
+from tenancy.systems import afas_of
 from workers.fetches import NotAlone, report_of_one, usable_titles
 from workers.upsert_standing import Dropped
 from workers.upsert_work import CALL_SECONDS, Work

@@ -18,7 +18,7 @@ from clients.pluvo.client import Applied, NewUser, PluvoUser, UserChanges, waits
 from models.afas_values import person_number
 from models.folding import fold_email, fold_name
 from models.person import LinkedBy
-from producers.matching import names_another
+from producers.enrollments.matching import names_another
 from workers import upsert_places as places
 from workers import upsert_records as records
 from workers.control import Overtaken, Snooze

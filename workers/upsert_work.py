@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, text
 from clients.pluvo.client import PluvoClient, PluvoUser, Target
 from models.session import session, transaction
 from models.tenant import SAME_ORGANISATION, Tenant
-from models.tenant_memory import MARK, remembered
-from producers.outside import outside_of
-from producers.plan_lines import our_ref
+from producers.enrollments.plan_lines import our_ref
+from tenancy.cache import MARK, remembered
+from tenancy.systems import outside_of
 from workers import upsert_standing as standing
 from workers.turns import Turn
 from workers.upsert_places import Place, Places, places_of, target_of

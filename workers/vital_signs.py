@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models.session import transaction
-from producers.alerts import close_alert, open_alert
+from tenancy.alerts import close_alert, open_alert
 from workers.presence import ALIVE_SECONDS
 from workers.relay_sql import STANDS_STILL
 

@@ -16,10 +16,10 @@ from models.course import Course
 from models.enrollment import Enrollment
 from models.session import session, transaction
 from models.tenant import Tenant
-from models.tenant_memory import MARK, remembered
-from producers.completion_plan import CURRENT
-from producers.completion_record import LINK_OF
-from producers.completion_values import Seen
+from producers.completions.afas_column import Seen
+from producers.completions.planner import CURRENT
+from producers.completions.record import LINK_OF
+from tenancy.cache import MARK, remembered
 from workers.turns import Turn
 
 # AFAS refuses the record as it is; everything else is worth a fresh message in the next run.

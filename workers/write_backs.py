@@ -21,10 +21,10 @@ from models.completion_dates import day_of
 from models.enrollment import RowState
 from models.message import Kind
 from models.session import transaction
-from producers import completion_collect as collecting
-from producers.completion_rules import OF_ONE_CONNECTOR, Rule, any_works, ask_fields, keep_fields, rules_of
-from producers.completion_values import judge_due, read_one
-from producers.outside import afas_of
+from producers.completions import collect as collecting
+from producers.completions.afas_column import judge_due, read_one
+from producers.completions.rules import OF_ONE_CONNECTOR, Rule, any_works, ask_fields, keep_fields, rules_of
+from tenancy.systems import afas_of
 from workers.turns import Turn, handles
 from workers.write_back_records import (
     Changed,

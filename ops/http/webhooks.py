@@ -29,7 +29,7 @@ from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import session, transaction
 from models.tenant import Tenant
-from producers.completion_events import QUEUED, store
+from producers.completions.webhook_events import QUEUED, store
 from workers.logs import Seldom
 
 MAX_BYTES = 256 * 1024

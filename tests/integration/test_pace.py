@@ -8,7 +8,7 @@ import pytest
 
 import settings
 from models.installation import redis_prefix
-from producers.pace import Pace, TooBusy, redis_client
+from tenancy.rate_limit import Pace, TooBusy, redis_client
 
 
 def test_a_clock_that_is_set_back_delays_nobody(configured: settings.Settings) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 import settings
 from models import session
-from producers import slots
-from producers.slots import slot
+from tenancy import call_slots
+from tenancy.call_slots import slot
 from tests.integration.engine.conftest import closed_database
 
 ENVIRONMENT = "https://12345.rest.afas.online"
@@ -29,7 +29,7 @@ def locks(database_url: str) -> int:
         row = connection.execute(
             """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-            [slots._CLASS],
+            [call_slots._CLASS],
         ).fetchone()
     return int(row[0]) if row else -1
 
@@ -72,8 +72,8 @@ def test_slots_take_no_connection_of_the_pool_and_one_for_all() -> None:
 
 def test_another_process_counts_too(database_url: str) -> None:
     with slot(ENVIRONMENT, 1), psycopg.connect(database_url) as other:
-        base = slots._keepers[settings.get().need_database()]._held[0].number
-        row = other.execute("SELECT pg_try_advisory_lock(%s, %s)", [slots._CLASS, base]).fetchone()
+        base = call_slots._keepers[settings.get().need_database()]._held[0].number
+        row = other.execute("SELECT pg_try_advisory_lock(%s, %s)", [call_slots._CLASS, base]).fetchone()
         assert row == (False,)
 
 

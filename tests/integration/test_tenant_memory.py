@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from models.session import session, transaction
 from models.tenant import Tenant
-from models.tenant_memory import MARK, remembered
+from tenancy.cache import MARK, remembered
 from tests.fixtures.world import World
 
 

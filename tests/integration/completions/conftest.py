@@ -12,9 +12,9 @@ from models.base import new_id
 from models.run import Run
 from models.session import session, transaction
 from models.tenant import Direction
-from producers import completions
-from producers.completion_events import store
-from producers.lease import RunLease
+from producers.completions import producer
+from producers.completions.webhook_events import store
+from producers.runs.lease import RunLease
 from simulators.afas_tenant import COMPLETION_FIELD
 from simulators.webhooks import event_body
 from tests.fixtures.world import World
@@ -64,7 +64,7 @@ class Classroom:
                 ),
                 {"id": run_id, "tenant": self.world.tenant_id, "options": json.dumps(options)},
             )
-        completions.run(RunLease(run_id, self.world.tenant_id, Direction.COMPLETIONS, options, 1))
+        producer.run(RunLease(run_id, self.world.tenant_id, Direction.COMPLETIONS, options, 1))
         return self.world.run(run_id)
 
     def run(self, **options: Any) -> Run:
@@ -130,6 +130,6 @@ class Classroom:
 @pytest.fixture
 def classroom(world: World, monkeypatch: pytest.MonkeyPatch) -> Classroom:
     """A classroom of its own; waits between tries are short, nothing is remembered from other tests."""
-    monkeypatch.setattr("producers.completion_sweep.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("producers.completions.report.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(fetches, "_titles", type(fetches._titles)())
     return Classroom(world)

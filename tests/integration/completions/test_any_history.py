@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from clients.afas.client import AfasClient
 from models.session import transaction
 from ops import replays
-from producers.triggers import request_stop
+from producers.runs.request import request_stop
 from tests.integration.completions.conftest import TITLE, Classroom
 from workers.turns import run_delivery
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from models.session import transaction
-from producers.completion_collect import load
-from producers.completion_preview import _rehearsal
-from producers.completion_record import Finished, lock_completions, record
-from producers.completion_rules import rules_of
-from producers.completion_values import confirm_written
+from producers.completions.afas_column import confirm_written
+from producers.completions.collect import load
+from producers.completions.preview import _rehearsal
+from producers.completions.record import Finished, lock_completions, record
+from producers.completions.rules import rules_of
 from simulators.afas_tenant import COMPLETION_FIELD
 from tests.integration.completions.conftest import TITLE, Classroom
 
@@ -87,7 +87,7 @@ def test_the_two_pages_of_a_whole_run_give_the_earliest_day(
     classroom: Classroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given the later date comes in an earlier batch
-    monkeypatch.setattr("producers.completion_sweep.BATCH", 1)
+    monkeypatch.setattr("producers.completions.report.BATCH", 1)
     classroom.enroll(80)
     classroom.complete(80, LATE)
     for number in range(60):
@@ -385,7 +385,7 @@ def test_a_worker_whose_clock_is_ahead_makes_no_false_conflict(
         def now(cls, tz: tzinfo | None = None) -> Ahead:
             return super().now(tz) + timedelta(hours=1)
 
-    monkeypatch.setattr("producers.snapshot.datetime", Ahead)
+    monkeypatch.setattr("producers.enrollments.snapshot.datetime", Ahead)
     classroom.world.sync()
     monkeypatch.undo()
     classroom.type_date(80, None)

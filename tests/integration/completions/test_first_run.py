@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from producers.completions import preview
-from producers.enrollments import load
+from producers.completions.producer import preview
+from producers.enrollments.producer import load
 from simulators.afas_tenant import COMPLETION_FIELD
 from tests.integration.completions.conftest import Classroom
 

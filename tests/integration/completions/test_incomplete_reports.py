@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from producers.completions import collect_before_removal, unread_before_removal
-from producers.scope import PreviewScope
+from producers.completions.producer import collect_before_removal, unread_before_removal
+from producers.runs.context import PreviewScope
 from tests.integration.completions.conftest import TITLE, Classroom
 
 PEOPLE = (80, 81, 82)

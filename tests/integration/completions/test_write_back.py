@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clients.afas.auth import Authorizer
-from producers.slots import slot
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
+from tenancy.call_slots import slot
 from tests.integration.completions.conftest import Classroom
 from workers.turns import run_delivery
 

@@ -17,8 +17,8 @@ from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, U
 from clients.http.call import Call
 from models.session import session, transaction
 from models.tenant import Tenant
-from producers.lease import RunLease
-from producers.slots import slot
+from producers.runs.lease import RunLease
+from tenancy.call_slots import slot
 from workers import runs
 from workers.turns import Turn, handles
 

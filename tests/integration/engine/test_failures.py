@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 import settings
 from clients.errors import Rejected
 from models.session import transaction
-from producers import directions
-from producers.triggers import request_stop
+from producers.runs.request import request_stop
+from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
 from workers import leases, turns
@@ -212,8 +212,8 @@ def test_one_bad_token_makes_one_alert_and_no_dead_letter(engine: Engine) -> Non
 
 def quarantined(engine: Engine, tenant: int, *, probe_due: bool) -> None:
     with transaction() as connection:
-        assert directions.quarantine(connection, tenant, "enrollments", "token_refused", "no", {"status": 401})
-        assert not directions.quarantine(connection, tenant, "enrollments", "other", "later", None)
+        assert health.quarantine(connection, tenant, "enrollments", "token_refused", "no", {"status": 401})
+        assert not health.quarantine(connection, tenant, "enrollments", "other", "later", None)
     if probe_due:
         engine.execute(
             "UPDATE tenant_direction SET probe_at = now() - interval '3 seconds', since = now() - '1h'::interval"
@@ -308,7 +308,7 @@ def test_an_operator_resumes_at_once(engine: Engine) -> None:
     tenant = engine.tenant()
     quarantined(engine, tenant, probe_due=False)
     with transaction() as connection:
-        assert directions.resume(connection, tenant) == ["enrollments"]
+        assert health.resume(connection, tenant) == ["enrollments"]
     assert state(engine, tenant) == "healthy"
     assert engine.value("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 0
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from models.session import transaction
-from producers import directions
+from tenancy import health
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine
 from workers.broker import broker
@@ -119,7 +119,7 @@ def handed_out(engine: Engine, relay: Relay, leader: psycopg.Connection, count: 
 
 def quarantine(engine: Engine, tenant: int, direction: str = "enrollments", call: dict[str, Any] | None = None) -> None:
     with transaction() as connection:
-        directions.quarantine(connection, tenant, direction, "token_refused", "x", call or {"operation": "do"})
+        health.quarantine(connection, tenant, direction, "token_refused", "x", call or {"operation": "do"})
     due(engine, tenant)
 
 

@@ -7,7 +7,7 @@ import json
 import redis
 
 from models.session import transaction
-from producers import directions
+from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND, WRITES
 from workers.allocation import COMPLETIONS_STANDING_BY
@@ -190,8 +190,8 @@ def test_paused_and_waiting_directions_get_nothing_until_they_may(engine: Engine
     # given
     tenant = engine.tenant()
     with transaction() as connection:
-        directions.pause(connection, tenant, "enrollments", "holiday")
-        directions.wait_until(connection, tenant, "completions", 3600)
+        health.pause(connection, tenant, "enrollments", "holiday")
+        health.wait_until(connection, tenant, "completions", 3600)
     engine.enqueue(tenant, 1)
     engine.enqueue(tenant, 2, kind=WRITES)
     other = engine.tenant("other")
@@ -201,7 +201,7 @@ def test_paused_and_waiting_directions_get_nothing_until_they_may(engine: Engine
         assert engine.value("SELECT count(*) FROM message WHERE state = 'ready'") == 2
         # when
         with transaction() as connection:
-            assert directions.resume(connection, tenant) == ["enrollments"]
+            assert health.resume(connection, tenant) == ["enrollments"]
         engine.empty()
     # then
     assert sorted(engine.effects()) == [1, 2, 3]
@@ -213,7 +213,7 @@ def test_what_was_fetched_before_a_pause_goes_back_unburnt(engine: Engine) -> No
     with engine.relay():
         engine.wait(lambda: engine.message(message).state == "sent")
     with transaction() as connection:
-        directions.pause(connection, tenant, None, "holiday")
+        health.pause(connection, tenant, None, "holiday")
     with engine.worker():
         engine.wait(lambda: engine.message(message).state == "ready")
     assert engine.effects() == []

@@ -10,7 +10,7 @@ import psycopg
 from models.base import new_id
 from models.session import transaction
 from ops import links, replays
-from producers.completion_events import store
+from producers.completions.webhook_events import store
 from simulators.webhooks import event_body
 from tests.fixtures.world import World
 from workers.broker import broker

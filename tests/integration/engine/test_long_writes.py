@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models.session import transaction
-from producers import lease as leases
-from producers.triggers import request_run
+from producers.runs import lease as leases
+from producers.runs.request import request_run
 from tests.integration.engine.conftest import Engine
 from workers import runs
 

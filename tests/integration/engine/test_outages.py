@@ -18,7 +18,8 @@ from models.base import new_id
 from models.session import transaction
 from models.tenant import Direction
 from ops import replay_batches, syncs, timetable
-from producers import directions, triggers
+from producers.runs import request
+from tenancy import health
 from tests.integration.engine.conftest import Engine, closed_database
 
 
@@ -94,7 +95,7 @@ def test_everything_in_a_worker_process_outlives_an_outage(
 
 def queue_run(engine: Engine, tenant: int) -> str:
     with transaction() as connection:
-        return triggers.request_run(connection, tenant, "enrollments", trigger="test")
+        return request.request_run(connection, tenant, "enrollments", trigger="test")
 
 
 def test_a_database_that_takes_no_writes_for_a_while_costs_nothing(
@@ -178,7 +179,7 @@ def test_a_direction_that_somebody_holds_delays_no_other(
         )
     with psycopg.connect(database_url) as connection:
         key = f"{held}:enrollments"
-        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [triggers.CLASS, key])
+        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [request.CLASS, key])
         assert timetable.request_due() == 1
     assert engine.execute("SELECT tenant_id FROM run") == [(other,)]
     assert timetable.request_due() == 1
@@ -220,7 +221,7 @@ def test_a_stopped_tenant_s_canary_does_not_keep_the_others_waiting(engine: Engi
 
     # when it turns out only now that its direction does not work
     with transaction() as connection:
-        directions.quarantine(connection, stopped, "completions", "token_refused", "x", None)
+        health.quarantine(connection, stopped, "completions", "token_refused", "x", None)
     replay_batches.advance(batch)
 
     # then the next canary is another tenant's, and one of them only
@@ -251,14 +252,14 @@ def test_the_timetable_and_a_sync_of_all_tenants_do_not_deadlock(
             m=minutes,
             t=tenant,
         )
-    real, both = triggers.lock_runs, threading.Barrier(2, timeout=3)
+    real, both = request.lock_runs, threading.Barrier(2, timeout=3)
 
     def slow(connection: Connection, tenant_id: int, direction: str) -> None:
         real(connection, tenant_id, direction)
         with suppress(threading.BrokenBarrierError):
             both.wait()
 
-    monkeypatch.setattr(triggers, "lock_runs", slow)
+    monkeypatch.setattr(request, "lock_runs", slow)
     failed: list[BaseException] = []
 
     def attempt(what: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from models.message import Kind
 from models.session import transaction
-from producers.triggers import request_run
+from producers.runs.request import request_run
 from tests.integration.engine.conftest import ROOT, Engine
 from workers import presence
 from workers.supervisor import Supervisor

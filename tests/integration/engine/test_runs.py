@@ -12,9 +12,10 @@ import pytest
 from clients.errors import Unauthorized, Unavailable
 from models.run import RunStatus
 from models.session import transaction
-from producers import counting, directions
-from producers.lease import RunInterrupted, RunLease, RunLost, RunStopped
-from producers.triggers import request_run, request_stop
+from producers.runs import result
+from producers.runs.lease import RunInterrupted, RunLease, RunLost, RunStopped
+from producers.runs.request import request_run, request_stop
+from tenancy import health
 from tests.integration.engine.conftest import Engine
 from workers import finalizer, runs
 from workers.probes import PROBES, probe
@@ -116,7 +117,7 @@ def test_a_run_without_lines_ends_done(engine: Engine, producer: dict[str, Any])
     row = run(engine, run_id)
     assert (row.status, row.rows, row.lease_owner) == ("done", 0, None)
     assert row.finished_at is not None
-    assert set(row.outcomes) == set(counting.ENROLLMENTS)
+    assert set(row.outcomes) == set(result.ENROLLMENTS)
 
 
 def test_a_run_is_over_when_nothing_can_be_done_now_and_counted_until_all_is_settled(
@@ -176,7 +177,7 @@ def test_a_run_whose_direction_is_quarantined_ends_quarantined_with_its_lines_pe
     finalizer.finalize()
     assert run(engine, run_id).status == "applying"
     with transaction() as connection:
-        directions.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+        health.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
     finalizer.finalize()
     row = run(engine, run_id)
     assert (row.status, row.outcomes["pending"]) == ("quarantined", 1)
@@ -209,7 +210,7 @@ def test_a_stale_producer_cannot_write(engine: Engine) -> None:
 
 
 def test_a_producer_that_works_for_long_keeps_its_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.lease.RENEW_SECONDS", 0.1)
+    monkeypatch.setattr("producers.runs.lease.RENEW_SECONDS", 0.1)
     request(engine.tenant())
     lease = runs.claim()
     assert lease is not None

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InternalError, OperationalError
 from models.session import READ_ONLY, TOO_MANY, sqlstate, transaction
 from ops import cli_errors, status
 from ops.http import health
-from producers import directions
+from tenancy import health as directions
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.test_outages import read_only
 from workers import vital_signs

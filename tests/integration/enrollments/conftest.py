@@ -36,7 +36,7 @@ def made_world(
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in variables.items():
             patch.setenv(name, value)
-        patch.setattr("producers.reading.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))
+        patch.setattr("producers.event_reader.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))
         settings.get.cache_clear()
         stack.callback(settings.get.cache_clear)
         stack.callback(engine_for(settings.get().need_database()).dispose)

@@ -15,8 +15,8 @@ from clients.errors import Unknown
 from clients.pluvo.client import PluvoClient
 from models.session import transaction
 from ops import links, links_import
-from producers import holds as decide
-from producers import triggers
+from producers.enrollments import decide_holds as decide
+from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
 from workers import upsert_records, upsert_standing
@@ -155,7 +155,7 @@ def test_what_a_lost_answer_left_in_doubt_is_looked_at_after_a_stop_too(world: W
     run = world.sync()
     assert "p80@example.nl" not in enrolled(world)
     with transaction() as connection:
-        assert triggers.request_stop(connection, run.id) == "stopped"
+        assert request.request_stop(connection, run.id) == "stopped"
     # when 80 is back
     world.person(80)
     world.sync()
@@ -457,7 +457,7 @@ def test_a_message_that_the_next_run_has_joined_survives_the_stop_of_its_own(wor
     assert envelope is not None
     world.rows("UPDATE message SET started_at = now() RETURNING id")
     with transaction() as connection:
-        triggers.request_stop(connection, first.id)
+        request.request_stop(connection, first.id)
     world.rows("UPDATE message SET started_at = NULL RETURNING id")
     second = world.begin()
     # when

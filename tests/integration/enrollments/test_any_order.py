@@ -27,7 +27,7 @@ from models.session import transaction
 from ops import dead_letters, links, replays, tenants, tenants_file, tenants_import
 from ops import runs as run_verbs
 from ops.problems import Problem
-from producers import holds
+from producers.enrollments import decide_holds
 from simulators.afas_tenant import COMPLETION_FIELD, OAuthClient
 from tests.fixtures.judge import Judge, memberships
 from tests.fixtures.looking import retry_now
@@ -399,7 +399,7 @@ class Story:
     def release(self, step: Step, persons: list[str] | None = None) -> None:
         if hold := self._hold(step):
             with transaction() as connection:
-                holds.release(connection, hold, reason="it is so", who=WHO, persons=persons)
+                decide_holds.release(connection, hold, reason="it is so", who=WHO, persons=persons)
 
     def release_some(self, step: Step) -> None:
         self.release(step, [str(step.who), str(step.who + 1)])
@@ -415,12 +415,12 @@ class Story:
             ):
                 self.judge.ours -= {(place["account"], place["target"]) for place in row["left_behind"]}
             with transaction() as connection:
-                holds.refuse(connection, hold, reason="no", who=WHO)
+                decide_holds.refuse(connection, hold, reason="no", who=WHO)
 
     def _release_everything(self) -> None:
         for hold in self.world.rows("SELECT id FROM hold WHERE state = 'open'"):
             with transaction() as connection:
-                holds.release(connection, hold["id"], reason="it is so", who=WHO)
+                decide_holds.release(connection, hold["id"], reason="it is so", who=WHO)
 
     def pause(self, step: Step) -> None:
         tenants.pause(step.slug, reason="a look", direction="enrollments", who=WHO)

@@ -10,7 +10,7 @@ import pytest
 
 from models.session import transaction
 from ops import links
-from producers.holds import release
+from producers.enrollments.decide_holds import release
 from tests.fixtures.looking import enrolled, holds, invitations, outcomes
 from tests.fixtures.world import World, now_removals
 

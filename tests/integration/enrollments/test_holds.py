@@ -9,8 +9,8 @@ import pytest
 from models.session import transaction
 from ops import holds as ops_holds
 from ops import links
-from producers import holds as decide
-from producers import triggers
+from producers.enrollments import decide_holds as decide
+from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, outcomes, retry_now
 from tests.fixtures.world import World, now_removals
 
@@ -418,7 +418,7 @@ def test_released_hold_of_a_stopped_run_goes_on(world: World) -> None:
     world.afas.rename(9, "Anders")
     run = world.begin()
     with transaction() as connection:
-        assert triggers.request_stop(connection, run.id) == "stopped"
+        assert request.request_stop(connection, run.id) == "stopped"
     (hold,) = holds(world)
     _release(world, hold["id"])
     assert world.roster() == world.expected()

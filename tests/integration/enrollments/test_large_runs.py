@@ -11,7 +11,7 @@ from models import locks
 from models.base import metadata
 from models.run import RunStatus
 from models.session import engine, transaction
-from producers import enrollment_preview
+from producers.enrollments import preview
 from tests.fixtures.world import World
 
 NEWCOMERS = 2500
@@ -78,7 +78,7 @@ def _cost_of_a_dry_run(rows: int) -> float:
             names,
         )
         connection.execute(text("ANALYZE snapshot_row, plan_line"))
-        asked = text(f"EXPLAIN (FORMAT JSON) {enrollment_preview._LINES.text}")
+        asked = text(f"EXPLAIN (FORMAT JSON) {preview._LINES.text}")
         (plan,) = connection.execute(asked, {"run": names["run"], "usable": [1]}).scalar_one()
         return float(plan["Plan"]["Total Cost"])
 

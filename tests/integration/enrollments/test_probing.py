@@ -11,8 +11,8 @@ from sqlalchemy import text
 from clients.errors import RemoteError, Unauthorized
 from models.session import transaction
 from models.tenant import Direction
-from producers import directions
-from producers.probing import probe_completions, probe_enrollments
+from producers.probes import probe_completions, probe_enrollments
+from tenancy import health
 from tests.fixtures.world import World
 from workers.probes import probe
 
@@ -40,7 +40,7 @@ def test_a_quarantine_without_messages_ends_with_the_first_probe_that_succeeds(w
     world.person(80)
     with transaction() as connection:
         refused = Unauthorized("token_refused", "AFAS refuses the token.")
-        directions.quarantine(connection, world.tenant_id, Direction.ENROLLMENTS, refused.code, refused.message, {})
+        health.quarantine(connection, world.tenant_id, Direction.ENROLLMENTS, refused.code, refused.message, {})
         connection.execute(text("UPDATE tenant_direction SET probe_at = now() - interval '5 seconds'"))
 
     # when

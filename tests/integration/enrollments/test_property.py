@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from clients.errors import RemoteError
 from models.run import Run
 from models.session import transaction
-from producers import holds
+from producers.enrollments import decide_holds
 from tests.fixtures.looking import invitations
 from tests.fixtures.world import EVENTS, World
 
@@ -93,7 +93,7 @@ ROUNDS = st.lists(st.builds(Round, st.lists(STEPS, max_size=6), st.lists(FAULTS,
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.reading.MAX_TAKE", 5)
+    monkeypatch.setattr("producers.event_reader.MAX_TAKE", 5)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -236,5 +236,5 @@ def _part(world: World) -> None:
 def _release_what_is_short(world: World) -> None:
     for hold in world.rows("SELECT id FROM hold WHERE state = 'open'"):
         with transaction() as connection:
-            holds.release(connection, hold["id"], reason="it is so", who="tester")
+            decide_holds.release(connection, hold["id"], reason="it is so", who="tester")
     world.drain()

@@ -17,7 +17,7 @@ from tests.fixtures.world import World, now_removals
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten rows a page."""
-    monkeypatch.setattr("producers.reading.MAX_TAKE", 10)
+    monkeypatch.setattr("producers.event_reader.MAX_TAKE", 10)
 
 
 def _fill(world: World, count: int = 30) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from models.session import transaction
 from ops import explain, links
-from producers import holds as decide
+from producers.enrollments import decide_holds as decide
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons
 from tests.fixtures.world import World, now_removals
 

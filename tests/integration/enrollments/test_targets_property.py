@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from models.session import transaction
-from producers import holds
+from producers.enrollments import decide_holds
 from tests.fixtures.looking import retry_now
 from tests.fixtures.world import World
 
@@ -161,5 +161,5 @@ def _wanted(world: World) -> set[tuple[str, str]]:
 def _release_all(world: World) -> None:
     for hold in world.rows("SELECT id FROM hold WHERE state = 'open'"):
         with transaction() as connection:
-            holds.release(connection, hold["id"], reason="it is so", who="tester")
+            decide_holds.release(connection, hold["id"], reason="it is so", who="tester")
     world.drain()

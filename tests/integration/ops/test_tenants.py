@@ -20,7 +20,7 @@ from models.tenant import Direction, Tenant
 from ops import links, syncs, tenants, tenants_file, tenants_import, timetable
 from ops.problems import Problem
 from ops.tenants_import import Imported
-from producers import directions
+from tenancy import health
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 from tests.unit.ops.test_tenants_file import GOOD
 
@@ -184,7 +184,7 @@ def test_changed_secrets_addresses_and_courses_end_a_quarantine_at_once_and_no_p
     assert old in GOOD
     tenant = scalar("SELECT id FROM tenant")
     with transaction() as connection:
-        directions.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+        health.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
     tenants.pause("acme", reason="moving", direction="completions", who="tester")
 
     (other,) = import_text(GOOD.replace("Acme Opleidingen", "Acme"))

@@ -8,7 +8,7 @@ import pytest
 
 from models.session import transaction
 from ops import tenants
-from producers.completion_events import store
+from producers.completions.webhook_events import store
 from simulators.webhooks import event_body
 from tests.fixtures.world import World, now_removals
 
@@ -90,4 +90,4 @@ def words(account: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits between tries."""
-    monkeypatch.setattr("producers.completion_sweep.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("producers.completions.report.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))

@@ -11,8 +11,8 @@ import pytest
 from models.session import transaction
 from models.tenant import Direction
 from ops import dry_runs, links, tenants
-from producers.completion_events import store
-from producers.lease import RunLease, RunLost
+from producers.completions.webhook_events import store
+from producers.runs.lease import RunLease, RunLost
 from tests.fixtures.looking import link, outcomes, traces
 from tests.fixtures.world import World
 from tests.integration.privacy.conftest import EMAIL, NAME, NAMESAKE, OLD_EMAIL, OLD_NAME, OTHER, PERSON, REF, words

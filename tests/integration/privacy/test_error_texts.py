@@ -10,8 +10,8 @@ from sqlalchemy import text
 from models.base import new_id
 from models.session import transaction
 from models.tenant import Direction
-from producers import completions
-from producers.lease import RunLease
+from producers.completions import producer
+from producers.runs.lease import RunLease
 from tests.fixtures.looking import traces
 from tests.fixtures.world import World
 
@@ -51,7 +51,7 @@ def test_what_afas_says_of_a_person(world: World) -> None:
             ),
             {"id": run_id, "tenant": world.tenant_id},
         )
-    completions.run(RunLease(run_id, world.tenant_id, Direction.COMPLETIONS, {}, 1))
+    producer.run(RunLease(run_id, world.tenant_id, Direction.COMPLETIONS, {}, 1))
     world.drain()
 
     assert "is geblokkeerd" in kept(world)

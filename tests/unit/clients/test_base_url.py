@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import settings
 from clients.errors import Misconfigured
 from clients.http.base_url import checked_base_url
-from producers.outside import AFAS_HOSTS, address
+from tenancy.systems import AFAS_HOSTS, address
 
 FINE = [
     "https://12345.rest.afas.online/ProfitRestServices",

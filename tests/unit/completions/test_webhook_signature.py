@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.http.webhooks import is_signed, signature
-from producers.completion_events import Hint, read
+from producers.completions.webhook_events import Hint, read
 
 VECTORS = [
     ("whk-secret-1", "s4lt-abc", b'{"event":"USER_CREATED","id":"1"}', "lhgySwC6nq9IqVIARhs6NTYlwLk"),

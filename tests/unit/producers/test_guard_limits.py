@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producers.guards import DEFAULT_LIMITS, allowed
+from producers.enrollments.guards import DEFAULT_LIMITS, allowed
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 

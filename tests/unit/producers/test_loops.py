@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import InternalError, OperationalError
 
+import loops
+from loops import Chores, Loop, each
 from models.session import is_away
-from producers import loops
-from producers.loops import Chores, Loop, each
 
 TROUBLE = (ValueError("jan@example.org"), OSError("no route"), psycopg.OperationalError("gone"), MemoryError())
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producers.matching import (
+from producers.enrollments.matching import (
     Candidate,
     Facts,
     Match,

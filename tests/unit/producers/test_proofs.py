@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clients.http.call import Call
-from producers.directions import proves
+from tenancy.health import proves
 
 LOOK = Call("Pluvo", "findUsers", 200, 0.1, None)
 READ = Call("AFAS", "reading a page", 200, 0.1, None)

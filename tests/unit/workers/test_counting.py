@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producers.counting import Count, empty, status_of
+from producers.runs.result import Count, empty, status_of
 
 
 @pytest.mark.parametrize(

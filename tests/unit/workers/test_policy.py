@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unavailable, Unknown
+from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_contended
-from producers.loops import where
-from producers.pace import TooBusy
+from tenancy.rate_limit import TooBusy
 from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.dead_letters import fingerprint
 from workers.policy import judge

@@ -1,0 +1,158 @@
+"""A dry run: the steps of a run on copies of its tables, in a transaction that is rolled back, after all its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.base import new_id
+from models.course import Course
+from models.session import engine
+from models.tenant import Tenant
+from producers.completions.afas_column import note, read_event
+from producers.completions.collect import Collected, collect, forget, load
+from producers.completions.planner import Planner
+from producers.completions.record import COPIES, Finished, Window, record
+from producers.completions.report import BATCH
+from producers.completions.rules import Rule
+from producers.completions.steps import UNREADABLE, count, courses_to_read, plan, settle_by_column
+from producers.runs.context import PreviewScope, Scope
+from tenancy.systems import Outside, outside_of
+
+OUTCOMES = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do, and what its outcomes would be before anything is written."""
+
+    lines: list[dict[str, Any]]
+    hash: str
+    courses: list[dict[str, Any]]
+    snapshot: str
+    reasons: list[str]
+    rows: int
+    outcomes: dict[str, int]
+    calls: dict[str, int] = field(default_factory=dict)
+
+
+class _Rehearsal(PreviewScope):
+    """All writing goes into the one transaction."""
+
+    def __init__(self, connection: Connection, run_id: str, tenant_id: int, options: dict[str, Any]) -> None:
+        super().__init__(run_id, tenant_id, options)
+        self._connection = connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        yield self._connection
+
+
+def preview(tenant: Tenant, options: dict[str, Any]) -> Preview:
+    """Say what a run would do now. Calls both systems to read; writes nothing anywhere, here included."""
+    tenant, courses = load(tenant.id or 0)
+    outside = outside_of(tenant)
+    run_id, window = new_id(), Window.of(options)
+    looking = PreviewScope(run_id, tenant.id or 0, options)
+    finished: list[Finished] = []
+    found = collect(looking, outside, tenant, courses, lambda batch, _: finished.extend(batch))
+    planner = Planner(looking.tenant_id, run_id, found.good, window)
+
+    def rehearse(connection: Connection) -> _Rehearsal:
+        scope = _Rehearsal(connection, run_id, looking.tenant_id, options)
+        for start in range(0, len(finished), BATCH):
+            record(connection, tenant, found.rules, finished[start : start + BATCH], run_id=run_id, window=window)
+        forget(connection, run_id, found.doubtful)
+        planner.refresh(connection, courses)
+        return scope
+
+    with _rehearsal(looking.tenant_id) as connection:
+        to_read = list(courses_to_read(rehearse(connection), planner, found, pages_from=1))
+    shown = [(course, rules, _pages(looking, outside, course, rules)) for course, rules in to_read]
+    with _rehearsal(looking.tenant_id) as connection:
+        scope = rehearse(connection)
+        for course, rules, pages in shown:
+            for age, values in pages:
+                note(connection, looking.tenant_id, course.id or 0, age, values)
+            settle_by_column(connection, planner, course, rules)
+        plan(scope, planner)
+        for table in ("completion", "plan_line"):
+            connection.execute(text(f"ANALYZE {table}"))  # nobody else ever analyzes a copy
+        return _preview(connection, planner, found, outside)
+
+
+def _pages(scope: Scope, outside: Outside, course: Course, rules: Sequence[Rule]) -> list[tuple[float, Any]]:
+    pages: list[tuple[float, Any]] = []
+    try:
+        pages.extend(read_event(scope, outside.afas, course, rules))
+    except UNREADABLE:
+        return pages  # the actors would read row by row
+    return pages
+
+
+def _preview(connection: Connection, planner: Planner, found: Collected, outside: Outside) -> Preview:
+    quiet, courses = count(connection, planner, found)
+    listed = {"run": planner.run_id, "tenant": planner.tenant_id}
+    lines = [dict(row) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
+    outcomes = dict.fromkeys(OUTCOMES, 0) | quiet
+    for line in connection.execute(_LINE_COUNTS, {"run": planner.run_id}):
+        outcomes[line.outcome] += line.lines
+    return Preview(
+        lines=lines,
+        hash=planner.hash.hexdigest(),
+        courses=courses,
+        snapshot=found.snapshot,
+        reasons=found.reasons,
+        rows=sum(outcomes.values()),
+        outcomes=outcomes,
+        calls=outside.counts.take(),
+    )
+
+
+_LINE_COUNTS = text("SELECT outcome, count(*) AS lines FROM plan_line WHERE run_id = :run GROUP BY outcome")
+# Beside the lines a run would have: whatever waits for a person, as the run found it.
+_PREVIEW_LINES = text(
+    """
+    SELECT event_id, internal_id, action, outcome, reason, before, after FROM plan_line WHERE run_id = :run
+     UNION ALL
+    SELECT k.event_id, c.internal_id, 'none', c.state, c.reason,
+           CASE WHEN c.found_value IS NOT NULL THEN jsonb_build_object('completion', c.found_value) END,
+           jsonb_build_object('completion', c.completed_on, 'field', c.field)
+      FROM completion c JOIN course k ON k.id = c.course_id
+     WHERE c.tenant_id = :tenant AND (c.seen_run = :run OR c.state = 'no_date')
+       AND c.state IN ('conflict', 'orphan', 'no_date', 'rejected', 'failed')
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.completion_id = c.id)
+     ORDER BY 1, 2
+    """
+)
+
+
+# The same statements then work on copies: nobody waits for a preview, and a preview waits for nobody.
+_COPIES = """
+CREATE TEMP TABLE completion (LIKE public.completion INCLUDING ALL) ON COMMIT DROP;
+CREATE TEMP TABLE plan_line (LIKE public.plan_line INCLUDING ALL) ON COMMIT DROP;
+CREATE TEMP TABLE message (LIKE public.message INCLUDING ALL) ON COMMIT DROP;
+"""
+_FILL = text("INSERT INTO completion OVERRIDING SYSTEM VALUE SELECT * FROM public.completion WHERE tenant_id = :tenant")
+_NUMBER = text(
+    "SELECT setval(pg_get_serial_sequence('pg_temp.completion', 'id'), (SELECT max(id) + 1 FROM completion))"
+)
+
+
+@contextmanager
+def _rehearsal(tenant_id: int) -> Iterator[Connection]:
+    """A transaction on copies of the tables a run writes; rolled back at the end."""
+    with engine().connect().execution_options(**{COPIES: True}) as connection:
+        transaction = connection.begin()
+        try:
+            for statement in _COPIES.strip().split(";\n"):
+                connection.execute(text(statement))
+            connection.execute(_FILL, {"tenant": tenant_id})
+            connection.execute(_NUMBER)
+            yield connection
+        finally:
+            transaction.rollback()

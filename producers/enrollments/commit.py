@@ -1,0 +1,301 @@
+"""Turn a judged plan into desired state and messages, in one transaction, all as sets.
+
+Only what may happen becomes desired state. A held or parked change stays in the plan: otherwise the next message about
+that person, for whatever reason it was sent, would carry it out after all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models import locks
+from models.message import Kind, Priority
+from models.tenant import Direction
+from producers.enrollments.snapshot import Snapshot
+from producers.runs.context import Scope
+
+# Everybody who has an id gets a row here, so that `explain` knows also those who were never acted on.
+_PEOPLE = text(
+    """
+    INSERT INTO person (tenant_id, internal_id, external_id, name, email, email_folded, seen_at)
+    SELECT DISTINCT ON (s.internal_id) s.tenant_id, s.internal_id, s.external_id, s.name, s.email, s.email_folded, now()
+      FROM snapshot_row s
+     WHERE s.run_id = :run AND s.internal_id IS NOT NULL AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
+       AND NOT EXISTS (SELECT 1 FROM person p WHERE p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id)
+     ORDER BY s.internal_id, s.position
+    ON CONFLICT (tenant_id, internal_id) DO NOTHING
+    """
+)
+# A preset person (a link given beforehand) has no name yet.
+_NAMES_OF_PRESETS = text(
+    """
+    UPDATE person p SET name = s.name, email = s.email, email_folded = s.email_folded, seen_at = now()
+      FROM snapshot_row s
+     WHERE s.run_id = :run AND p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id AND p.seen_at IS NULL
+       AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
+    """
+)
+_ENROLLMENTS = text(
+    """
+    INSERT INTO enrollment (tenant_id, person_id, course_id, external_id, row_state, seen_run, seen_at, outcome, reason,
+                            completion_value, completion_read_at)
+    SELECT DISTINCT ON (p.id, s.course_id) s.tenant_id, p.id, s.course_id, s.external_id, s.row_state, s.run_id, now(),
+           CASE WHEN s.row_state <> 'present' THEN s.row_state END, s.reason, s.completion, now()
+      FROM snapshot_row s JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
+     WHERE s.run_id = :run AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
+       AND NOT EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = p.id AND e.course_id = s.course_id)
+     ORDER BY p.id, s.course_id, s.position
+    ON CONFLICT (person_id, course_id) DO NOTHING
+    """
+)
+LEAVING = "(e.desired = 'removed' AND e.state IN ('enrolled', 'new'))"
+# Only rows that changed are written: an unchanged roster costs no write here.
+_SEEN = text(
+    f"""
+    UPDATE enrollment e
+       SET row_state = s.row_state, external_id = s.external_id, absent_since = NULL, removal_refused = false,
+           completion_value = s.completion, completion_read_at = :read_at, seen_run = s.run_id, seen_at = :read_at,
+           -- whoever is seen is not to be removed, in whatever row
+           desired = CASE WHEN {LEAVING} THEN 'enrolled' ELSE e.desired END,
+           failed_code = CASE WHEN {LEAVING} THEN NULL ELSE e.failed_code END,
+           outcome = CASE WHEN s.row_state = 'present' THEN e.outcome ELSE s.row_state END,
+           reason = CASE WHEN s.row_state = 'present' THEN e.reason ELSE s.reason END
+      FROM snapshot_row s JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
+     WHERE s.run_id = :run AND s.course_id = :course AND s.row_state NOT IN ('double', 'blocked')
+       AND e.person_id = p.id AND e.course_id = s.course_id
+       AND (e.row_state IS DISTINCT FROM s.row_state OR e.external_id IS DISTINCT FROM s.external_id
+            OR e.absent_since IS NOT NULL OR e.removal_refused OR {LEAVING}
+            OR e.completion_value IS DISTINCT FROM s.completion
+            OR (s.row_state <> 'present' AND e.reason IS DISTINCT FROM s.reason))
+    """  # noqa: S608  constants only
+)
+_ABSENT = text(
+    """
+    UPDATE enrollment e
+       SET absent_since = coalesce(e.absent_since, :read_at),
+           row_state = CASE WHEN EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = :course
+                                            AND s.internal_id = p.internal_id AND s.row_state = 'blocked')
+                            THEN 'blocked' ELSE 'absent' END
+      FROM person p
+     WHERE e.course_id = :course AND p.id = e.person_id AND (e.absent_since IS NULL OR e.row_state = 'present')
+       AND (CAST(:person AS text) IS NULL OR p.internal_id = :person)
+       AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = :course
+                          AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
+    """
+)
+_WIDTH = text("UPDATE course SET width = :width WHERE id = :course AND width IS DISTINCT FROM :width")
+_BASE = text("UPDATE course SET base_rows = :rows, base_at = :read_at WHERE id = :course")
+
+# ------------------------------------------------------------------------------------------------- what will be done
+
+_GOING = """
+    FROM plan_line l
+    JOIN person p ON p.tenant_id = l.tenant_id AND p.internal_id = l.internal_id
+   WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
+"""
+# Whoever settles a message locks it first and then what it is about: so does a commit.
+_LOCK = text(
+    f"""
+    SELECT m.id FROM message m
+     WHERE m.kind = :kind AND m.subject_id = ANY(ARRAY(SELECT l.enrollment_id {_GOING}
+                                                          AND l.enrollment_id IS NOT NULL))
+     ORDER BY m.id FOR UPDATE
+    """  # noqa: S608  constants only
+)
+_DESIRED_PEOPLE = text(
+    f"""
+    UPDATE person t
+       SET name = x.name, email = x.email, email_folded = x.email_folded, external_id = x.external_id,
+           match = coalesce(x.match, t.match), seen_at = now(), version = t.version + 1
+      FROM (SELECT p.id, l.todo->>'name' AS name, l.todo->>'email' AS email, l.todo->>'email_folded' AS email_folded,
+                   l.todo->>'external_id' AS external_id, l.todo->'match' AS match
+            {_GOING} AND l.outcome = 'pending' AND l.is_row AND CAST(l.todo->>'person' AS boolean)) x
+     WHERE t.id = x.id
+    """  # noqa: S608  constants only
+)
+# The same work planned again keeps its version: a message that waits for its next attempt goes on waiting.
+_SAME_WORK = """
+    (x.send AND t.desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END
+     AND (x.remove OR t.fingerprint IS NOT DISTINCT FROM x.fp)
+     AND EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = t.id))
+"""
+_DESIRED_ENROLLMENTS = text(
+    f"""
+    UPDATE enrollment t
+       SET desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END, archive = x.archive,
+           take_out = t.take_out OR x.take_out,
+           fingerprint = coalesce(x.fp, t.fingerprint),
+           version = CASE WHEN {_SAME_WORK} THEN t.version ELSE t.version + 1 END,
+           applied_version = CASE WHEN x.send THEN t.applied_version ELSE t.version + 1 END,
+           state = CASE WHEN x.outcome = 'kept' THEN 'kept' ELSE t.state END,
+           failed_code = NULL, outcome = x.outcome, reason = x.reason
+      FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason, l.todo->>'fp' AS fp,
+                   coalesce(CAST(l.todo->>'remove' AS boolean), false) AS remove,
+                   coalesce(CAST(l.todo->>'archive' AS boolean), false) AS archive,
+                   coalesce(CAST(l.todo->>'take_out' AS boolean), false) AS take_out,
+                   coalesce(CAST(l.todo->>'send' AS boolean), false) AS send
+            {_GOING} AND l.outcome IN ('pending', 'unchanged', 'kept')) x
+     WHERE t.person_id = x.person_id AND t.course_id = x.course_id
+    """  # noqa: S608  constants only
+)
+_NOTE_OUTCOMES = text(
+    f"""
+    UPDATE enrollment t SET outcome = x.outcome, reason = x.reason
+      FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason {_GOING}
+               AND l.outcome IN ('ambiguous', 'held', 'failed', 'rejected')
+               -- a place left behind says nothing about the row
+               AND NOT coalesce(CAST(l.todo->>'take_out' AS boolean), false)) x
+     WHERE t.person_id = x.person_id AND t.course_id = x.course_id
+       AND (t.outcome, t.reason) IS DISTINCT FROM (x.outcome, x.reason)
+    """  # noqa: S608  constants only
+)
+# What was let go once and is judged anew waits like the rest.
+_HOLD_MOVES = text(
+    f"""
+    UPDATE enrollment t SET take_out = false
+      FROM (SELECT l.enrollment_id AS id {_GOING} AND l.outcome = 'held' AND l.todo ? 'take_out') x
+     WHERE t.id = x.id AND t.take_out
+    """  # noqa: S608  constants only
+)
+_PARK = text(
+    f"""
+    INSERT INTO link AS k (tenant_id, person_id, state, reason, candidates)
+    SELECT DISTINCT ON (p.id) l.tenant_id, p.id, 'ambiguous', l.todo#>>'{{park,reason}}', l.todo#>'{{park,candidates}}'
+    {_GOING} AND l.outcome = 'ambiguous' AND l.todo ? 'park'
+     ORDER BY p.id, l.id
+    ON CONFLICT (person_id) DO UPDATE
+       SET state = 'ambiguous', reason = excluded.reason, candidates = excluded.candidates, updated_at = now()
+     WHERE k.state <> 'ignored'
+       AND (k.state, k.reason, k.candidates) IS DISTINCT FROM ('ambiguous', excluded.reason, excluded.candidates)
+    """  # noqa: S608  constants only
+)
+_SET_ENROLLMENT = text(
+    """
+    UPDATE plan_line l SET enrollment_id = e.id
+      FROM person p JOIN enrollment e ON e.person_id = p.id
+     WHERE l.run_id = :run AND l.enrollment_id IS NULL AND p.tenant_id = l.tenant_id AND p.internal_id = l.internal_id
+       AND e.course_id = l.course_id
+    """
+)
+# An older line for the same enrollment that still waits is now this run's business.
+_SUPERSEDE = text(
+    """
+    UPDATE plan_line o
+       SET outcome = CASE WHEN l.is_row AND NOT o.is_row THEN 'dropped' ELSE o.outcome END, settled_at = now(),
+           reason = CASE WHEN l.is_row AND NOT o.is_row THEN 'came_back' ELSE 'superseded' END
+      FROM message m, plan_line l
+     WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines)) AND l.outcome = 'pending'
+       AND m.kind = :kind AND m.subject_id = l.enrollment_id AND o.id = m.plan_line_id AND o.id <> l.id
+       AND m.tenant_id = l.tenant_id AND o.tenant_id = l.tenant_id
+       AND o.outcome = 'pending'
+    """
+)
+# One account, one turn: persons who share an account take turns too.
+_SEND = text(
+    f"""
+    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, priority,
+                              "full")
+    SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
+           {locks.UPSERT_KEY},
+           -- what is released goes on although its run was stopped
+           e.version, (SELECT r.id FROM run r WHERE r.id = l.run_id AND r.status <> 'stopped'), l.id, :priority,
+           coalesce(CAST(l.todo->>'full' AS boolean), false)
+      FROM plan_line l
+      JOIN enrollment e ON e.id = l.enrollment_id
+      JOIN person p ON p.id = e.person_id
+      {locks.UPSERT_JOINS}
+     WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
+       AND l.outcome = 'pending' AND CAST(l.todo->>'send' AS boolean)
+     ORDER BY l.id
+    ON CONFLICT (kind, subject_id) DO UPDATE SET
+        version = excluded.version, turn = excluded.turn, run_id = excluded.run_id,
+        plan_line_id = excluded.plan_line_id, priority = least(m.priority, excluded.priority),
+        "full" = m."full" OR excluded."full", after_id = NULL,
+        attempts = CASE WHEN excluded.version > m.version THEN 0 ELSE m.attempts END,
+        state = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN 'ready' ELSE m.state END,
+        run_at = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN now() ELSE m.run_at END
+    """  # noqa: S608  constants
+)
+# Whose account or address comes free first; then the person's other events after the one that makes the account.
+# (What names a row twice gives an index to each step, whatever PostgreSQL knows of how many rows there are by now.)
+_AFTER = text(
+    """
+    UPDATE message m SET after_id = first.id
+      FROM plan_line l, plan_line fl, message first
+     WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.todo->>'after' IS NOT NULL
+       AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.todo->>'after' AND fl.is_row
+       AND CAST(fl.todo->>'person' AS boolean) AND first.plan_line_id = fl.id AND first.id <> m.id
+       AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
+       AND m.kind = :kind AND m.subject_id = l.enrollment_id
+       AND first.kind = :kind AND first.subject_id = fl.enrollment_id
+    """
+)
+_AFTER_ACCOUNT = text(
+    """
+    UPDATE message m SET after_id = first.id
+      FROM plan_line l, plan_line fl, message first
+     WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.action = 'enroll' AND m.after_id IS NULL
+       AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.internal_id
+       AND fl.action IN ('create', 'link') AND first.plan_line_id = fl.id AND first.id <> m.id
+       AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
+       AND m.kind = :kind AND m.subject_id = l.enrollment_id
+       AND first.kind = :kind AND first.subject_id = fl.enrollment_id
+    """
+)
+
+
+def lock_messages(connection: Connection, scope: Scope, lines: list[int] | None = None) -> None:
+    """Lock what is under way for the plan's lines, before anything that it is about."""
+    connection.execute(_LOCK, {"run": scope.run_id, "lines": lines, "kind": Kind.UPSERT.value})
+
+
+def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot]) -> None:
+    """Note who was seen, who was not, and what their completion columns show."""
+    run = {"run": scope.run_id, "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable]}
+    connection.execute(_PEOPLE, run)
+    connection.execute(_NAMES_OF_PRESETS, run)
+    connection.execute(_ENROLLMENTS, run)
+    scope.tell_sizes(connection)
+    connection.execute(_SET_ENROLLMENT, run)
+    for snapshot in snapshots:
+        values = run | {
+            "course": snapshot.course_id,
+            "read_at": snapshot.read_at,
+            "person": scope.options.get("person"),
+        }
+        if snapshot.usable:
+            connection.execute(_SEEN, values)
+        if snapshot.width is not None:
+            connection.execute(_WIDTH, values | {"width": snapshot.width})
+        if snapshot.state == "complete":
+            connection.execute(_ABSENT, values)
+            if scope.options.get("person") is None:
+                connection.execute(_BASE, values | {"rows": snapshot.rows})
+
+
+def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = None) -> int:
+    """Make the plan's open lines (or only ``lines``) desired state and messages; returns how many messages.
+
+    Run inside the transaction that holds the run, after ``lock_messages``: either all of it happened, or none.
+    """
+    values: dict[str, Any] = {
+        "run": scope.run_id,
+        "lines": lines,
+        "kind": Kind.UPSERT.value,
+        "direction": Direction.ENROLLMENTS.value,
+        "priority": Priority.INTERACTIVE if scope.options.get("person") or lines else Priority.NORMAL,
+    }
+    connection.execute(_DESIRED_PEOPLE, values)
+    connection.execute(_DESIRED_ENROLLMENTS, values)
+    connection.execute(_NOTE_OUTCOMES, values)
+    connection.execute(_HOLD_MOVES, values)
+    connection.execute(_PARK, values)
+    connection.execute(_SUPERSEDE, values)
+    sent = connection.execute(_SEND, values).rowcount
+    scope.tell_sizes(connection)
+    connection.execute(_AFTER, values)
+    connection.execute(_AFTER_ACCOUNT, values)
+    connection.execute(text("NOTIFY koppeling_ledger"))
+    return sent

@@ -1,0 +1,207 @@
+"""Decide about what guards hold: release it, refuse it, let it expire. ``holding.py`` raises and clears it.
+
+A release is bound to the plan it was raised for and looks at every line again: who came back, or changed meanwhile, is
+dropped. Released lines go on in the run that planned them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.hold import Guard
+from producers.enrollments.commit import commit_plan, lock_messages
+from producers.enrollments.raise_holds import close_lines
+from producers.runs.context import PreviewScope
+
+# A line is still true when its enrollment is as it was planned and the person is as absent, or as present, as then.
+_STILL_TRUE = """
+    e.version = h.version AND coalesce(k.revision, 0) = h.revision AND c.active
+    AND (e.outcome = 'held' OR coalesce(l.todo ? 'take_out', false) OR :guard = 'short_snapshot')
+    AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
+        WHEN l.todo ? 'take_out' THEN e.row_state = 'present' AND e.left_behind <> '[]'
+        ELSE (e.state IN ('enrolled', 'new') OR e.told_target IS NOT NULL OR e.archive)
+             AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
+"""
+_CHOOSE = text(
+    f"""
+    SELECT h.id, h.plan_line_id, h.enrollment_id, l.run_id, {_STILL_TRUE} AS still_true
+      FROM hold_line h
+      JOIN enrollment e ON e.id = h.enrollment_id
+      JOIN course c ON c.id = e.course_id
+      JOIN plan_line l ON l.id = h.plan_line_id
+      LEFT JOIN link k ON k.person_id = e.person_id
+     WHERE h.hold_id = :id AND h.state = 'open'
+       AND (CAST(:events AS text[]) IS NULL OR h.event_id = ANY(:events))
+       AND (CAST(:people AS text[]) IS NULL OR h.internal_id = ANY(:people))
+     FOR UPDATE OF h
+    """  # noqa: S608  constants only
+)
+
+
+class HoldClosed(Exception):
+    """The hold was decided, cleared or expired already."""
+
+
+def release(
+    connection: Connection,
+    hold_id: str,
+    *,
+    reason: str,
+    who: str,
+    events: Sequence[str] | None = None,
+    persons: Sequence[str] | None = None,
+) -> dict[str, int]:
+    """Let held lines go, all or some; returns ``{"released": n, "dropped": n, "open": n left}``.
+
+    Raises KeyError for an unknown hold, HoldClosed for one that is not open any more.
+    """
+    hold = _lock(connection, hold_id)
+    values = {"id": hold_id, "guard": hold.guard, "events": _some(events), "people": _some(persons)}
+    chosen = connection.execute(_CHOOSE, values).all()
+    going = [row for row in chosen if row.still_true]
+    dropped = [row for row in chosen if not row.still_true]
+    runs = sorted({row.run_id for row in going})
+    parts = {run_id: [row.plan_line_id for row in going if row.run_id == run_id] for run_id in runs}
+    for run_id, lines in parts.items():
+        lock_messages(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
+    _decide(connection, [row.id for row in going], "released")
+    _decide(connection, [row.id for row in dropped], "dropped")
+    _set_lines(connection, [row.plan_line_id for row in going], "pending", "released")
+    if hold.guard == Guard.SHORT_SNAPSHOT:
+        _believe(connection, [row.enrollment_id for row in going])
+    _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
+    for run_id, lines in parts.items():
+        commit_plan(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
+    _count_again(connection, [row.run_id for row in chosen])
+    left = _finish(connection, hold, "released", reason, who)
+    if hold.guard == Guard.SHORT_SNAPSHOT and not left:
+        _new_base(connection, hold)
+    return {"released": len(going), "dropped": len(dropped), "open": left}
+
+
+def _believe(connection: Connection, enrollments: Sequence[int]) -> None:
+    """The listing that was doubted is true: whom it misses is absent."""
+    connection.execute(
+        text(
+            """UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now())
+                WHERE id = ANY(:ids)"""
+        ),
+        {"ids": list(enrollments)},
+    )
+
+
+def _new_base(connection: Connection, hold: Any) -> None:
+    """An operator says that the event really is this small."""
+    connection.execute(
+        text("UPDATE course SET base_rows = :rows, base_at = now() WHERE tenant_id = :tenant AND event_id = :event"),
+        {"rows": hold.measure["rows"], "tenant": hold.tenant_id, "event": hold.event_id},
+    )
+
+
+def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> dict[str, int]:
+    """Close a hold for good: the same lines are not raised again until the person's situation changes."""
+    hold = _lock(connection, hold_id)
+    values = {"id": hold_id}
+    connection.execute(
+        text(
+            """UPDATE enrollment e
+                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR coalesce(l.todo ? 'take_out', false)),
+                      -- they stay where they were put before, and nobody asks again
+                      left_behind = CASE WHEN l.todo ? 'take_out' THEN '[]' ELSE e.left_behind END,
+                      refused_fingerprint = CASE WHEN l.is_row THEN l.todo->>'fp' ELSE e.refused_fingerprint END,
+                      outcome = CASE WHEN l.is_row THEN 'rejected' ELSE e.outcome END,
+                      reason = 'refused_by_operator'
+                 FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id
+                WHERE h.hold_id = :id AND h.state = 'open' AND e.id = h.enrollment_id"""
+        ),
+        values,
+    )
+    runs = (
+        connection.execute(
+            text(
+                """UPDATE plan_line l SET outcome = CASE WHEN l.is_row THEN 'rejected' ELSE 'refused' END,
+                      reason = 'refused_by_operator', settled_at = now()
+                 FROM hold_line h WHERE h.hold_id = :id AND h.state = 'open' AND l.id = h.plan_line_id
+            RETURNING l.run_id"""
+            ),
+            values,
+        )
+        .scalars()
+        .all()
+    )
+    _count_again(connection, [*runs, hold.run_id])
+    close_lines(connection, [hold_id], "refused")
+    left = _finish(connection, hold, "refused", reason, who)
+    return {"released": 0, "refused": len(runs), "open": left}
+
+
+def expire(connection: Connection) -> int:
+    """Close holds that nobody decided in time; their removals are planned, judged and held afresh if still due."""
+    expired = connection.execute(
+        text(
+            """UPDATE hold SET state = 'expired', decided_at = now()
+                WHERE state = 'open' AND expires_at < now() RETURNING id"""
+        )
+    ).scalars()
+    holds = list(expired)
+    close_lines(connection, holds, "expired")
+    return len(holds)
+
+
+def _lock(connection: Connection, hold_id: str) -> Any:
+    hold = connection.execute(text("SELECT * FROM hold WHERE id = :id FOR UPDATE"), {"id": hold_id}).first()
+    if hold is None:
+        raise KeyError(hold_id)
+    if hold.state != "open":
+        raise HoldClosed(hold.state)
+    return hold
+
+
+def _some(names: Sequence[str] | None) -> list[str] | None:
+    return list(names) if names else None
+
+
+def _decide(connection: Connection, lines: Sequence[int], state: str) -> None:
+    connection.execute(
+        text("UPDATE hold_line SET state = :state, decided_at = now() WHERE id = ANY(:lines)"),
+        {"lines": list(lines), "state": state},
+    )
+
+
+def _set_lines(connection: Connection, lines: Sequence[int], outcome: str | None, reason: str) -> None:
+    """``outcome`` None: a row that changed meanwhile counts as unchanged here, a removal as dropped."""
+    connection.execute(
+        text(
+            """UPDATE plan_line SET reason = :reason,
+                      outcome = coalesce(:outcome, CASE WHEN is_row THEN 'unchanged' ELSE 'dropped' END)
+                WHERE id = ANY(:lines)"""
+        ),
+        {"lines": list(lines), "outcome": outcome, "reason": reason},
+    )
+
+
+def _finish(connection: Connection, hold: Any, state: str, reason: str, who: str) -> int:
+    """Close the hold when no line is open any more; returns how many are."""
+    left = connection.execute(
+        text("SELECT count(*) FROM hold_line WHERE hold_id = :id AND state = 'open'"), {"id": hold.id}
+    ).scalar_one()
+    if not left:
+        connection.execute(
+            text(
+                """UPDATE hold SET state = :state, decided_at = now(), decided_by = :who, decided_reason = :reason
+                    WHERE id = :id"""
+            ),
+            {"id": hold.id, "state": state, "who": who, "reason": reason},
+        )
+    return int(left)
+
+
+def _count_again(connection: Connection, run_ids: Sequence[str]) -> None:
+    """The runs whose held lines became something else are counted again."""
+    connection.execute(
+        text("UPDATE run SET status = 'applying' WHERE id = ANY(:runs) AND status LIKE 'done%'"),
+        {"runs": list(run_ids)},
+    )

@@ -1,0 +1,188 @@
+"""What planning must know, fetched for a few hundred people at a time, so that memory does not grow with the roster."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from models.folding import fold_email, loose_email
+from models.run import SnapshotState
+from models.tenant import SAME_ORGANISATION
+from producers.enrollments import facts_sql as sql
+from producers.enrollments.matching import Candidate, Move, Peer
+from producers.enrollments.snapshot import Snapshot
+from producers.runs.context import Scope
+
+CHUNK = 500
+# Other tenants of the same Pluvo organisation: their people's accounts are taken.
+_OTHERS = text(
+    f"SELECT o.id FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant AND o.id <> t.id"  # noqa: S608
+)
+
+
+@dataclass
+class PersonFacts:
+    """All rows of one person in this run, and everything known about them."""
+
+    internal_id: str
+    rows: list[Row[Any]]
+    by_email: list[Candidate] = field(default_factory=list)
+    alike: list[Candidate] = field(default_factory=list)
+    by_afas_id: list[Candidate] = field(default_factory=list)
+    by_ref: list[Candidate] = field(default_factory=list)
+    peers: list[Peer] = field(default_factory=list)
+    # The account they are linked to, where it was looked at
+    account: Candidate | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether name and address stay as stored: the row that speaks for them could not be read."""
+        return bool(self.rows[0].keeps and self.rows[0].applied_email is not None)
+
+    @property
+    def name(self) -> str:
+        """The name to have."""
+        return str(self.rows[0].stored_name if self.keeps else self.rows[0].name)
+
+    @property
+    def email(self) -> str:
+        """The address to have."""
+        return str(self.rows[0].stored_email if self.keeps else self.rows[0].email)
+
+    @property
+    def email_folded(self) -> str:
+        """The address in the form in which it is compared."""
+        return fold_email(self.email)
+
+
+class FactReader:
+    """Reads facts of one run, from the snapshots that may be used."""
+
+    def __init__(self, connection: Connection, scope: Scope, snapshots: Sequence[Snapshot]) -> None:
+        self.connection = connection
+        self.base = {
+            "run": scope.run_id,
+            "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
+            "complete": [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE],
+        }
+        self.tenant_id = scope.tenant_id
+        self.full = bool(scope.options.get("full"))
+
+    def count_settled(self) -> int:
+        """Rows that need nothing."""
+        return 0 if self.full else self.connection.execute(sql.COUNT_SETTLED, self.base).scalar_one()
+
+    def someone_unlinked(self) -> bool:
+        """Whether anybody must be matched: then all of Pluvo's users are listed."""
+        return bool(self.connection.execute(sql.UNLINKED, self.base).scalar_one())
+
+    def newcomers(self) -> list[str]:
+        """Addresses of those who must be matched."""
+        return list(self.connection.execute(sql.NEWCOMERS, self.base).scalars())
+
+    def new_addresses(self, limit: int) -> list[str]:
+        """New addresses of linked people, at most ``limit``."""
+        values = self.base | {"people": None, "limit": limit}
+        return list(self.connection.execute(sql.NEW_ADDRESSES, values).scalars())
+
+    def preset_accounts(self, limit: int) -> list[str]:
+        """Pluvo ids that an operator gave people beforehand and that were told nothing yet, at most ``limit``."""
+        return list(self.connection.execute(sql.PRESET, self.base | {"limit": limit}).scalars())
+
+    def moves(self) -> list[Move]:
+        """Linked people whose new address another account has."""
+        found = self.connection.execute(sql.MOVES, self.base | {"people": None})
+        return [Move(row.internal_id, row.holder, foreign=row.holder is None) for row in found]
+
+    def rivals(self) -> dict[str, Candidate]:
+        """Linked people who want the same new address as somebody with a lower id, and that somebody's account."""
+        found = self.connection.execute(sql.RIVALS, self.base | {"people": None})
+        return {
+            row.internal_id: Candidate(row.winner_pluvo_id, name=row.winner_name, linked_to=row.winner) for row in found
+        }
+
+    def movers(self, people: Sequence[str]) -> set[str]:
+        """Which of these linked people give up their address in this run."""
+        if not people:
+            return set()
+        return set(self.connection.execute(sql.MOVERS, self.base | {"people": list(people)}).scalars())
+
+    def chunks(self, ref_of: Callable[[str], str]) -> Iterator[list[PersonFacts]]:
+        """People with work to do, some hundreds at a time. ``ref_of(internal_id)`` is our own ref in Pluvo."""
+        after = ""
+        while True:
+            found = self.connection.execute(
+                sql.PEOPLE, self.base | {"full": self.full, "after": after, "limit": CHUNK}
+            ).scalars()
+            people = list(found)
+            if not people:
+                return
+            yield self._chunk(people, ref_of)
+            after = people[-1]
+
+    def _chunk(self, people: list[str], ref_of: Callable[[str], str]) -> list[PersonFacts]:
+        rows: dict[str, list[Row[Any]]] = defaultdict(list)
+        for row in self.connection.execute(sql.ROWS, self.base | {"people": people}):
+            rows[row.internal_id].append(row)
+        refs = {ref_of(internal_id): internal_id for internal_id in people}
+        facts = {internal_id: PersonFacts(internal_id, rows[internal_id]) for internal_id in people}
+        by_email: dict[str, list[PersonFacts]] = defaultdict(list)
+        for person in facts.values():
+            by_email[person.email_folded].append(person)
+        emails = sorted(by_email)
+        self._add_candidates(facts, by_email, emails, refs)
+        for peer in self.connection.execute(sql.PEERS, self.base | {"emails": emails, "tenant": self.tenant_id}):
+            for person in by_email.get(peer.email_folded, []):
+                if person.internal_id != peer.internal_id:
+                    person.peers.append(Peer(peer.internal_id, peer.name, peer.pluvo_id))
+        return list(facts.values())
+
+    def _add_candidates(
+        self,
+        facts: dict[str, PersonFacts],
+        by_email: dict[str, list[PersonFacts]],
+        emails: list[str],
+        refs: dict[str, str],
+    ) -> None:
+        seen: set[str] = set()
+        alike: dict[str, list[PersonFacts]] = defaultdict(list)
+        for person in facts.values():
+            alike[loose_email(person.email)].append(person)
+        others = list(self.connection.execute(_OTHERS, {"tenant": self.tenant_id}).scalars())
+        linked: dict[str, list[PersonFacts]] = defaultdict(list)
+        for person in facts.values():
+            if person.rows[0].pluvo_id:
+                linked[person.rows[0].pluvo_id].append(person)
+        wanted = {"emails": emails, "alike": list(alike), "people": list(facts), "refs": list(refs), "others": others}
+        values = self.base | wanted | {"accounts": list(linked)}
+        for row in self.connection.execute(sql.CANDIDATES, values):
+            if row.pluvo_id in seen:
+                continue  # an account shared by several persons: the lowest id stands for them
+            seen.add(row.pluvo_id)
+            candidate = Candidate(
+                row.pluvo_id,
+                row.email,
+                row.name,
+                row.ref,
+                row.archived,
+                row.afas_person_id,
+                row.afas_contact_id,
+                row.linked_to,
+                row.elsewhere,
+            )
+            for person in by_email.get(row.email_folded, []):
+                person.by_email.append(candidate)
+            for person in linked.get(row.pluvo_id, []):
+                person.account = candidate
+            for person in alike.get(row.email_loose, []):
+                if person.email_folded != row.email_folded:
+                    person.alike.append(candidate)
+            numbered = facts.get(row.afas_contact_id)
+            if numbered and row.pluvo_id not in (numbered.rows[0].not_theirs or ()):
+                numbered.by_afas_id.append(candidate)
+            if row.ref in refs:
+                facts[refs[row.ref]].by_ref.append(candidate)

@@ -1,0 +1,255 @@
+"""Limits on what one run may do, judged on the plan before anything is enqueued.
+
+A guard holds every line of its kind in its scope, never some of them: which of forty removals are the right three,
+no program can know. Judging the plan, not the doing, is what keeps any number of workers from overshooting.
+
+==================  =========================================  ===============================================
+guard               scope                                      holds when
+==================  =========================================  ===============================================
+short_snapshot      removals of an event                       its snapshot is suspect for its size
+event_emptied       removals of an event                       everybody (2 or more) would go
+removals_event      removals of an event                       more than max(count, percent of the event)
+removals_run        removals of a tenant's run                 more than max(count, percent of its enrollments)
+removals_window     removals of a tenant in 7 days             the same
+creates             new accounts of a tenant's run             more than max(count, percent of its people), once
+                                                               it had a complete run
+email_changes       new addresses of a tenant's run            more than max(count, percent of its people)
+==================  =========================================  ===============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.hold import Guard
+from models.run import SnapshotState
+from models.tenant import Tenant
+from producers.enrollments.snapshot import Snapshot
+from producers.runs.context import Scope
+
+WINDOW_DAYS = 7
+DEFAULT_LIMITS = {
+    "event_count": 3,
+    "event_percent": 10,
+    "run_count": 10,
+    "run_percent": 5,
+    "window_count": 25,
+    "window_percent": 15,
+    "creates_count": 100,
+    "creates_percent": 50,
+    "email_changes_count": 10,
+    "email_changes_percent": 20,
+}
+
+
+@dataclass(frozen=True)
+class Tripped:
+    """A guard that holds, its scope, and the measure that tripped it."""
+
+    guard: Guard
+    event_id: str | None
+    measure: dict[str, Any] = field(default_factory=dict)
+    # These lines only stay on a hold that is open already, and that this run can't overtake.
+    stays: bool = False
+
+
+def allowed(limits: dict[str, Any], name: str, base: int) -> float:
+    """The most that may pass: the larger of a count and a share of the base."""
+    return max(float(limits[f"{name}_count"]), base * float(limits[f"{name}_percent"]) / 100)
+
+
+_REMOVALS = text(
+    """
+    SELECT l.event_id, count(*) AS removals, count(*) FILTER (WHERE l.todo ? 'take_out') AS moving,
+           (SELECT count(*) FROM enrollment e WHERE e.course_id = l.course_id AND e.state = 'enrolled') AS base
+      FROM plan_line l WHERE l.run_id = :run AND l.kind = 'removal' AND l.outcome = 'pending'
+     GROUP BY l.event_id, l.course_id
+    """
+)
+# Accounts are made and changed once a person, removals happen once an enrollment: each is compared with its own kind.
+_SIZE = text(
+    """SELECT count(*) AS enrollments, count(DISTINCT person_id) AS people FROM enrollment
+        WHERE tenant_id = :tenant AND state = 'enrolled'"""
+)
+# What was let go before, by a guard or an operator, and still waits in the ledger: it is decided.
+_DECIDED = text(
+    """
+    UPDATE plan_line l SET todo = l.todo || '{"decided": true}'
+      FROM enrollment e
+      JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
+      JOIN plan_line o ON o.id = m.plan_line_id
+     WHERE l.run_id = :run AND l.outcome = 'pending' AND l.is_row AND e.id = l.enrollment_id
+       AND e.desired = 'enrolled' AND e.outcome = 'pending' AND e.fingerprint = l.todo->>'fp' AND o.action = l.action
+    """
+)
+_OPEN = text(
+    """SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
+          AND NOT coalesce(todo ? 'decided', false)"""
+)
+# A hold stays until a run that read all it is about: what is on it stays held till then, whoever plans it again.
+_STAY = text(
+    """
+    WITH staying AS (
+        SELECT l.id, h.guard, h.event_id, h.measure
+          FROM hold h
+          JOIN hold_line hl ON hl.hold_id = h.id AND hl.state = 'open'
+          JOIN plan_line o ON o.id = hl.plan_line_id
+          JOIN plan_line l ON l.run_id = :run AND l.enrollment_id = hl.enrollment_id AND l.outcome = 'pending'
+                          AND l.is_row = o.is_row AND NOT coalesce(l.todo ? 'decided', false)
+         WHERE h.tenant_id = :tenant AND h.state = 'open'
+           AND l.kind IS NOT DISTINCT FROM o.kind AND (l.kind IS NOT NULL OR l.action = o.action)
+           AND (:one OR NOT CASE WHEN h.event_id IS NULL THEN :all_complete ELSE h.event_id = ANY(:complete) END)),
+    held AS (
+        UPDATE plan_line SET outcome = 'held', reason = s.guard FROM staying s WHERE plan_line.id = s.id)
+    SELECT DISTINCT guard, event_id, measure FROM staying
+    """
+)
+# A run for one person is judged together with what is held already.
+_HELD_ALREADY = text(
+    """
+    SELECT count(*) FROM hold h JOIN hold_line hl ON hl.hold_id = h.id AND hl.state = 'open'
+      JOIN plan_line o ON o.id = hl.plan_line_id
+     WHERE h.tenant_id = :tenant AND h.state = 'open' AND o.kind = :kind
+       AND (CAST(:event AS text) IS NULL OR hl.event_id = :event)
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.enrollment_id = hl.enrollment_id)
+    """
+)
+# What an operator released was wanted and does not count; what this run plans again counts once.
+_WINDOW = text(
+    """
+    SELECT count(*) FROM plan_line l
+     WHERE l.tenant_id = :tenant AND l.kind = 'removal' AND l.run_id <> :run AND l.hold_id IS NULL
+       AND l.created_at > now() - make_interval(days => :days)
+       AND (l.outcome = 'removed'
+            OR (l.outcome = 'pending' AND l.reason IS DISTINCT FROM 'superseded'
+                AND NOT EXISTS (SELECT 1 FROM plan_line n WHERE n.run_id = :run AND n.kind = 'removal'
+                                   AND n.enrollment_id = l.enrollment_id)))
+       AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run')
+    """
+)
+_HOLD = text(
+    """
+    UPDATE plan_line SET outcome = 'held', reason = :guard
+     WHERE run_id = :run AND kind = :kind AND outcome = 'pending' AND NOT coalesce(todo ? 'decided', false)
+       AND (CAST(:event AS text) IS NULL OR event_id = :event)
+    """
+)
+# Whose address only comes free through a held line must wait for it.
+_HOLD_FOLLOWERS = text(
+    """
+    UPDATE plan_line f SET outcome = 'held', reason = l.reason
+      FROM plan_line l
+     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.todo->>'after' = l.internal_id
+       AND l.outcome = 'held' AND l.is_row AND NOT coalesce(f.todo ? 'decided', false)
+    """
+)
+# A new account that is held holds every event of that person.
+_HOLD_REST_OF_PERSON = text(
+    """
+    UPDATE plan_line f SET outcome = 'held', reason = l.reason
+      FROM plan_line l
+     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.is_row AND f.action = 'enroll'
+       AND f.internal_id = l.internal_id AND l.outcome = 'held' AND l.action IN ('create', 'link')
+       AND NOT coalesce(f.todo ? 'decided', false)
+    """
+)
+
+
+class Judge:
+    """Marks lines of a plan as held and says which guards did it. Order matters: the narrowest scope speaks first."""
+
+    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant) -> None:
+        self.connection = connection
+        self.run = {"run": scope.run_id}
+        self.one = scope.options.get("person") is not None
+        self.tenant = tenant
+        self.limits = DEFAULT_LIMITS | tenant.removals.get("limits", {})
+        size = connection.execute(_SIZE, {"tenant": tenant.id}).one()
+        self.enrollments, self.people = int(size.enrollments), int(size.people)
+
+    def judge(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
+        """Judge the whole plan."""
+        self.connection.execute(_DECIDED, self.run)
+        tripped = [*self._stay(snapshots), *self._short(snapshots), *self._events(), *self._tenant_removals()]
+        if self.tenant.first_complete_at is not None:
+            tripped += self._kind(Guard.CREATES, "create", "creates")
+        tripped += self._kind(Guard.EMAIL_CHANGES, "email_change", "email_changes")
+        while self.connection.execute(_HOLD_FOLLOWERS, self.run).rowcount:
+            pass
+        self.connection.execute(_HOLD_REST_OF_PERSON, self.run)
+        return tripped
+
+    def _stay(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
+        complete = [snapshot.event_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
+        values = {"tenant": self.tenant.id, "one": self.one, "complete": complete}
+        values["all_complete"] = len(complete) == len(snapshots)
+        found = self.connection.execute(_STAY, self.run | values).all()
+        return [Tripped(Guard(row.guard), row.event_id, row.measure, stays=True) for row in found]
+
+    def _held_already(self, kind: str, event_id: str | None = None) -> int:
+        if not self.one:
+            return 0
+        values = self.run | {"tenant": self.tenant.id, "kind": kind, "event": event_id}
+        return int(self.connection.execute(_HELD_ALREADY, values).scalar_one())
+
+    def _short(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
+        # Also where there is nothing to remove: the smaller roster becomes the base once somebody says so.
+        tripped = []
+        for snapshot in snapshots:
+            if snapshot.only_short:
+                self._hold(Guard.SHORT_SNAPSHOT, "removal", snapshot.event_id)
+                tripped.append(Tripped(Guard.SHORT_SNAPSHOT, snapshot.event_id, {"rows": snapshot.rows}))
+        return tripped
+
+    def _events(self) -> list[Tripped]:
+        tripped = []
+        for row in self.connection.execute(_REMOVALS, self.run).all():
+            limit = allowed(self.limits, "event", row.base)
+            guard = None
+            leaving = row.removals - row.moving  # who only moves to another target does not empty the event
+            if leaving >= row.base and leaving >= 2:
+                guard = Guard.EVENT_EMPTIED
+            elif row.removals + self._held_already("removal", row.event_id) > limit:
+                guard = Guard.REMOVALS_EVENT
+            if guard:
+                self._hold(guard, "removal", row.event_id)
+                measure = {"count": row.removals, "limit": limit, "base": row.base}
+                measure |= {"moving": row.moving} if row.moving else {}
+                tripped.append(Tripped(guard, row.event_id, measure))
+        return tripped
+
+    def _tenant_removals(self) -> list[Tripped]:
+        planned = self._open_lines("removal")
+        limit = allowed(self.limits, "run", self.enrollments)
+        if planned > limit:
+            self._hold(Guard.REMOVALS_RUN, "removal", None)
+            return [Tripped(Guard.REMOVALS_RUN, None, {"count": planned, "limit": limit, "base": self.enrollments})]
+        before = self.connection.execute(
+            _WINDOW, self.run | {"tenant": self.tenant.id, "days": WINDOW_DAYS}
+        ).scalar_one()
+        limit = allowed(self.limits, "window", self.enrollments)
+        if planned and planned + before > limit:
+            self._hold(Guard.REMOVALS_WINDOW, "removal", None)
+            measure = {"count": planned, "before": before, "limit": limit, "base": self.enrollments}
+            return [Tripped(Guard.REMOVALS_WINDOW, None, measure)]
+        return []
+
+    def _kind(self, guard: Guard, kind: str, name: str) -> list[Tripped]:
+        planned = self._open_lines(kind)
+        limit = allowed(self.limits, name, self.people)
+        if planned <= limit:
+            return []
+        self._hold(guard, kind, None)
+        return [Tripped(guard, None, {"count": planned, "limit": limit, "base": self.people})]
+
+    def _open_lines(self, kind: str) -> int:
+        planned = int(self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one())
+        return planned + self._held_already(kind) if planned else 0
+
+    def _hold(self, guard: Guard, kind: str, event_id: str | None) -> int:
+        values = self.run | {"guard": guard.value, "kind": kind, "event": event_id}
+        return self.connection.execute(_HOLD, values).rowcount

@@ -1,0 +1,322 @@
+"""Who is gone from AFAS, and whether that is certain enough to act on.
+
+Absent from two complete snapshots at least ``confirm_after`` apart makes a leaver. Before a removal goes anywhere the
+absence is proven: AFAS is asked for exactly that person, together with neighbours who are known to be there and with
+whoever has no id, forwards and backwards: an answer that was cut off at one end hides different people then. Only
+answers that show the neighbours and nobody else count; anything else makes the snapshot suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, CursorResult, Row, text
+
+from clients.afas.client import AfasClient, Condition, Operator
+from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
+from models.afas_values import event_number, person_number
+from models.course import Course
+from models.enrollment import Applied, RowState
+from models.run import SnapshotState
+from models.tenant import Tenant
+from models.translate import translate
+from producers.enrollments.plan_lines import Line, store
+from producers.enrollments.snapshot import Snapshot
+from producers.event_reader import EventReader, Partial, Restart
+from producers.runs.context import Scope
+
+# People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
+PER_QUERY = 4
+PROOF_ROWS = 50  # more than so few people can have, doubles included
+AT_ONCE = 1000
+NOBODY = None  # asked about as well: a row without an id may be anybody's
+ARCHIVING = "unenroll_and_archive"
+NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
+
+# Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
+_ABSENT = text(
+    """
+    SELECT e.id AS enrollment_id, e.course_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
+           p.internal_id, p.applied_name, p.applied_email, l.created_by_us,
+           e.told_target IS NOT NULL OR e.left_behind <> '[]' OR (e.state = 'removed' AND e.archive)
+               AS put_there,
+           CASE WHEN e.desired = 'removed' AND e.failed_version = e.version AND e.failed_settings = :settings
+                THEN e.failed_code END AS failed_code,
+           EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id) AS under_way,
+           EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
+                      AND s.internal_id = p.internal_id AND s.row_state = 'blocked') AS blocked
+      FROM enrollment e
+      JOIN person p ON p.id = e.person_id
+      LEFT JOIN link l ON l.person_id = p.id
+     WHERE e.tenant_id = :tenant AND e.course_id = :course
+       AND (e.state IN ('enrolled', 'new')
+            -- asked for again, and nobody knows what came of it; or the archive still waits for a run that reads all
+            OR (e.state = 'removed' AND (e.told_target IS NOT NULL OR (e.archive AND :archiving))))
+       AND l.state IS DISTINCT FROM 'ignored'
+       -- what was let go already, by a guard or an operator, is on its way
+       AND NOT (e.desired = 'removed'
+                AND EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id))
+       AND (CAST(:person AS text) IS NULL OR p.internal_id = :person)
+       AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = e.course_id
+                          AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
+     ORDER BY length(p.internal_id), p.internal_id
+    """
+)
+_NEIGHBOURS = text(
+    """
+    SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint)) FROM snapshot_row
+     WHERE run_id = :run AND course_id = :course AND internal_id ~ '^[1-9][0-9]{0,17}$'
+    """
+)
+
+
+def plan_leavers(
+    scope: Scope, tenant: Tenant, course: Course, snapshot: Snapshot, *, target_read: bool, all_read: bool
+) -> int:
+    """Write removal lines of one event; returns how many people are absent but not yet confirmed.
+
+    Without ``target_read`` everybody waits: another event with the same target could not be read, and whoever is
+    missed here may be there by now. Accounts go to the archive only with ``all_read``: who moved to an event that could
+    not be read still needs theirs. Until a run that read all of them they are only taken out.
+
+    A ``short`` snapshot gives lines for everybody it misses: the guard holds them all.
+    """
+    if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
+        return 0
+    confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
+    waiting = 0
+    with scope.writing() as connection:
+        # Some at a time: a whole roster may be gone.
+        for part in _absent(connection, scope, tenant, course, all_read).partitions(AT_ONCE):
+            absent = [row for row in part if not row.removal_refused]
+            if snapshot.only_short:
+                doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
+                store(connection, scope, [line for line in doubted if line.outcome == "pending"])
+                continue
+            due = [row for row in absent if target_read and _confirmed(row, snapshot, confirm_after)]
+            waiting += len(absent) - len(due)
+            whys = ["blocked" if row.blocked else "left_afas" for row in due]
+            lines = [_line(row, course, tenant, why, all_read) for row, why in zip(due, whys, strict=True)]
+            store(connection, scope, lines)
+    return waiting
+
+
+_GOING = text(
+    """SELECT internal_id FROM plan_line
+        WHERE run_id = :run AND course_id = :course AND NOT is_row AND outcome = 'pending' AND reason = 'left_afas'
+        ORDER BY length(internal_id), internal_id"""
+)
+_UNPROVEN = text(
+    """DELETE FROM plan_line WHERE run_id = :run AND course_id = :course AND NOT is_row AND outcome = 'pending'
+          AND reason IN ('left_afas', 'blocked')"""
+)
+
+
+def prove_leavers(scope: Scope, afas: AfasClient, course: Course, snapshot: Snapshot) -> int:
+    """Prove the absence of those whose removal the guards let go. Held ones are proven once they are released.
+
+    Without the proof the snapshot is suspect (``absence_unproven``), and nobody of the event is removed; returns how
+    many wait for that.
+    """
+    with scope.writing() as connection:
+        going = {"run": scope.run_id, "course": course.id}
+        people = list(connection.execute(_GOING, going).scalars())
+        neighbours = _neighbours(connection, scope, course)
+    if not people:
+        return 0
+    if scope.options.get("person"):
+        neighbours = _ends_of_event(scope.check, afas, course, people)
+    if prove_absent(scope.check, afas, course, people, neighbours):
+        return 0
+    snapshot.suspect("absence_unproven")
+    with scope.writing() as connection:
+        return connection.execute(_UNPROVEN, going).rowcount
+
+
+def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
+    """The first and the last person of the event as just read: they must show in every proof."""
+    row = connection.execute(_NEIGHBOURS, {"run": scope.run_id, "course": course.id}).one()
+    return {str(found) for found in row if found is not None}
+
+
+def _ends_of_event(check: Callable[[], None], afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
+    """The same for a run that asked for one person only, which can't see a row of theirs under an id that is written
+    otherwise: all of the event is read. Empty when somebody in it can't be told or is one of ``people``.
+    """
+    reader = EventReader(afas, course.getconnector, course.fields, course.event_id, check=check)
+    ends: set[str] = set()
+    try:
+        for page in reader.pages():
+            found = _people_of(page, course)
+            if None in found or not found.isdisjoint(people):
+                return set()
+            known = sorted(ends | {one for one in found if one is not None}, key=int)
+            ends = {*known[:1], *known[-1:]}
+    except (Partial, Restart, *NO_ANSWER):
+        return set()
+    return set() if reader.evidence.reasons else ends
+
+
+def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | None]:
+    """Whose rows these are; None stands for anybody's: no readable id, or another event."""
+    fields, event = course.fields, event_number(course.event_id)
+    return {
+        person_number(row.get(fields["internal_id"])) if event_number(row.get(fields["event_id"])) == event else None
+        for row in rows
+    }
+
+
+def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course, all_read: bool) -> CursorResult[Any]:
+    values = {
+        "run": scope.run_id,
+        "tenant": scope.tenant_id,
+        "course": course.id,
+        "person": scope.options.get("person"),
+        "settings": tenant.settings_version,
+        "archiving": all_read and tenant.removals["policy"] == ARCHIVING,
+    }
+    return connection.execute(_ABSENT, values)
+
+
+def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> bool:
+    if not confirm_after:
+        return True
+    return row.absent_since is not None and snapshot.read_at - row.absent_since >= confirm_after
+
+
+def _line(row: Row[Any], course: Course, tenant: Tenant, why: str, all_read: bool) -> Line:
+    wanted = tenant.removals["policy"] == ARCHIVING and bool(row.created_by_us)
+    archive = wanted and all_read
+    outcome, reason = _outcome(row, tenant.removals["policy"], why)
+    send = outcome == "pending"
+    out_already = row.state == Applied.REMOVED and archive  # the guards judged it then
+    return Line(
+        row.course_id,
+        course.event_id,
+        row.internal_id,
+        action=("archive" if archive else "unenroll") if send else "none",
+        outcome=outcome,
+        reason=reason,
+        enrollment_id=row.enrollment_id,
+        is_row=False,
+        kind="removal" if send and not out_already else None,
+        before={"name": row.applied_name, "email": row.applied_email, "enrolled": True},
+        after={"enrolled": False, "archived": archive} if send else None,
+        todo={"send": send, "remove": True, "archive": wanted, "blocked": row.blocked},
+    )
+
+
+def _outcome(row: Row[Any], policy: str, why: str) -> tuple[str, str]:
+    if policy == "keep":
+        return "kept", "policy_keep"
+    # Never asked for in this event and nothing on its way: if they are in it in Pluvo, it is not our doing.
+    if not (row.put_there or row.under_way):
+        return "kept", "never_enrolled"
+    return ("failed", row.failed_code) if row.failed_code else ("pending", why)
+
+
+# ---------------------------------------------------------------------------------------------------------------- proof
+
+
+def prove_absent(
+    check: Callable[[], None], afas: AfasClient, course: Course, people: Sequence[str], neighbours: set[str]
+) -> bool:
+    """Ask AFAS for these very people and neighbours who are there; True only when just the neighbours come."""
+    if not neighbours:
+        return False
+    asked = [*people, NOBODY]
+    try:
+        for start in range(0, len(asked), PER_QUERY):
+            check()
+            if not _proven(afas, course, asked[start : start + PER_QUERY], neighbours):
+                return False
+    except NO_ANSWER:
+        return False
+    return True
+
+
+def _proven(afas: AfasClient, course: Course, asked: Sequence[str | None], neighbours: set[str]) -> bool:
+    return all(seen == neighbours for seen in _answers(afas, course, asked, neighbours))
+
+
+def _answers(
+    afas: AfasClient, course: Course, asked: Sequence[str | None], neighbours: set[str]
+) -> list[set[str | None]]:
+    """Who shows of these people and their neighbours, asked forwards and backwards."""
+    try:
+        return [_ask(afas, course, [*sorted(neighbours), *asked], minus) for minus in ("", "-")]
+    except ValueError:  # long column names: the query would pass AFAS's limit
+        half = len(asked) // 2
+        if not half:
+            return [set()]  # nobody shows: that proves nothing
+        parts = (asked[:half], asked[half:])
+        return [seen for part in parts for seen in _answers(afas, course, part, neighbours)]
+
+
+def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: str) -> set[str | None]:
+    """Which of these people have a row in the event right now, blocked or not; None when a row is there that can't be
+    told whose it is. ``minus`` "-" asks from the last on.
+    """
+    fields = course.fields
+    event = Condition(fields["event_id"], Operator.EQUAL, course.event_id)
+    key = fields["internal_id"]
+    whose = [
+        Condition(key, Operator.EMPTY) if internal_id is NOBODY else Condition(key, Operator.EQUAL, internal_id)
+        for internal_id in people
+    ]
+    order_by = [fields["event_id"], minus + key]
+    where = [[event, one] for one in whose]
+    return _people_of(afas.rows(course.getconnector, take=PROOF_ROWS, order_by=order_by, where=where), course)
+
+
+# --------------------------------------------------------------------------------------------------------- once more
+
+
+def still_gone(
+    check: Callable[[], None], afas: AfasClient, course: Course, internal_id: str, neighbours: set[str]
+) -> bool | None:
+    """Whether AFAS misses this person right now; None when that can't be told.
+
+    Without ``neighbours`` nobody is listed in the event any more, which an operator has confirmed: not to show is
+    enough then. Neighbours who have left meanwhile are replaced by whoever is first and last now.
+    """
+    check()
+    away = _away(afas, course, internal_id, neighbours)
+    if away is None and (ends := _ends_of_event(check, afas, course, [internal_id])):
+        away = _away(afas, course, internal_id, ends)
+    return away
+
+
+def _away(afas: AfasClient, course: Course, internal_id: str, neighbours: set[str]) -> bool | None:
+    try:
+        answers = _answers(afas, course, [internal_id, NOBODY], neighbours)
+    except NO_ANSWER:
+        return None
+    if any(internal_id in seen for seen in answers):
+        return False
+    return True if all(seen == neighbours for seen in answers) else None
+
+
+def still_blocked(afas: AfasClient, tenant: Tenant, course: Course, internal_id: str) -> bool | None:
+    """The same for somebody whose row is blocked: away as long as none of their rows is anything else."""
+    fields = course.fields
+    where = [
+        [
+            Condition(fields["event_id"], Operator.EQUAL, course.event_id),
+            Condition(fields["internal_id"], Operator.EQUAL, internal_id),
+        ]
+    ]
+    today = datetime.now(ZoneInfo(tenant.timezone)).date()
+    try:
+        rows = afas.rows(
+            course.getconnector,
+            take=PROOF_ROWS,
+            order_by=[fields["event_id"], fields["internal_id"]],
+            where=where,
+        )
+    except NO_ANSWER:
+        return None
+    return all(translate(row, fields, course.event_id, today).row_state == RowState.BLOCKED for row in rows)

@@ -1,0 +1,178 @@
+"""Make the plan of an enrollment run: read AFAS, ask Pluvo what matching needs, plan, and let the guards judge.
+
+The same code serves a real run and a preview. Nothing changes outside, and here only what belongs to the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json import dumps
+
+from sqlalchemy import Connection, text
+from sqlmodel import select
+
+from clients.afas.client import MetaInfo
+from models.course import Course
+from models.run import RunStatus
+from models.session import session
+from models.tenant import Tenant
+from producers.enrollments import pluvo_directory
+from producers.enrollments.facts import FactReader
+from producers.enrollments.guards import Judge, Tripped
+from producers.enrollments.leavers import plan_leavers, prove_leavers
+from producers.enrollments.moves import plan_moves
+from producers.enrollments.plan_lines import plan_hash, store_rejected
+from producers.enrollments.planner import Planner
+from producers.enrollments.snapshot import Snapshot, take_snapshot, worst
+from producers.event_reader import patiently
+from producers.runs.context import Scope
+from tenancy.systems import Outside
+
+
+@dataclass
+class Plan:
+    """A judged plan: its snapshots, what tripped, and how it counts."""
+
+    snapshots: list[Snapshot]
+    tripped: list[Tripped]
+    hash: str
+    # Rows that have no line: {"unchanged": 1183, "not_yet": 2, …}
+    quiet: dict[str, int]
+    # Absent, but not for long enough
+    unconfirmed: int
+    envid: str
+    # Users that Pluvo counts and did not give; None when nobody had to be listed
+    missing_users: int | None = None
+
+    @property
+    def state(self) -> str:
+        return worst(snapshot.state for snapshot in self.snapshots)
+
+    @property
+    def reasons(self) -> list[str]:
+        found = {reason for snapshot in self.snapshots for reason in snapshot.reasons}
+        return sorted(found | ({"users_incomplete"} if self.missing_users else set()))
+
+    @property
+    def rows(self) -> int:
+        return sum(snapshot.rows for snapshot in self.snapshots)
+
+
+def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
+    """The tenant and its active courses, lowest event first."""
+    with session() as opened:
+        tenant = opened.get_one(Tenant, tenant_id)
+        found = opened.exec(select(Course).where(Course.tenant_id == tenant_id, Course.active)).all()
+    return tenant, sorted(found, key=lambda course: (len(course.event_id), course.event_id))
+
+
+def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: Outside) -> Plan:
+    """Read, match, plan and judge. Changes nothing outside, and nothing here but what belongs to the run."""
+    with scope.writing() as connection:
+        _clear(connection, scope.run_id)
+    # A test copy of AFAS answers just as nicely as the real environment.
+    info: MetaInfo = patiently(outside.afas.metainfo, scope.check)
+    foreign = tenant.envid is not None and info.envid != tenant.envid
+    snapshots = [take_snapshot(scope, outside.afas, tenant, course, foreign=foreign) for course in courses]
+    usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
+    known = _match(scope, outside, snapshots, usable)
+    with scope.writing() as connection:
+        for course_id in usable:
+            store_rejected(connection, scope, course_id)
+        planner = Planner(connection, scope, tenant, snapshots, unread=known.unread)
+        known.quiet["unchanged"] = known.quiet.get("unchanged", 0) + planner.facts.count_settled()
+        planned = planner.build()
+    scope.progress(planned=planned)
+    unconfirmed = 0
+    all_read = all(snapshot.saw_everybody for snapshot in snapshots)
+    unread = [course for course, one in zip(courses, snapshots, strict=True) if not one.saw_everybody]
+    for course, snapshot in zip(courses, snapshots, strict=True):
+        whole = not any(other.target == course.target for other in unread if other is not course)
+        unconfirmed += plan_leavers(scope, tenant, course, snapshot, target_read=whole, all_read=all_read)
+    with scope.writing() as connection:
+        plan_moves(connection, scope, tenant, snapshots)
+        tripped = Judge(connection, scope, tenant).judge(snapshots)
+    for course, snapshot in zip(courses, snapshots, strict=True):
+        unconfirmed += prove_leavers(scope, outside.afas, course, snapshot)
+    with scope.writing() as connection:
+        hashed = plan_hash(connection, scope.run_id)
+        return Plan(snapshots, tripped, hashed, known.quiet, unconfirmed, info.envid, known.missing_users)
+
+
+_QUIET = text(
+    """
+    SELECT CASE WHEN row_state = 'double' THEN 'unchanged' ELSE row_state END AS outcome, count(*)
+      FROM snapshot_row
+     WHERE run_id = :run AND course_id = ANY(:courses) AND row_state NOT IN ('present', 'rejected')
+     GROUP BY 1
+    """
+)
+
+
+@dataclass
+class _Known:
+    """What was asked before planning: rows that need no line, by outcome; and what Pluvo could not tell."""
+
+    quiet: dict[str, int]
+    # Users that Pluvo counts and did not give; None when nobody had to be listed
+    missing_users: int | None = None
+    # Folded addresses of newcomers that a user may have whom Pluvo can't read
+    unread: frozenset[str] = frozenset()
+
+
+def _match(scope: Scope, outside: Outside, snapshots: Sequence[Snapshot], usable: Sequence[int]) -> _Known:
+    """Fetch what matching needs of Pluvo."""
+    with scope.writing() as connection:
+        reader = FactReader(connection, scope, snapshots)
+        unlinked = reader.someone_unlinked()
+        addresses = reader.new_addresses(pluvo_directory.FEW_ADDRESSES + 1)
+        presets = reader.preset_accounts(pluvo_directory.FEW_ADDRESSES + 1)
+        found = connection.execute(_QUIET, {"run": scope.run_id, "courses": list(usable)}).all()
+    refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
+    quiet = {str(outcome): int(count) for outcome, count in found} | ({"rejected": refused} if refused else {})
+    known = _Known(quiet)
+    if unlinked or max(len(addresses), len(presets)) > pluvo_directory.FEW_ADDRESSES:
+        known.missing_users = pluvo_directory.list_everyone(scope, outside.pluvo)
+        if known.missing_users:
+            with scope.writing() as connection:
+                newcomers = FactReader(connection, scope, snapshots).newcomers()
+            known.unread = pluvo_directory.look_up(scope, outside.pluvo, newcomers)
+    else:
+        pluvo_directory.look_at(scope, outside.pluvo, presets)
+        pluvo_directory.look_up(scope, outside.pluvo, addresses)
+    return known
+
+
+def _clear(connection: Connection, run_id: str) -> None:
+    """What an earlier, broken attempt at this run left."""
+    forget_rows(connection, run_id)
+    connection.execute(text("DELETE FROM plan_line WHERE run_id = :run"), {"run": run_id})
+
+
+def forget_rows(connection: Connection, run_id: str) -> None:
+    """Drop what was read of both systems: it was for this plan only."""
+    for table in ("snapshot_row", "directory_user"):
+        connection.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run_id})  # noqa: S608  constants
+
+
+def record_run(connection: Connection, run_id: str, plan: Plan, status: RunStatus) -> None:
+    connection.execute(
+        text(
+            """UPDATE run SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
+                      courses = CAST(:courses AS jsonb), rows = :rows, quiet = CAST(:quiet AS jsonb),
+                      plan_hash = :hash, unconfirmed = :unconfirmed
+                WHERE id = :run"""
+        ),
+        {
+            "run": run_id,
+            "status": status.value,
+            "snapshot": plan.state,
+            "reasons": dumps(plan.reasons),
+            "courses": dumps([snapshot.as_json() for snapshot in plan.snapshots]),
+            "rows": plan.rows,
+            "quiet": dumps(plan.quiet),
+            "hash": plan.hash,
+            "unconfirmed": plan.unconfirmed,
+        },
+    )

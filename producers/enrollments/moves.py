@@ -1,0 +1,52 @@
+"""Who must still be taken out of a place in Pluvo, since their course has another target or they have another account.
+
+They are in the new place already: that is done first, and by itself. Taking them out of the old one is a removal like
+any other and judged by the guards, also where a whole event moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from models.run import SnapshotState
+from models.tenant import Tenant
+from producers.enrollments.facts_sql import JOINED, SETTLED
+from producers.enrollments.snapshot import Snapshot
+from producers.runs.context import Scope
+
+_INSERT = text(
+    f"""
+    INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, is_row, action, kind,
+                           outcome, reason, before, after, todo)
+    SELECT s.run_id, s.tenant_id, c.id, e.id, c.event_id, p.internal_id, false,
+           CASE WHEN f.failed THEN 'none' ELSE 'unenroll' END, CASE WHEN f.failed THEN NULL ELSE 'removal' END,
+           CASE WHEN f.failed THEN 'failed' ELSE 'pending' END,
+           CASE WHEN f.failed THEN e.failed_code
+                WHEN e.left_behind @> jsonb_build_array(jsonb_build_object('account', l.pluvo_id)) THEN 'target_changed'
+                ELSE 'account_changed' END,
+           jsonb_build_object('name', p.applied_name, 'email', p.applied_email, 'places', e.left_behind), NULL,
+           jsonb_build_object('send', NOT f.failed, 'take_out', true)
+    {
+        JOINED.replace(
+            "WHERE",
+            '''
+     CROSS JOIN LATERAL (SELECT coalesce(e.failed_version = e.version AND e.failed_settings = :settings, false)
+                                AND e.failed_code IS NOT NULL AS failed) f WHERE''',
+        )
+    }
+       AND {SETTLED} AND e.tenant_id = :tenant AND e.left_behind <> '[]'
+       AND NOT EXISTS (SELECT 1 FROM message m WHERE m.kind = 'enrollment.upsert' AND m.subject_id = e.id)
+     ORDER BY c.event_id, length(p.internal_id), p.internal_id
+    """  # noqa: S608  constants only
+)
+
+
+def plan_moves(connection: Connection, scope: Scope, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
+    """A removal line for each enrollment that left a place behind, from complete listings only."""
+    if tenant.removals["policy"] == "keep":
+        return
+    complete = [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
+    values = {"run": scope.run_id, "tenant": scope.tenant_id, "courses": complete}
+    connection.execute(_INSERT, values | {"settings": tenant.settings_version})

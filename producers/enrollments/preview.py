@@ -1,0 +1,222 @@
+"""What an enrollment run would do, without doing it: the plan of a real run, shown instead of carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from json import dumps
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from clients.errors import RemoteError, Unauthorized
+from models.base import new_id
+from models.run import RunStatus
+from models.session import transaction
+from models.tenant import Direction, Tenant
+from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
+from producers.runs.context import PreviewScope, Scope
+from tenancy.systems import outside_of
+
+OUTCOMES = (
+    "created",
+    "linked",
+    "updated",
+    "unchanged",
+    "rejected",
+    "ambiguous",
+    "held",
+    "failed",
+    "pending",
+    "not_yet",
+    "ended",
+    "blocked",
+    "waiting",
+)
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """How people without a link would get an account: what to look at before the first real run."""
+
+    by_afas_id: int
+    by_email: int
+    shared: int
+    to_create: int
+    ambiguous: int
+    # Accounts that no AFAS person has: [{"pluvo_id", "name", "email", "archived"}]; untouched, always
+    only_in_pluvo: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do. ``lines`` are JSON-ready, one per row and one per removal."""
+
+    run_id: str
+    status: str
+    hash: str
+    snapshot: str | None
+    reasons: list[str]
+    courses: list[dict[str, Any]]
+    rows: int
+    outcomes: dict[str, int]
+    lines: list[dict[str, Any]]
+    removals: int
+    held_removals: int
+    unconfirmed: int
+    calls: dict[str, int]
+    adoption: Adoption | None
+
+
+# Rows without a line need nothing. A rejected one of a course that may be used always has a line; the others are
+# compared by equality alone, which PostgreSQL does in one pass over both.
+_LINES = text(
+    """
+    SELECT event_id, internal_id, action,
+           CASE WHEN outcome = 'pending' AND is_row THEN CASE action WHEN 'create' THEN 'created'
+                WHEN 'link' THEN 'linked'
+                WHEN 'none' THEN CASE reason WHEN 'waiting_list' THEN 'waiting' ELSE 'unchanged' END ELSE 'updated' END
+                WHEN outcome = 'pending' THEN 'removed' ELSE outcome END AS outcome,
+           reason, before, after, is_row
+      FROM plan_line WHERE run_id = :run
+     UNION ALL
+    SELECT c.event_id, s.internal_id, 'none',
+           CASE WHEN s.row_state IN ('present', 'double') THEN 'unchanged'
+                WHEN NOT (s.course_id = ANY(:usable)) THEN 'rejected' ELSE s.row_state END,
+           s.reason, NULL, NULL, true
+      FROM snapshot_row s JOIN course c ON c.id = s.course_id
+     WHERE s.run_id = :run AND NOT (s.row_state = 'rejected' AND s.course_id = ANY(:usable))
+       AND NOT EXISTS (SELECT 1 FROM plan_line l
+                        WHERE l.run_id = :run AND l.is_row AND s.row_state = 'present'
+                          AND l.course_id = s.course_id AND l.internal_id = s.internal_id)
+     ORDER BY 1, 2
+    """
+)
+_ONLY_IN_PLUVO = text(
+    """
+    SELECT d.pluvo_id, d.name, d.email, d.archived FROM directory_user d
+     WHERE d.run_id = :run
+       AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id)
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.todo#>>'{match,pluvo_id}' = d.pluvo_id)
+     ORDER BY d.name, d.pluvo_id
+    """
+)
+
+
+class PreviewOver(Exception):
+    """Somebody was erased, or the tenant removed, after the dry run read them: it writes nothing more."""
+
+
+class _DryRun(PreviewScope):
+    """Has a row in the ledger, by which an erasure ends it."""
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with super().writing() as connection:
+            query = text("SELECT finished_at FROM run WHERE id = :id FOR UPDATE")
+            found = connection.execute(query, {"id": self.run_id}).first()
+            if found is None or found.finished_at is not None:
+                raise PreviewOver(self.run_id)
+            yield connection
+
+
+def preview(tenant_id: int, options: dict[str, Any]) -> Preview:
+    """Plan a run without doing it: reads both systems, changes neither. Kept in the ledger as a ``dry_run``.
+
+    Raises RemoteError when a system can't be read, PreviewOver when somebody was erased meanwhile.
+    """
+    tenant, courses = load(tenant_id)
+    scope = _DryRun(new_id(), tenant_id, options)
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status, started_at)
+                   VALUES (:run, :run, :tenant, :direction, 'dry_run', CAST(:options AS jsonb), 'dry_run', now())"""
+            ),
+            {
+                "run": scope.run_id,
+                "tenant": tenant_id,
+                "direction": Direction.ENROLLMENTS.value,
+                "options": dumps(options),
+            },
+        )
+    outside = outside_of(tenant)
+    try:
+        plan = make_plan(scope, tenant, courses, outside)
+        return _read_preview(scope, tenant, plan, outside.counts.take())
+    except RemoteError as error:
+        _fail_preview(scope.run_id, error)
+        raise
+    finally:
+        with transaction() as connection:
+            forget_rows(connection, scope.run_id)
+
+
+def _fail_preview(run_id: str, error: RemoteError) -> None:
+    status = RunStatus.QUARANTINED if isinstance(error, Unauthorized) else RunStatus.FAILED
+    with transaction() as connection:
+        connection.execute(
+            text("UPDATE run SET status = :status, reason = :reason, finished_at = now() WHERE id = :run"),
+            {"run": run_id, "status": status.value, "reason": error.code},
+        )
+
+
+def _read_preview(scope: Scope, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
+    usable = [snapshot.course_id for snapshot in plan.snapshots if snapshot.usable]
+    with scope.writing() as connection:
+        rows = connection.execute(_LINES, {"run": scope.run_id, "usable": usable}).mappings().all()
+        lines = [{key: value for key, value in row.items() if key != "is_row"} for row in rows]
+        outcomes = count(row["outcome"] for row in rows if row["is_row"])
+        removals = [row for row in rows if not row["is_row"]]
+        record_run(connection, scope.run_id, plan, RunStatus.DRY_RUN)
+        connection.execute(
+            text(
+                """UPDATE run SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas,
+                          calls_pluvo = :pluvo, held_removals = :held WHERE id = :run"""
+            ),
+            {
+                "run": scope.run_id,
+                "outcomes": dumps(outcomes),
+                "afas": calls["afas"],
+                "pluvo": calls["pluvo"],
+                "held": sum(row["outcome"] == "held" for row in removals),
+            },
+        )
+        only = connection.execute(_ONLY_IN_PLUVO, {"run": scope.run_id}).mappings().all()
+    return Preview(
+        run_id=scope.run_id,
+        status=RunStatus.DRY_RUN,
+        hash=plan.hash,
+        snapshot=plan.state,
+        reasons=plan.reasons,
+        courses=[snapshot.as_json() for snapshot in plan.snapshots],
+        rows=plan.rows,
+        outcomes=outcomes,
+        lines=lines,
+        removals=sum(row["outcome"] == "removed" for row in removals),
+        held_removals=sum(row["outcome"] == "held" for row in removals),
+        unconfirmed=plan.unconfirmed,
+        calls=calls,
+        adoption=_adoption(lines, [dict(row) for row in only]) if tenant.first_complete_at is None else None,
+    )
+
+
+def count(outcomes: Iterable[str]) -> dict[str, int]:
+    """All outcomes with their numbers, also those that did not occur."""
+    counted = dict.fromkeys(OUTCOMES, 0)
+    for outcome in outcomes:
+        counted[outcome] = counted.get(outcome, 0) + 1
+    return counted
+
+
+def _adoption(lines: Sequence[dict[str, Any]], only_in_pluvo: list[dict[str, Any]]) -> Adoption:
+    reasons = [str(line["reason"]) for line in lines if line["action"] in ("link", "create")]
+    return Adoption(
+        by_afas_id=sum(reason == "by_afas_id" for reason in reasons),
+        by_email=sum(reason == "by_email" for reason in reasons),
+        shared=sum(reason.startswith("same_person_as:") for reason in reasons),
+        to_create=sum(line["action"] == "create" for line in lines),
+        ambiguous=len({line["internal_id"] for line in lines if line["outcome"] == "ambiguous"}),
+        only_in_pluvo=only_in_pluvo,
+    )

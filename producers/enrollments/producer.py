@@ -1,0 +1,136 @@
+"""The enrollment producer: AFAS pages → snapshot → plan → guards → one message per enrollment.
+
+Reading and planning may take minutes and hold nothing; the end is one transaction in which the plan becomes desired
+state and messages. A producer that dies before it leaves a run that is simply begun again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from json import dumps
+
+from sqlalchemy import Connection, text
+
+from models.course import Course
+from models.run import RunStatus, SnapshotState
+from models.session import transaction
+from producers.completions.producer import confirm_written, unread_before_removal
+from producers.enrollments import commit, raise_holds
+from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
+from producers.enrollments.preview import OUTCOMES, Preview, preview
+from producers.runs.context import Scope
+from producers.runs.lease import RunLease
+from tenancy.alerts import close_alert, open_alert
+from tenancy.systems import outside_of
+
+__all__ = ["OUTCOMES", "Preview", "load", "preview", "run"]
+
+
+def run(lease: RunLease) -> None:
+    """Do one enrollment run up to its messages. Raises what concerns the whole tenant or the run itself."""
+    tenant, courses = load(lease.tenant_id)
+    outside = outside_of(tenant)
+    try:
+        plan = make_plan(lease, tenant, courses, outside)
+        leaving = _courses_with_removals(lease)
+        unread = unread_before_removal(lease, leaving) if leaving else None
+        if unread:
+            plan = _postpone_removals(lease, plan)
+        with lease.writing() as connection:
+            commit.lock_messages(connection, lease)
+            commit.record_roster(connection, lease, plan.snapshots)
+            _confirm_completions(connection, courses, plan)
+            raise_holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
+            commit.commit_plan(connection, lease)
+            _record_tenant(connection, lease, plan)
+            _tell_of_users(connection, lease, plan)
+            record_run(connection, lease.run_id, plan, RunStatus.APPLYING)
+            if unread:
+                _tell_of_report(connection, lease, unread)
+            forget_rows(connection, lease.run_id)
+    finally:
+        _record_calls(lease.run_id, outside.counts.take())
+
+
+def _confirm_completions(connection: Connection, courses: Sequence[Course], plan: Plan) -> None:
+    """The snapshot shows the completion columns too: what was written and stands there is verified."""
+    usable = {snapshot.course_id for snapshot in plan.snapshots if snapshot.usable}
+    for course in courses:
+        if course.id in usable and "completion" in course.fields:
+            confirm_written(connection, course)
+
+
+def _courses_with_removals(scope: Scope) -> list[int]:
+    """Courses from which somebody will be removed: their completions are read first."""
+    with transaction() as connection:
+        query = text(
+            """SELECT DISTINCT course_id FROM plan_line
+                WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
+        )
+        return list(connection.execute(query, {"run": scope.run_id}).scalars())
+
+
+def _postpone_removals(scope: Scope, plan: Plan) -> Plan:
+    """The completions of those who leave could not be read: only their removals wait for a run that can."""
+    with scope.writing() as connection:
+        postponed = connection.execute(
+            text(
+                """UPDATE plan_line SET outcome = 'postponed', reason = 'completions_unread'
+                    WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
+            ),
+            {"run": scope.run_id},
+        ).rowcount
+    return replace(plan, unconfirmed=plan.unconfirmed + postponed)
+
+
+def _tell_of_report(connection: Connection, scope: Scope, code: str) -> None:
+    """Say in the run why nobody was removed: what is wrong with the report, beside what was wrong with the listing."""
+    connection.execute(
+        text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run"),
+        {"run": scope.run_id, "why": dumps(["completions_unread", code])},
+    )
+
+
+def _record_tenant(connection: Connection, scope: Scope, plan: Plan) -> None:
+    """Learn from the first reading that may be acted on, of any event: one that never gets complete must not keep the
+    others from being guarded.
+    """
+    read = plan.state == SnapshotState.COMPLETE or any(one.usable and one.rows for one in plan.snapshots)
+    if read and plan.snapshots and scope.options.get("person") is None:
+        connection.execute(
+            text(
+                """UPDATE tenant
+                      SET envid = coalesce(envid, nullif(:envid, '')),
+                          first_complete_at = coalesce(first_complete_at, now())
+                    WHERE id = :tenant AND (envid IS NULL OR first_complete_at IS NULL)"""
+            ),
+            {"envid": plan.envid, "tenant": scope.tenant_id},
+        )
+
+
+def _tell_of_users(connection: Connection, scope: Scope, plan: Plan) -> None:
+    """Tell once that Pluvo's list of users is not whole, and when it is whole again."""
+    if plan.missing_users is None:
+        return
+    if not plan.missing_users:
+        close_alert(connection, scope.tenant_id, "users_incomplete", None)
+        return
+    open_alert(
+        connection,
+        scope.tenant_id,
+        "users_incomplete",
+        None,
+        f"Pluvo's list of users is not whole: at least {plan.missing_users} are missing. New people are looked up by "
+        "address one by one meanwhile; an AFAS id set beforehand on a missing user is not seen. If this does not go "
+        "away by itself (the list may have changed all the time while it was read), ask Pluvo to repair it: it counts "
+        "users that it does not give, or can't show one.",
+    )
+
+
+def _record_calls(run_id: str, made: dict[str, int]) -> None:
+    with transaction() as connection:
+        connection.execute(
+            text("UPDATE run SET calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo WHERE id = :run"),
+            {"run": run_id, "afas": made["afas"], "pluvo": made["pluvo"]},
+        )

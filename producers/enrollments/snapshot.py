@@ -1,0 +1,232 @@
+"""A whole listing of one event and the verdict on it: complete, partial or suspect, with every reason.
+
+Removals come only from ``complete``. Whatever is wrong with a listing, it can at worst delay a removal.
+
+=====================  ==========================================================  ==================
+reason                 seen                                                        rows may be used
+=====================  ==========================================================  ==================
+page_failed            a page still failed after tries at 2, 10 and 30 s           yes (partial)
+key_order              ids not in the order that was asked for                     yes
+read_twice, gap        pages don't fit together, also after two new starts         yes
+contradictory          two different rows for one person                           yes
+unidentified           a row without an id that can be read: anybody's              yes
+other_event            a row of another event than was asked for                   yes
+same_page              the same rows again, whatever is asked                      yes
+page_too_long          more rows in a page than were asked for                     yes, those before it
+too_many_rows          more than KOPPELING_MAX_EVENT_ROWS                          no
+missing_column         a mapped column is absent or holds "(vervangen)"            no
+wrong_environment      another environment id than the first time                  no
+not_json, redirect, …  the answer is no page at all                                there are none
+short                  none where there were some, or under 80 % of the last       yes, removals held
+=====================  ==========================================================  ==================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from clients.afas.client import AfasClient
+from clients.errors import Misconfigured
+from models.course import Course
+from models.run import SnapshotState
+from models.session import transaction
+from models.tenant import Tenant
+from models.translate import Record, missing_columns, translate
+from producers.event_reader import MAX_RESTARTS, EventReader, Partial, Restart
+from producers.runs.context import Scope
+
+UNUSABLE = {"missing_column", "wrong_environment", "too_many_rows"}
+# Whose row is it? As long as one can't be told, nobody of the event is known to be absent.
+UNCERTAIN_WHO = {"no_internal_id": "unidentified", "other_event": "other_event"}
+SHORT_SHARE, SHORT_FROM = 0.8, 20
+
+_COPY = """
+COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external_id, name, email, email_folded,
+                   completion, row_state, reason, fingerprint) FROM STDIN
+"""
+
+
+@dataclass
+class Snapshot:
+    """The verdict on one event. ``read_at`` is when reading began: what is absent was absent then."""
+
+    course_id: int
+    event_id: str
+    read_at: datetime
+    state: str = SnapshotState.COMPLETE
+    reasons: list[str] = field(default_factory=list)
+    rows: int = 0
+    detail: str | None = None
+    # Columns of a row, None when there was none
+    width: int | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether good rows may be acted on."""
+        return not UNUSABLE.intersection(self.reasons)
+
+    @property
+    def saw_everybody(self) -> bool:
+        """Whether nobody can be in the event who was not seen. Two rows that contradict each other are one person."""
+        return self.state == SnapshotState.COMPLETE or self.reasons == ["contradictory"]
+
+    @property
+    def only_short(self) -> bool:
+        """Suspect for its size alone: its removals become a hold."""
+        return self.reasons == ["short"]
+
+    def suspect(self, *reasons: str) -> None:
+        """Add reasons; a partial snapshot stays partial."""
+        self.reasons += [reason for reason in reasons if reason not in self.reasons]
+        if self.reasons and self.state == SnapshotState.COMPLETE:
+            self.state = SnapshotState.SUSPECT
+
+    def as_json(self) -> dict[str, object]:
+        """As a run shows it."""
+        shown = {"event_id": self.event_id, "snapshot": self.state, "reasons": self.reasons, "rows": self.rows}
+        return shown | ({"detail": self.detail} if self.detail else {})
+
+
+def worst(states: Iterable[str]) -> str:
+    """A run shows its worst snapshot."""
+    order = [SnapshotState.COMPLETE, SnapshotState.SUSPECT, SnapshotState.PARTIAL]
+    return max((SnapshotState(state) for state in states), key=order.index, default=SnapshotState.COMPLETE)
+
+
+def _now() -> datetime:
+    """PostgreSQL's time: what a reading is compared with was written down by other machines, with other clocks."""
+    with transaction() as connection:
+        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
+
+
+def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, *, foreign: bool) -> Snapshot:
+    """Read one event into ``snapshot_row`` and judge it.
+
+    Args:
+        foreign: AFAS named another environment id than at the first complete read.
+
+    Raises what concerns the whole tenant (``Unauthorized``); everything else ends in the verdict.
+    """
+    today = datetime.now(ZoneInfo(tenant.timezone)).date()
+    snapshot = Snapshot(course.id or 0, course.event_id, _now())
+    if foreign:
+        snapshot.suspect("wrong_environment")
+    for restarts_left in range(MAX_RESTARTS, -1, -1):
+        with scope.writing() as connection:
+            _forget(connection, scope.run_id, snapshot.course_id)
+        snapshot.read_at = _now()
+        try:
+            reader = EventReader(
+                afas,
+                course.getconnector,
+                course.fields,
+                course.event_id,
+                internal_id=scope.options.get("person"),
+                check=scope.check,
+                restarts_left=restarts_left,
+                width=course.width,
+            )
+            _read(scope, reader, course, snapshot, today)
+            break
+        except Restart:
+            continue
+    with scope.writing() as connection:
+        _judge_doubles(connection, scope.run_id, snapshot)
+        snapshot.rows = _count(connection, scope.run_id, snapshot.course_id)
+        if snapshot.state == SnapshotState.COMPLETE and scope.options.get("person") is None:
+            _judge_size(snapshot, course)
+    return snapshot
+
+
+def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot, today: date) -> None:
+    position = 0
+    try:
+        for page in reader.pages():
+            if page and (missing := sorted({c for row in page for c in missing_columns(row, course.fields)})):
+                snapshot.suspect("missing_column")
+                snapshot.detail = f"missing or replaced: {', '.join(missing)}"
+            with scope.writing() as connection:
+                records = [translate(row, course.fields, course.event_id, today) for row in page]
+                snapshot.suspect(*sorted({UNCERTAIN_WHO[one.reason] for one in records if one.reason in UNCERTAIN_WHO}))
+                store(connection, scope, course, records, position)
+            position += len(page)
+            scope.progress(pages=1, rows=len(page))
+    except Partial as error:
+        snapshot.suspect("page_failed")
+        snapshot.state, snapshot.detail = SnapshotState.PARTIAL, error.code
+    except Misconfigured as error:
+        snapshot.suspect("missing_column" if error.code == "unknown_field" else error.code)
+        snapshot.detail = error.message
+    snapshot.suspect(*reader.evidence.reasons)
+    snapshot.width = reader.width
+
+
+def store(connection: Connection, scope: Scope, course: Course, records: Iterable[Record], start: int) -> None:
+    """Copy one page into staging."""
+    with connection.connection.cursor().copy(_COPY) as copy:
+        for position, record in enumerate(records, start):
+            copy.write_row(
+                (
+                    scope.run_id,
+                    scope.tenant_id,
+                    course.id,
+                    position,
+                    record.internal_id,
+                    record.external_id,
+                    record.name,
+                    record.email,
+                    record.email_folded,
+                    record.completion,
+                    record.row_state,
+                    record.reason,
+                    record.fingerprint,
+                )
+            )
+
+
+def _forget(connection: Connection, run_id: str, course_id: int) -> None:
+    connection.execute(
+        text("DELETE FROM snapshot_row WHERE run_id = :run AND course_id = :course"),
+        {"run": run_id, "course": course_id},
+    )
+
+
+def _count(connection: Connection, run_id: str, course_id: int) -> int:
+    query = text("SELECT count(*) FROM snapshot_row WHERE run_id = :run AND course_id = :course")
+    return int(connection.execute(query, {"run": run_id, "course": course_id}).scalar_one())
+
+
+_MARK_DOUBLES = text(
+    """
+    WITH many AS (
+        SELECT internal_id, count(DISTINCT (fingerprint, row_state, completion)) AS versions, min(position) AS first
+          FROM snapshot_row WHERE run_id = :run AND course_id = :course AND internal_id IS NOT NULL
+         GROUP BY internal_id HAVING count(*) > 1)
+    UPDATE snapshot_row s
+       SET row_state = CASE WHEN many.versions > 1 THEN 'rejected' ELSE 'double' END,
+           reason = 'duplicate'
+      FROM many
+     WHERE s.run_id = :run AND s.course_id = :course AND s.internal_id = many.internal_id
+       AND (many.versions > 1 OR s.position > many.first)
+    RETURNING many.versions
+    """
+)
+
+
+def _judge_doubles(connection: Connection, run_id: str, snapshot: Snapshot) -> None:
+    """Equal doubles count once as themselves and once as unchanged; contradictory ones are rejected, all of them."""
+    found = connection.execute(_MARK_DOUBLES, {"run": run_id, "course": snapshot.course_id}).scalars().all()
+    if any(versions > 1 for versions in found):
+        snapshot.suspect("contradictory")
+
+
+def _judge_size(snapshot: Snapshot, course: Course) -> None:
+    base = course.base_rows or 0
+    if (base and not snapshot.rows) or (base >= SHORT_FROM and snapshot.rows < SHORT_SHARE * base):
+        snapshot.suspect("short")

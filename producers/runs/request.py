@@ -1,0 +1,101 @@
+"""Ask for a run, or for its end. The runners of every worker process claim what is queued."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.base import new_id
+from models.run import RunStatus
+from producers.runs import result
+
+CLASS = 7_301_004
+
+
+def request_run(
+    connection: Connection,
+    tenant_id: int,
+    direction: str,
+    *,
+    trigger: str,
+    options: dict[str, Any] | None = None,
+    batch: str | None = None,
+) -> str:
+    """Queue a run and return its id. A queued one with the same options is joined: it is the one follow-up run."""
+    wanted = json.dumps(options or {})
+    key = {"tenant": tenant_id, "direction": direction, "options": wanted}
+    lock_runs(connection, tenant_id, direction)
+    queued = connection.execute(
+        text(
+            """SELECT id FROM run
+                WHERE tenant_id = :tenant AND direction = :direction AND status = 'queued' AND NOT stop_requested
+                  AND options = CAST(:options AS jsonb) ORDER BY id LIMIT 1"""
+        ),
+        key,
+    ).scalar()
+    if queued:
+        return str(queued)
+    run_id = new_id()
+    connection.execute(
+        text(
+            """INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status)
+               VALUES (:id, :batch, :tenant, :direction, :trigger, CAST(:options AS jsonb), 'queued')"""
+        ),
+        key | {"id": run_id, "batch": batch or run_id, "trigger": trigger},
+    )
+    connection.execute(text("NOTIFY koppeling_runs"))
+    return run_id
+
+
+def lock_runs(connection: Connection, tenant_id: int, direction: str) -> None:
+    """Until the end of this transaction nobody else queues or claims a run of this tenant and direction."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))"),
+        {"class": CLASS, "key": f"{tenant_id}:{direction}"},
+    )
+
+
+def request_stop(connection: Connection, run_id: str) -> str | None:
+    """Stop a run: no new write begins after this commits. Its status then, or None for an unknown one.
+
+    A queued one and one that applies are ``stopped`` at once: what is not begun leaves the ledger (the desired state
+    stays, so the next run does it). A running one stops at its producer's next check.
+    """
+    status = connection.execute(text("SELECT status FROM run WHERE id = :id FOR UPDATE"), {"id": run_id}).scalar()
+    if status not in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING):
+        return status
+    connection.execute(text("UPDATE run SET stop_requested = true WHERE id = :id"), {"id": run_id})
+    if status == RunStatus.RUNNING:
+        return str(status)
+    drop_messages(connection, run_id)
+    result.end(connection, run_id, RunStatus.STOPPED)
+    connection.execute(text("NOTIFY koppeling_runs"))
+    return RunStatus.STOPPED
+
+
+def drop_messages(connection: Connection, run_id: str) -> int:
+    """Take a run's messages that nobody has begun out of the ledger; their lines stay ``pending``. How many.
+
+    One that somebody holds at this moment is left: its delivery finds the run stopped, and takes it out itself. Ids go
+    in as arrays: right after a large plan the planner knows nothing of these tables and might join them row by row.
+    """
+    count: int = connection.execute(
+        text(
+            """
+            WITH free AS (
+                SELECT id FROM message WHERE run_id = :run AND NOT (state = 'sent' AND started_at IS NOT NULL)
+                   FOR UPDATE SKIP LOCKED
+            ), gone AS (
+                DELETE FROM message WHERE id = ANY(ARRAY(SELECT id FROM free)) RETURNING plan_line_id
+            ), lines AS (
+                UPDATE plan_line SET outcome = 'pending', reason = 'stopped'
+                 WHERE run_id = :run AND id = ANY(ARRAY(SELECT plan_line_id FROM gone))
+            )
+            SELECT count(*) FROM gone
+            """
+        ),
+        {"run": run_id},
+    ).scalar_one()
+    return count

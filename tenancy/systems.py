@@ -1,0 +1,118 @@
+"""The two systems of one tenant, ready to call: hosts, credentials, shared limits, and a count of the calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+import settings
+from clients.afas.client import AfasClient, OAuth, Token, afas_base_url
+from clients.errors import Misconfigured
+from clients.http.base_url import checked_base_url
+from clients.http.call import Call
+from clients.pluvo.client import PluvoClient, SchemaMemory, pluvo_base_url
+from models.tenant import Tenant
+from tenancy.call_slots import slot
+from tenancy.rate_limit import Pace
+
+AFAS_HOSTS = ".afas.online"
+PLUVO_HOSTS = ".pluvo.com"
+
+
+class Counts:
+    """Calls made so far, without those for tokens; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made = {"afas": 0, "pluvo": 0}
+
+    def __call__(self, call: Call) -> None:
+        with self._lock:
+            self._made[call.system.lower()] += not call.token
+
+    def take(self) -> dict[str, int]:
+        """The calls since the last time, e.g. ``{"afas": 2, "pluvo": 19}``."""
+        with self._lock:
+            made, self._made = self._made, {"afas": 0, "pluvo": 0}
+            return made
+
+
+@dataclass(frozen=True)
+class Outside:
+    """AFAS and Pluvo as one tenant sees them."""
+
+    afas: AfasClient
+    pluvo: PluvoClient
+    member_id: str
+    counts: Counts = field(default_factory=Counts)
+
+
+def address(override: str | None, standard: str, hosts: str) -> str:
+    """The base URL to call; an override to a foreign host or over http needs the operator's explicit word."""
+    if not override:
+        return standard
+    try:
+        return checked_base_url(override, hosts, insecure=settings.get().allow_insecure_urls)
+    except ValueError as error:
+        raise Misconfigured("insecure_url", f"base_url {error}.") from None
+
+
+def afas_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float = 120.0) -> AfasClient:
+    """The AFAS client of a tenant."""
+    config = tenant.afas
+    base = address(config.get("base_url"), afas_base_url(config["member_id"], config["environment"]), AFAS_HOSTS)
+    if config["auth"] == "oauth":
+        auth: OAuth | Token = OAuth(config["client_id"], tenant.afas_client_secret or "")
+    else:
+        auth = Token(tenant.afas_token or "")
+    hold: Callable[[], AbstractContextManager[None]] = partial(slot, base, config["parallel_calls"], patience_seconds)
+    return AfasClient(
+        base_url=base, auth=auth, integration_id=settings.get().integration_id or None, slot=hold, on_call=on_call
+    )
+
+
+@lru_cache(maxsize=1024)
+def _memory(base_url: str, settings_version: int) -> SchemaMemory:
+    """What this organisation's schema lacks, learnt once a process instead of once a client."""
+    return SchemaMemory()
+
+
+def pluvo_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float) -> PluvoClient:
+    """The Pluvo client of a tenant; it waits for its turn at most ``patience_seconds`` before a call."""
+    config = tenant.pluvo
+    base = address(config.get("base_url"), pluvo_base_url(config["organisation"]), PLUVO_HOSTS)
+    return PluvoClient(
+        base_url=base,
+        client_id=config["client_id"],
+        client_secret=tenant.pluvo_client_secret or "",
+        pace=Pace(base, config["calls_per_second"], patience_seconds),
+        on_call=on_call,
+        memory=_memory(base, tenant.settings_version),
+    )
+
+
+def outside_of(
+    tenant: Tenant, *, patience_seconds: float = 600.0, on_call: Callable[[Call], None] | None = None
+) -> Outside:
+    """Both clients of a tenant. Light: sessions and tokens are shared by the process underneath.
+
+    Args:
+        patience_seconds: how long a Pluvo call may wait for its turn; actors keep it short, producers can wait.
+        on_call: hears of every call as well.
+    """
+    counts = Counts()
+
+    def heard(call: Call) -> None:
+        counts(call)
+        if on_call:
+            on_call(call)
+
+    return Outside(
+        afas=afas_of(tenant, heard),
+        pluvo=pluvo_of(tenant, heard, patience_seconds),
+        member_id=tenant.afas["member_id"],
+        counts=counts,
+    )
