@@ -27,8 +27,8 @@ from migrations.run import upgrade
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from ops.embedded import start_postgres, start_valkey
-from workers.processes import run_worker
-from workers.turns import Turn, handles
+from workers.messages.delivery import Turn, handles
+from workers.process.worker import run_worker
 
 KIND = "bench.noop"
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+import logs
 from ops import audit, environment, output
 from ops.problems import Problem
-from workers import logs
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who does this, for the record.", show_default="your user name")]

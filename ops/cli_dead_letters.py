@@ -24,7 +24,7 @@ from ops.cli_common import (
 from ops.dead_letters import Filters
 from ops.problems import Problem
 from settings import parse_duration
-from workers import presence
+from workers.process import heartbeat
 
 app = group("Messages that gave up: look, replay, discard.")
 Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids.", show_default=False)]
@@ -119,7 +119,7 @@ def _send(chosen: list[str], *, rate: float, max_failures: int, wait: bool, seco
     """Drive the batch: with --wait until all is settled; without it as long as no canary has to be waited for."""
     with transaction() as connection:
         judged = replays.preview(connection, chosen)
-        workers = presence.live_workers(connection)
+        workers = heartbeat.live_workers(connection)
     to_do = [line["id"] for line in judged if line["result"] in (replays.WILL_DO, replays.SUPERSEDED)]
     untouched = [line for line in judged if line["id"] not in to_do]
     if not to_do:

@@ -18,7 +18,7 @@ from ops import output
 from ops.embedded import EmbeddedError
 from ops.problems import Problem
 from settings import SettingsError
-from workers.startup import Unfit
+from workers.process.startup import Unfit
 
 # Their text is a sentence that says what to do.
 SAID = (Problem, SettingsError, EmbeddedError, SecretUnreadable, SecretDamaged, WrongSchema, Unfit)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+import logs
 import settings
 from loops import Loop
 from migrations.run import head, upgrade
@@ -19,8 +20,8 @@ from ops.cli_common import example
 from ops.embedded import ensure_postgres, running
 from ops.parent import end_with_parent
 from ops.up import Options, up
-from workers import connections, logs, startup
-from workers.processes import ChildSpec, Supervisor, run_worker
+from workers.process import connections, startup
+from workers.process.worker import ChildSpec, Supervisor, run_worker
 
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]
 Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]

@@ -26,7 +26,7 @@ from ops.embedded import ensure_postgres, running
 from ops.embedded.postgres import is_made
 from ops.embedded.process import owner_name
 from ops.problems import Problem
-from workers import startup
+from workers.process import startup
 
 KEY_FILE = "secret.key"
 NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from workers.parent import started_by
+from workers.process.parent import started_by
 
 CHECK_SECONDS = 1.0
 

@@ -21,7 +21,7 @@ from models.message import Kind, Priority
 from models.tenant import Direction, Health
 from ops import audit
 from ops.listing import rows
-from workers.upsert_standing import against
+from workers.actors.enrollment_upsert.standing import against
 
 WILL_DO, SUPERSEDED, STILL_BLOCKED, REPLAYED, SETTLED = (
     *("will_do", "superseded", "still_blocked"),

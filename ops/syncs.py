@@ -18,7 +18,7 @@ from ops.listing import rows
 from ops.problems import Problem
 from producers.runs import request
 from tenancy import health
-from workers import presence
+from workers.process import heartbeat
 
 POLL_SECONDS = 0.3
 
@@ -62,7 +62,7 @@ def start(
     """Request a run of each tenant; one that is queued already is joined."""
     started = Started(new_id(), direction)
     with transaction() as connection:
-        started.workers = len(presence.live_workers(connection))
+        started.workers = len(heartbeat.live_workers(connection))
         tenants = chosen(connection, slugs, everyone, direction)
         if need_worker and not started.workers:
             raise Problem(environment.NO_WORKER)

@@ -22,7 +22,7 @@ from ops import replay_batches
 from ops.listing import rows
 from producers.enrollments import decide_holds
 from producers.runs import request as triggers
-from workers import presence
+from workers.process import heartbeat
 
 TICK_SECONDS = 1.0
 SLOW_SECONDS = 30.0
@@ -124,7 +124,7 @@ def expire_holds() -> None:
 def show_sign_of_life() -> None:
     """Let ``status`` see that somebody keeps the timetable."""
     with transaction() as connection:
-        presence.serve(connection, "timetable")
+        heartbeat.serve(connection, "timetable")
 
 
 def run(stopping: threading.Event) -> None:

@@ -26,9 +26,9 @@ from models.session import transaction
 from ops import environment, output
 from ops.embedded import EmbeddedError, Postgres, Valkey, start_postgres, start_valkey
 from ops.problems import Problem
-from workers import startup
-from workers.presence import DATABASE_TROUBLE, live_workers
-from workers.supervisor import ChildSpec, Supervisor
+from workers.process import startup
+from workers.process.heartbeat import DATABASE_TROUBLE, live_workers
+from workers.process.supervisor import ChildSpec, Supervisor
 
 READY_SECONDS = 120.0
 TICK_SECONDS = 0.2

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+import logs
 import settings
 from models.session import engine_for
 from ops import environment, tenants_file, tenants_import
@@ -30,7 +31,6 @@ from ops.embedded.process import free_port
 from ops.problems import Problem
 from simulators.fiction import World, world
 from simulators.server import running
-from workers import logs
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0

@@ -12,8 +12,8 @@ from migrations.run import head, revisions
 from models.session import READ_ONLY, TOO_MANY, UNDEFINED_TABLE, sqlstate, transaction
 from ops import status
 from settings import SettingsError
-from workers import vital_signs
-from workers.presence import worker_id
+from workers.maintenance import vital_signs
+from workers.process.heartbeat import worker_id
 
 router = APIRouter()
 LOOK_SECONDS = 5.0

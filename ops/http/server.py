@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from workers.logs import Seldom
+from logs import Seldom
 
 log = structlog.get_logger("ops.http.server")
 

@@ -25,12 +25,12 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import select
 from starlette.requests import ClientDisconnect
 
+from logs import Seldom
 from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.completions.webhook_events import QUEUED, store
-from workers.logs import Seldom
 
 MAX_BYTES = 256 * 1024
 # What is too big is still read to its end, so that the answer is heard; up to here.

@@ -18,7 +18,8 @@ from producers.runs.lease import RunLease
 from simulators.afas_tenant import COMPLETION_FIELD
 from simulators.webhooks import event_body
 from tests.fixtures.world import World
-from workers import fetches, finalizer
+from workers.actors import completion_fetch
+from workers.runs import finalizer
 
 TITLE = "Training 340"
 
@@ -131,5 +132,5 @@ class Classroom:
 def classroom(world: World, monkeypatch: pytest.MonkeyPatch) -> Classroom:
     """A classroom of its own; waits between tries are short, nothing is remembered from other tests."""
     monkeypatch.setattr("producers.completions.report.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(fetches, "_titles", type(fetches._titles)())
+    monkeypatch.setattr(completion_fetch, "_titles", type(completion_fetch._titles)())
     return Classroom(world)

@@ -24,7 +24,7 @@ from models.session import transaction
 from ops import replays
 from producers.runs.request import request_stop
 from tests.integration.completions.conftest import TITLE, Classroom
-from workers.turns import run_delivery
+from workers.messages.delivery import run_delivery
 
 PEOPLE = (80, 81, 82)
 WHO = st.sampled_from(PEOPLE)
@@ -276,7 +276,7 @@ def test_each_due_date_is_written_once_whatever_happens(
     classroom: Classroom, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[Any, ...]]
 ) -> None:
     # given three people on both sides
-    monkeypatch.setattr("workers.write_backs.FRESH_SECONDS", -1.0)
+    monkeypatch.setattr("workers.actors.completion_write_back.actor.FRESH_SECONDS", -1.0)
     classroom.world.reset(events=("340",))
     classroom.world.pluvo.add_training("Iets anders")
     classroom.enroll(*PEOPLE)

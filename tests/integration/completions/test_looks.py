@@ -91,7 +91,7 @@ def test_whatever_is_slow_a_human_s_date_is_not_written_over(
     due: Classroom, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     # given a look is good for half a second, and one step takes longer than that, once
-    monkeypatch.setattr("workers.write_back_records.LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("workers.actors.completion_write_back.record.LOOK_SECONDS", 0.5)
     operation = {"token": "token", "metainfo": "metainfo_update", "look": "page"}[slow]
     due.world.fault("afas", "delay", match={"operation": operation}, seconds=1.0, times=1)
     if slow == "metainfo":
@@ -130,7 +130,7 @@ def test_a_look_that_is_always_too_old_costs_attempts_and_says_why(
     due: Classroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given no look is ever new enough at the PUT
-    monkeypatch.setattr("workers.write_back_records.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("workers.actors.completion_write_back.record.LOOK_SECONDS", 0.0)
 
     # when
     delivered = due.world.drain(limit=5)

@@ -10,7 +10,7 @@ from clients.afas.auth import Authorizer
 from simulators.afas_tenant import COMPLETION_FIELD, FreeField
 from tenancy.call_slots import slot
 from tests.integration.completions.conftest import Classroom
-from workers.turns import run_delivery
+from workers.messages.delivery import run_delivery
 
 MANY = range(80, 90)
 
@@ -47,7 +47,7 @@ def test_waiting_in_vain_for_a_slot_is_no_attempt(classroom: Classroom, monkeypa
     for person in MANY:
         classroom.complete(person, "2026-05-04")
     classroom.begin()
-    monkeypatch.setattr("workers.write_backs.SLOT_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("workers.actors.completion_write_back.actor.SLOT_PATIENCE_SECONDS", 0.2)
     environment = f"{classroom.world.afas_url}/t/12345/ProfitRestServices"
 
     # when

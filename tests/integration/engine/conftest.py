@@ -24,9 +24,9 @@ import settings
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from tests.integration.engine import kinds
-from workers.broker import LedgerBroker, broker
-from workers.control import STOPPING, UNFIT
-from workers.relay import Relay
+from workers.broker.ledger_broker import LedgerBroker, broker
+from workers.messages.interruptions import STOPPING, UNFIT
+from workers.relay.relay import Relay
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -19,8 +19,8 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease
 from tenancy.call_slots import slot
-from workers import runs
-from workers.turns import Turn, handles
+from workers.messages.delivery import Turn, handles
+from workers.runs import runner
 
 TABLES = """
 CREATE TABLE test_script (subject_id bigint PRIMARY KEY, action text NOT NULL, seconds float NOT NULL DEFAULT 0);
@@ -164,4 +164,4 @@ def _produce(lease: RunLease) -> None:
     time.sleep(seconds or 0)
 
 
-runs.PRODUCERS["enrollments"] = _produce
+runner.PRODUCERS["enrollments"] = _produce

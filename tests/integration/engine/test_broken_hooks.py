@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.test_failures import deliver
-from workers import leases
+from workers.messages import lease_expiry
 
 
 def test_a_death_is_recorded_although_the_handler_can_not_record_its_own_part(engine: Engine) -> None:
@@ -32,7 +32,7 @@ def test_one_broken_handler_does_not_keep_other_leases_from_ending(engine: Engin
     )
 
     # when
-    leases.expire()
+    lease_expiry.expire()
 
     # then: nobody waits for the broken one
     assert engine.message(ids[8]).state == "ready"

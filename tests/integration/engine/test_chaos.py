@@ -15,7 +15,7 @@ from models.session import engine as pool
 from tests.integration.engine.conftest import Engine, OwnRedis, closed_database
 from tests.integration.engine.kinds import KIND
 from tests.integration.engine.test_processes import supervised
-from workers.envelope import Envelope, encode
+from workers.messages.envelope import Envelope, encode
 
 SECONDS = 12
 MESSAGES = 200

@@ -15,7 +15,7 @@ from models import session
 from models.session import transaction
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine
-from workers import connections
+from workers.process import connections
 
 
 def count(database_url: str) -> int:

@@ -17,13 +17,13 @@ from producers.runs.request import request_stop
 from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
-from workers import leases, turns
-from workers.control import LeaseShort, NotOurs, Stopped
-from workers.envelope import Envelope
-from workers.middleware import time_limit_seconds
-from workers.policy import record
-from workers.probes import PROBES, probe
-from workers.turns import Turn, claim, run_delivery
+from workers.maintenance.probes import PROBES, probe
+from workers.messages import delivery, lease_expiry
+from workers.messages.delivery import Turn, claim, run_delivery
+from workers.messages.envelope import Envelope
+from workers.messages.interruptions import LeaseShort, NotOurs, Stopped
+from workers.messages.outcome import record
+from workers.process.launcher import time_limit_seconds
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_our_own_fault_is_tried_three_times_and_leaves_no_data(
 
 
 def test_a_handler_that_forgets_to_settle_is_a_fault_of_ours(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(turns.HANDLERS, KIND, turns.Handler(lambda turn: None))
+    monkeypatch.setitem(delivery.HANDLERS, KIND, delivery.Handler(lambda turn: None))
     message = engine.enqueue(engine.tenant(), 1)[1]
     deliver(engine, message)
     assert engine.message(message).history[0]["code"] == "internal_error"
@@ -398,7 +398,7 @@ def test_a_renewed_lease_restarts_the_time_limit_of_its_turn(engine: Engine) -> 
 def test_a_lease_that_nobody_can_renew_costs_an_attempt(engine: Engine) -> None:
     # given a suspect in a process of its own, whose parent waits no longer than its own lease
     turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
-    alone = turns.resume(turn.message_id, turn.tenant_id, turn.delivery)
+    alone = delivery.resume(turn.message_id, turn.tenant_id, turn.delivery)
     assert alone is not None
     engine.execute("UPDATE message SET lease_until = now() + interval '20 seconds'")
     # when
@@ -425,7 +425,7 @@ def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innoce
     for kills in (1, 2):
         begin(engine, message)
         engine.execute("UPDATE message SET lease_until = now() - interval '1 second'")
-        assert leases.expire() == 1
+        assert lease_expiry.expire() == 1
         assert (engine.message(message).state, engine.message(message).kills) == ("ready", kills)
     # when
     deliver(engine, message)
@@ -439,7 +439,7 @@ def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innoce
 def test_a_suspect_may_write_although_starting_its_process_took_half_of_the_lease(engine: Engine) -> None:
     turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
     engine.execute("UPDATE message SET lease_until = now() + make_interval(secs => :s)", s=turn.lease_seconds / 2)
-    alone = turns.resume(turn.message_id, turn.tenant_id, turn.delivery)
+    alone = delivery.resume(turn.message_id, turn.tenant_id, turn.delivery)
     assert alone is not None
     alone.check(turn.lease_seconds)
 
@@ -471,7 +471,7 @@ def test_a_message_that_takes_whole_machines_along_rests_in_the_end(engine: Engi
     message = engine.enqueue(engine.tenant(), 1)[1]
     begin(engine, message)
     engine.execute("UPDATE message SET kills = 7, lease_until = now() - interval '1 second'")
-    assert leases.expire() == 1
+    assert lease_expiry.expire() == 1
     assert [letter.error for letter in engine.letters()] == ["poison"]
     assert engine.message(message) is None
 
@@ -482,7 +482,7 @@ def test_a_lease_that_ends_before_a_worker_began_counts_for_nothing(engine: Engi
         engine.execute(
             "UPDATE message SET state = 'sent', deliveries = deliveries + 1, lease_until = now() - '1s'::interval"
         )
-        leases.expire()
+        lease_expiry.expire()
     assert (engine.message(message).state, engine.message(message).kills) == ("ready", 0)
 
 

@@ -13,11 +13,11 @@ from models.session import transaction
 from tenancy import health
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine
-from workers.broker import broker
-from workers.control import STOPPING
-from workers.envelope import Envelope
-from workers.relay import Relay
-from workers.turns import claim
+from workers.broker.ledger_broker import broker
+from workers.messages.delivery import claim
+from workers.messages.envelope import Envelope
+from workers.messages.interruptions import STOPPING
+from workers.relay.relay import Relay
 
 LONG = 20.0
 

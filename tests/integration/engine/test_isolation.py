@@ -8,10 +8,10 @@ import redis
 
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine, closed_database
-from workers import isolation, policy
-from workers.control import Snooze
-from workers.envelope import Envelope
-from workers.turns import HANDLERS, Turn, claim
+from workers.messages import isolation, outcome
+from workers.messages.delivery import HANDLERS, Turn, claim
+from workers.messages.envelope import Envelope
+from workers.messages.interruptions import Snooze
 
 
 def suspect(engine: Engine, tenant: int) -> Turn:
@@ -32,7 +32,7 @@ def test_a_process_that_does_not_even_start_is_not_the_messages_fault(engine: En
     try:
         isolation.run(turn, "module_of_the_next_version")
     except Snooze as error:
-        policy.record(turn, HANDLERS[turn.kind], error)
+        outcome.record(turn, HANDLERS[turn.kind], error)
     assert engine.letters() == []
     row = engine.execute("SELECT state, attempts, kills, run_at > now() + interval '30 seconds' FROM message")[0]
     assert tuple(row) == ("scheduled", 0, 2, True)

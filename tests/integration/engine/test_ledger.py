@@ -10,10 +10,10 @@ from models.session import transaction
 from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND, WRITES
-from workers.allocation import COMPLETIONS_STANDING_BY
-from workers.broker import broker
-from workers.envelope import Envelope
-from workers.turns import claim, run_delivery
+from workers.broker.ledger_broker import broker
+from workers.messages.delivery import claim, run_delivery
+from workers.messages.envelope import Envelope
+from workers.relay.fairness import COMPLETIONS_STANDING_BY
 
 
 def test_enqueued_messages_are_done_once_and_leave_the_ledger(engine: Engine) -> None:

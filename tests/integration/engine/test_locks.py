@@ -13,8 +13,8 @@ from ops import links, replays
 from producers.completions.webhook_events import store
 from simulators.webhooks import event_body
 from tests.fixtures.world import World
-from workers.broker import broker
-from workers.relay import Relay
+from workers.broker.ledger_broker import broker
+from workers.relay.relay import Relay
 
 
 def letter(world: World, kind: str, subject: int) -> str:

@@ -11,7 +11,7 @@ from models.session import transaction
 from producers.runs import lease as leases
 from producers.runs.request import request_run
 from tests.integration.engine.conftest import Engine
-from workers import runs
+from workers.runs import runner
 
 
 def run_of(tenant: int) -> str:
@@ -26,7 +26,7 @@ def test_a_run_that_is_being_written_keeps_no_other_tenant_waiting_and_is_not_ta
     # given: a producer whose lease ends in the middle of a long write, and another tenant's run
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.0)
     big = run_of(engine.tenant("big"))
-    held = runs.claim()
+    held = runner.claim()
     assert held is not None
     small = run_of(engine.tenant("small"))
     engine.execute("UPDATE run SET lease_until = now() - interval '1 minute' WHERE id = :run", run=big)
@@ -34,12 +34,12 @@ def test_a_run_that_is_being_written_keeps_no_other_tenant_waiting_and_is_not_ta
     # when another runner looks for work
     with held.writing(), ThreadPoolExecutor(1) as another:
         began = time.monotonic()
-        claimed = another.submit(runs.claim).result()
+        claimed = another.submit(runner.claim).result()
         waited = time.monotonic() - began
 
     # then: the other run begins at once, and the big one brought a fresh lease along
     assert claimed is not None
     assert (claimed.run_id, waited < 2) == (small, True)
-    assert runs.claim() is None
+    assert runner.claim() is None
     held.check()
     assert engine.value("SELECT fence FROM run WHERE id = :run", run=big) == held.fence

@@ -18,8 +18,8 @@ from models.message import Kind
 from models.session import transaction
 from producers.runs.request import request_run
 from tests.integration.engine.conftest import ROOT, Engine
-from workers import presence
-from workers.supervisor import Supervisor
+from workers.process import heartbeat
+from workers.process.supervisor import Supervisor
 
 
 @contextmanager
@@ -231,24 +231,24 @@ def test_a_supervisor_frees_only_what_its_own_children_held(engine: Engine) -> N
 
 def test_a_supervisor_knows_what_each_kind_records_when_it_dies() -> None:
     """It may give the last verdict on a message whose worker it reaps."""
-    code = "import workers.supervisor; from workers.turns import HANDLERS; print(*sorted(HANDLERS))"
+    code = "import workers.process.supervisor; from workers.messages.delivery import HANDLERS; print(*sorted(HANDLERS))"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split() == sorted(Kind)
 
 
 def test_maintenance_stays_with_the_process_whose_chore_takes_long(engine: Engine) -> None:
     with transaction() as connection:
-        assert presence.serve(connection, "maintenance")
+        assert heartbeat.serve(connection, "maintenance")
     # 14 seconds later its heartbeat comes, while the chore goes on
     engine.execute("UPDATE service SET seen_at = now() - interval '14 seconds'")
     with transaction() as connection:
-        presence.still_serves(connection)
+        heartbeat.still_serves(connection)
     assert engine.value("SELECT seen_at > now() - interval '5 seconds' FROM service")
     # another process takes over only from one that shows no sign of life
     engine.execute("UPDATE service SET worker = 'another'")
     with transaction() as connection:
-        assert not presence.serve(connection, "maintenance")
-        presence.still_serves(connection)
+        assert not heartbeat.serve(connection, "maintenance")
+        heartbeat.still_serves(connection)
     engine.execute("UPDATE service SET seen_at = now() - interval '16 seconds'")
     with transaction() as connection:
-        assert presence.serve(connection, "maintenance")
+        assert heartbeat.serve(connection, "maintenance")

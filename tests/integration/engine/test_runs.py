@@ -17,8 +17,9 @@ from producers.runs.lease import RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import request_run, request_stop
 from tenancy import health
 from tests.integration.engine.conftest import Engine
-from workers import finalizer, runs
-from workers.probes import PROBES, probe
+from workers.maintenance.probes import PROBES, probe
+from workers.runs import finalizer
+from workers.runs import runner as runs
 
 
 @pytest.fixture

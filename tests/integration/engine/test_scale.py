@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.integration.engine.conftest import Engine
-from workers import relay_sql as sql
+from workers.relay import statements as sql
 
 MANY = """
 INSERT INTO message (tenant_id, kind, direction, subject_id, turn, priority)

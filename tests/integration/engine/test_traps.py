@@ -9,13 +9,13 @@ import pytest
 import redis
 from sqlalchemy.exc import DBAPIError
 
-import workers.consumer
+import workers.broker.consumer
 from tests.integration.engine.conftest import Engine, OwnRedis, closed_database
 from tests.integration.engine.kinds import KIND
-from workers.broker import LedgerBroker, broker
-from workers.envelope import Envelope, encode
-from workers.parking import park
-from workers.sweeping import sweep
+from workers.broker.ledger_broker import LedgerBroker, broker
+from workers.broker.sweeping import sweep
+from workers.broker.unknown_messages import park
+from workers.messages.envelope import Envelope, encode
 
 LIST, BODIES = "koppeling:enrollments", "koppeling:enrollments.msgs"
 
@@ -73,7 +73,7 @@ def test_what_a_timed_out_fetch_took_is_found_again_by_the_living_process(
     engine: Engine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a message that Redis says this process has, which never saw it
-    monkeypatch.setattr(workers.consumer, "CARE_SECONDS", 0.3)
+    monkeypatch.setattr(workers.broker.consumer, "CARE_SECONDS", 0.3)
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1)[1]
     handed_out(engine, message)
@@ -297,7 +297,7 @@ def test_a_newer_form_of_a_known_kind_is_kept_for_later(engine: Engine, client: 
 def test_a_process_with_full_hands_still_shows_that_it_lives(
     engine: Engine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers.consumer, "CARE_SECONDS", 0.2)
+    monkeypatch.setattr(workers.broker.consumer, "CARE_SECONDS", 0.2)
     tenant = engine.tenant()
     engine.script(1, "sleep", 2)
     with engine.relay(), engine.worker(1):

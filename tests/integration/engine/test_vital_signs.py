@@ -16,7 +16,7 @@ from ops.http import health
 from tenancy import health as directions
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.test_outages import read_only
-from workers import vital_signs
+from workers.maintenance import vital_signs
 
 
 def relay(engine: Engine) -> str:

@@ -6,7 +6,7 @@ import logging
 import sys
 
 import tests.integration.engine.kinds  # noqa: F401  declares the test actors
-from workers.processes import run_worker
+from workers.process.worker import run_worker
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)

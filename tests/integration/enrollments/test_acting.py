@@ -19,8 +19,8 @@ from producers.enrollments import decide_holds as decide
 from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
-from workers import upsert_records, upsert_standing
-from workers.turns import run_delivery
+from workers.actors.enrollment_upsert import record, standing
+from workers.messages.delivery import run_delivery
 
 UNENROLL = "unenrollUserFromOfferEvent"
 
@@ -56,15 +56,15 @@ def _during(
 
 def _while_locked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
     """Do something while a result is being recorded, after its first locks were taken."""
-    real = upsert_standing.link_now
+    real = standing.link_now
 
     def held(connection: Any, person_id: int) -> Any:
         found = real(connection, person_id)
-        monkeypatch.setattr(upsert_records, "link_now", real)
+        monkeypatch.setattr(record, "link_now", real)
         act()
         return found
 
-    monkeypatch.setattr(upsert_records, "link_now", held)
+    monkeypatch.setattr(record, "link_now", held)
 
 
 def _four_of_whom_83_is_to_be_removed(world: World) -> str:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, retry_now, sync_through
 from tests.fixtures.world import World
-from workers import upsert_records
-from workers.turns import Turn
+from workers.actors.enrollment_upsert import record
+from workers.messages.delivery import Turn
 
 LINE_FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"kind": "lost_answer", "match": {"operation": "createUser"}},
@@ -230,7 +230,7 @@ class Killed(BaseException):
 
 
 def _kill_each_once(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool) -> None:
-    real: Callable[..., Any] = getattr(upsert_records, step)
+    real: Callable[..., Any] = getattr(record, step)
     killed: set[int] = set()
 
     def crashing(*args: Any, **kwargs: Any) -> Any:
@@ -244,12 +244,12 @@ def _kill_each_once(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool) 
         work.turn.settled = True  # nothing is recorded of how it ended
         raise Killed
 
-    monkeypatch.setattr(upsert_records, step, crashing)
+    monkeypatch.setattr(record, step, crashing)
     monkeypatch.setattr("tests.fixtures.world.run_delivery", _killable)
 
 
 def _killable(envelope: Any) -> None:
-    from workers.turns import run_delivery
+    from workers.messages.delivery import run_delivery
 
     try:
         run_delivery(envelope)

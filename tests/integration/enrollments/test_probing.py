@@ -14,7 +14,7 @@ from models.tenant import Direction
 from producers.probes import probe_completions, probe_enrollments
 from tenancy import health
 from tests.fixtures.world import World
-from workers.probes import probe
+from workers.maintenance.probes import probe
 
 
 def test_probes_succeed_while_both_sides_work(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from clients.pluvo.client import PluvoClient
 from tests.fixtures.world import World, now_removals
-from workers.turns import run_delivery
+from workers.messages.delivery import run_delivery
 
 
 class Killed(BaseException):
@@ -27,7 +27,7 @@ def deliver_and_die_after(world: World, monkeypatch: pytest.MonkeyPatch, call: s
     assert envelope is not None
     with monkeypatch.context() as patched:
         patched.setattr(PluvoClient, call, die)
-        patched.setattr("workers.policy.record", lambda *whatever: None)  # the dead record nothing
+        patched.setattr("workers.messages.outcome.record", lambda *whatever: None)  # the dead record nothing
         run_delivery(envelope)
     # the lease ends
     world.rows("UPDATE message SET state = 'ready', kills = kills + 1, started_at = NULL WHERE true RETURNING id")

@@ -8,7 +8,7 @@ from models.session import transaction
 from tests.fixtures.looking import link, outcomes, traces
 from tests.fixtures.world import World, now_removals
 from tests.integration.privacy.conftest import EMAIL, NAME, NAMESAKE, OLD_EMAIL, OLD_NAME, OTHER, PERSON, words
-from workers import retention
+from workers.maintenance import retention
 
 _TIMES = """
     SELECT table_name, string_agg(column_name, ',') AS columns

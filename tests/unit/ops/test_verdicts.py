@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from logs import without_addresses
 from ops import plan_view, replays, runs
 from ops.http.app import is_loopback
 from ops.output import as_json, harmless
 from ops.timetable import is_full_time
-from workers.logs import without_addresses
 
 
 def run(**given: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.allocation import WINDOW_MIN, Lane, allocate, cap_of, share, window
+from workers.relay.fairness import WINDOW_MIN, Lane, allocate, cap_of, share, window
 
 lanes = st.lists(
     st.builds(

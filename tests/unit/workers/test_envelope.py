@@ -9,7 +9,7 @@ from dramatiq.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.envelope import Defect, Envelope, encode, parse
+from workers.messages.envelope import Defect, Envelope, encode, parse
 
 ids = st.integers(1, 2**63 - 1)
 envelopes = st.builds(

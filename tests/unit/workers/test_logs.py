@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.logs import Seldom, without_addresses, without_controls
+from logs import Seldom, without_addresses, without_controls
 
 TEXTS = st.text(st.characters(), max_size=60)
 

@@ -16,9 +16,9 @@ from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_contended
 from tenancy.rate_limit import TooBusy
-from workers.control import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
-from workers.dead_letters import fingerprint
-from workers.policy import judge
+from workers.messages.dead_letters import fingerprint
+from workers.messages.interruptions import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
+from workers.messages.outcome import judge
 
 
 def database(error: type[psycopg.Error]) -> OperationalError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.workers.pooler import pooler
-from workers.startup import Unfit, refuse_pooler
+from workers.process.startup import Unfit, refuse_pooler
 
 
 def test_a_pooler_that_mixes_sessions_is_refused_with_one_sentence(empty_database_url: str) -> None:

@@ -1,0 +1,207 @@
+"""A finish event came in: read that person's report now, and write what is due at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import Connection, text
+from sqlmodel import select
+
+from clients.errors import Incomplete
+from clients.pluvo.client import PluvoClient
+from models.completion import WebhookEvent
+from models.course import Course
+from models.folding import fold_title
+from models.message import Kind, Priority
+from models.session import session, transaction
+from models.tenant import Direction, Tenant
+from producers.completions.collect import load
+from producers.completions.planner import Planner
+from producers.completions.record import Finished, Window, record
+from producers.completions.rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
+from producers.completions.webhook_events import Hint, people_in, read
+from producers.runs.request import request_run
+from tenancy.systems import afas_of, pluvo_of
+from workers.messages.delivery import Turn, handles
+from workers.messages.interruptions import Snooze
+
+PATIENCE_SECONDS = 15.0
+# Of 50 rows each. Who seems to have more is not one person: Pluvo did not heed the filter.
+PAGES_OF_ONE = 4
+# After a run that events asked for there is none for as long as it took, and at least so long: events that keep coming
+# take at most half of the calls that Pluvo allows.
+REST_SECONDS = 60.0
+_REST = text(
+    """
+    SELECT CASE WHEN status <> 'queued' THEN extract(epoch FROM
+               ended + greatest(make_interval(secs => :least), ended - coalesce(started_at, created_at)) - now()) END
+      FROM (SELECT *, coalesce(finished_at, now()) AS ended FROM run
+             WHERE tenant_id = :tenant AND direction = 'completions' AND trigger = 'webhook'
+             ORDER BY id DESC LIMIT 1) AS last
+    """
+)
+_titles = TitleVerdicts()
+
+
+@dataclass
+class Found:
+    """What the report says of one person. ``whole``: it was read to its end, so what is not in it is not there."""
+
+    dated: list[Finished] = field(default_factory=list)
+    undated: set[tuple[str, str]] = field(default_factory=set)
+    whole: bool = True
+
+
+class NotAlone(Exception):
+    """This Pluvo can't be asked for one person: everybody's report would have to be read."""
+
+
+@handles(Kind.FETCH)
+def fetch(turn: Turn) -> None:
+    """Look at one person. The event itself is only a hint: no date is taken from it.
+
+    Where only everybody can be asked for, a run does it: one for all the events that come until it begins.
+    """
+    event = _event(turn)
+    if event is None or event.handled_at is not None:
+        with turn.settle():
+            return
+    turn.people = people_in(event.body or b"")
+    hint = read(event.body) if event.body else Hint(event.event, event.pluvo_id, event.ref)
+    tenant, courses = load(turn.tenant_id)
+    pluvo = pluvo_of(tenant, turn.call_log.append, PATIENCE_SECONDS)
+    rules = _rules(turn, tenant, courses, pluvo)
+    pluvo_id = _user(pluvo, hint) if rules else None
+    try:
+        finished = _finished(report_of_one(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
+    except NotAlone:
+        _ask_for_a_run(turn)
+        return
+    with transaction() as connection:
+        ids = _record(connection, turn, tenant, rules, finished)
+    with turn.settle() as connection:
+        planner = Planner(turn.tenant_id, None, rules, Window())
+        due = planner.enqueue(connection, ids, Priority.INTERACTIVE) if ids else 0
+        _handled(connection, turn, _outcome(rules, pluvo_id, finished, due))
+
+
+def _ask_for_a_run(turn: Turn) -> None:
+    """A run reads the report for everybody. It serves all events that come until it begins; those after it wait."""
+    with transaction() as connection:
+        seconds = connection.execute(_REST, {"tenant": turn.tenant_id, "least": REST_SECONDS}).scalar()
+    if seconds is not None and seconds > 0:
+        raise Snooze(float(seconds), "report_read_lately")
+    with turn.settle() as connection:
+        request_run(connection, turn.tenant_id, Direction.COMPLETIONS, trigger="webhook")
+        _handled(connection, turn, "run_requested")
+
+
+def _record(
+    connection: Connection, turn: Turn, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
+) -> list[int]:
+    reading = f"webhook:{turn.message_id}-{turn.delivery}"
+    return record(connection, tenant, rules, finished, reading=reading, signal="webhook")
+
+
+def _event(turn: Turn) -> WebhookEvent | None:
+    with session() as database:
+        query = select(WebhookEvent).where(WebhookEvent.id == turn.subject_id, WebhookEvent.tenant_id == turn.tenant_id)
+        return database.exec(query).first()
+
+
+def _user(pluvo: PluvoClient, hint: Hint) -> str | None:
+    if hint.pluvo_id or not hint.ref:
+        return hint.pluvo_id
+    users = pluvo.find_users(refs=[hint.ref])
+    return users[0].id if users else None
+
+
+def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient) -> list[Rule]:
+    """All rules with titles that stand for one training: whatever was finished, the report says what it finished."""
+    unasked = [course for course in courses if course.completion_types is None]
+    if unasked:
+        known = ask_fields(afas_of(tenant, turn.call_log.append, PATIENCE_SECONDS), unasked, beside=courses)
+        with transaction() as connection:
+            keep_fields(connection, turn.tenant_id, known)
+        for course in unasked:
+            course.completion_types = dict(known[course.id or 0])
+    return usable_titles(turn.tenant_id, pluvo, [rule for course in courses for rule in rules_of(course)])
+
+
+def usable_titles(tenant_id: int, pluvo: PluvoClient, rules: Sequence[Rule]) -> list[Rule]:
+    """The rules whose title stands for one training."""
+    good = {(r.level, r.title): _titles.of(tenant_id, pluvo, r.level, r.title).reason is None for r in rules}
+    return [rule for rule in rules if good[rule.level, rule.title]]
+
+
+def report_of_one(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
+    """This person's rows under the rules' titles. Different rows under one title: it stands for several courses.
+
+    Raises NotAlone where the report of one person can't be had.
+    """
+    if not pluvo.supports_user_filter:
+        raise NotAlone
+    found = Found()
+    titles: dict[str, set[str]] = defaultdict(set)
+    for rule in rules:
+        titles[rule.level].add(rule.title)
+    for level, wanted in titles.items():
+        asked: Literal["TRAINING", "COURSE"] = "COURSE" if level == "course" else "TRAINING"
+        dates: dict[str, set[str | None]] = defaultdict(set)
+        try:
+            for number, page in enumerate(pluvo.portfolio_pages(asked, user_ids=[pluvo_id]), 1):
+                for row in page:
+                    dates[fold_title(row.title)].add(row.completion_date)
+                if number > PAGES_OF_ONE or not pluvo.supports_user_filter:
+                    raise NotAlone
+        except Incomplete:
+            found.whole = False
+        for title in wanted & dates.keys():
+            given = [raw for raw in dates[title] if raw is not None]
+            if level == "course" and len(dates[title]) > 1:
+                continue
+            found.dated += [Finished(pluvo_id, level, title, raw) for raw in given]
+            if not given:
+                found.undated.add((level, title))
+    return found
+
+
+def _finished(found: Found, rules: Sequence[Rule], hint: Hint, pluvo_id: str) -> list[Finished]:
+    """What to record: every date, and ``no_date`` for what the event says is finished while the report has no date.
+
+    Only for that it counts of which level an event is: the same title may also be something else's. An event without a
+    title tells only that something is finished: that is believed of all that is begun, when the report has no date at
+    all for this person.
+    """
+    if not hint.is_finish or not found.whole:
+        return found.dated
+    of_level = [rule for rule in rules if hint.level in (None, rule.level)]
+    named = {(rule.level, rule.title) for rule in of_level if rule.title == hint.title}
+    if named:
+        lacking = named - {(row.level, row.title) for row in found.dated}
+    else:
+        begun = found.undated & {(rule.level, rule.title) for rule in of_level}
+        lacking = set() if found.dated or hint.title else begun
+    return found.dated + [Finished(pluvo_id, level, title, None) for level, title in sorted(lacking)]
+
+
+def _outcome(rules: Sequence[Rule], pluvo_id: str | None, finished: Sequence[Finished], due: int) -> str:
+    if not rules:
+        return "no_rule"
+    if pluvo_id is None:
+        return "unknown_user"
+    if due:
+        return "due"
+    if any(row.raw is None for row in finished):
+        return "no_date"
+    return "nothing_due"
+
+
+def _handled(connection: Connection, turn: Turn, outcome: str) -> None:
+    connection.execute(
+        text("UPDATE webhook_event SET handled_at = now(), outcome = :outcome WHERE id = :id AND tenant_id = :tenant"),
+        {"id": turn.subject_id, "tenant": turn.tenant_id, "outcome": outcome},
+    )

@@ -1,0 +1,218 @@
+"""Write one completion date into one AFAS field: look first, write once, record what happened.
+
+A human's date is never written over: what AFAS shows is at most a minute old at every PUT. Whether it still is, and
+whether all the rest is as it was when the PUT was decided (date, row, rule, course, settings, link), is asked in the
+transaction right before the PUT, in which ``sending`` is committed too. What changed meanwhile is judged afresh.
+
+After a crash or a lost answer the next delivery looks whether the PUT arrived, and may otherwise send the same value
+again. Where no column is mapped it can't look, and sends the same value again.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from itertools import count
+
+from clients.afas.client import AfasClient, Condition, Operator
+from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
+from models.completion import CompletionState
+from models.completion_dates import day_of
+from models.enrollment import RowState
+from models.message import Kind
+from models.session import transaction
+from producers.completions import collect as collecting
+from producers.completions.afas_column import judge_due, read_one
+from producers.completions.rules import OF_ONE_CONNECTOR, Rule, any_works, ask_fields, keep_fields, rules_of
+from tenancy.systems import afas_of
+from workers.actors.completion_write_back.record import (
+    Changed,
+    Result,
+    Work,
+    describe,
+    died,
+    load,
+    mark_sending,
+    note_change,
+    note_failure,
+    note_look,
+    settle_completion,
+    waiting,
+)
+from workers.messages.delivery import Turn, handles
+
+# An older look of the run's is not worth a try: the PUT has its own check.
+FRESH_SECONDS = 45.0
+SLOT_PATIENCE_SECONDS = 15.0
+# Connecting and AFAS's read time-out of 120 s, with some to spare.
+PUT_SECONDS = 140.0
+# Three looks with the PUT that each was for.
+ROUNDS = 6
+OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
+
+
+@handles(Kind.WRITE_BACK, died=died, waiting=waiting, describe=describe)
+def write_back(turn: Turn) -> None:
+    """Bring one completion into AFAS, or find out why not. Each round goes by what is true when it begins."""
+    with_code, looked = True, False
+    for _ in range(ROUNDS):
+        try:
+            if _one_round(turn, with_code=with_code, looked=looked):
+                return
+            looked = True
+        except Changed:
+            looked = False
+        except Rejected as error:
+            if not with_code or error.code != "external_id_refused":
+                raise
+            # AFAS stumbles over the code of organisation or person: once more without it, after another look.
+            with_code = looked = False
+    raise Unavailable("look_too_old", "What AFAS showed was too old each time the PUT could go.", system="AFAS")
+
+
+def _one_round(turn: Turn, *, with_code: bool, looked: bool) -> bool:
+    """Settle the turn, or get one step nearer to it: False after a look."""
+    work = load(turn)
+    if work is None:
+        with turn.settle():
+            return True
+    turn.people = [*work.called]
+    afas = afas_of(work.tenant, turn.call_log.append, SLOT_PATIENCE_SECONDS)
+    rule = _rule(work, afas)
+    result = _obstacle(work, rule)
+    if result is None and rule is not None and rule.column is not None:
+        if not looked and not work.seen_within(FRESH_SECONDS):
+            result = _look(turn, work, rule, afas)
+            if result is None:
+                return False
+        result = result or _judge(work, rule)
+    if result is None and rule is not None:
+        _write(turn, work, rule, afas, with_code=with_code)
+        return True
+    if result is not None:
+        with turn.settle() as connection:
+            settle_completion(connection, turn, result)
+    return True
+
+
+def _rule(work: Work, afas: AfasClient) -> Rule | None:
+    """The rule that asks for this very thing in this field, None when there is none any more."""
+    course, completion = work.course, work.completion
+    about = completion.field, completion.level, completion.title
+    if not course.active or about not in {(rule.field, rule.level, rule.title) for rule in rules_of(course)}:
+        return None
+    known = None
+    if course.completion_types is None and completion.state in OPEN:
+        asked = ask_fields(afas, [course], beside=collecting.load(course.tenant_id)[1])
+        with transaction() as connection:
+            keep_fields(connection, course.tenant_id, asked)
+        known = asked[course.id or 0]
+    return next(rule for rule in rules_of(course, known) if rule.field == completion.field)
+
+
+def _obstacle(work: Work, rule: Rule | None) -> Result | None:
+    """Why there is nothing to write: it is settled, whose it is has changed, or AFAS has no fitting place for it."""
+    completion, enrollment = work.completion, work.enrollment
+    if completion.state not in OPEN:
+        return Result(completion.state, completion.reason, completion.found_value)
+    if completion.completed_on is None:
+        return Result(CompletionState.NO_DATE)
+    if enrollment is None or enrollment.row_state == RowState.ABSENT or completion.internal_id is None:
+        return Result(CompletionState.ORPHAN, "not_in_afas")
+    if not work.linked:
+        return Result(CompletionState.ORPHAN, "no_longer_linked")
+    if rule is None or rule.target is None:
+        return Result(CompletionState.REJECTED, rule.refusal if rule else "no_rule")
+    return None
+
+
+def _look(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
+    """Read the field's column and keep what it shows; a result only where the row is gone."""
+    try:
+        seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
+    except (Misconfigured, Unauthorized) as error:
+        if error.code not in OF_ONE_CONNECTOR or not _another_is_read(work, afas):
+            raise
+        # Like a missing column: nothing of this course is written over what can't be seen, the others go on.
+        raise Unavailable(
+            error.code, error.message, system="AFAS", status=error.status, remote_text=error.remote_text
+        ) from error
+    if not seen.there:
+        return Result(CompletionState.ORPHAN, "not_in_afas")
+    note_look(turn, seen)
+    return None
+
+
+def _another_is_read(work: Work, afas: AfasClient) -> bool:
+    """Whether another GetConnector of the tenant answers: then it is this one's trouble alone."""
+    _, courses = collecting.load(work.course.tenant_id)
+    for course in {one.getconnector: one for one in courses if one.getconnector != work.course.getconnector}.values():
+        event, key = course.fields["event_id"], course.fields["internal_id"]
+        try:
+            where = [[Condition(event, Operator.EQUAL, course.event_id)]]
+            afas.rows(course.getconnector, take=1, order_by=[event, key], where=where)
+        except (Misconfigured, Unauthorized):
+            continue
+        return True
+    return False
+
+
+def _judge(work: Work, rule: Rule) -> Result | None:
+    """What AFAS shows decides; None: nothing stands there."""
+    completion = work.completion
+    if rule.target is None or completion.completed_on is None:
+        return None
+    judged = judge_due(completion.completed_on, completion.shown_value, rule.target, maybe_sent=work.maybe_sent)
+    return Result(judged.state, judged.reason, judged.found) if judged else None
+
+
+def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: bool) -> None:
+    """PUT the value and record it. Raises Changed when it may no longer go, and what AFAS said of it."""
+    assert rule.target is not None  # noqa: S101  _obstacle saw to it
+    assert work.completion.completed_on is not None  # noqa: S101  the same
+    value = rule.target.write(work.completion.completed_on)
+    external_id = work.enrollment.external_id if with_code and work.enrollment else None
+    started = time.monotonic()
+    tries = count()
+
+    def about_to() -> None:
+        """Only now: whoever waits for a token or a slot has sent nothing, and what it knows grows old.
+
+        Asked a second time, AFAS refused the token and the client has a fresh one.
+        """
+        note = partial(mark_sending, turn, work, value, looked=rule.column, refused=next(tries) > 0)
+        turn.check(PUT_SECONDS, note)
+
+    try:
+        afas.put_course_member(
+            work.course.updateconnector,
+            event_id=work.course.event_id,
+            internal_id=work.completion.internal_id or "",
+            external_id=external_id,
+            fields={rule.field: value},
+            about_to=about_to,
+        )
+    except RemoteError as error:
+        note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)
+        if error.code in OF_ONE_CONNECTOR and _refuse_courses(work, afas):
+            raise Changed from error
+        raise
+    with turn.settle() as connection:
+        settle_completion(connection, turn, Result(CompletionState.WRITTEN, _note(work)))
+        note_change(connection, turn, work, value, "done", seconds=time.monotonic() - started)
+
+
+def _refuse_courses(work: Work, afas: AfasClient) -> bool:
+    """AFAS refuses an UpdateConnector. Where another of the tenant's works, its courses have no field to write to until
+    a run asks again; else it is the whole tenant's trouble (False)."""
+    tenant_id, wrong = work.course.tenant_id, work.course.updateconnector
+    _, courses = collecting.load(tenant_id)
+    if not any_works(afas, {course.updateconnector for course in courses} - {wrong}):
+        return False
+    with transaction() as connection:
+        keep_fields(connection, tenant_id, {c.id or 0: {} for c in courses if c.updateconnector == wrong})
+    return True
+
+
+def _note(work: Work) -> str | None:
+    return day_of(work.completion.completed_raw or "", work.tenant.timezone)[1]

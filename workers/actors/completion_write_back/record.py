@@ -1,0 +1,301 @@
+"""What a write-back reads before it begins and records when it ends, waits or dies."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from clients.errors import Rejected, RemoteError, Unknown
+from clients.http.redaction import clean, mask
+from models.completion import Completion
+from models.course import Course
+from models.enrollment import Enrollment
+from models.session import session, transaction
+from models.tenant import Tenant
+from producers.completions.afas_column import Seen
+from producers.completions.planner import CURRENT
+from producers.completions.record import LINK_OF
+from tenancy.cache import MARK, remembered
+from workers.messages.delivery import Turn
+
+# AFAS refuses the record as it is; everything else is worth a fresh message in the next run.
+REFUSED = ("functional", "external_id_refused", "bad_request", "too_large")
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything about one write-back, as it is now."""
+
+    completion: Completion
+    enrollment: Enrollment | None
+    course: Course
+    tenant: Tenant
+    # Marks of all rows that this was decided from: as long as it is the same, nothing has changed.
+    basis: str
+    # The account is still this person's.
+    linked: bool
+    # Names and addresses of the person
+    called: tuple[str | None, ...]
+    # How long ago the column was last read, if that was after the last PUT.
+    age_seconds: float | None
+
+    def seen_within(self, seconds: float) -> bool:
+        """Whether AFAS's column was read so lately."""
+        return self.age_seconds is not None and 0 <= self.age_seconds <= seconds
+
+    @property
+    def maybe_sent(self) -> bool:
+        """An earlier PUT of ours may have arrived."""
+        return self.completion.sending_at is not None
+
+
+class Changed(Exception):
+    """What a PUT was decided on is no longer so, or what AFAS showed is too old: judge afresh."""
+
+
+_ROWS = f"""
+       completion c
+  JOIN tenant t ON t.id = c.tenant_id
+  JOIN course k ON k.id = c.course_id
+  LEFT JOIN enrollment e ON e.id = c.enrollment_id
+  LEFT JOIN link l ON {LINK_OF}
+"""
+# A row that changes has another xmin; of the completion itself only what it is about counts.
+_BASIS = """concat_ws('/', t.xmin, k.xmin, coalesce(CAST(e.xmin AS text), '-'), coalesce(CAST(l.xmin AS text), '-'),
+                 c.completed_on, c.internal_id, c.pluvo_id)"""
+# Read before the rows themselves: at worst newer rows stand under older marks, and are read once more.
+_MARKS = text(
+    f"""
+    SELECT {_BASIS} AS basis, l.id IS NOT NULL AS linked, {MARK},
+           CASE WHEN c.shown_at > coalesce(c.sending_at, '-infinity')
+                THEN extract(epoch FROM clock_timestamp() - c.shown_at) END AS age,
+           who.name, who.email, who.applied_name, who.applied_email
+      FROM {_ROWS}
+      LEFT JOIN person who ON who.tenant_id = c.tenant_id AND who.internal_id = c.internal_id
+     WHERE c.id = :id AND c.tenant_id = :tenant
+    """  # noqa: S608  constants only
+)
+# The last question before a PUT. The rest of the minute is for the way to AFAS.
+LOOK_SECONDS = 55.0
+_MARK_SENDING = text(
+    f"""
+    UPDATE completion u
+       SET state = 'sending', sending_at = clock_timestamp(), value = :value, puts = u.puts + 1, changed_at = now()
+      FROM {_ROWS}
+     WHERE u.id = :id AND u.tenant_id = :tenant AND c.id = u.id AND {_BASIS} = :basis
+       AND u.state IN ('pending', 'sending', 'failed') AND u.completed_on = :on
+       AND (NOT :looked OR (u.shown_at > greatest(clock_timestamp() - make_interval(secs => :seconds),
+                                                  CASE WHEN NOT :refused THEN u.sending_at END)
+                            AND u.shown_value IS NOT DISTINCT FROM CAST(:shown AS text)))
+    """  # noqa: S608  constants only
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a completion is to be settled."""
+
+    state: str
+    reason: str | None = None
+    found: str | None = None
+
+
+def load(turn: Turn) -> Work | None:
+    """The newest state; None when the completion is gone."""
+    with session() as database:
+        marks = database.connection().execute(_MARKS, _key(turn)).first()
+        tenant = remembered(database, turn.tenant_id, marks.tenant_mark) if marks else None
+        completion = database.get(Completion, turn.subject_id)
+        if marks is None or tenant is None or completion is None:
+            return None
+        return Work(
+            completion,
+            database.get(Enrollment, completion.enrollment_id) if completion.enrollment_id else None,
+            database.get_one(Course, completion.course_id),
+            tenant,
+            basis=marks.basis,
+            linked=marks.linked,
+            called=(marks.name, marks.email, marks.applied_name, marks.applied_email),
+            age_seconds=marks.age,
+        )
+
+
+def _key(turn: Turn) -> dict[str, int]:
+    return {"id": turn.subject_id, "tenant": turn.tenant_id}
+
+
+def note_look(turn: Turn, seen: Seen) -> None:
+    """Keep what AFAS showed, and since when that is known: whoever comes next need not ask again at once."""
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """UPDATE completion
+                      SET shown_value = :value, shown_at = clock_timestamp() - make_interval(secs => :age)
+                    WHERE id = :id AND tenant_id = :tenant"""
+            ),
+            _key(turn) | {"value": seen.value, "age": time.monotonic() - seen.asked_at},
+        )
+
+
+def mark_sending(
+    turn: Turn, work: Work, value: str, connection: Connection, *, looked: str | None, refused: bool = False
+) -> None:
+    """Write down that a PUT may be under way, before it is. Raises Changed where it may no longer go.
+
+    ``looked``: the column in which AFAS shows the field, None where none is mapped. ``refused``: the last PUT was only
+    refused for its token and did nothing, so the look that it had is still good, if it is not too old.
+    """
+    decided = {"value": value, "basis": work.basis, "on": work.completion.completed_on}
+    shown = {"looked": looked is not None, "shown": work.completion.shown_value, "seconds": LOOK_SECONDS}
+    shown["refused"] = refused
+    if not connection.execute(_MARK_SENDING, _key(turn) | decided | shown).rowcount:
+        raise Changed
+
+
+def died(connection: Connection, turn: Turn, code: str) -> None:
+    """The completion stays failed; a refused one until its row or the settings are another."""
+    values = {"id": turn.subject_id, "tenant": turn.tenant_id, "code": code, "refused": code in REFUSED}
+    connection.execute(
+        text(
+            f"""
+            UPDATE completion c SET state = 'failed', reason = :code, changed_at = now(),
+                   failed_for = CASE WHEN :refused THEN (
+                       SELECT {CURRENT} FROM enrollment e JOIN tenant t ON t.id = e.tenant_id
+                        WHERE e.id = c.enrollment_id) END
+             WHERE c.id = :id AND c.tenant_id = :tenant AND c.state IN ('pending', 'sending', 'failed')
+            """  # noqa: S608  constants only
+        ),
+        values,
+    )
+    settle_lines(connection, turn, "failed", code)
+
+
+def waiting(connection: Connection, turn: Turn, code: str) -> None:
+    """Say why it is not written yet."""
+    connection.execute(
+        text(
+            """UPDATE completion SET reason = :code
+                WHERE id = :id AND tenant_id = :tenant AND state IN ('pending', 'sending')"""
+        ),
+        {"id": turn.subject_id, "tenant": turn.tenant_id, "code": code},
+    )
+
+
+def describe(connection: Connection, turn: Turn) -> dict[str, Any]:
+    """Who and which event a dead letter is about."""
+    row = connection.execute(
+        text(
+            """SELECT c.internal_id, k.event_id FROM completion c JOIN course k ON k.id = c.course_id
+                WHERE c.id = :id AND c.tenant_id = :tenant"""
+        ),
+        {"id": turn.subject_id, "tenant": turn.tenant_id},
+    ).first()
+    return {"internal_id": row.internal_id, "event_id": row.event_id} if row else {}
+
+
+def settle_completion(connection: Connection, turn: Turn, result: Result) -> None:
+    """Record the result with the completion and with every line that waits for it."""
+    connection.execute(
+        text(
+            """
+            UPDATE completion
+               SET state = :state, reason = :reason, found_value = :found, failed_for = NULL,
+                   shown_value = NULL, shown_at = NULL,  -- the look has served
+                   written_at = CASE WHEN :state IN ('written', 'verified') THEN coalesce(written_at, now())
+                                     ELSE written_at END,
+                   verified_at = CASE WHEN :state = 'verified' THEN now() ELSE verified_at END,
+                   changed_at = CASE WHEN state = :state THEN changed_at ELSE now() END
+             WHERE id = :id AND tenant_id = :tenant AND (state IN ('pending', 'sending', 'failed') OR
+                   (state = 'conflict' AND :state = 'written'))
+            """
+        ),
+        {
+            "id": turn.subject_id,
+            "tenant": turn.tenant_id,
+            "state": result.state,
+            "reason": result.reason,
+            "found": result.found,
+        },
+    )
+    settle_lines(connection, turn, result.state, result.reason, result.found)
+
+
+def settle_lines(
+    connection: Connection, turn: Turn, outcome: str, reason: str | None, found: str | None = None
+) -> None:
+    """Settle the lines of every run that waited for this completion, not only the newest's."""
+    connection.execute(
+        text(
+            """
+            UPDATE plan_line l
+               SET outcome = :outcome, reason = :reason, settled_at = now(),
+                   before = coalesce(CAST(:before AS jsonb), l.before)
+             WHERE l.completion_id = :id AND l.tenant_id = :tenant AND l.outcome = 'pending'
+            """
+        ),
+        {
+            "id": turn.subject_id,
+            "tenant": turn.tenant_id,
+            "outcome": outcome,
+            "reason": reason,
+            "before": json.dumps({"completion": found}) if found else None,
+        },
+    )
+
+
+def note_failure(
+    turn: Turn, work: Work, value: str, external_id: str | None, *, error: RemoteError, seconds: float
+) -> None:
+    """Keep the call for a dead letter, and as a change that did not (or may not have) come about."""
+    field = work.completion.field
+    request = {
+        "@CrId": work.course.event_id,
+        "@CdId": work.completion.internal_id,
+        "Fields": {"BcCo": external_id, field: value} if external_id else {field: value},
+    }
+    turn.note_call("write", mask(request), error.status, clean(error.remote_text))
+    result = "unknown" if isinstance(error, Unknown) else "refused" if isinstance(error, Rejected) else "failed"
+    with transaction() as connection:
+        note_change(connection, turn, work, value, result, error=error, seconds=seconds)
+
+
+def note_change(
+    connection: Connection,
+    turn: Turn,
+    work: Work,
+    value: str,
+    result: str,
+    *,
+    error: RemoteError | None = None,
+    seconds: float,
+) -> None:
+    connection.execute(
+        text(
+            """
+            INSERT INTO change (tenant_id, run_id, message_id, system, operation, internal_id, event_id, pluvo_id,
+                                result, code, status, before, after, seconds)
+            SELECT :tenant, :run, :message, 'afas', 'write', :internal, :event, :pluvo, :result, :code, :status,
+                   CAST(:before AS jsonb), CAST(:after AS jsonb), :seconds
+              -- nothing is written down about somebody who was erased meanwhile
+              FROM (SELECT FROM person WHERE tenant_id = :tenant AND internal_id = :internal FOR KEY SHARE) AS known
+            """
+        ),
+        {
+            "tenant": turn.tenant_id,
+            "run": turn.run_id,
+            "message": turn.message_id,
+            "internal": work.completion.internal_id,
+            "event": work.course.event_id,
+            "pluvo": work.completion.pluvo_id,
+            "result": result,
+            "code": error.code if error else None,
+            "status": error.status if error else None,
+            "before": json.dumps({"completion": work.completion.shown_value}),
+            "after": json.dumps({"completion": value, "field": work.completion.field}),
+            "seconds": round(seconds, 3),
+        },
+    )

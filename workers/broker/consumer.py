@@ -1,0 +1,208 @@
+"""How a worker process takes messages out of Redis: one consumer a queue, in a thread of its own that dramatiq runs.
+
+Unlike dramatiq's own it never raises and never restarts:
+
+* Redis trouble of any kind, time-outs included, is waited out here. What a timed-out fetch took on the server's side is
+  found again by comparing the acknowledgement set with what this process really holds.
+* An acknowledgement that fails is repeated later by this thread; no worker thread waits for it.
+* A sign of life goes out every 5 s, also while nothing may be fetched.
+* What is no message of ours is parked as a dead letter and acknowledged, one by one. When PostgreSQL is away at that
+  moment it goes to dramatiq's dead-letter set, which the leader sweeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.common import compute_backoff, current_millis
+
+from workers.broker.unknown_messages import park
+from workers.messages.envelope import MAX_BYTES, VERSION, Defect, Envelope, parse
+from workers.messages.interruptions import STOPPING
+from workers.process.heartbeat import DATABASE_TROUBLE
+
+if TYPE_CHECKING:
+    from workers.broker.ledger_broker import LedgerBroker
+
+CARE_SECONDS = 5.0
+TROUBLE_SECONDS = 0.5
+HASH_BYTES = 16 * 1024 * 1024
+RedisId = str | bytes
+log = structlog.get_logger("workers.broker.consumer")
+
+# Like dramatiq's fetch, and also tells each message's id and size; a body that is too big stays where it is.
+FETCH_SCRIPT = b"""
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+local out = {}
+for _ = 1, tonumber(ARGV[3]) do
+    local id = redis.call('LPOP', KEYS[2])
+    if not id then break end
+    redis.call('SADD', KEYS[4], id)
+    local size = redis.call('HSTRLEN', KEYS[3], id)
+    out[#out + 1] = id
+    out[#out + 1] = size
+    out[#out + 1] = size <= tonumber(ARGV[4]) and redis.call('HGET', KEYS[3], id) or ''
+end
+return out
+"""
+
+
+class LedgerConsumer(Consumer):
+    """One queue of one worker process."""
+
+    def __init__(self, broker: LedgerBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        self.broker = broker
+        self.queue = queue_name
+        self.prefetch = prefetch
+        self.timeout_ms = timeout
+        self.fetched: deque[MessageProxy] = deque()
+        self.misses = 0
+        self.troubled = False
+        self.care_at = 0.0
+
+    def __next__(self) -> MessageProxy | None:
+        """The next message, or None after a short wait."""
+        if STOPPING.is_set():
+            self.close()
+        if self.fetched:
+            return self.fetched.popleft()
+        try:
+            if time.monotonic() >= self.care_at:
+                self._care()
+            room = self.prefetch - len(self.broker.held[self.queue])
+            if room > 0 and not STOPPING.is_set():
+                self._fetch(room)
+        except redis.RedisError as error:
+            self._wait_out(error)
+            return None
+        if self.fetched:
+            self.misses = 0
+            return self.fetched.popleft()
+        self.misses, backoff_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
+        time.sleep(backoff_ms / 1000)
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Forget a message in Redis; at once or, when Redis is away, later."""
+        redis_id = message.options["redis_message_id"]
+        try:
+            self.broker.do_ack(self.queue, redis_id)
+        except redis.RedisError:
+            self.broker.unacked[self.queue].add(redis_id)
+        finally:
+            self.broker.held[self.queue].discard(redis_id)
+
+    # A failed message is settled in the ledger already, or comes back with its lease.
+    nack = ack
+
+    def requeue(self, messages: Any) -> None:
+        """Give prefetched messages back for others; what can't be given back comes back with its lease."""
+        ids = [message.options["redis_message_id"] for message in messages]
+        try:
+            if ids:
+                self.broker.do_requeue(self.queue, *ids)
+        except redis.RedisError as error:
+            log.warning("requeue_failed", queue=self.queue, error=type(error).__name__)
+        finally:
+            self.broker.held[self.queue].difference_update(ids)
+
+    def close(self) -> None:
+        """Give back what was fetched and not handed on."""
+        self.requeue(list(self.fetched))
+        self.fetched.clear()
+
+    def _wait_out(self, error: redis.RedisError) -> None:
+        if not self.troubled:
+            log.warning("broker_away", queue=self.queue, error=type(error).__name__)
+        self.troubled = True
+        self.care_at = 0.0
+        time.sleep(TROUBLE_SECONDS)
+
+    def _care(self) -> None:
+        """Sign of life, late acknowledgements, and back to the queue what was taken without our knowing."""
+        client = self.broker.connect()
+        client.zadd(self.broker.key("__heartbeats__"), {self.broker.broker_id: current_millis()})
+        for redis_id in list(self.broker.unacked[self.queue]):
+            self.broker.do_ack(self.queue, redis_id)
+            self.broker.unacked[self.queue].discard(redis_id)
+        taken = {_text(i) for i in client.smembers(self._acks)}
+        orphans = taken - self.broker.held[self.queue] - self.broker.unacked[self.queue]
+        if orphans:
+            log.warning("orphans_given_back", queue=self.queue, count=len(orphans))
+            self.broker.do_requeue(self.queue, *orphans)
+        if self.troubled:
+            log.info("broker_back", queue=self.queue)
+        self.troubled = False
+        self.care_at = time.monotonic() + CARE_SECONDS
+
+    def _fetch(self, room: int) -> None:
+        broker = self.broker
+        broker.connect()
+        found = broker.scripts["fetch"](
+            keys=[broker.key("__heartbeats__"), broker.key(self.queue), self._bodies, self._acks],
+            args=[current_millis(), broker.broker_id, min(room, 500), MAX_BYTES],
+        )
+        for position in range(0, len(found), 3):
+            redis_id, size, data = _text(found[position]), int(found[position + 1]), found[position + 2]
+            self._take(redis_id, size, data)
+
+    def _take(self, redis_id: RedisId, size: int, data: bytes) -> None:
+        # Only what is handed on counts as held: whatever fails here is found again among the acknowledgements.
+        if size == 0:  # an id without a body: done already, or never was one
+            self._drop(redis_id)
+            return
+        read = Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data)
+        if isinstance(read, Envelope) and read.version == VERSION and read.kind in self.broker.actors:
+            self.broker.held[self.queue].add(redis_id)
+            self.fetched.append(MessageProxy(self._message(redis_id, read)))
+            return
+        try:
+            park(read, size, self._digest(redis_id, size, data))
+            self._drop(redis_id)
+        except DATABASE_TROUBLE as error:
+            log.warning("not_parked_yet", queue=self.queue, error=type(error).__name__)
+            self.broker.do_nack(self.queue, redis_id)
+
+    def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
+        """Only what was checked: options or a queue name of somebody else's making go nowhere."""
+        return dramatiq.Message(
+            queue_name=self.queue,
+            actor_name=envelope.kind,
+            args=(),
+            kwargs={"envelope": envelope},
+            options={"redis_message_id": redis_id},
+            message_id=str(redis_id),
+        )
+
+    def _digest(self, redis_id: RedisId, size: int, data: bytes) -> str:
+        if size > HASH_BYTES:
+            return "not read"
+        if size > MAX_BYTES:
+            data = self.broker.client.hget(self._bodies, redis_id) or b""  # type: ignore[assignment]  # bytes: not decoded
+        return hashlib.sha256(data).hexdigest()
+
+    def _drop(self, redis_id: RedisId) -> None:
+        self.broker.do_ack(self.queue, redis_id)
+
+    @property
+    def _bodies(self) -> str:
+        return self.broker.key(f"{self.queue}.msgs")
+
+    @property
+    def _acks(self) -> str:
+        return self.broker.acks_key(self.queue)
+
+
+def _text(value: bytes | str) -> RedisId:
+    # An id of somebody else's making may be any bytes.
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value

@@ -1,0 +1,187 @@
+"""The broker: dramatiq on Redis, holding nothing that the ledger does not know.
+
+dramatiq's own layout is used (``ns:Q`` list of ids, ``ns:Q.msgs`` bodies, ``ns:__acks__.broker.Q`` fetched ones), with
+differences: messages are pushed by the relay in bulk under ids that name the delivery, there are no delay queues,
+maintenance is done when the leader asks for it instead of by chance, and scripts name every key they touch, all below
+this installation's own prefix: so a user of Redis may be limited to it. Only this file, ``consumer.py`` and
+``sweeping.py`` know Redis keys.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+import settings
+from models.installation import redis_prefix
+from workers.broker.consumer import FETCH_SCRIPT, LedgerConsumer, RedisId
+from workers.messages.envelope import Envelope, encode
+from workers.process.launcher import LeaseTimeLimit, Services
+
+QUEUES = ("enrollments", "completions")
+SOCKET_TIMEOUT_SECONDS = 3
+HEARTBEAT_TIMEOUT_MS = 30_000
+MEMORY = "memory"
+# A body that is there already was pushed before: the id names the delivery, so it is the same one.
+_PUSH = b"""
+for i = 1, #ARGV, 2 do
+    if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', KEYS[1], ARGV[i]) end
+end
+"""
+# KEYS: fetched ids, bodies.
+_ACK = b"""
+for i = 1, #ARGV do
+    if redis.call('SREM', KEYS[1], ARGV[i]) > 0 then redis.call('HDEL', KEYS[2], ARGV[i]) end
+end
+"""
+# KEYS: fetched ids, bodies, queue.
+_REQUEUE = b"""
+for i = 1, #ARGV do
+    if redis.call('SREM', KEYS[1], ARGV[i]) > 0 and redis.call('HEXISTS', KEYS[2], ARGV[i]) > 0 then
+        redis.call('RPUSH', KEYS[3], ARGV[i])
+    end
+end
+"""
+# KEYS: fetched ids, bodies, dead ids, their bodies. ARGV: now, id.
+_NACK = b"""
+if redis.call('SREM', KEYS[1], ARGV[2]) > 0 then
+    local body = redis.call('HGET', KEYS[2], ARGV[2])
+    if body then
+        redis.call('ZADD', KEYS[3], ARGV[1], ARGV[2])
+        redis.call('HSET', KEYS[4], ARGV[2], body)
+        redis.call('HDEL', KEYS[2], ARGV[2])
+    end
+end
+"""
+# What a silent process had fetched goes back, unless it showed a sign of life meanwhile.
+# KEYS: signs of life, then fetched ids, bodies and queue of each queue. ARGV: the process, the time it must be before.
+_BURY = b"""
+local seen = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not seen or tonumber(seen) > tonumber(ARGV[2]) then return end
+for i = 2, #KEYS, 3 do
+    for _, id in ipairs(redis.call('SMEMBERS', KEYS[i])) do
+        if redis.call('HEXISTS', KEYS[i + 1], id) > 0 then redis.call('RPUSH', KEYS[i + 2], id) end
+    end
+    redis.call('DEL', KEYS[i])
+end
+redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+_SCRIPTS = {"push": _PUSH, "fetch": FETCH_SCRIPT, "ack": _ACK, "requeue": _REQUEUE, "nack": _NACK, "bury": _BURY}
+
+
+class LedgerBroker(RedisBroker):
+    """dramatiq's Redis broker, connected at first use and told where by the settings of that moment."""
+
+    def __init__(self) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # dramatiq's Redis broker has no types
+            client=redis.Redis(),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+            middleware=[LeaseTimeLimit(), Services()],
+        )
+        self._url: str | None = None
+        self._connecting = threading.Lock()
+        # Redis ids that this process holds, by queue: fetched and not acknowledged yet.
+        self.held: dict[str, set[RedisId]] = {}
+        self.unacked: dict[str, set[RedisId]] = {}
+
+    @property
+    def consumer_class(self) -> type[LedgerConsumer]:
+        return LedgerConsumer
+
+    def connect(self) -> redis.Redis:
+        """The client. Commands are never repeated by it: a repeated fetch or push would double messages."""
+        url = settings.get().need_redis()
+        with self._connecting:
+            if url != self._url:
+                self.client = redis.Redis.from_url(
+                    url,
+                    socket_timeout=SOCKET_TIMEOUT_SECONDS,
+                    socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
+                    retry=Retry(NoBackoff(), 0),
+                )
+                self.scripts = {name: self.client.register_script(script) for name, script in _SCRIPTS.items()}
+                self._url = url
+            return self.client
+
+    def key(self, *parts: str) -> str:
+        """``prefix:part…``"""
+        return ":".join((redis_prefix(), *parts))
+
+    def acks_key(self, queue: str, broker_id: str | None = None) -> str:
+        """Where the ids stand that a process has fetched from a queue."""
+        return self.key(f"__acks__.{broker_id or self.broker_id}.{queue}")
+
+    def do_ack(self, queue: str, *ids: RedisId) -> None:
+        """Forget fetched messages."""
+        self._run("ack", [self.acks_key(queue), self.key(f"{queue}.msgs")], ids)
+
+    def do_requeue(self, queue: str, *ids: RedisId) -> None:
+        """Give fetched messages back."""
+        self._run("requeue", [self.acks_key(queue), self.key(f"{queue}.msgs"), self.key(queue)], ids)
+
+    def do_nack(self, queue: str, redis_id: RedisId) -> None:
+        """Put a fetched message aside for the leader to sweep."""
+        keys = [self.acks_key(queue), *(self.key(f"{queue}{end}") for end in (".msgs", ".XQ", ".XQ.msgs"))]
+        self._run("nack", keys, [int(time.time() * 1000), redis_id])
+
+    def _run(self, script: str, keys: list[str], args: Iterable[Any]) -> Any:
+        self.connect()
+        return self.scripts[script](keys=keys, args=list(args))
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue, without the delay queue that dramatiq adds: times to wait live in the ledger."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.held.setdefault(queue_name, set())
+            self.unacked.setdefault(queue_name, set())
+            self.emit_after("declare_queue", queue_name)
+
+    def maintain(self) -> None:
+        """Give back what processes that are silent for 30 s had fetched. Redis trouble raises."""
+        before = int(time.time() * 1000) - HEARTBEAT_TIMEOUT_MS
+        silent: Any = self.connect().zrangebyscore(self.key("__heartbeats__"), 0, before)
+        for name in (each.decode() for each in silent):
+            parts = [(self.acks_key(queue, name), self.key(f"{queue}.msgs"), self.key(queue)) for queue in QUEUES]
+            keys = [self.key("__heartbeats__"), *(key for part in parts for key in part)]
+            self._run("bury", keys, [name, before])
+
+    # What the relay needs of a broker; another one would have to offer these three.
+
+    def push(self, messages: Sequence[tuple[str, Envelope]]) -> None:
+        """Put (queue, message) pairs on their queues, in order, each delivery at most once. RedisError when away."""
+        self.connect()
+        now_ms = int(time.time() * 1000)
+        for queue in dict.fromkeys(queue for queue, _ in messages):
+            parts = [envelope for name, envelope in messages if name == queue]
+            args = [x for e in parts for x in (e.redis_id, encode(e, queue, now_ms))]
+            self.scripts["push"](keys=[self.key(queue), self.key(f"{queue}.msgs")], args=args)
+
+    def missing(self, messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of the (queue, redis id) pairs that Redis does not know. RedisError when away."""
+        asked = list(messages)
+        pipeline = self.connect().pipeline(transaction=False)
+        for queue, redis_id in asked:
+            pipeline.hexists(self.key(f"{queue}.msgs"), redis_id)
+        return [pair for pair, there in zip(asked, pipeline.execute(), strict=True) if not there]
+
+    def lost_memory(self) -> bool:
+        """True when Redis does not remember having been asked before.
+
+        It is asked by a write: one that refuses writes (full, a replica) raises here, before anything is claimed.
+        """
+        return self.connect().set(self.key(MEMORY), 1, get=True) is None
+
+
+broker = LedgerBroker()
+dramatiq.set_broker(broker)
+for _queue in QUEUES:
+    broker.declare_queue(_queue)

@@ -1,0 +1,55 @@
+"""The slow chores, done by one process for all: runs that are over, probes, sweeping, forgetting.
+
+Twice at once, for a moment, does no harm: each chore locks what it changes.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from loops import Chores, Loop
+from models.session import transaction
+from workers.broker.sweeping import sweep
+from workers.maintenance import retention, vital_signs
+from workers.maintenance.probes import PROBES, probe
+from workers.process import heartbeat
+from workers.runs import finalizer
+
+__all__ = ["PROBES", "Upkeep"]
+
+SERVICE = "maintenance"
+TICK_SECONDS = 0.5
+STANDBY_SECONDS = 3.0
+# A chore that takes longer than the 15 s after which another process takes over is covered by the heartbeat.
+RENEW_SECONDS = 5.0
+
+
+class Upkeep(Loop):
+    """The chores of one process; idle while another process does them."""
+
+    def __init__(self) -> None:
+        super().__init__("upkeep")
+        self.chores = Chores(
+            (0.5, finalizer.finalize),
+            (1.0, probe),
+            (5.0, finalizer.recount),
+            (15.0, sweep),
+            (15.0, vital_signs.watch),
+            (3600.0, retention.apply),
+        )
+        self.leads_until = 0.0
+
+    def step(self) -> float:
+        if time.monotonic() >= self.leads_until:
+            with transaction() as connection:
+                leads = heartbeat.serve(connection, SERVICE)
+            if not leads:
+                return STANDBY_SECONDS
+            self.leads_until = time.monotonic() + RENEW_SECONDS
+        self.chores.do_due()
+        return TICK_SECONDS
+
+    def end(self) -> None:
+        with suppress(*heartbeat.DATABASE_TROUBLE), transaction() as connection:
+            heartbeat.resign(connection, SERVICE)

@@ -1,0 +1,135 @@
+"""What is forgotten, and when: payloads first, then the ledger, then people who left. A bite at a time, so that no
+statement runs long. All statements are constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import text
+
+import settings
+from models.session import transaction
+
+BITE = 5000
+log = structlog.get_logger("workers.maintenance.retention")
+_OVER = "NOT IN ('queued', 'running', 'applying')"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing to forget. ``statement`` takes ``:age`` in seconds and ``:bite``."""
+
+    name: str
+    setting: str
+    statement: str
+    bite: int = BITE
+
+
+def _delete(table: str, column: str, setting: str, where: str = "true") -> Rule:
+    chosen = f"SELECT id FROM {table} WHERE {_older(column)} AND {where} ORDER BY {column} LIMIT :bite"  # noqa: S608
+    return Rule(f"{table} deleted", setting, f"DELETE FROM {table} WHERE id = ANY(ARRAY({chosen}))")  # noqa: S608
+
+
+def _empty(table: str, column: str, columns: tuple[str, ...], nothing: str = "NULL", where: str = "true") -> Rule:
+    full = " OR ".join(f"{name} IS DISTINCT FROM {nothing}" for name in columns)
+    chosen = f"SELECT id FROM {table} WHERE {_older(column)} AND ({full}) AND {where} ORDER BY {column} LIMIT :bite"  # noqa: S608
+    emptied = ", ".join(f"{name} = {nothing}" for name in columns)
+    statement = f"UPDATE {table} SET {emptied} WHERE id = ANY(ARRAY({chosen}))"  # noqa: S608
+    return Rule(f"{table} emptied", "payload_retention", statement)
+
+
+def _older(column: str) -> str:
+    return f"{column} < now() - make_interval(secs => :age)"
+
+
+# By run, so that the lines of years need not be looked through each hour.
+_LINES = f"""
+    UPDATE plan_line SET before = NULL, after = NULL, todo = NULL WHERE id = ANY(ARRAY(
+        SELECT l.id FROM run r JOIN plan_line l ON l.run_id = r.id
+         WHERE r.has_payloads AND {_older("r.created_at")}
+           AND (l.before IS NOT NULL OR l.after IS NOT NULL OR l.todo IS NOT NULL) LIMIT :bite))
+"""  # noqa: S608  constants only
+_HELD = f"""
+    UPDATE hold_line SET before = NULL, after = NULL WHERE id = ANY(ARRAY(
+        SELECT l.id FROM hold h JOIN hold_line l ON l.hold_id = h.id
+         WHERE {_older("h.created_at")} AND (l.before IS NOT NULL OR l.after IS NOT NULL) LIMIT :bite))
+"""  # noqa: S608  constants only
+# What a run reads is gone when it ends; this is for one that could not see to it any more.
+_READ = """
+    DELETE FROM {table} WHERE id = ANY(ARRAY(
+        SELECT s.id FROM run r JOIN {table} s ON s.run_id = r.id
+         WHERE r.status NOT IN ('queued', 'running', 'applying') AND r.created_at < now() - make_interval(secs => :age)
+         LIMIT :bite))
+"""
+# Gone from AFAS for so long (or their event is no longer linked), and nothing is left to be done for them. An account
+# that was made for them is found again by its ref, should they come back.
+_PEOPLE = f"""
+    WITH gone AS MATERIALIZED (
+        SELECT p.id, p.tenant_id, p.internal_id FROM person p
+         WHERE NOT EXISTS (
+               SELECT 1 FROM enrollment e JOIN course c ON c.id = e.course_id
+                WHERE e.person_id = p.id
+                  -- times are null of whoever is still there: that is not old
+                  AND NOT ((coalesce({_older("e.absent_since")}, false) AND (e.state <> 'enrolled' OR e.removal_refused)
+                            OR NOT c.active AND coalesce({_older("coalesce(c.base_at, e.seen_at)")}, false))
+                           AND e.left_behind = '[]'))
+           AND (EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = p.id)
+                -- whom an operator linked beforehand may still come
+                OR {_older("coalesce(p.seen_at, p.created_at)")}
+                   AND NOT EXISTS (SELECT 1 FROM link l WHERE l.person_id = p.id))
+           AND NOT EXISTS (SELECT 1 FROM enrollment e JOIN message m ON m.subject_id = e.id
+                            WHERE e.person_id = p.id AND m.kind = 'enrollment.upsert')
+           AND NOT EXISTS (SELECT 1 FROM enrollment e JOIN completion c ON c.enrollment_id = e.id
+                            WHERE e.person_id = p.id AND c.state IN ('pending', 'sending'))
+           AND NOT EXISTS (SELECT 1 FROM enrollment e JOIN hold_line h ON h.enrollment_id = e.id
+                            WHERE e.person_id = p.id AND h.state = 'open')
+         LIMIT :bite FOR UPDATE OF p SKIP LOCKED),
+    completions AS (
+        DELETE FROM completion c USING gone g WHERE c.tenant_id = g.tenant_id AND c.internal_id = g.internal_id),
+    lines AS (
+        UPDATE plan_line l
+           SET internal_id = NULL, enrollment_id = NULL, completion_id = NULL, before = NULL, after = NULL, todo = NULL
+          FROM gone g WHERE l.tenant_id = g.tenant_id AND l.internal_id = g.internal_id)
+    DELETE FROM person p USING gone g WHERE p.id = g.id
+"""  # noqa: S608  constants only
+RULES = (
+    _empty("change", "at", ("before", "after")),
+    _empty("webhook_event", "received_at", ("body", "ref")),
+    _empty("link", "updated_at", ("candidates",), "CAST('[]' AS jsonb)"),
+    Rule("plan_line emptied", "payload_retention", _LINES),
+    Rule("run emptied", "payload_retention",
+         f"UPDATE run SET has_payloads = false WHERE has_payloads AND {_older('created_at')}"),  # noqa: S608
+    Rule("hold_line emptied", "payload_retention", _HELD),
+    Rule("snapshot_row deleted", "payload_retention", _READ.format(table="snapshot_row")),
+    Rule("directory_user deleted", "payload_retention", _READ.format(table="directory_user")),
+    _delete("run", "created_at", "ledger_retention", f"status {_OVER}"),
+    _delete("change", "at", "ledger_retention"),
+    _delete("webhook_event", "received_at", "ledger_retention"),
+    _delete("operator_action", "at", "ledger_retention"),
+    _delete("alert", "closed_at", "ledger_retention"),
+    _delete("dead_letter", "last_failed_at", "dead_letter_retention"),
+    _delete("replay_batch", "finished_at", "dead_letter_retention"),
+    Rule("person deleted", "ledger_retention", _PEOPLE, bite=1000),
+)  # fmt: skip
+
+
+def apply() -> dict[str, int]:
+    """Apply every rule once; how many rows each touched, by name."""
+    touched = {rule.name: _apply(rule) for rule in RULES}
+    if any(touched.values()):
+        log.info("retention", **{name.replace(" ", "_"): count for name, count in touched.items() if count})
+    return touched
+
+
+def _apply(rule: Rule) -> int:
+    values = {"age": getattr(settings.get(), rule.setting), "bite": rule.bite}
+    total = 0
+    while True:
+        with transaction() as connection:
+            count = connection.execute(text(rule.statement), values).rowcount
+        total += count
+        # A rule without bites does all at once.
+        if count < rule.bite or ":bite" not in rule.statement:
+            return total

@@ -1,0 +1,105 @@
+"""Gives a suspect, a message whose worker died twice, a process of its own.
+
+Whoever is killed takes what it worked on with it, and most of that is innocent: messages that only ran beside a killer,
+or while somebody killed workers. Alone in a process there is no doubt: if that dies while its parent lives, the message
+did it, and becomes a dead letter.
+
+    python -m workers.messages.isolation MODULE MESSAGE TENANT DELIVERY PROBE PIPE
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import structlog
+
+from workers.messages.interruptions import KilledAlone, Snooze
+from workers.process.heartbeat import DATABASE_TROUBLE, give_back_later, unrecorded
+
+if TYPE_CHECKING:
+    from workers.messages.delivery import Turn
+
+SUSPECT_KILLS = 2
+POLL_SECONDS = 0.05
+PARENT_SECONDS = 0.2
+# The child could not reach PostgreSQL: nothing was done, or nothing of it was recorded. (EX_TEMPFAIL of sysexits)
+AWAY = 75
+# What the child writes before it begins with the message: until then whatever ends it is not the message's fault.
+BEGINS = b"!"
+# Where the program can't even start (no memory, half an upgrade), later is better.
+NOT_STARTED_SECONDS = 60.0
+log = structlog.get_logger("workers.messages.isolation")
+
+
+def run(turn: Turn, module: str) -> None:
+    """Let a process of its own do a claimed turn and record it. Raises KilledAlone when it dies of it."""
+    argv = [sys.executable, "-m", "workers.messages.isolation", module]
+    argv += [str(turn.message_id), str(turn.tenant_id), str(turn.delivery), str(int(turn.probe))]
+    log.warning("suspect_alone", message=turn.message_id, tenant=turn.tenant_id, kills=turn.kills)
+    hears, tells = os.pipe()
+    try:
+        child = subprocess.Popen([*argv, str(tells)], stdin=subprocess.DEVNULL, pass_fds=(tells,))  # noqa: S603  our own program
+    except OSError as error:
+        os.close(hears)
+        raise Snooze(NOT_STARTED_SECONDS, "not_started") from error
+    finally:
+        os.close(tells)
+    try:
+        while child.poll() is None:
+            time.sleep(POLL_SECONDS)  # not wait(): the time limit can't interrupt that
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        begun = os.read(hears, 1) == BEGINS
+        os.close(hears)
+    if child.returncode == AWAY:
+        give_back_later(turn.message_id, turn.delivery)
+    elif child.returncode and not begun:
+        log.error("suspect_not_started", message=turn.message_id, code=child.returncode)
+        raise Snooze(NOT_STARTED_SECONDS, "not_started")
+    elif child.returncode:
+        raise KilledAlone(f"its process ended with {child.returncode}")
+
+
+def _watch(parent: int) -> None:
+    """An orphan ends at once: the message is handed out again when its parent's lease is released."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
+
+
+def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: bool, tells: int) -> int:  # noqa: PLR0917
+    """Do the one turn; the parent decides when to give up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    import logs
+    from workers.messages import delivery as turns  # noqa: PLC0415  it starts this module as a program, and imports it
+
+    import_module(module)
+    logs.configure()
+    try:
+        turn = turns.resume(message_id, tenant_id, delivery)
+    except DATABASE_TROUBLE:
+        return AWAY
+    if turn is None:
+        return 0
+    turn.probe = probe
+    os.write(tells, BEGINS)
+    turns.carry_on(turn)
+    # What it could not record would be given back by a worker's heartbeat; here the parent does that.
+    return AWAY if unrecorded() else 0
+
+
+if __name__ == "__main__":
+    _module, *_ids, _probe, _tells = sys.argv[1:]
+    _message, _tenant, _delivery = map(int, _ids)
+    sys.exit(main(_module, _message, _tenant, _delivery, _probe == "1", int(_tells)))

@@ -1,0 +1,82 @@
+"""Leases that ended: messages whose worker never finished them are ready again.
+
+Twice so, and they get a process of their own (``isolation.py``), which tells a killer from a bystander. One that takes
+its whole machine along never gets that far: it rests after the eighth time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row, text
+
+from models.session import transaction
+from workers.messages.dead_letters import Failure, bury
+from workers.messages.delivery import HANDLERS, SCHEMA, turn_of
+
+MAX_KILLS = 8
+POISON = Failure("poison", "A worker died on it eight times")
+log = structlog.get_logger("workers.messages.lease_expiry")
+
+_BACK = text(
+    """
+    UPDATE message SET state = 'ready', lease_until = NULL, worker = NULL, started_at = NULL,
+           kills = kills + (started_at IS NOT NULL)::int,
+           run_at = CASE WHEN started_at IS NULL THEN run_at ELSE now() END
+     WHERE id = ANY(:ids) RETURNING id, kills
+    """
+)
+
+
+def expire() -> int:
+    """Take back what is overdue, at most 500 at once; how many."""
+    with transaction() as connection:
+        rows = connection.execute(
+            text(
+                f"""SELECT {SCHEMA} FROM message m WHERE state = 'sent' AND lease_until < now()
+                    ORDER BY lease_until LIMIT 500 FOR UPDATE SKIP LOCKED"""  # noqa: S608  names of columns
+            )
+        ).all()
+        _take_back(connection, list(rows))
+    if rows:
+        log.warning("leases_ended", count=len(rows))
+    return len(rows)
+
+
+def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
+    """Take back what a worker process that is surely gone had begun; how many. Its runs are free at once too.
+
+    ``killed``: it did not leave by itself, so what it worked on may be the reason.
+    """
+    rows = connection.execute(
+        text(f"SELECT {SCHEMA} FROM message m WHERE worker = :worker AND state = 'sent' FOR UPDATE"),  # noqa: S608  a constant
+        {"worker": worker},
+    ).all()
+    if rows and not killed:
+        connection.execute(
+            text("UPDATE message SET started_at = NULL WHERE id = ANY(:ids)"), {"ids": [r.id for r in rows]}
+        )
+    _take_back(connection, list(rows))
+    connection.execute(
+        text(
+            """UPDATE run SET lease_until = now() - interval '1 second'
+                WHERE lease_owner = :worker AND status = 'running'"""
+        ),
+        {"worker": worker},
+    )
+    connection.execute(text("DELETE FROM worker WHERE id = :worker"), {"worker": worker})
+    return len(rows)
+
+
+def _take_back(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    turns = {turn.message_id: turn for turn in map(turn_of, rows)}
+    if not turns:
+        return
+    for message_id, kills in connection.execute(_BACK, {"ids": list(turns)}):
+        if kills >= MAX_KILLS:
+            turn = turns[message_id]
+            log.error("poison", message=message_id, tenant=turn.tenant_id, kind=turn.kind)
+            bury(connection, turn, HANDLERS.get(turn.kind), POISON)
+    connection.execute(text("NOTIFY koppeling_ledger"))

@@ -1,0 +1,76 @@
+"""Pluvo has no room for another account (a licence that is used up): what makes accounts waits, all else goes on.
+
+Nobody's record is at fault, so nothing dies and no attempt is burnt. One message goes on asking, after the waits of a
+quarantine's probes; the others sleep until an account could be made or restored again, which wakes them all.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, text
+
+import settings
+from models.message import Kind
+from tenancy.alerts import close_alert, open_alert
+
+if TYPE_CHECKING:
+    from workers.messages.delivery import Turn
+
+NO_ROOM = "no_room"
+
+# Who waits, whatever for, and has no account that is in use. (What a run says of an enrollment changes with each run.)
+_WAITING = """message m, enrollment e LEFT JOIN link k ON k.person_id = e.person_id
+    WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'scheduled' AND e.id = m.subject_id
+      AND e.desired = 'enrolled' AND (k.pluvo_id IS NULL OR k.archived OR k.state = 'left')"""
+_ASKING = text(
+    f"""SELECT EXISTS (SELECT 1 FROM {_WAITING} AND m.id <> :id
+                          AND m.run_at <= now() + make_interval(secs => :seconds))"""  # noqa: S608  a constant
+)
+_AGE = text(
+    """SELECT coalesce(extract(epoch FROM now() - opened_at), 0) FROM alert
+        WHERE tenant_id = :tenant AND kind = 'no_room' AND closed_at IS NULL"""
+)
+# Who has no account yet and is to get one.
+_PARK = text(
+    """
+    WITH parked AS (
+        UPDATE message m SET state = 'scheduled', run_at = now() + make_interval(secs => :later * (1 + random()))
+          FROM enrollment e JOIN person p ON p.id = e.person_id LEFT JOIN link k ON k.person_id = p.id
+         WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'ready' AND m.id <> :id AND m.after_id IS NULL
+           AND e.id = m.subject_id AND e.desired = 'enrolled' AND p.match ->> 'action' = 'create' AND k.pluvo_id IS NULL
+        RETURNING m.subject_id, m.plan_line_id),
+    told AS (
+        UPDATE plan_line l SET reason = 'no_room' FROM parked
+         WHERE l.id = parked.plan_line_id AND l.tenant_id = :tenant AND l.outcome = 'pending')
+    UPDATE enrollment e SET outcome = 'pending', reason = 'no_room' FROM parked WHERE e.id = parked.subject_id
+    """
+)
+_WAKE = text(
+    f"UPDATE message SET state = 'ready', run_at = now() WHERE id IN (SELECT m.id FROM {_WAITING})"  # noqa: S608  a constant
+)
+
+
+def none_left(connection: Connection, turn: Turn, words: str) -> float:
+    """Tell it once, let the others that make accounts wait too; returns in how many seconds this one asks again."""
+    told = (
+        f"Pluvo makes no more accounts ({words}). New people wait, everything else goes on. Have Pluvo enlarge the "
+        "licence, or archive users who are no longer needed: those who wait then go on by themselves."
+    )
+    open_alert(connection, turn.tenant_id, NO_ROOM, None, told)
+    names = {"tenant": turn.tenant_id, "kind": Kind.UPSERT.value, "id": turn.message_id}
+    age = float(connection.execute(_AGE, names).scalar() or 0)
+    probes = settings.get().quarantine_probes
+    seconds = float(max(wait for wait in probes if wait <= max(age, min(probes))))
+    connection.execute(_PARK, names | {"later": float(max(probes))})
+    if connection.execute(_ASKING, names | {"seconds": seconds}).scalar():
+        return max(probes) * (1 + random.random())  # noqa: S311  spreads them, guards nothing
+    return seconds
+
+
+def found(connection: Connection, tenant_id: int) -> None:
+    """An account was made or restored, so there is room: whoever waited for it goes on."""
+    if close_alert(connection, tenant_id, NO_ROOM, None):
+        connection.execute(_WAKE, {"tenant": tenant_id, "kind": Kind.UPSERT.value})
+        connection.execute(text("NOTIFY koppeling_ledger"))

@@ -1,0 +1,64 @@
+"""How many connections to PostgreSQL a worker process may open, and that there are so many.
+
+Threads wait for each other's connections for milliseconds, so half as many as threads are plenty; no thread ever holds
+two. What a server can't give is noticed when a process starts: its pool gets smaller then, which makes it slower and
+blocks nothing, and some are left for commands and for people.
+"""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy import Connection, text
+
+from models import session
+from models.session import RESERVED, transaction
+from workers.process.heartbeat import ALIVE_SECONDS, DATABASE_TROUBLE, beat, worker_id
+
+# Heartbeat, upkeep, leases, probes.
+SERVICES = 4
+# Outside the pool: the relay's, and the one that holds all call slots.
+ALONE = 2
+SMALLEST_POOL = 3
+# The web server and a scheduler, which run somewhere beside the workers.
+SERVE_POOL = 10
+BESIDE = SERVE_POOL + session.COMMAND_POOL
+_LOCK = 7_301_005
+log = structlog.get_logger("workers.process.connections")
+
+
+def pool_size(threads: int, runners: int) -> int:
+    """The connections that a pool should have for so many threads and runners. Pure."""
+    return -(-threads // 2) + runners + SERVICES
+
+
+def join(threads: int, runners: int) -> int:
+    """Enter this process into the list of workers and size its pool by what is left; how many it may open in all."""
+    wanted = size = pool_size(threads, runners)
+    try:
+        with transaction() as connection:
+            # One after the other: two that start together must not both take what is left.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            left = _left(connection)
+            size = max(SMALLEST_POOL, min(wanted, left - ALONE))
+            beat(connection, threads, size + ALONE)
+    except DATABASE_TROUBLE as error:
+        log.warning("connections_not_counted", error=type(error).__name__)
+    if size < wanted:
+        log.warning("few_connections", pool=size, wanted=wanted, missing_in_max_connections=wanted + ALONE - left)
+    session.engine().dispose()
+    session.use_pool(size)
+    return size + ALONE
+
+
+def _left(connection: Connection) -> int:
+    """What nobody may need: room of the server, without reserves, other workers, and other programs as they are now."""
+    row = connection.execute(
+        text(
+            """SELECT (SELECT coalesce(sum(connections), 0) FROM worker
+                        WHERE id <> :me AND heartbeat_at > now() - make_interval(secs => :alive)) AS workers,
+                      (SELECT count(*) FROM pg_stat_activity
+                        WHERE backend_type = 'client backend' AND application_name NOT LIKE 'koppeling%') AS others"""
+        ),
+        {"me": worker_id(), "alive": ALIVE_SECONDS},
+    ).one()
+    return session.room(connection) - RESERVED - BESIDE - int(row.workers) - int(row.others)

@@ -1,0 +1,259 @@
+"""Hands messages from the ledger to Redis, a small window at a time, fairly over tenants. One leader at a time does it.
+
+A tick: promote what is due, share the free places of the window, claim, commit, push. What gets lost between the commit
+and a worker is found again in four ways, the quickest first: the sentinel key tells that Redis lost its memory; a push
+that failed is taken back at the next tick; every 5 s what Redis does not know is taken back; and a lease ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, LiteralString
+
+import psycopg
+import structlog
+from psycopg.rows import namedtuple_row
+
+import settings
+from loops import Loop
+from workers.broker.ledger_broker import LedgerBroker, broker
+from workers.messages.envelope import Envelope
+from workers.messages.lease_expiry import expire
+from workers.process.heartbeat import worker_id
+from workers.relay import statements as sql
+from workers.relay.fairness import (
+    COMPLETIONS_STANDING_BY,
+    ENROLLMENTS_IN_FLIGHT,
+    Group,
+    Lane,
+    allocate,
+    cap_of,
+    share,
+    window,
+)
+from workers.relay.leader import Leader
+
+LOCK = 7_301_001
+TICK_SECONDS = 0.03
+IDLE_SECONDS = 0.25
+WAKE_SECONDS = 0.005
+STANDBY_SECONDS = 1.0
+# Failed steps in a row after which this process lets go of the lead for a moment.
+RESIGN_AFTER = 5
+LOST_AFTER_SECONDS = 5.0
+LaneKey = tuple[int, str]
+# tenant, direction, priority, kind
+Quota = tuple[int, str, int, str]
+log = structlog.get_logger("workers.relay.relay")
+
+
+class Relay(Loop):
+    """The relay of one process; idle while another process leads."""
+
+    def __init__(self, to: LedgerBroker = broker) -> None:
+        super().__init__("relay")
+        self.broker = to
+        self.leader = Leader(LOCK, "relay")
+        self.threads = 0
+        self.served: dict[tuple[int, str], int] = {}
+        self.ticks = 0
+        self.due: dict[str, float] = {}
+        self.pushed = False
+        # Of the last look: the groups of each lane, lanes whose quarantine is probed, what groups had for their weight.
+        self.groups: dict[LaneKey, list[Group]] = {}
+        self.probing: set[LaneKey] = set()
+        self.passed: dict[LaneKey, dict[Group, float]] = {}
+        # How many messages of a lane went out since it had work.
+        self.sent: dict[LaneKey, int] = {}
+        self.waits = False
+        self.pause = IDLE_SECONDS
+
+    def step(self) -> float:
+        was_leading = self.leader.leading
+        connection = self.leader.lead()
+        if connection is None:
+            return STANDBY_SECONDS
+        if not was_leading:
+            connection.execute("LISTEN koppeling_ledger")
+            self._begin(connection)
+            log.info("relay_leads")
+        if self.tick(connection):
+            self.pause = TICK_SECONDS
+        elif self.waits:
+            self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
+        else:
+            self.pause = IDLE_SECONDS
+        self._listen(connection)
+        return WAKE_SECONDS
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        """Wait until somebody says that there is work, or for the pause; hear all that was said meanwhile."""
+        for _ in connection.notifies(timeout=self.pause, stop_after=1):
+            pass
+        for _ in connection.notifies(timeout=0):
+            pass
+
+    def trouble(self, error: Exception) -> None:
+        """What was claimed and not pushed is looked for as soon as both servers answer.
+
+        Whoever can't reach them for longer lets somebody else try, who may.
+        """
+        self.due.pop("lost", None)
+        if self.failures % RESIGN_AFTER == 0:
+            self.leader.resign()
+            self.stopping.wait(2 * STANDBY_SECONDS)
+
+    def end(self) -> None:
+        self.leader.resign()
+
+    def _begin(self, connection: psycopg.Connection) -> None:
+        # An earlier leader may have died between its commit and its push.
+        self.due.clear()
+        self._take_back_lost(connection, age=0.0)
+        self.due["lost"] = time.monotonic() + LOST_AFTER_SECONDS
+
+    def tick(self, connection: psycopg.Connection) -> bool:
+        """Hand out what fits; True when something went."""
+        if self.broker.lost_memory():
+            back = connection.execute(sql.TAKE_ALL_BACK).rowcount
+            log.warning("broker_memory_new", handed_out_again=back)
+        if self._is_due("lost", LOST_AFTER_SECONDS):
+            self._take_back_lost(connection, 0.0 if self.failures else LOST_AFTER_SECONDS)
+        if self._is_due("leases", 1.0):
+            expire()
+            self.threads = int(_rows(connection, sql.THREADS)[0].threads)
+            connection.execute(sql.SEEN, {"worker": worker_id(), "pushed": self.pushed})
+            self.pushed = False
+            self.broker.maintain()
+        if self._is_due("promote", 0.2):
+            connection.execute(sql.PROMOTE)
+        out = {(row[0], row[1]): (row[2], bool(row[3])) for row in connection.execute(sql.IN_FLIGHT)}
+        lanes = self._lanes(connection, out)
+        room = window(self.threads) - sum(count for count, _ in out.values())
+        went = self._fill(connection, lanes, room)
+        # What waits for a place gets one as soon as something ends, of which nobody tells; what may not go for another
+        # reason would only make us ask in vain.
+        self.waits = bool(lanes and out)
+        return went
+
+    def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> bool:
+        """Claim and push until the window is full or nothing more may go; whether anything went."""
+        went = False
+        while lanes and room > 0:
+            quotas = {
+                (*key, *group): places
+                for key, total in allocate(lanes, room).items()
+                for group, places in share(self.groups[key], total, self.passed.setdefault(key, {})).items()
+            }
+            if not quotas:
+                break
+            claimed = self._claim(connection, quotas)
+            self._push(claimed)
+            room -= len(claimed)
+            went = went or bool(claimed)
+            got = Counter((m.tenant_id, m.direction, m.priority, m.kind) for m in claimed)
+            by_lane = Counter((m.tenant_id, m.direction) for m in claimed)
+            for key, count in by_lane.items():
+                self.sent[key] += count
+            # A group that gave less than it was asked for has nothing more that may go now: its places go to others.
+            for quota, places in quotas.items():
+                if got[quota] < places:
+                    self.groups[quota[0], quota[1]].remove((quota[2], quota[3]))
+            lanes = [
+                replace(lane, in_flight=lane.in_flight + by_lane[lane.key]) for lane in lanes if self.groups[lane.key]
+            ]
+        return went
+
+    def _claim(self, connection: psycopg.Connection, quotas: dict[Quota, int]) -> list[Any]:
+        """Hand out; a probe of a quarantine counts with the message that is one, so never for nothing."""
+        with connection.transaction() if self.probing else nullcontext():
+            claimed = _rows(connection, sql.CLAIM, _names(quotas))
+            for key in {(m.tenant_id, m.direction) for m in claimed} & self.probing:
+                self._take_probe(connection, key)
+        return claimed
+
+    def _lanes(self, connection: psycopg.Connection, out: dict[LaneKey, tuple[int, bool]]) -> list[Lane]:
+        """Lanes that may get places now, and their groups; a quarantined one gets a place when its probe is due."""
+        lanes: dict[LaneKey, Lane] = {}
+        self.groups, self.probing = {}, set()
+        slow_lanes = sum(slow for _, slow in out.values())
+        for row in _rows(connection, sql.READY_LANES):
+            key = (row.tenant_id, row.direction)
+            in_flight, slow = out.get(key, (0, False))
+            if row.state == "paused" or row.waiting:
+                continue
+            cap = row.parallel_calls + COMPLETIONS_STANDING_BY
+            if row.direction == "enrollments":
+                cap = ENROLLMENTS_IN_FLIGHT
+            if slow:
+                self.sent.pop(key, None)  # it begins anew once it answers again
+            ended = self.sent.setdefault(key, in_flight) - in_flight
+            cap = cap_of(cap, self.threads, ended, row.timeouts, slow, slow_lanes)
+            if row.state == "quarantined":
+                # Only a message of the kind that failed makes the call that can prove it works again.
+                if not row.probe_due or in_flight or row.failed_kind not in (None, row.kind):
+                    continue
+                cap = 1
+                self.probing.add(key)
+            self.groups.setdefault(key, []).append((row.priority, row.kind))
+            lanes[key] = Lane(*key, in_flight=in_flight, cap=cap, served=self.served.get(key, 0))
+        self.sent = {key: sent for key, sent in self.sent.items() if key in self.groups or key in out}
+        self.passed = {key: passed for key, passed in self.passed.items() if key in self.groups}
+        return list(lanes.values())
+
+    def _take_probe(self, connection: psycopg.Connection, key: tuple[int, str]) -> bool:
+        waits = list(settings.get().quarantine_probes)
+        names = {"tenant": key[0], "direction": key[1], "waits": waits, "count": len(waits)}
+        return bool(connection.execute(sql.TAKE_PROBE, names).rowcount)
+
+    def _push(self, claimed: Sequence[Any]) -> None:
+        """In order of priority, tenants taking turns."""
+        self.ticks += 1
+        place: dict[int, int] = {}
+        ordered = []
+        for message in sorted(claimed, key=lambda m: (m.priority, m.id)):
+            self.served[message.tenant_id, message.direction] = self.ticks
+            place[message.tenant_id] = place.get(message.tenant_id, 0) + 1
+            ordered.append((place[message.tenant_id], message))
+        ordered.sort(key=lambda pair: pair[0])
+        messages = [(m.direction, Envelope(m.kind, m.tenant_id, m.id, m.deliveries)) for _, m in ordered]
+        if messages:
+            self.broker.push(messages)
+            self.pushed = True
+
+    def _take_back_lost(self, connection: psycopg.Connection, age: float) -> None:
+        """What was handed out, is not begun and is not in Redis: ready again."""
+        rows = connection.execute(sql.NOT_BEGUN, {"age": age}).fetchall()
+        known = {(direction, f"{id_}-{delivery}"): (id_, delivery) for id_, delivery, direction in rows}
+        lost = [known[pair] for pair in self.broker.missing(known)] if known else []
+        if lost:
+            names = {"ids": [pair[0] for pair in lost], "deliveries": [pair[1] for pair in lost]}
+            back = connection.execute(sql.TAKE_BACK, names).rowcount
+            log.warning("lost_handed_out_again", count=back)
+
+    def _is_due(self, name: str, every_seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self.due.get(name, 0.0):
+            return False
+        self.due[name] = now + every_seconds
+        return True
+
+
+def _names(quotas: dict[Quota, int]) -> dict[str, Any]:
+    return {
+        "tenants": [quota[0] for quota in quotas],
+        "directions": [quota[1] for quota in quotas],
+        "priorities": [quota[2] for quota in quotas],
+        "kinds": [quota[3] for quota in quotas],
+        "rooms": list(quotas.values()),
+        "lease": settings.get().lease,
+    }
+
+
+def _rows(connection: psycopg.Connection, statement: LiteralString, names: dict[str, Any] | None = None) -> list[Any]:
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        return list(cursor.execute(statement, names).fetchall())

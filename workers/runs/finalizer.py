@@ -1,0 +1,116 @@
+"""Ends the runs that are being applied, and counts finished ones again while lines of theirs are still pending."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row, text
+from ulid import ULID
+
+from loops import each
+from models.base import utc_now
+from models.run import RunStatus
+from models.session import transaction
+from producers.runs import result
+
+RECOUNT_DAYS = 7
+log = structlog.get_logger("workers.runs.finalizer")
+
+# Tries again soon enough to stand by: a slot or a place that was not free.
+_SOON = "m.state = 'scheduled' AND m.attempts = 0 AND m.run_at <= now() + interval '60 seconds'"
+_APPLYING = text(
+    f"""
+    SELECT r.id, r.tenant_id, coalesce(d.state, 'healthy') AS state,
+           coalesce(d.state IN ('paused', 'quarantined') OR d.wait_until > now() + interval '60 seconds', false)
+               AS stands_still,
+           EXISTS (SELECT 1 FROM message m WHERE m.run_id = r.id AND (m.state = 'sent' OR {_SOON})) AS works,
+           EXISTS (SELECT 1 FROM message m WHERE m.run_id = r.id AND m.state = 'ready') AS has_ready
+      FROM run r LEFT JOIN tenant_direction d ON d.tenant_id = r.tenant_id AND d.direction = r.direction
+     WHERE r.status = 'applying' ORDER BY r.id
+    """  # noqa: S608  a constant
+)
+# Ready messages may wait for one that is tried again later, over however many others between them: what follows it, and
+# what comes after such a one in its turn.
+_MAY_GO = text(
+    f"""
+    WITH RECURSIVE kept AS (
+        SELECT m.id, m.state, m.turn, m.tenant_id, m.direction, m.after_id FROM message m
+         WHERE m.tenant_id = :tenant AND m.state = 'scheduled' AND NOT ({_SOON})
+        UNION
+        SELECT n.id, n.state, n.turn, n.tenant_id, n.direction, n.after_id FROM kept k CROSS JOIN LATERAL (
+            SELECT m.* FROM message m WHERE m.after_id = k.id AND m.state = 'ready'
+             UNION ALL
+            SELECT m.* FROM message m
+             WHERE k.state = 'ready' AND m.state = 'ready' AND m.turn = k.turn AND m.tenant_id = k.tenant_id
+               AND m.direction = k.direction AND m.id > k.id AND k.after_id IS DISTINCT FROM m.id) AS n
+    )
+    SELECT EXISTS (SELECT 1 FROM message m WHERE m.run_id = :run AND m.state = 'ready'
+                      AND NOT EXISTS (SELECT 1 FROM kept WHERE kept.id = m.id))
+    """  # noqa: S608  a constant
+)
+_PENDING = text(
+    """
+    SELECT id FROM run
+     WHERE id > :since AND status IN ('done', 'done_with_holds', 'done_with_failures', 'quarantined', 'stopped')
+       AND (coalesce((outcomes ->> 'pending')::int, 0) > 0 OR pending_removals > unconfirmed)
+    """
+)
+
+
+def finalize() -> int:
+    """End what is over: what nothing can be done of now; how many runs.
+
+    What waits for another try is pending, and so is all that waits for it, and all of a direction that is stopped or
+    was told to wait for longer than anybody would stand by.
+    """
+    with transaction() as connection:
+        over = [row for row in connection.execute(_APPLYING).all() if _is_over(connection, row)]
+    return each("run to end", over, _end)
+
+
+def _is_over(connection: Connection, row: Row[Any]) -> bool:
+    if row.stands_still or row.works:
+        return bool(row.stands_still)
+    return not (row.has_ready and connection.execute(_MAY_GO, {"run": row.id, "tenant": row.tenant_id}).scalar())
+
+
+def _end(row: Row[Any]) -> None:
+    with transaction() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that somebody holds comes again
+        run = result.find(connection, row.id)
+        if run is None or run.status != RunStatus.APPLYING:
+            return
+        counted = result.count(connection, run)
+        status = result.status_of(counted, run.snapshot, quarantined=row.state == "quarantined")
+        reason = None if row.state in ("healthy", "new") else row.state
+        result.store(connection, run, counted, status, reason=reason)
+        connection.execute(text("NOTIFY koppeling_runs"))
+        log.info("run_ended", run=run.id, tenant=run.tenant_id, direction=run.direction, status=status)
+
+
+def recount() -> int:
+    """Count runs of the last days again whose pending lines may have been settled since; how many changed."""
+    since = str(ULID.from_datetime(utc_now() - timedelta(days=RECOUNT_DAYS)))
+    with transaction() as connection:
+        ids = connection.execute(_PENDING, {"since": since}).scalars().all()
+    changed: list[str] = []
+
+    def count(run_id: str) -> None:
+        with transaction() as connection:
+            if _recount(connection, run_id):
+                changed.append(run_id)
+
+    each("run to count", ids, count)
+    return len(changed)
+
+
+def _recount(connection: Connection, run_id: str) -> bool:
+    run = result.find(connection, run_id)
+    if run is None:
+        return False
+    counted = result.count(connection, run)
+    if run.status in (RunStatus.QUARANTINED, RunStatus.STOPPED):
+        return result.store(connection, run, counted, run.status)
+    return result.store(connection, run, counted, result.status_of(counted, run.snapshot))

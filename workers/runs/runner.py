@@ -1,0 +1,217 @@
+"""Runners: claim queued runs from PostgreSQL and let their producer work on them, a few at a time in every process.
+
+queued ─[claim]→ running ─[producer]→ applying ─[finalizer]→ done …
+   ▲                │
+   └── this process ends                a lease that ended: claimed again, fence + 1, from the start;
+                                        the third crash ends the run as failed
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import OperationalError
+
+from clients.errors import Misconfigured, RemoteError, Unauthorized
+from clients.http.redaction import clean
+from loops import Loop, each, where
+from models.crypto import SecretDamaged, SecretUnreadable
+from models.run import RunStatus
+from models.session import is_away, transaction
+from producers.runs import result
+from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
+from producers.runs.request import drop_messages, lock_runs
+from tenancy import health
+from workers.messages.interruptions import UNFIT
+from workers.process.heartbeat import DATABASE_TROUBLE, worker_id
+
+MAX_CRASHES = 3
+POLL_SECONDS = 0.5
+LOCK_NOT_AVAILABLE = "55P03"
+log = structlog.get_logger("workers.runs.runner")
+
+Producer = Callable[[RunLease], None]
+# Tests put their own here; the real ones are looked up by name, so that importing this needs none of them.
+PRODUCERS: dict[str, Producer] = {}
+
+_CANDIDATE = """
+    (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < now()))
+    AND NOT EXISTS (SELECT 1 FROM run o WHERE o.tenant_id = r.tenant_id AND o.direction = r.direction
+                       AND o.id <> r.id AND o.status IN ('running', 'applying'))
+"""
+# A run whose row is locked is being written by its producer right now, however old its lease may look meanwhile: who
+# waited for that would keep every other tenant waiting too.
+_FIND = text(
+    f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED"  # noqa: S608  a constant
+)
+_CLAIM = text(
+    f"""
+    UPDATE run r
+       SET status = 'running', fence = fence + 1, lease_owner = :owner, started_at = coalesce(started_at, now()),
+           lease_until = now() + make_interval(secs => :lease),
+           progress = jsonb_build_object('crashes', coalesce((progress ->> 'crashes')::int, 0)
+                                                    + (status = 'running')::int)
+     WHERE id = :id AND {_CANDIDATE}
+    RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes
+    """  # noqa: S608  the condition is a constant
+)
+
+
+def producer_of(direction: str) -> Producer:
+    """The function that does a run of this direction."""
+    if direction not in PRODUCERS:
+        found: Producer = import_module(f"producers.{direction}.producer").run
+        PRODUCERS[direction] = found
+    return PRODUCERS[direction]
+
+
+def claim(stopping: threading.Event | None = None) -> RunLease | None:
+    """Take the oldest run that may go, or None. Ends those on the way that can't run at all."""
+    with transaction() as connection:
+        candidates = connection.execute(_FIND).all()
+    found: list[RunLease] = []
+
+    def take(candidate: Row[Any]) -> None:
+        lease = None if found else _claim(candidate)
+        if lease is not None:
+            lease.stopping = stopping or lease.stopping
+            found.append(lease)
+
+    each("run", candidates, take)
+    return found[0] if found else None
+
+
+def _claim(candidate: Row[Any]) -> RunLease | None:
+    with transaction() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+        try:
+            lock_runs(connection, candidate.tenant_id, candidate.direction)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            return None  # somebody is busy with this direction: its turn comes again
+        row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
+        if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
+            return None
+        state = health.state(connection, row.tenant_id, row.direction)
+        if state is not None and state.state in ("paused", "quarantined"):
+            result.end(connection, row.id, state.state, state.reason)
+            return None
+        return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
+
+
+def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, crashes: int) -> bool:
+    if stop_requested:
+        drop_messages(connection, run_id)
+        result.end(connection, run_id, RunStatus.STOPPED)
+    elif crashes >= MAX_CRASHES:
+        log.error("run_crashed", run=run_id, crashes=crashes)
+        result.end(connection, run_id, RunStatus.FAILED, "crashed")
+    else:
+        return False
+    return True
+
+
+def work(lease: RunLease) -> None:
+    """Let the producer do a claimed run, and record how it ended when it could not end it itself."""
+    names = {"run": lease.run_id, "tenant": lease.tenant_id, "direction": lease.direction}
+    log.info("run_begins", fence=lease.fence, **names)
+    lease.keep()
+    try:
+        producer_of(lease.direction)(lease)
+        _hand_over(lease)
+    except RunLost:
+        log.warning("run_lost", **names)
+    except RunInterrupted:
+        _end(lease, RunStatus.QUEUED, None)
+    except RunStopped:
+        _end(lease, RunStatus.STOPPED, None)
+    except (Unauthorized, Misconfigured) as error:
+        log.error("run_quarantined", code=error.code, **names)
+        _end(lease, RunStatus.QUARANTINED, error.code, error)
+    except SecretUnreadable:
+        UNFIT.set()
+        _end(lease, RunStatus.QUEUED, None)
+    except SecretDamaged as error:
+        log.error("run_quarantined", code="secret_damaged", **names)
+        _end(lease, RunStatus.QUARANTINED, "secret_damaged", Misconfigured("secret_damaged", str(error)))
+    except RemoteError as error:
+        log.warning("run_failed", code=error.code, **names)
+        _end(lease, RunStatus.FAILED, error.code, error)
+    except Exception as error:
+        if is_away(error):  # nothing can be said about it now: the lease ends and somebody begins again
+            log.warning("run_left", error=type(error).__name__, where=where(error), **names)
+        else:  # our own fault: the run says so, its traceback could hold data
+            log.error("run_broke", where=where(error), **names)
+            _end(lease, RunStatus.FAILED, f"internal_error: {where(error)}")
+    finally:
+        lease.end()
+
+
+def _hand_over(lease: RunLease) -> None:
+    # A producer that has nothing to say about the end leaves it to the finalizer.
+    with transaction() as connection:
+        connection.execute(
+            text("UPDATE run SET status = 'applying' WHERE id = :id AND fence = :fence AND status = 'running'"),
+            {"id": lease.run_id, "fence": lease.fence},
+        )
+        connection.execute(text("NOTIFY koppeling_runs"))
+
+
+def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteError | None = None) -> None:
+    """Record an early end, if the run is still ours. Database trouble leaves it to the next one who claims it."""
+    try:
+        with transaction() as connection:
+            run = result.find(connection, lease.run_id)
+            if run is None or run.fence != lease.fence or run.status != RunStatus.RUNNING:
+                return
+            if status == RunStatus.QUEUED:
+                connection.execute(
+                    text("UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL WHERE id = :id"),
+                    {"id": lease.run_id},
+                )
+                return
+            if status == RunStatus.QUARANTINED and error is not None:
+                call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
+                words = clean(error.message)
+                health.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
+            if status == RunStatus.STOPPED:
+                drop_messages(connection, lease.run_id)
+            result.store(connection, run, result.count(connection, run), status, reason=reason)
+            connection.execute(text("NOTIFY koppeling_runs"))
+    except DATABASE_TROUBLE as trouble:
+        log.warning("run_end_not_recorded", run=lease.run_id, error=type(trouble).__name__)
+
+
+class Runners:
+    """``slots`` threads that each claim and work, until ``stop``."""
+
+    def __init__(self, slots: int) -> None:
+        self.stopping = threading.Event()
+        self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(slots)]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Claim nothing more; runs in hand go back to the queue at their next check."""
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(timeout=timeout)
+
+    def _step(self) -> float | None:
+        if UNFIT.is_set():
+            return None  # others can read what this process can't
+        lease = claim(self.stopping)
+        if lease is not None:
+            work(lease)
+            return 0.0
+        # The more slots are idle, the less each of them asks.
+        return POLL_SECONDS * len(self.threads) * random.uniform(0.8, 1.2)  # noqa: S311  spreads the runners, guards nothing
