@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import flows, scale
 from benchmarks.system import system
-from ops import output
+from ops.terminal import output
 
 FLOWS = ("first_sync", "unchanged_sync", "completions")
 

@@ -22,8 +22,9 @@ import settings
 from clients.errors import RemoteError
 from migrations.run import upgrade
 from models.session import transaction
-from ops import links, output
-from ops.embedded import start_postgres, start_valkey
+from ops.people import links
+from ops.servers.embedded import start_postgres, start_valkey
+from ops.terminal import output
 from producers.enrollments import decide_holds
 from producers.runs import result
 from simulators.afas import AfasSimulator

@@ -26,7 +26,7 @@ import settings
 from migrations.run import upgrade
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
-from ops.embedded import start_postgres, start_valkey
+from ops.servers.embedded import start_postgres, start_valkey
 from workers.messages.delivery import Turn, handles
 from workers.process.worker import run_worker
 

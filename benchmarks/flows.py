@@ -10,7 +10,7 @@ from benchmarks.bare import Entry, replay_afas, replay_pluvo
 from benchmarks.cost import cpu_seconds, own_cpu_seconds
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
-from ops import syncs
+from ops.runs import start
 from simulators.fiction import World, world
 from simulators.fiction_tenant import FictionCourse, FictionTenant
 
@@ -54,13 +54,13 @@ def timed_run(made: System, direction: Direction, timeout: float = 1200.0) -> Ti
     """Ask for a run and wait until it is over, as ``koppeling sync --wait`` does."""
     before = {"afas": _last(made, "afas"), "pluvo": _last(made, "pluvo")}
     cpu, begun = cpu_seconds(made), time.perf_counter()
-    started = syncs.start(direction, ["bench"], everyone=False, options={}, need_worker=True)
-    if not wait_until(lambda: syncs.wait(started, 0), timeout, pause=0.02):
+    started = start.start(direction, ["bench"], everyone=False, options={}, need_worker=True)
+    if not wait_until(lambda: start.wait(started, 0), timeout, pause=0.02):
         raise TimeoutError(f"{direction} was not over after {timeout:.0f} s")
     seconds = time.perf_counter() - begun
     used = {name: round(total - cpu[name], 2) for name, total in cpu_seconds(made).items()}
     calls = {"afas": made.afas.log(after=before["afas"]), "pluvo": made.pluvo.log(after=before["pluvo"])}
-    return Timed(seconds, syncs.document(started)["runs"][0], calls, used)
+    return Timed(seconds, start.document(started)["runs"][0], calls, used)
 
 
 def _last(made: System, system: str) -> int:

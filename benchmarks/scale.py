@@ -9,7 +9,7 @@ from benchmarks.cost import command_memory, peak_memory
 from benchmarks.flows import tenant_of
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
-from ops import syncs
+from ops.runs import start
 from simulators.fiction import many_tenants, world
 
 SMALL_TENANTS, SMALL_PEOPLE = 20, 20
@@ -18,7 +18,7 @@ SMALL_TENANTS, SMALL_PEOPLE = 20, 20
 def fairness(made: System, rows: int) -> dict[str, Any]:
     """First sync of everyone at once: how long the small tenants wait for their start, and for their end."""
     made.fill(world((tenant_of(rows), *many_tenants(SMALL_TENANTS, SMALL_PEOPLE))))
-    started = syncs.start(Direction.ENROLLMENTS, [], everyone=True, options={}, need_worker=True)
+    started = start.start(Direction.ENROLLMENTS, [], everyone=True, options={}, need_worker=True)
     small = "SELECT r.id FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE t.slug <> 'bench' AND r.id = ANY(:ids)"
     ids = [row["id"] for row in made.rows(small, ids=started.run_ids)]
     over = "SELECT count(*) FILTER (WHERE finished_at IS NULL) AS left FROM run WHERE id = ANY(:ids)"
@@ -75,11 +75,11 @@ def memory(made: System) -> dict[str, Any]:
     """Memory of an unchanged run in a worker, and of a dry run in the command; tenant ``bench`` is in step."""
     with peak_memory(made.workers()) as used:
         begun = time.perf_counter()
-        started = syncs.start(Direction.ENROLLMENTS, ["bench"], everyone=False, options={}, need_worker=True)
-        if not wait_until(lambda: syncs.wait(started, 0), 900, pause=0.1):
+        started = start.start(Direction.ENROLLMENTS, ["bench"], everyone=False, options={}, need_worker=True)
+        if not wait_until(lambda: start.wait(started, 0), 900, pause=0.1):
             raise TimeoutError("the unchanged run was not over in 15 minutes")
         seconds = round(time.perf_counter() - begun, 2)
-    run = syncs.document(started)["runs"][0]
+    run = start.document(started)["runs"][0]
     code, dry = command_memory("sync", "bench", "--dry-run", "--json")
     base = command_memory("status", "--json")[1]
     return {

@@ -26,8 +26,9 @@ from sqlalchemy import text
 
 import settings
 from models.session import engine_for, transaction
-from ops import environment, tenants_file, tenants_import
-from ops.embedded.process import free_port
+from ops.servers import environment
+from ops.servers.embedded.process import free_port
+from ops.tenants import file, importing
 from simulators.control import ControlClient
 from simulators.fiction import World
 
@@ -57,7 +58,7 @@ class System:
         self.pluvo.replace(world.pluvo.state()["tenants"])
         path = self.home / "tenants.toml"
         path.write_text(world.tenants_toml(self.afas_url, self.pluvo_url, **tenants), encoding="utf-8")
-        tenants_import.apply(tenants_file.read(path), who="benchmark")
+        importing.apply(file.read(path), who="benchmark")
 
     def run(self, *arguments: str, timeout: float = 600.0) -> tuple[int, Any]:
         """Run a command with ``--json``; gives its exit code and its document (None when it printed none)."""

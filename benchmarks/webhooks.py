@@ -41,7 +41,7 @@ from models.enrollment import Enrollment
 from models.person import Link, Person
 from models.session import session, transaction
 from models.tenant import Direction, Tenant, TenantDirection
-from ops.embedded import start_postgres, start_valkey
+from ops.servers.embedded import start_postgres, start_valkey
 from simulators.afas import AfasSimulator
 from simulators.afas_tenant import COMPLETION_FIELD, GET_CONNECTOR, UPDATE_CONNECTOR, OAuthClient
 from simulators.control import ControlClient

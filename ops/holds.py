@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 from models.hold import Guard, HoldState
 from models.session import transaction
 from ops import audit, lookup
-from ops.links import checked_id
 from ops.listing import Page, checked_limit, page, rows
+from ops.people.links import checked_id
 from ops.problems import Problem
 from producers.enrollments import decide_holds
 

@@ -16,7 +16,7 @@ from typing import Any
 from alembic import command
 
 from migrations.run import config, driver_url, revisions, upgrade
-from ops.embedded import start_postgres
+from ops.servers.embedded import start_postgres
 
 VERSIONS = Path(__file__).parents[1] / "migrations/versions"
 

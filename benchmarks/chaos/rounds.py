@@ -21,8 +21,9 @@ from benchmarks.chaos.scene import Scene, tenants_of
 from benchmarks.chaos.servers import Postgres, Valkey
 from benchmarks.system import KOPPELING, System, process, stop, system, temporary_folder, wait_for_line, wait_until
 from models.tenant import Direction
-from ops import replay_batches, syncs
-from ops.embedded.process import free_port
+from ops.dead_letters import replay_batch
+from ops.runs import start
+from ops.servers.embedded.process import free_port
 
 SETTLE_SECONDS = 300.0
 VARIABLES = {
@@ -111,7 +112,7 @@ def _start_runs(scene: Scene) -> bool:
     """Ask for both directions of all tenants; False when PostgreSQL did not take it."""
     try:
         for direction in Direction:
-            syncs.start(direction, [], everyone=True, options={}, need_worker=False)
+            start.start(direction, [], everyone=True, options={}, need_worker=False)
     except SQLAlchemyError:
         return False
     return True
@@ -165,8 +166,8 @@ def _replay(made: System, verdict: Verdict, say: Callable[[str], None]) -> None:
         verdict.losses.append(f"messages of no tenant were parked: {strays[:3]}")
     if letters:
         say(f"   dead letters: {Counter(letter['error'] for letter in letters)}")
-        batch = replay_batches.create([letter["id"] for letter in letters], rate=1000, max_failures=1000, who="chaos")
-        replay_batches.drive(batch, until_settled=True, timeout_seconds=120, watch=lambda told: None)
+        batch = replay_batch.create([letter["id"] for letter in letters], rate=1000, max_failures=1000, who="chaos")
+        replay_batch.drive(batch, until_settled=True, timeout_seconds=120, watch=lambda told: None)
 
 
 def _tail(home: Path) -> str:

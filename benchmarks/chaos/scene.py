@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.system import System
-from ops import tenants_file, tenants_import
+from ops.tenants import file, importing
 from simulators.afas_tenant import AfasTenant
 from simulators.fiction import TENANTS, World, world
 from simulators.fiction_tenant import FictionTenant
@@ -59,7 +59,7 @@ class Scene:
         text = text.replace('confirm_after = "0s"\n', f'confirm_after = "0s"\n{LIMITS}')
         path = self.system.home / "tenants.toml"
         path.write_text(text, encoding="utf-8")
-        tenants_import.apply(tenants_file.read(path), who="chaos")
+        importing.apply(file.read(path), who="chaos")
         for tenant in self.tenants:
             self.accounts_at_start[tenant.slug] = {
                 user["id"]: user for user in self.system.pluvo.state(tenant.slug)["users"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import redis
 
-from ops.embedded import start_postgres, start_valkey
-from ops.embedded.process import Process, reap
-from ops.embedded.registry import peek
+from ops.servers.embedded import start_postgres, start_valkey
+from ops.servers.embedded.process import Process, reap
+from ops.servers.embedded.registry import peek
 
 GONE_SECONDS = 60.0
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.demo import verdict
-from ops.demo.scene import Scene
+from ops.demo import assertions
+from ops.demo.tenant_script import Scene
 from simulators.fiction import world
 
 COMMAND = (sys.executable, "-m", "ops.cli", "demo")
@@ -125,10 +125,10 @@ def test_the_verdict_sees_what_is_wrong() -> None:
     somebody = scene.people[30]
 
     # then: nobody is enrolled, accounts are missing
-    assert [line for line in verdict._accounts(scene) if "has no account" in line]
-    assert len(list(verdict._rosters(scene))) == 2
-    assert not list(verdict._foreigners(scene))
-    assert not list(verdict._dates(scene))
+    assert [line for line in assertions._accounts(scene) if "has no account" in line]
+    assert len(list(assertions._rosters(scene))) == 2
+    assert not list(assertions._foreigners(scene))
+    assert not list(assertions._dates(scene))
 
     # when: somebody else's account is renamed, a date is invented
     guest = next(user for user in scene.pluvo.users.values() if user["email"].startswith("gast@"))
@@ -136,5 +136,5 @@ def test_the_verdict_sees_what_is_wrong() -> None:
     scene.afas.change(340, somebody.internal_id, free={scene.tenant.completion_field: "2026-01-01"})
 
     # then
-    assert len(list(verdict._foreigners(scene))) == 1
-    assert len(list(verdict._dates(scene))) == 1
+    assert len(list(assertions._foreigners(scene))) == 1
+    assert len(list(assertions._dates(scene))) == 1

@@ -28,7 +28,7 @@ def test_every_part_of_the_system_is_a_service() -> None:
 def test_the_command_of_a_service_exists_with_its_options(service: str) -> None:
     name, *words = SERVICES[service]["command"]
     shown = subprocess.run(
-        [sys.executable, "-c", "from ops.cli import main; main()", name, "--help"],
+        [sys.executable, "-c", "from ops.cli.main import main; main()", name, "--help"],
         cwd=ROOT, capture_output=True, text=True, check=False, env={"COLUMNS": "200", "PATH": ""},
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from clients.afas.client import AfasClient
 from models.session import transaction
-from ops import replays
+from ops.dead_letters import replay as replays
 from producers.runs.request import request_stop
 from tests.integration.completions.conftest import TITLE, Classroom
 from workers.messages.delivery import run_delivery

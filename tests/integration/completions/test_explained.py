@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from ops import runs
-from ops.explain import explain
+from ops.people.explain import explain
+from ops.runs import history
 from tests.integration.completions.conftest import TITLE, Classroom
 
 
@@ -80,9 +80,9 @@ def test_a_run_shows_whom_it_counted_without_writing(classroom: Classroom) -> No
     run = classroom.run()
 
     # then each has a line, in the run that planned something for it or among those that are listed
-    lines = {(line["internal_id"], line["outcome"]) for line in runs.show(first.id)["lines"]}
+    lines = {(line["internal_id"], line["outcome"]) for line in history.show(first.id)["lines"]}
     assert {("80", "conflict"), ("83", "written")} <= lines
-    found = {(one["internal_id"], one["outcome"], one["reason"]) for one in runs.show(run.id)["listed"]}
+    found = {(one["internal_id"], one["outcome"], one["reason"]) for one in history.show(run.id)["listed"]}
     assert found == {
         ("80", "conflict", "other_date"),
         ("81", "no_date", None),
@@ -90,4 +90,4 @@ def test_a_run_shows_whom_it_counted_without_writing(classroom: Classroom) -> No
         (None, "orphan", "unknown_person"),
     }
     assert sum(run.outcomes[name] for name in ("conflict", "no_date", "rejected", "orphan")) == len(found)
-    assert runs.show(classroom.world.sync().id)["listed"] == []
+    assert history.show(classroom.world.sync().id)["listed"] == []

@@ -9,7 +9,8 @@ import psycopg
 
 from models.base import new_id
 from models.session import transaction
-from ops import links, replays
+from ops.dead_letters import replay as replays
+from ops.people import links
 from producers.completions.webhook_events import store
 from simulators.webhooks import event_body
 from tests.fixtures.world import World

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from models.base import new_id
 from models.session import transaction
 from models.tenant import Direction
-from ops import replay_batches, syncs, timetable
+from ops.dead_letters import replay_batch
+from ops.runs import start, timetable
 from producers.runs import request
 from tenancy import health
 from tests.integration.engine.conftest import Engine, closed_database
@@ -133,7 +134,7 @@ def test_a_replay_batch_whose_dead_letters_are_gone_ends_and_the_timetable_goes_
     gone, other = engine.tenant("gone"), engine.tenant("other")
     engine.execute("UPDATE tenant_direction SET next_run_at = now() + interval '1 hour'")
     letters = [letter(engine, gone, subject) for subject in (1, 2, 3)]
-    batch = replay_batches.create(letters, rate=1000, who="me")
+    batch = replay_batch.create(letters, rate=1000, who="me")
     engine.execute("DELETE FROM tenant WHERE id = :t", t=gone)
     with keeping_the_timetable():
         engine.wait(lambda: engine.value("SELECT state FROM replay_batch WHERE id = :b", b=batch) == "done", 10)
@@ -215,19 +216,19 @@ def test_a_stopped_tenant_s_canary_does_not_keep_the_others_waiting(engine: Engi
     # given a batch over two tenants whose first message is sent
     stopped, other = engine.tenant("a"), engine.tenant("b")
     letters = [letter(engine, tenant, webhook(engine, tenant)) for tenant in (stopped, stopped, other, other, other)]
-    batch = replay_batches.create(letters, rate=1000, who="me")
-    replay_batches.advance(batch)
+    batch = replay_batch.create(letters, rate=1000, who="me")
+    replay_batch.advance(batch)
     assert engine.execute("SELECT tenant_id FROM message") == [(stopped,)]
 
     # when it turns out only now that its direction does not work
     with transaction() as connection:
         health.quarantine(connection, stopped, "completions", "token_refused", "x", None)
-    replay_batches.advance(batch)
+    replay_batch.advance(batch)
 
     # then the next canary is another tenant's, and one of them only
     assert engine.value("SELECT count(*) FROM message WHERE tenant_id = :t", t=other) == 1
     engine.execute("DELETE FROM message WHERE tenant_id = :t", t=other)  # done
-    engine.wait(lambda: (replay_batches.advance(batch) or {}).get("state") == "done", 10)
+    engine.wait(lambda: (replay_batch.advance(batch) or {}).get("state") == "done", 10)
     assert engine.value("SELECT count(*) FROM message WHERE tenant_id = :t", t=other) == 2
 
 
@@ -268,7 +269,7 @@ def test_the_timetable_and_a_sync_of_all_tenants_do_not_deadlock(
         except Exception as error:
             failed.append(error)
 
-    everyone = partial(syncs.start, Direction.ENROLLMENTS, [], everyone=True, options={}, need_worker=False)
+    everyone = partial(start.start, Direction.ENROLLMENTS, [], everyone=True, options={}, need_worker=False)
     threads = [threading.Thread(target=attempt, args=(what,)) for what in (timetable.request_due, everyone)]
     for thread in threads:
         thread.start()

@@ -156,7 +156,7 @@ def test_workers_whose_supervisor_was_killed_stop_gracefully(engine: Engine) -> 
 def test_a_child_whose_supervisor_was_gone_before_it_could_look_ends_too() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    waits = "import time; from ops.parent import end_with_parent; end_with_parent(); time.sleep(60)"
+    waits = "import time; from ops.servers.parent import end_with_parent; end_with_parent(); time.sleep(60)"
     environment = {**os.environ, "KOPPELING_SUPERVISOR": str(gone.pid)}
     done = subprocess.run([sys.executable, "-c", waits], cwd=ROOT, env=environment, timeout=50, check=False)
     assert done.returncode == -signal.SIGTERM

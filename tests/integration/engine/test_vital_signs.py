@@ -11,7 +11,8 @@ from fastapi import Response
 from sqlalchemy.exc import InternalError, OperationalError
 
 from models.session import READ_ONLY, TOO_MANY, sqlstate, transaction
-from ops import cli_errors, status
+from ops import status
+from ops.cli import errors
 from ops.http import health
 from tenancy import health as directions
 from tests.integration.engine.conftest import Engine
@@ -115,7 +116,7 @@ def test_readiness_writes(engine: Engine, client: redis.Redis, database_url: str
     ],
 )
 def test_each_trouble_of_the_database_has_its_sentence(error: Exception, words: str) -> None:
-    line, code = cli_errors._line(error)
+    line, code = errors._line(error)
     assert words in line
     assert code == 2
 

@@ -14,7 +14,7 @@ import pytest
 from clients.errors import Unknown
 from clients.pluvo.client import PluvoClient
 from models.session import transaction
-from ops import links, links_import
+from ops.people import links, links_import
 from producers.enrollments import decide_holds as decide
 from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now

@@ -24,9 +24,13 @@ from hypothesis import strategies as st
 from clients.errors import RemoteError
 from models.base import new_id
 from models.session import transaction
-from ops import dead_letters, links, replays, tenants, tenants_file, tenants_import
-from ops import runs as run_verbs
+from ops.dead_letters import inbox
+from ops.dead_letters import replay as replays
+from ops.people import links
 from ops.problems import Problem
+from ops.runs import history as run_verbs
+from ops.tenants import file as tenants_file
+from ops.tenants import importing, manage
 from producers.enrollments import decide_holds
 from simulators.afas_tenant import COMPLETION_FIELD, OAuthClient
 from tests.fixtures.judge import Judge, memberships
@@ -192,7 +196,7 @@ class Story:
         self.file.policy, self.file.tight, self.file.out = "unenroll", False, set()
         self._save()
         for slug in self.worlds:
-            tenants.resume(slug, direction=None, who=WHO)
+            manage.resume(slug, direction=None, who=WHO)
         world.rows("UPDATE enrollment SET removal_refused = false, refused_fingerprint = NULL RETURNING id")
         for last, full in ((False, False), (False, False), (True, False), (True, True)):
             self._decide_everything(last)
@@ -423,10 +427,10 @@ class Story:
                 decide_holds.release(connection, hold["id"], reason="it is so", who=WHO)
 
     def pause(self, step: Step) -> None:
-        tenants.pause(step.slug, reason="a look", direction="enrollments", who=WHO)
+        manage.pause(step.slug, reason="a look", direction="enrollments", who=WHO)
 
     def resume(self, step: Step) -> None:
-        tenants.resume(step.slug, direction=None, who=WHO)
+        manage.resume(step.slug, direction=None, who=WHO)
 
     def stop(self, step: Step) -> None:
         for run in self.world.rows("SELECT id FROM run ORDER BY id DESC LIMIT 1"):
@@ -437,7 +441,7 @@ class Story:
 
     def discard(self, step: Step) -> None:
         if dead := self._dead():
-            dead_letters.discard(dead[:1], reason="no", who=WHO)
+            inbox.discard(dead[:1], reason="no", who=WHO)
 
     def replay(self, step: Step) -> None:
         if dead := self._dead():
@@ -470,7 +474,7 @@ class Story:
 
     def _save(self) -> None:
         """Import the tenants file as it stands now."""
-        tenants_import.apply(tenants_file.parse(self._toml(), name="tenants.toml", folder=Path()), WHO)
+        importing.apply(tenants_file.parse(self._toml(), name="tenants.toml", folder=Path()), WHO)
 
     def _toml(self) -> str:
         limit = {True: 1, False: 10_000}[self.file.tight]

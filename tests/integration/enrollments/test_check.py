@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.check import check
+from ops.tenants.check import check
 from simulators.pluvo_switches import ASSUMED
 from tests.fixtures.world import World
 

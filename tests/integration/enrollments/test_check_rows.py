@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ops import plan_view
-from ops.check import check
+from ops.tenants.check import check
+from ops.terminal import plan_view
 from simulators import afas_metainfo
 from tests.fixtures.world import World
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.session import transaction
-from ops import links
+from ops.people import links
 from producers.enrollments.decide_holds import release
 from tests.fixtures.looking import enrolled, holds, invitations, outcomes
 from tests.fixtures.world import World, now_removals

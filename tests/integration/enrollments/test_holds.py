@@ -8,7 +8,7 @@ import pytest
 
 from models.session import transaction
 from ops import holds as ops_holds
-from ops import links
+from ops.people import links
 from producers.enrollments import decide_holds as decide
 from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, outcomes, retry_now

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops import explain, links
+from ops.people import explain, links
 from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, reasons
 from tests.fixtures.world import World
 

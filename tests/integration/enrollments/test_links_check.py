@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import links_check, links_import
+from ops.people import links_check, links_import
 from ops.problems import FileProblems, Problem
 from tests.fixtures.looking import link
 from tests.fixtures.world import World

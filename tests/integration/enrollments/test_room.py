@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops import explain
+from ops.people import explain
 from tests.fixtures.looking import enrolled, invitations, outcomes, retry_now
 from tests.fixtures.world import World
 

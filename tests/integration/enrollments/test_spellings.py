@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops import links
+from ops.people import links
 from tests.fixtures.looking import enrolled, link, outcomes, reasons
 from tests.fixtures.world import World
 

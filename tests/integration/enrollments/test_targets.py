@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.session import transaction
-from ops import explain, links
+from ops.people import explain, links
 from producers.enrollments import decide_holds as decide
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons
 from tests.fixtures.world import World, now_removals

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ops import check, links
+from ops.people import links
+from ops.tenants import check
 from tests.fixtures.looking import enrolled, link, outcomes, reasons
 from tests.fixtures.world import World, now_removals
 

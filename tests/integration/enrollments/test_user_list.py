@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops import links_import
+from ops.people import links_import
 from ops.problems import FileProblems
 from simulators.pluvo_switches import ASSUMED
 from tests.fixtures.looking import invitations, link, outcomes

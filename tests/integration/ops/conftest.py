@@ -11,22 +11,22 @@ from sqlalchemy import text
 
 import settings
 from models.session import transaction
-from ops import tenants_file, tenants_import
+from ops.tenants import file, importing
 from tests.unit.ops.test_tenants_file import GOOD
 
 
 @pytest.fixture
-def import_text(configured: settings.Settings) -> Callable[[str], list[tenants_import.Imported]]:
+def import_text(configured: settings.Settings) -> Callable[[str], list[importing.Imported]]:
     """Import a tenants file given as text."""
 
-    def run(content: str) -> list[tenants_import.Imported]:
-        return tenants_import.apply(tenants_file.parse(content, name="tenants.toml", folder=Path()), "tester")
+    def run(content: str) -> list[importing.Imported]:
+        return importing.apply(file.parse(content, name="tenants.toml", folder=Path()), "tester")
 
     return run
 
 
 @pytest.fixture
-def acme(import_text: Callable[[str], list[tenants_import.Imported]]) -> int:
+def acme(import_text: Callable[[str], list[importing.Imported]]) -> int:
     """The number of a tenant ``acme`` with one course, event 340."""
     import_text(GOOD)
     return int(scalar("SELECT id FROM tenant WHERE slug = 'acme'"))

@@ -14,7 +14,7 @@ import pytest
 
 import settings
 from models.session import engine_for
-from ops import cli
+from ops.cli import main
 from tests.unit.ops.test_tenants_file import GOOD
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ def koppeling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         engine_for.cache_clear()
         capsys.readouterr()
         try:
-            cli.main()
+            main.main()
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 0

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from ops import tenants
-from ops.explain import explain
+from ops.people.explain import explain
 from ops.problems import Problem
+from ops.tenants import manage
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 
 FAR = 100_000
@@ -50,7 +50,7 @@ def test_the_next_action_names_what_stands_in_the_way(acme: int) -> None:
         t=acme,
     )
     assert "koppeling links decide acme 80" in next_action()
-    tenants.pause("acme", reason="moving", direction="enrollments", who="tester")
+    manage.pause("acme", reason="moving", direction="enrollments", who="tester")
     assert "koppeling tenants resume acme" in next_action()
 
 

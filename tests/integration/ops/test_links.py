@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import links, links_import
+from ops.people import links, links_import
 from ops.problems import FileProblems, Problem
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 

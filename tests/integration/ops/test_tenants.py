@@ -17,9 +17,11 @@ from models.base import metadata
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
 from models.session import session, transaction
 from models.tenant import Direction, Tenant
-from ops import links, syncs, tenants, tenants_file, tenants_import, timetable
+from ops.people import links
 from ops.problems import Problem
-from ops.tenants_import import Imported
+from ops.runs import start, timetable
+from ops.tenants import file, importing, manage
+from ops.tenants.importing import Imported
 from tenancy import health
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 from tests.unit.ops.test_tenants_file import GOOD
@@ -56,8 +58,8 @@ def test_secrets_are_stored_encrypted_and_never_shown(acme: int) -> None:
     stored = bytes(scalar("SELECT pluvo_client_secret FROM tenant WHERE id = :id", id=acme))
     assert stored != b"s2"
     assert decrypt(stored, "acme/pluvo_client_secret") == "s2"
-    assert tenants.show("acme")["secrets"]["pluvo_client_secret"] is True
-    assert "'s2'" not in str(tenants.show("acme"))
+    assert manage.show("acme")["secrets"]["pluvo_client_secret"] is True
+    assert "'s2'" not in str(manage.show("acme"))
 
 
 def test_a_course_that_left_the_file_becomes_inactive_and_may_come_back(import_text: Import) -> None:
@@ -114,13 +116,13 @@ def test_secrets_under_a_key_that_is_not_here_are_replaced_only_when_told(
         assert stored_under(connection) == [lost]
 
     # and when it is
-    parsed = tenants_file.parse(GOOD, name="tenants.toml", folder=Path())
-    (again,) = tenants_import.apply(parsed, "tester", replace_lost=True)
+    parsed = file.parse(GOOD, name="tenants.toml", folder=Path())
+    (again,) = importing.apply(parsed, "tester", replace_lost=True)
 
     # then this tenant is readable again, and the others are named
     assert "afas.client_secret: set" in again.changes
     assert decrypt(scalar("SELECT afas_client_secret FROM tenant WHERE slug = 'acme'"), CLIENT_SECRET) == "s1"
-    assert tenants_import.under_lost_keys() == ["borg"]
+    assert importing.under_lost_keys() == ["borg"]
 
 
 def test_links_tie_a_tenant_to_its_pluvo_organisation(import_text: Import) -> None:
@@ -185,7 +187,7 @@ def test_changed_secrets_addresses_and_courses_end_a_quarantine_at_once_and_no_p
     tenant = scalar("SELECT id FROM tenant")
     with transaction() as connection:
         health.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
-    tenants.pause("acme", reason="moving", direction="completions", who="tester")
+    manage.pause("acme", reason="moving", direction="completions", who="tester")
 
     (other,) = import_text(GOOD.replace("Acme Opleidingen", "Acme"))
     assert scalar("SELECT state FROM tenant_direction WHERE direction = 'enrollments'") == "quarantined"
@@ -205,25 +207,25 @@ def test_the_timetable_of_a_new_tenant_begins_when_somebody_begins_it(import_tex
     run_sql("UPDATE tenant_direction SET next_run_at = now() - interval '1 minute'")
     assert timetable.request_due() == 0
     options: dict[str, Any] = {"person": "80"}
-    syncs.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options, need_worker=False)
+    start.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options, need_worker=False)
     assert timetable.request_due() == 0
     # when
     if beginning == "sync":
-        syncs.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options={}, need_worker=False)
+        start.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options={}, need_worker=False)
     else:
-        assert tenants.resume("acme", direction=None, who="tester") == ["enrollments", "completions"]
+        assert manage.resume("acme", direction=None, who="tester") == ["enrollments", "completions"]
     # then both directions are in the timetable, also after the next import
     import_text(GOOD.replace("Acme Opleidingen", "Acme"))
     assert timetable.request_due() == 2
 
 
 def test_a_pause_of_one_direction_leaves_the_other_alone(acme: int) -> None:
-    assert tenants.pause("acme", reason="moving", direction="completions", who="tester") == ["completions"]
-    (item,) = tenants.listing().items
+    assert manage.pause("acme", reason="moving", direction="completions", who="tester") == ["completions"]
+    (item,) = manage.listing().items
     assert (item["enrollments"]["state"], item["completions"]["state"]) == ("new", "paused")
     assert item["completions"]["reason"] == "moving"
-    assert tenants.resume("acme", direction="completions", who="tester") == ["completions"]
-    assert tenants.resume("acme", direction="completions", who="tester") == []
+    assert manage.resume("acme", direction="completions", who="tester") == ["completions"]
+    assert manage.resume("acme", direction="completions", who="tester") == []
 
 
 def test_removing_a_tenant_erases_every_row_of_it_and_none_of_others(import_text: Import) -> None:
@@ -234,7 +236,7 @@ def test_removing_a_tenant_erases_every_row_of_it_and_none_of_others(import_text
     add_dead_letter(borg, add_enrollment(borg, "80"))
     links.set_link("acme", "80", "0b0e1f00-0000-4000-8000-000000000001", who="tester")
     # when
-    gone = tenants.remove("acme", who="tester")
+    gone = manage.remove("acme", who="tester")
     # then
     assert gone["person"] == gone["enrollment"] == gone["dead_letter"] == gone["tenant"] == 1
     with transaction() as connection:
@@ -248,8 +250,8 @@ def test_removing_a_tenant_erases_every_row_of_it_and_none_of_others(import_text
 
 def test_tenants_are_listed_in_pages(import_text: Import) -> None:
     import_text("".join(GOOD.replace('"acme"', f'"t{number}"') for number in range(5)))
-    first = tenants.listing(limit=3)
-    rest = tenants.listing(limit=3, cursor=first.next)
+    first = manage.listing(limit=3)
+    rest = manage.listing(limit=3, cursor=first.next)
     assert [item["slug"] for item in first.items + rest.items] == ["t0", "t1", "t2", "t3", "t4"]
     assert rest.next is None
 
@@ -265,7 +267,7 @@ def test_rotating_keys_puts_every_secret_under_the_first_one(
     settings.get.cache_clear()
 
     # when
-    changed = tenants.rotate_keys(who="op")
+    changed = manage.rotate_keys(who="op")
 
     # then the new key alone reads them all
     monkeypatch.setenv("KOPPELING_SECRET_KEYS", new)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from models.session import transaction
-from ops import tenants
+from ops.tenants import manage
 from producers.completions.webhook_events import store
 from simulators.webhooks import event_body
 from tests.fixtures.world import World, now_removals
@@ -56,8 +56,8 @@ def account(world: World) -> str:
     for body in ({"event": "TRAINING_FINISHED", "user": user}, {"event": "TRAINING_FINISHED", "user": by_ref}):
         _webhook(world, json.dumps(body).encode())  # not fetched yet
     # an operator's words, and a run that is reading them at this moment
-    tenants.pause("acme", reason=f"{NAME} phoned", direction=None, who="tester")
-    tenants.resume("acme", direction=None, who="tester")
+    manage.pause("acme", reason=f"{NAME} phoned", direction=None, who="tester")
+    manage.resume("acme", direction=None, who="tester")
     world.rows("UPDATE alert SET text = text || :name RETURNING id", name=NAME)
     return account
 

@@ -10,7 +10,9 @@ import pytest
 
 from models.session import transaction
 from models.tenant import Direction
-from ops import dry_runs, links, tenants
+from ops.people import links
+from ops.runs import dry_run
+from ops.tenants import manage
 from producers.completions.webhook_events import store
 from producers.runs.lease import RunLease, RunLost
 from tests.fixtures.looking import link, outcomes, traces
@@ -63,7 +65,7 @@ def test_capitals_hide_nobody(world: World) -> None:
     world.sync()
     stranger = {"id": "ffffffff-0000-4000-8000-000000000000", "name": "X"}
     for told in (name, name.upper(), name.lower(), email.upper()):
-        tenants.pause("acme", reason=f"{told} phoned", direction=None, who="tester")
+        manage.pause("acme", reason=f"{told} phoned", direction=None, who="tester")
         for plain in (True, False):
             body = {"event": "TRAINING_FINISHED", "user": stranger, "note": told}
             with transaction() as connection:
@@ -125,7 +127,7 @@ def test_a_dry_run_that_read_the_person_before_writes_nothing_down(world: World)
     told: list[dict[str, Any]] = []
     options: dict[str, Any] = {"full": True}
     looking = threading.Thread(
-        target=lambda: told.append(dry_runs.document(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options))
+        target=lambda: told.append(dry_run.document(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options))
     )
     looking.start()
     while not world.rows("SELECT id FROM snapshot_row WHERE name = :name", name=NAME):
@@ -144,7 +146,7 @@ def test_a_removed_tenant_is_in_no_column_of_any_table(world: World, account: st
     for number in (OTHER, NAMESAKE):
         assert link(world, number)
 
-    tenants.remove("acme", who="tester")
+    manage.remove("acme", who="tester")
 
     assert traces(world, *words(account), NAME, "Acme Opleidingen", "acme", "afas:12345", "p81@example.nl") == set()
 

@@ -24,10 +24,10 @@ import psycopg
 import pytest
 import redis
 
-from ops.embedded import EmbeddedError, Endpoints, ensure_postgres, running, start_postgres, start_valkey
-from ops.embedded.postgres import mark
-from ops.embedded.process import Process, as_server, home_folder
-from ops.embedded.registry import peek
+from ops.servers.embedded import EmbeddedError, Endpoints, ensure_postgres, running, start_postgres, start_valkey
+from ops.servers.embedded.postgres import mark
+from ops.servers.embedded.process import Process, as_server, home_folder
+from ops.servers.embedded.registry import peek
 
 ROOT = Path(__file__).parents[3]
 OWNER = "pg = embedded.start_postgres(home); v = embedded.start_valkey(home); print('up', flush=True); time.sleep(600)"

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import settings
-from ops import links_import, plan_view, tenants_file
-from ops.files import private_file, read_text
+from ops.people import links_import
 from ops.problems import FileProblems, Problem
+from ops.tenants import file
+from ops.terminal import plan_view
+from ops.terminal.files import private_file, read_text
 
 
 def _said(path: Path) -> str:
@@ -46,7 +48,7 @@ def test_large_files_and_other_codings_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/urandom"])
 def test_imports_don_t_wait_for_a_device(name: str) -> None:
     with pytest.raises(FileProblems):
-        tenants_file.read(Path(name))
+        file.read(Path(name))
     with pytest.raises(FileProblems):
         links_import.run(Path(name), who="tester")
 
@@ -55,7 +57,7 @@ def test_a_secret_is_read_from_a_regular_file_only(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "secret")
     text = '[[tenants]]\nslug = "a"\nname = "A"\n[tenants.pluvo]\norganisation = "a"\nclient_id = "c"\n'
     with pytest.raises(FileProblems) as caught:
-        tenants_file.parse(text + 'client_secret = { file = "secret" }\n', name="f", folder=tmp_path)
+        file.parse(text + 'client_secret = { file = "secret" }\n', name="f", folder=tmp_path)
     assert any("can't read secret: is no regular file" in line for line in caught.value.lines)
 
 
@@ -84,8 +86,8 @@ def test_a_setting_is_read_from_a_regular_file_only(tmp_path: Path, monkeypatch:
 )
 def test_a_hostile_tenants_file_is_refused_in_a_few_lines(text: str) -> None:
     with pytest.raises(FileProblems) as caught:
-        tenants_file.parse(text, name="tenants.toml", folder=Path())
-    assert len(caught.value.lines) <= tenants_file.MAX_TOLD + 1
+        file.parse(text, name="tenants.toml", folder=Path())
+    assert len(caught.value.lines) <= file.MAX_TOLD + 1
     assert all(len(line) < 500 for line in caught.value.lines)
 
 

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from ops import output
+from ops.terminal import output
 
 COLUMNS = ("tenant", "status", "rows", "outcomes", "held", "pending removals", "calls", "seconds")
 OUTCOMES = "10 created, 3 linked, 1186 unchanged, 1 rejected"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from ops.embedded import EmbeddedError, programs
+from ops.servers.embedded import EmbeddedError, programs
 
 
 @pytest.fixture(autouse=True)

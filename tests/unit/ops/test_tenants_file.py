@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import settings
-from ops import tenants_file
 from ops.problems import FileProblems
+from ops.tenants import file
 
 GOOD = """\
 [[tenants]]
@@ -53,7 +53,7 @@ def standard_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def problems_of(text: str, folder: Path = Path()) -> list[str]:
     with pytest.raises(FileProblems) as caught:
-        tenants_file.parse(text, name="tenants.toml", folder=folder)
+        file.parse(text, name="tenants.toml", folder=folder)
     return caught.value.lines
 
 
@@ -63,7 +63,7 @@ def changed(old: str, new: str) -> str:
 
 
 def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
-    (tenant,) = tenants_file.parse(GOOD, name="f", folder=Path())
+    (tenant,) = file.parse(GOOD, name="f", folder=Path())
     assert (tenant.afas.member_id, tenant.timezone, tenant.interval) == ("12345", "Europe/Amsterdam", 3600)
     assert tenant.removals.confirm_after == 3600
     assert tenant.removals.limits.window_count == 25
@@ -203,7 +203,7 @@ def test_a_secret_may_come_from_the_environment_or_from_a_file_beside(
     (tmp_path / "pluvo.txt").write_text("from a file\n")
     text = changed('"s1"', '{ env = "ACME_SECRET" }').replace('"s2"', '{ file = "pluvo.txt" }')
     # when
-    (tenant,) = tenants_file.parse(text, name="f", folder=tmp_path)
+    (tenant,) = file.parse(text, name="f", folder=tmp_path)
     # then
     assert (tenant.afas.client_secret, tenant.pluvo.client_secret) == ("from the environment", "from a file")
 
@@ -217,11 +217,11 @@ def test_insecure_addresses_are_allowed_on_the_operators_word(monkeypatch: pytes
     monkeypatch.setenv("KOPPELING_ALLOW_INSECURE_URLS", "1")
     settings.get.cache_clear()
     text = changed('"s1"', '"s1"\nbase_url = "http://127.0.0.1:8801/t/1/ProfitRestServices/"')
-    (tenant,) = tenants_file.parse(text, name="f", folder=Path())
+    (tenant,) = file.parse(text, name="f", folder=Path())
     assert tenant.afas.base_url == "http://127.0.0.1:8801/t/1/ProfitRestServices"
     settings.get.cache_clear()
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(FileProblems, match=r"no\.toml: can't be read"):
-        tenants_file.read(tmp_path / "no.toml")
+        file.read(tmp_path / "no.toml")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.toml_lines import Lines, Path
+from ops.tenants.toml_lines import Lines, Path
 
 TRICKY = '''\
 # [not.a.table]

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from logs import without_addresses
-from ops import plan_view, replays, runs
+from ops.dead_letters import replay
 from ops.http.app import is_loopback
-from ops.output import as_json, harmless
-from ops.timetable import is_full_time
+from ops.runs import history
+from ops.runs.timetable import is_full_time
+from ops.terminal import plan_view
+from ops.terminal.output import as_json, harmless
 
 
 def run(**given: Any) -> dict[str, Any]:
@@ -43,13 +45,13 @@ def run(**given: Any) -> dict[str, Any]:
     ],
 )
 def test_the_exit_code_of_a_run(given: dict[str, Any], code: int) -> None:
-    assert runs.exit_code([run(), run(**given)]) == code
+    assert history.exit_code([run(), run(**given)]) == code
 
 
 def test_failure_comes_before_waiting_and_waiting_before_done() -> None:
     held, failed = run(outcomes={"held": 1}), run(status="failed")
-    assert runs.exit_code([held, failed], timed_out=True) == 1
-    assert runs.exit_code([run()], timed_out=True) == 3
+    assert history.exit_code([held, failed], timed_out=True) == 1
+    assert history.exit_code([run()], timed_out=True) == 3
 
 
 FACTS: dict[str, Any] = {
@@ -85,7 +87,7 @@ FACTS: dict[str, Any] = {
     ],
 )
 def test_what_a_replay_does_with_a_dead_letter(given: dict[str, Any], result: str) -> None:
-    assert replays.judge(FACTS | given).result == result
+    assert replay.judge(FACTS | given).result == result
 
 
 def test_every_tenant_has_one_full_time_a_week_in_its_own_night() -> None:

@@ -1,0 +1,104 @@
+"""What all commands share: their common options, how they find the servers, how they print and end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import typer
+
+import logs
+from ops import audit
+from ops.problems import Problem
+from ops.servers import environment
+from ops.terminal import output
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Who = Annotated[str | None, typer.Option("--who", help="Who does this, for the record.", show_default="your user name")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many items (1 to 1000).")]
+Cursor = Annotated[str | None, typer.Option("--cursor", help="The 'next' of the page before.")]
+Slug = Annotated[str, typer.Argument(help="A tenant's slug.", show_default=False)]
+TenantFilter = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def group(help_text: str) -> typer.Typer:
+    """A noun that groups its verbs."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help."""
+    return "Example: " + "   ".join(lines)
+
+
+@contextmanager
+def at_database(*, create: bool = False, keys: bool = False, lost_keys: bool = False) -> Iterator[None]:
+    """A database for the length of the command; the broker too where one is known. Logs only what is a warning.
+
+    The arguments are those of ``environment.database``.
+    """
+    logs.configure(level=30)
+    with environment.database(create=create, keys=keys, lost_keys=lost_keys):
+        environment.use_broker_if_running()
+        yield
+
+
+def named(who: str | None) -> str:
+    """Who does it."""
+    return (who or "").strip() or audit.current_user()
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something that can't be undone. Without a terminal only ``--yes`` will do."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Problem(f"{question} Say --yes: there is no terminal to ask.")
+    if not typer.confirm(question):
+        raise Problem("Nothing was done.")
+
+
+def show_page(found: Any, as_json: bool, columns: Sequence[str], empty: str) -> None:
+    """Print a page of a listing: ``{"items", "next"}`` or a table with the cursor of the next page below it."""
+    if as_json:
+        output.show_json(found.document())
+        return
+    if not found.items:
+        output.say(empty)
+        return
+    output.show_table(columns, [[item.get(column) for column in columns] for item in found.items])
+    if found.next:
+        output.say(f"More: --cursor {found.next}")
+
+
+def show(document: Any, as_json: bool, human: Callable[[Any], None]) -> None:
+    """Print a document as JSON or for people."""
+    if as_json:
+        output.show_json(document)
+    else:
+        human(document)
+
+
+def instant(value: str | None, option: str) -> datetime | None:
+    """A day or a time; without a zone it is UTC."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise Problem(f"{option}: write a day or a time such as 2026-11-22 or 2026-11-22T14:00Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def day(value: str | None, option: str) -> str | None:
+    """A day as ``YYYY-MM-DD``."""
+    try:
+        return date.fromisoformat(value).isoformat() if value is not None else None
+    except ValueError:
+        raise Problem(f"{option}: write a day such as 2026-11-22.") from None

@@ -1,0 +1,76 @@
+"""``koppeling runs …``"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli.common import Cursor, Json, Limit, TenantFilter, Who, at_database, example, group, named, show
+from ops.listing import number_cursor
+from ops.runs import history
+from ops.terminal import output
+
+app = group("The ledger of runs: snapshot, plan, outcomes, calls, durations.")
+RunId = Annotated[str, typer.Argument(help="A run's id.")]
+COLUMNS = ("id", "tenant", "direction", "status", "snapshot", "started_at", "seconds", "rows", "outcomes")
+
+
+@app.command("list", epilog=example("koppeling runs list --tenant acme"))
+def list_(
+    *,
+    tenant: TenantFilter = None,
+    direction: Annotated[str | None, typer.Option("--direction", help="enrollments or completions.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only with this status.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    with at_database():
+        found = history.listing(limit, cursor, tenant=tenant, direction=direction, status=status)
+    if json:
+        output.show_json(found.document())
+        return
+    if not found.items:
+        output.say("There are no runs yet.")
+        return
+    rows = [[counted(run["outcomes"]) if name == "outcomes" else run[name] for name in COLUMNS] for run in found.items]
+    output.show_table(COLUMNS, rows)
+    if found.next:
+        output.say(f"More: --cursor {found.next}")
+
+
+def counted(outcomes: dict[str, int]) -> str:
+    """The outcomes that occurred: ``10 created, 1183 unchanged``."""
+    return ", ".join(f"{number} {name}" for name, number in outcomes.items() if number) or "-"
+
+
+@app.command("show", epilog=example("koppeling runs show 01J…"))
+def show_(run: RunId, limit: Limit = 1000, cursor: Cursor = None, json: Json = False) -> None:
+    """Show a run: what it read, planned and did, line by line (ids, no names)."""
+    with at_database():
+        found = history.show(run, limit=limit, cursor=number_cursor(cursor))
+    show(found, json, _show_run)
+
+
+def _show_run(found: dict[str, Any]) -> None:
+    listed = ("courses", "lines", "listed", "holds", "next", "run")
+    output.show_fields(found | {"outcomes": counted(found["outcomes"])}, skip=listed)
+    for title in ("courses", "holds", "listed", "lines"):
+        if found[title]:
+            output.say("")
+            keys = list(dict.fromkeys(key for one in found[title] for key in one))
+            output.show_table(keys, [[one.get(key) for key in keys] for one in found[title]], title=title)
+    if found["next"]:
+        output.say(f"More: --cursor {found['next']}")
+
+
+@app.command("stop", epilog=example("koppeling runs stop 01J…"))
+def stop(run: RunId, who: Who = None, json: Json = False) -> None:
+    """Stop a run: nothing new of it begins. What it did stays, the next run does the rest."""
+    with at_database():
+        before = history.stop(run, who=named(who))
+    over = before not in ("queued", "running", "applying")
+    said = f"{run} was over already: {before}." if over else f"{run} is told to stop (it was {before})."
+    show({"run": run, "status_before": before, "stopping": not over}, json, lambda _: output.say(said))

@@ -1,0 +1,160 @@
+"""``koppeling sync`` and ``koppeling completions``."""
+
+from __future__ import annotations
+
+from itertools import compress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models.tenant import Direction
+from ops.cli.common import Json, at_database, day, example, show
+from ops.people.links import checked_id
+from ops.problems import Problem
+from ops.runs import dry_run as dry_runs
+from ops.runs import history, start
+from ops.servers import environment
+from ops.terminal import output, plan_view
+from ops.terminal.progress import RunProgress
+from settings import parse_duration
+
+Slugs = Annotated[list[str] | None, typer.Argument(help="Tenants.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All tenants; paused ones are left out.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until nothing more can be done now.")]
+Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait at most; the run goes on.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="With --dry-run: write the plan to this CSV file.")]
+COLUMNS = (
+    "tenant",
+    "status",
+    "snapshot",
+    "rows",
+    "outcomes",
+    "removed",
+    "held",
+    "pending removals",
+    "calls",
+    "seconds",
+)
+# Only shown where there is something to tell.
+NOTABLE = ("removed", "held", "pending removals")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the two commands into the application."""
+    app.command("sync", epilog=example("koppeling sync acme --wait", "koppeling sync --all --dry-run"))(sync)
+    app.command("completions", epilog=example("koppeling completions --all --wait"))(completions)
+
+
+def sync(
+    *,
+    slugs: Slugs = None,
+    everyone: All = False,
+    dry_run: Dry = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at every enrollment in Pluvo, repair what differs.")
+    ] = False,
+    wait: Wait = False,
+    person: Annotated[str | None, typer.Option("--person", help="Only this person (internal id), now.")] = None,
+    timeout: Timeout = "30m",
+    csv: Csv = None,
+    json: Json = False,
+) -> None:
+    """Bring enrollments from AFAS to Pluvo."""
+    options: dict[str, Any] = {"full": True} if full else {}
+    if person is not None:
+        if everyone or len(slugs or []) != 1:
+            raise Problem("--person needs an internal id and exactly one tenant.")
+        options["person"] = checked_id(person)
+    _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
+
+
+def completions(
+    *,
+    slugs: Slugs = None,
+    everyone: All = False,
+    dry_run: Dry = False,
+    wait: Wait = False,
+    since: Annotated[str | None, typer.Option("--since", help="Completed on this day or later.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Completed on this day or earlier.")] = None,
+    timeout: Timeout = "30m",
+    csv: Csv = None,
+    json: Json = False,
+) -> None:
+    """Bring completion dates from Pluvo to AFAS."""
+    first, last = day(since, "--since"), day(until, "--until")
+    options = {name: value for name, value in (("since", first), ("until", last)) if value}
+    if first and last and first > last:
+        raise Problem("--since comes after --until.")
+    _run(Direction.COMPLETIONS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
+
+
+def _run(
+    direction: Direction,
+    slugs: list[str],
+    everyone: bool,
+    options: dict[str, Any],
+    how: tuple[bool, bool, str, Path | None, bool],
+) -> None:
+    dry_run, wait, timeout, csv, json = how
+    try:
+        seconds = parse_duration(timeout)
+    except ValueError as error:
+        raise Problem(f"--timeout: {error}") from None
+    if csv and not dry_run:
+        raise Problem("--csv goes with --dry-run.")
+    if wait and not dry_run:
+        environment.need_something_running()
+    with at_database(keys=dry_run):
+        if dry_run:
+            document, over = _dry(direction, slugs, everyone, options, csv), True
+        else:
+            document, over = _real(direction, slugs, everyone, options, seconds if wait else None)
+    show(document, json, plan_view.show_plans if dry_run else show_runs)
+    if direction == Direction.ENROLLMENTS and not json and "person" not in options:
+        for line in (line for run in document["runs"] for line in plan_view.empty_events(run)):
+            output.say(line)
+    if not over:
+        output.say("The time is up: the runs go on. `koppeling runs list` shows how they do.", error=True)
+    if wait or dry_run:
+        raise typer.Exit(history.exit_code(document["runs"], timed_out=not over))
+
+
+def _dry(
+    direction: Direction, slugs: list[str], everyone: bool, options: dict[str, Any], csv: Path | None
+) -> dict[str, Any]:
+    document = dry_runs.document(direction, slugs, everyone=everyone, options=options)
+    if csv:
+        plan_view.write_csv(csv, document)
+    return document
+
+
+def _real(
+    direction: Direction, slugs: list[str], everyone: bool, options: dict[str, Any], seconds: int | None
+) -> tuple[dict[str, Any], bool]:
+    started = start.start(direction, slugs, everyone=everyone, options=options, need_worker=seconds is not None)
+    if seconds is None:
+        if not started.workers:
+            output.say("No worker is running: the run waits until one is (`koppeling up`).", error=True)
+        return start.document(started), True
+    with RunProgress() as progress:
+        over = start.wait(started, seconds, progress.update)
+    return start.document(started), over
+
+
+def show_runs(document: dict[str, Any]) -> None:
+    """Print the runs of a batch as a table."""
+    rows = [_row(run) for run in document["runs"]]
+    told = [name not in NOTABLE or any(row[place] for row in rows) for place, name in enumerate(COLUMNS)]
+    output.show_table([*compress(COLUMNS, told)], [[*compress(row, told)] for row in rows])
+    for run in document["runs"]:
+        if run["reason"] or run["reasons"]:
+            output.say(f"{run['tenant']}: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
+
+
+def _row(run: dict[str, Any]) -> list[Any]:
+    outcomes = ", ".join(f"{number} {name}" for name, number in run["outcomes"].items() if number) or "-"
+    calls = f"{run['calls']['afas']} AFAS, {run['calls']['pluvo']} Pluvo"
+    numbers = [run["removed"], run["held_removals"], run["pending_removals"]]
+    return [run["tenant"], run["status"], run["snapshot"], run["rows"], outcomes, *numbers, calls, run["seconds"]]

@@ -1,0 +1,137 @@
+"""``koppeling tenants …``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli.common import Cursor, Json, Limit, Slug, Who, Yes, at_database, confirm, example, group, named, show
+from ops.tenants import file as tenants_file
+from ops.tenants import importing, manage
+from ops.terminal import output
+
+app = group("Customers: an AFAS environment with a Pluvo organisation each.")
+Direction = Annotated[str | None, typer.Option("--direction", help="enrollments or completions; both if left out.")]
+
+
+@app.command("import", epilog=example("koppeling tenants import tenants.toml"))
+def import_(
+    file: Annotated[Path, typer.Argument(help="The tenants file (TOML).")],
+    replace_lost_keys: Annotated[
+        bool, typer.Option("--replace-lost-keys", help="The keys of stored secrets are lost: take those of the file.")
+    ] = False,
+    who: Who = None,
+    json: Json = False,
+) -> None:
+    """Create or update tenants from a file, by slug. All of it or nothing; shows what changed, never a secret."""
+    specs = tenants_file.read(file)
+    with at_database(create=True, keys=not replace_lost_keys, lost_keys=replace_lost_keys):
+        done = importing.apply(specs, named(who), replace_lost=replace_lost_keys)
+        lost = importing.under_lost_keys() if replace_lost_keys else []
+    if lost:
+        output.say(f"Still under a lost key: {', '.join(lost)}. Import their files too, or remove them.", error=True)
+    show({"items": [one.document() for one in done]}, json, lambda _: _show_import(done))
+
+
+def _show_import(done: list[importing.Imported]) -> None:
+    for one in done:
+        output.say(f"{one.slug}: {one.action}")
+        for change in one.changes:
+            output.say(f"  {change}")
+        for warning in one.warnings:
+            output.say(f"  warning: {warning}")
+        if one.action == "created":
+            output.say(f"  next: `koppeling check {one.slug}`, then `koppeling sync {one.slug} --dry-run`.")
+            output.say(
+                f"  Its timetable begins with `koppeling sync {one.slug}`, or `koppeling tenants resume {one.slug}`."
+            )
+    if not done:
+        output.say("The file has no tenants.")
+
+
+@app.command("list", epilog=example("koppeling tenants list"))
+def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None:
+    """List the tenants: health of both directions, last and next run."""
+    with at_database():
+        found = manage.listing(limit, cursor)
+    if json:
+        output.show_json(found.document())
+        return
+    rows = [
+        (
+            one["slug"],
+            one["name"],
+            _health(one["enrollments"]),
+            _health(one["completions"]),
+            output.ago(one["next_run_at"]),
+        )
+        for one in found.items
+    ]
+    output.show_table(["slug", "name", "enrollments", "completions", "next run"], rows)
+    if found.next:
+        output.say(f"More: --cursor {found.next}")
+
+
+def _health(way: dict[str, Any]) -> str:
+    return f"{way['state'] or '-'}" + (f" ({way['reason']})" if way["reason"] else "")
+
+
+@app.command("show", epilog=example("koppeling tenants show acme"))
+def show_(slug: Slug, json: Json = False) -> None:
+    """Show a tenant's settings, courses and health. Of secrets only whether they are there."""
+    with at_database():
+        found = manage.show(slug)
+    show(found, json, _show_tenant)
+
+
+def _show_tenant(found: dict[str, Any]) -> None:
+    output.show_fields(found, skip=("courses", "tenant"))
+    for course in found["courses"]:
+        output.say("")
+        output.show_fields(course)
+
+
+@app.command("pause", epilog=example('koppeling tenants pause acme --reason "moving to another environment"'))
+def pause(
+    slug: Slug,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever finds it paused.")],
+    direction: Direction = None,
+    who: Who = None,
+    json: Json = False,
+) -> None:
+    """Stop a tenant, or one direction of it, until it is resumed. Nothing is lost: its work waits."""
+    with at_database():
+        paused = manage.pause(slug, reason=reason, direction=direction, who=named(who))
+    said = f"{slug}: paused {', '.join(paused)}." if paused else f"{slug}: was paused already."
+    show({"tenant": slug, "paused": paused}, json, lambda _: output.say(said))
+
+
+@app.command("resume", epilog=example("koppeling tenants resume acme"))
+def resume(slug: Slug, direction: Direction = None, who: Who = None, json: Json = False) -> None:
+    """End a pause, or a quarantine, at once; begin the timetable of a new tenant."""
+    with at_database():
+        resumed = manage.resume(slug, direction=direction, who=named(who))
+    said = f"{slug}: {', '.join(resumed)} go on." if resumed else f"{slug}: nothing was paused or quarantined."
+    show({"tenant": slug, "resumed": resumed}, json, lambda _: output.say(said))
+
+
+@app.command("rotate-keys", epilog=example("koppeling tenants rotate-keys"))
+def rotate_keys(who: Who = None, json: Json = False) -> None:
+    """Put all stored secrets under the first of KOPPELING_SECRET_KEYS, so that the older keys can go."""
+    with at_database(keys=True):
+        changed = manage.rotate_keys(who=named(who))
+    said = f"{changed} secrets are under the first key now: the others can be taken out of KOPPELING_SECRET_KEYS."
+    show({"secrets": changed}, json, lambda _: output.say(said))
+
+
+@app.command("remove", epilog=example("koppeling tenants remove acme --yes"))
+def remove(slug: Slug, yes: Yes = False, who: Who = None, json: Json = False) -> None:
+    """Erase everything of a tenant here, its history too. Nothing changes in AFAS or Pluvo."""
+    with at_database():
+        manage.show(slug)
+        confirm(f"Erase everything of {slug} here, its links and history too? This can't be undone.", yes)
+        gone = manage.remove(slug, who=named(who))
+    said = f"{slug}: erased {sum(gone.values())} rows."
+    show({"tenant": slug, "erased": sum(gone.values()), "tables": gone}, json, lambda _: output.say(said))

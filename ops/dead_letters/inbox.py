@@ -1,0 +1,145 @@
+"""Messages that gave up, as an inbox: list, group, show, choose, discard. Sending again is in ``ops/dead_letters/replay.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.dead_letter import DeadLetterState
+from models.session import transaction
+from ops import audit, lookup
+from ops.listing import Page, checked_limit, page, rows
+from ops.problems import Problem
+
+_COLUMNS = """
+    SELECT d.id, t.slug AS tenant, d.kind, d.direction, d.internal_id, d.event_id, d.error, d.message,
+           d.afas_reference, d.attempts, d.first_failed_at, d.last_failed_at, d.state, d.fingerprint,
+           d.code_version, d.replays,
+           d.run_id AS run, d.closed_at, d.closed_by, d.closed_reason
+      FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id
+"""
+_WHERE = """
+     WHERE (CAST(:tenant AS bigint) IS NULL OR d.tenant_id = :tenant)
+       AND (CAST(:kind AS text) IS NULL OR d.kind = :kind)
+       AND (CAST(:error AS text) IS NULL OR d.error = :error OR d.fingerprint = :error)
+       AND (CAST(:since AS timestamptz) IS NULL OR d.last_failed_at >= :since)
+       AND (CAST(:until AS timestamptz) IS NULL OR d.last_failed_at < :until)
+       AND (CAST(:state AS text) IS NULL OR d.state = :state)
+"""
+_NEWEST_FIRST = " AND (CAST(:cursor AS text) IS NULL OR d.id < :cursor) ORDER BY d.id DESC LIMIT :limit"
+_GROUPS = f"""
+    SELECT d.fingerprint, min(t.slug) AS tenant, count(DISTINCT d.tenant_id) AS tenants, min(d.kind) AS kind,
+           min(d.error) AS error, (array_agg(d.message ORDER BY d.id DESC))[1] AS message, count(*) AS count,
+           min(d.first_failed_at) AS first_failed_at, max(d.last_failed_at) AS last_failed_at,
+           (array_agg(d.id ORDER BY d.id DESC))[1] AS newest
+      FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id {_WHERE}
+     GROUP BY d.fingerprint ORDER BY count(*) DESC, d.fingerprint LIMIT :limit
+"""  # noqa: S608 - constants only
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which dead letters; None is any. ``error``: a code or a fingerprint. Times by the last failure."""
+
+    tenant: str | None = None
+    kind: str | None = None
+    error: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    state: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything narrows the choice."""
+        return any(value is not None for value in (self.tenant, self.kind, self.error, self.since, self.until))
+
+    def values(self, connection: Connection) -> dict[str, Any]:
+        """What the queries want. Raises Problem for an unknown tenant or state."""
+        if self.state is not None and self.state not in set(DeadLetterState):
+            raise Problem(f"--state is one of {', '.join(DeadLetterState)}.")
+        tenant = lookup.tenant_id(connection, self.tenant) if self.tenant else None
+        wanted = {"kind": self.kind, "error": self.error, "since": self.since, "until": self.until}
+        return wanted | {"tenant": tenant, "state": self.state}
+
+
+def listing(filters: Filters, limit: int = 100, cursor: str | None = None) -> Page:
+    """Dead letters, newest first."""
+    with transaction() as connection:
+        wanted = filters.values(connection) | {"cursor": cursor, "limit": checked_limit(limit) + 1}
+        found = rows(connection, _COLUMNS + _WHERE + _NEWEST_FIRST, **wanted)
+    return page(found, limit, "id")
+
+
+def groups(filters: Filters, limit: int = 100) -> list[dict[str, Any]]:
+    """The same by fingerprint: one line a kind of fault, with how many and since when."""
+    with transaction() as connection:
+        return rows(connection, _GROUPS, **filters.values(connection), limit=checked_limit(limit))
+
+
+def show(dead_letter_id: str) -> dict[str, Any]:
+    """One dead letter with every attempt, the last call (masked), and who it is about."""
+    with transaction() as connection:
+        missing = f"There is no dead letter {dead_letter_id!r}: `koppeling dead-letters list` shows them."
+        found = lookup.one(connection, f"{_COLUMNS} WHERE d.id = :id", missing, id=dead_letter_id)
+        more = rows(
+            connection,
+            "SELECT d.history, d.last_call, p.name, p.email FROM dead_letter d"
+            " LEFT JOIN person p ON p.tenant_id = d.tenant_id AND p.internal_id = d.internal_id WHERE d.id = :id",
+            id=dead_letter_id,
+        )[0]
+    return found | more
+
+
+def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[str]:
+    """The dead letters named, or the open ones that fit the filters, oldest first."""
+    with transaction() as connection:
+        if ids:
+            known = connection.execute(
+                text("SELECT id FROM dead_letter WHERE id = ANY(:ids)"), {"ids": list(ids)}
+            ).scalars()
+            unknown = sorted(set(ids) - set(known))
+            if unknown:
+                raise Problem(
+                    f"There is no dead letter {', '.join(unknown)}: `koppeling dead-letters list` shows them."
+                )
+            return list(dict.fromkeys(ids))
+        if not filters.given and not everything:
+            raise Problem("Name dead letters, give a filter (--tenant --kind --error --since --until), or say --all.")
+        wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}
+        found = connection.execute(
+            text(f"SELECT d.id FROM dead_letter d {_WHERE} ORDER BY d.id"),  # noqa: S608 - constants only
+            wanted,
+        )
+        return list(found.scalars())
+
+
+def discard(ids: Sequence[str], *, reason: str, who: str) -> dict[str, int]:
+    """Close dead letters without sending them again. Returns ``{"discarded": 2, "settled": 1}``."""
+    if not reason.strip():
+        raise Problem("--reason is empty: say why, it is kept with the dead letter.")
+    if not ids:
+        raise Problem("Name the dead letters to discard.")
+    chosen = choose(ids, Filters(), everything=False)
+    with transaction() as connection:
+        closed = connection.execute(
+            text(
+                "UPDATE dead_letter SET state = 'discarded', closed_at = now(), closed_by = :who,"
+                " closed_reason = :reason"
+                " WHERE id = ANY(:ids) AND state = 'open' RETURNING id, tenant_id"
+            ),
+            {"ids": chosen, "who": who, "reason": reason},
+        ).all()
+        for row in closed:
+            audit.record(
+                connection,
+                who=who,
+                verb="dead-letters discard",
+                tenant_id=row.tenant_id,
+                subject=row.id,
+                reason=reason,
+            )
+    return {"discarded": len(closed), "settled": len(chosen) - len(closed)}

@@ -1,0 +1,205 @@
+"""Send dead letters again: a fresh message for the newest state, in the transaction that closes the dead letter.
+
+    will_do ──► replayed            superseded: there is newer work, or nothing left to do
+    still_blocked (stays open)      settled:    replayed, superseded or discarded before
+
+Doing it twice does nothing the second time. Many at once go in a batch (``ops/dead_letters/replay_batch.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models import ledger, locks
+from models.completion import CompletionState
+from models.dead_letter import DeadLetterState
+from models.ledger import NewMessage
+from models.message import Kind, Priority
+from models.tenant import Direction, Health
+from ops import audit
+from ops.listing import rows
+from workers.actors.enrollment_upsert.standing import against
+
+WILL_DO, SUPERSEDED, STILL_BLOCKED, REPLAYED, SETTLED = (
+    *("will_do", "superseded", "still_blocked"),
+    *("replayed", "settled"),
+)
+
+_FACTS = """
+    SELECT d.id, d.tenant_id, t.slug AS tenant, d.kind, d.subject_id, d.state, d.internal_id, d.event_id, d.error,
+           w.state AS health, w.reason AS health_reason,
+           EXISTS (SELECT 1 FROM message m WHERE m.kind = d.kind AND m.subject_id = d.subject_id) AS in_ledger,
+           EXISTS (SELECT 1 FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id AND n.id > d.id
+                      AND n.state = 'open') AS newer,
+           e.id AS enrollment_id, e.person_id, e.version, e.applied_version, e.failed_code, e.row_state,
+           l.state AS link_state, l.decision,
+           c.id AS completion_id, c.state AS completion_state, c.version AS completion_version,
+           c.enrollment_id AS completion_enrollment,
+           v.id AS event_number, v.handled_at, v.pluvo_id AS event_account, v.ref AS event_ref
+      FROM dead_letter d
+      LEFT JOIN tenant t ON t.id = d.tenant_id
+      LEFT JOIN tenant_direction w ON w.tenant_id = d.tenant_id AND w.direction = d.direction
+      LEFT JOIN enrollment e ON d.kind = 'enrollment.upsert' AND e.id = d.subject_id AND e.tenant_id = d.tenant_id
+      LEFT JOIN link l ON l.person_id = e.person_id
+      LEFT JOIN completion c ON d.kind = 'completion.write_back' AND c.id = d.subject_id AND c.tenant_id = d.tenant_id
+      LEFT JOIN webhook_event v ON d.kind = 'completion.fetch' AND v.id = d.subject_id AND v.tenant_id = d.tenant_id
+     WHERE d.id = ANY(:ids) ORDER BY d.id
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a replay would do with one dead letter, or did, and why."""
+
+    result: str
+    reason: str = ""
+
+
+def judge(facts: dict[str, Any]) -> Verdict:
+    """Pure: what a replay does with one dead letter."""
+    if facts["state"] != DeadLetterState.OPEN:
+        return Verdict(SETTLED, f"{facts['state']} before")
+    if facts["newer"]:
+        return Verdict(SUPERSEDED, "a newer dead letter is about the same")
+    if facts["in_ledger"]:
+        return Verdict(SUPERSEDED, "newer work for it is under way")
+    verdict = _OF_KIND.get(facts["kind"], _unknown)(facts)
+    if verdict.result == WILL_DO and facts["health"] in (Health.PAUSED, Health.QUARANTINED):
+        return Verdict(
+            STILL_BLOCKED, f"{facts['tenant']} is {facts['health']}: {facts['health_reason'] or ''}".rstrip(": ")
+        )
+    return verdict
+
+
+def _upsert(facts: dict[str, Any]) -> Verdict:
+    if facts["enrollment_id"] is None:
+        return Verdict(SUPERSEDED, "the enrollment is known no more")
+    if facts["link_state"] in ("ambiguous", "ignored") and facts["decision"] in (None, "ignore"):
+        return Verdict(STILL_BLOCKED, f"the person is {facts['link_state']}")
+    # Who has no account yet may have one planned by the time this is carried out.
+    if facts.get("against") not in (None, "no_longer_linked"):
+        return Verdict(SUPERSEDED, f"no longer wanted ({facts['against']}): the next run plans afresh")
+    if facts["failed_code"] is None and facts["applied_version"] == facts["version"]:
+        return Verdict(SUPERSEDED, "done meanwhile")
+    return Verdict(WILL_DO)
+
+
+def _write_back(facts: dict[str, Any]) -> Verdict:
+    state = facts["completion_state"]
+    if state is None:
+        return Verdict(SUPERSEDED, "the completion is known no more")
+    if state in (CompletionState.WRITTEN, CompletionState.VERIFIED, CompletionState.UNCHANGED):
+        return Verdict(SUPERSEDED, f"{state} meanwhile")
+    if state in (CompletionState.CONFLICT, CompletionState.ORPHAN, CompletionState.NO_DATE):
+        return Verdict(STILL_BLOCKED, f"the completion is {state}")
+    return Verdict(WILL_DO)
+
+
+def _fetch(facts: dict[str, Any]) -> Verdict:
+    if facts["event_number"] is None or facts["handled_at"] is not None:
+        return Verdict(SUPERSEDED, "the webhook was handled meanwhile" if facts["event_number"] else "known no more")
+    return Verdict(WILL_DO)
+
+
+def _unknown(facts: dict[str, Any]) -> Verdict:
+    return Verdict(STILL_BLOCKED, "nothing is known that could be sent again: look at it, then discard it")
+
+
+_OF_KIND = {Kind.UPSERT: _upsert, Kind.WRITE_BACK: _write_back, Kind.FETCH: _fetch}
+
+
+def preview(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
+    """Per dead letter: ``{"id", "tenant", "kind", "result", "reason", …}``. Changes nothing."""
+    return [_told(facts, judge(facts)) for facts in _facts(connection, ids)]
+
+
+def _facts(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
+    found = rows(connection, _FACTS, ids=ids)
+    for facts in found:
+        if facts["enrollment_id"] is not None:
+            facts["against"] = against(connection, facts["enrollment_id"], facts["tenant_id"])
+    return found
+
+
+def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> dict[str, Any]:
+    """Replay one, in the caller's transaction. Whoever comes second finds it settled."""
+    connection.execute(text("SELECT id FROM dead_letter WHERE id = :id FOR UPDATE"), {"id": dead_letter_id})
+    found = _facts(connection, [dead_letter_id])
+    if not found:  # with its tenant, or forgotten by now
+        gone = dict.fromkeys(("tenant", "kind", "internal_id", "event_id", "error"))
+        return {"id": dead_letter_id} | gone | {"result": SETTLED, "reason": "it is known no more"}
+    facts = found[0]
+    verdict = judge(facts)
+    if verdict.result == WILL_DO:
+        _clear_failure(connection, facts)
+        ledger.enqueue(connection, [_message(connection, facts)])
+        verdict = Verdict(REPLAYED)
+    if verdict.result in (REPLAYED, SUPERSEDED):
+        closed = {"id": dead_letter_id, "state": verdict.result, "who": who, "reason": reason or verdict.reason or None}
+        connection.execute(_CLOSE, closed | {"again": int(verdict.result == REPLAYED)})
+        audit.record(
+            connection,
+            who=who,
+            verb="dead-letters replay",
+            tenant_id=facts["tenant_id"],
+            subject=dead_letter_id,
+            reason=reason,
+            detail={"result": verdict.result, "batch": batch},
+        )
+    return _told(facts, verdict)
+
+
+_CLOSE = text(
+    """
+    UPDATE dead_letter SET state = :state, closed_at = now(), closed_by = :who, closed_reason = :reason,
+           replays = replays + :again
+     WHERE id = :id
+    """
+)
+
+
+def _clear_failure(connection: Connection, facts: dict[str, Any]) -> None:
+    """What is recorded as failed would be left alone by the next run, and may not be once it is sent again."""
+    if facts["kind"] == Kind.UPSERT:
+        connection.execute(
+            text(
+                "UPDATE enrollment SET failed_code = NULL, failed_version = NULL, failed_settings = NULL,"
+                " outcome = 'pending', reason = 'replayed' WHERE id = :id"
+            ),
+            {"id": facts["enrollment_id"]},
+        )
+    elif facts["kind"] == Kind.WRITE_BACK and facts["completion_state"] != CompletionState.SENDING:
+        # "sending" stays: a PUT may have happened, and the actor reads back before it repeats it.
+        connection.execute(
+            text("UPDATE completion SET state = 'pending', reason = NULL, changed_at = now() WHERE id = :id"),
+            {"id": facts["completion_id"]},
+        )
+
+
+def _message(connection: Connection, facts: dict[str, Any]) -> NewMessage:
+    kind = Kind(facts["kind"])
+    if kind == Kind.UPSERT:
+        turn, version = locks.of_upsert(connection, facts["tenant_id"], facts["enrollment_id"]), facts["version"]
+    elif kind == Kind.WRITE_BACK:
+        turn, version = locks.of_write_back(facts["completion_enrollment"]), facts["completion_version"]
+    else:
+        turn = locks.of_fetch(connection, facts["tenant_id"], facts["event_account"], facts["event_ref"])
+        version = 0
+    return NewMessage(
+        tenant_id=facts["tenant_id"],
+        kind=kind,
+        direction=Direction.ENROLLMENTS if kind == Kind.UPSERT else Direction.COMPLETIONS,
+        subject_id=facts["subject_id"],
+        turn=turn,
+        version=version,
+        priority=Priority.INTERACTIVE,
+        full=True,
+    )
+
+
+def _told(facts: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    keys = ("id", "tenant", "kind", "internal_id", "event_id", "error")
+    return {key: facts[key] for key in keys} | {"result": verdict.result, "reason": verdict.reason or None}

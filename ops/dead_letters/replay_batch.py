@@ -1,0 +1,197 @@
+"""Replay many dead letters: one first (the canary), then at most N a second, and none more after M deaths in a row.
+
+``advance`` does what is due now and never waits, so anyone may drive a batch: the command that began it, or the
+scheduler when that command is gone. One at a time does (advisory lock); the database knows how far it came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, text
+
+from loops import each, where
+from models.base import new_id
+from models.dead_letter import DeadLetterState
+from models.session import is_away, transaction
+from ops import lookup
+from ops.dead_letters import replay
+from ops.listing import rows
+from ops.problems import Problem
+
+RATE, MAX_FAILURES = 10.0, 5
+_LOCK = 7_301_011
+TICK_SECONDS = 0.2
+log = structlog.get_logger("ops.dead_letters.replay_batch")
+
+# What became of what was sent: gone from the ledger without a newer dead letter is done. What waits for a direction
+# that was stopped meanwhile says nothing about the others.
+_FATES = """
+    SELECT d.id, CASE WHEN n.id IS NOT NULL THEN 'failed' WHEN m.id IS NULL THEN 'done'
+                      WHEN m.state <> 'sent' AND (w.state IN ('paused', 'quarantined')
+                                                  OR w.wait_until > now() + interval '60 seconds') THEN 'blocked'
+                      WHEN m.state = 'scheduled' AND m.attempts > 0 THEN 'pending' ELSE 'under_way' END AS fate
+      FROM dead_letter d
+      LEFT JOIN message m ON m.kind = d.kind AND m.subject_id = d.subject_id
+      LEFT JOIN tenant_direction w ON w.tenant_id = m.tenant_id AND w.direction = m.direction
+      LEFT JOIN LATERAL (SELECT n.id FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id
+                            AND n.id > d.id LIMIT 1) n ON true
+     WHERE d.id = ANY(:ids) AND d.state = 'replayed' ORDER BY d.closed_at, d.id
+"""
+
+
+def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILURES, who: str) -> str:
+    """Store a batch; nothing is sent yet. Returns its id."""
+    if rate <= 0 or max_failures < 1:
+        raise Problem("--rate and --max-failures are more than 0.")
+    batch = new_id()
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO replay_batch (id, rate, max_failures, ids, started_by)"
+                " VALUES (:id, :rate, :max_failures, to_jsonb(CAST(:ids AS text[])), :who)"
+            ),
+            {"id": batch, "rate": rate, "max_failures": max_failures, "ids": ids, "who": who},
+        )
+    return batch
+
+
+def cancel(batch: str) -> bool:
+    """Send nothing more of a batch; False when it was over."""
+    with transaction() as connection:
+        lookup.one(connection, "SELECT id FROM replay_batch WHERE id = :id", f"There is no batch {batch!r}.", id=batch)
+        return bool(_end(connection, batch, "cancelled"))
+
+
+def advance(batch: str) -> dict[str, Any] | None:
+    """Send what is due. None while somebody else does; else ``{"state", "position", "of", "fates"}``."""
+    with transaction() as connection:
+        key = {"class": _LOCK, "key": hash_of(batch)}
+        if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:class, :key)"), key).scalar():
+            return None
+        stored = rows(
+            connection,
+            "SELECT *, extract(epoch FROM now() - created_at) AS age FROM replay_batch WHERE id = :id FOR UPDATE",
+            id=batch,
+        )[0]
+        fates = _fates(connection, stored)
+        if stored["state"] == "running":
+            stored = _step(connection, stored, fates)
+            fates = _fates(connection, stored)  # what was sent just now is under way
+        told = {letter: _shown(fate) for letter, fate in fates.items()}
+        return {"state": stored["state"], "position": stored["position"], "of": len(stored["ids"]), "fates": told}
+
+
+def _fates(connection: Connection, stored: dict[str, Any]) -> dict[str, str]:
+    return {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored["ids"])}
+
+
+def _shown(fate: str) -> str:
+    return "pending" if fate == "blocked" else fate
+
+
+def hash_of(batch: str) -> int:
+    """A lock number for a batch."""
+    return int.from_bytes(batch[-6:].encode(), "big") % 2**31
+
+
+def _step(connection: Connection, stored: dict[str, Any], fates: dict[str, str]) -> dict[str, Any]:
+    row = 0
+    fates = {letter: fate for letter, fate in fates.items() if fate != "blocked"}
+    for fate in fates.values():
+        row = row + 1 if fate in ("failed", "pending") else 0 if fate == "done" else row
+    if row >= stored["max_failures"] or (row and len(fates) == 1):
+        _end(connection, stored["id"], "stopped")
+        return stored | {"state": "stopped"}
+    position = stored["position"]
+    for dead_letter in stored["ids"][position : position + _due(stored, fates)]:
+        sent = _send(connection, dead_letter, stored)
+        position += 1
+        if sent and not fates:
+            break  # the canary
+    values = {"id": stored["id"], "position": position, "row": row}
+    connection.execute(
+        text("UPDATE replay_batch SET position = :position, failures_in_a_row = :row WHERE id = :id"), values
+    )
+    if position >= len(stored["ids"]):
+        _end(connection, stored["id"], "done")
+        return stored | {"state": "done", "position": position}
+    return stored | {"position": position}
+
+
+def _send(connection: Connection, dead_letter: str, stored: dict[str, Any]) -> bool:
+    """Whether it was sent. One that breaks stays open and keeps none of the others."""
+    try:
+        with connection.begin_nested():
+            told = replay.send(connection, dead_letter, who=stored["started_by"], reason=None, batch=stored["id"])
+    except Exception as error:
+        if is_away(error):  # or others hold it: the batch comes again with the next tick
+            raise
+        log.error("not_replayed", dead_letter=dead_letter, error=type(error).__name__, where=where(error))
+        return False
+    return bool(told["result"] == replay.REPLAYED)
+
+
+def _due(stored: dict[str, Any], fates: dict[str, str]) -> int:
+    """How many may go now: until the canary is done none but it, then as many as the rate has earned."""
+    if not fates:
+        return len(stored["ids"])  # up to and including the first that is really sent
+    if len(fates) == 1 and "under_way" in fates.values():
+        return 0
+    return max(0, int(float(stored["age"]) * stored["rate"]) + 1 - len(fates))
+
+
+def _end(connection: Connection, batch: str, state: str) -> int:
+    return connection.execute(
+        text("UPDATE replay_batch SET state = :state, finished_at = now() WHERE id = :id AND state = 'running'"),
+        {"id": batch, "state": state},
+    ).rowcount
+
+
+def advance_all() -> None:
+    """Drive every batch that is not over: for whoever runs a timetable."""
+    with transaction() as connection:
+        open_ones = list(connection.execute(text("SELECT id FROM replay_batch WHERE state = 'running'")).scalars())
+    each("replay batch", open_ones, advance)
+
+
+def drive(
+    batch: str, *, until_settled: bool, timeout_seconds: float, watch: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], bool]:
+    """Advance a batch until all is sent, or (``until_settled``) until nothing of it is under way.
+
+    Returns what ``advance`` said last, and whether that came within the time.
+    """
+    give_up = time.monotonic() + timeout_seconds
+    while True:
+        told = advance(batch)
+        if told is not None:
+            watch(told)
+            busy = until_settled and "under_way" in told["fates"].values()
+            if told["state"] != "running" and not busy:
+                return told, True
+            if time.monotonic() >= give_up:
+                return told, False
+        time.sleep(TICK_SECONDS)
+
+
+def lines(batch: str) -> list[dict[str, Any]]:
+    """What became of each dead letter of a batch so far."""
+    with transaction() as connection:
+        ids = connection.execute(text("SELECT ids FROM replay_batch WHERE id = :id"), {"id": batch}).scalar_one()
+        fates = {row["id"]: _shown(row["fate"]) for row in rows(connection, _FATES, ids=ids)}
+        found = rows(connection, _LINES, ids=ids)
+    return [row | {"result": _result(row, fates.get(row["id"]))} for row in found]
+
+
+_LINES = """
+    SELECT d.id, t.slug AS tenant, d.kind, d.internal_id, d.event_id, d.error, d.state, d.closed_reason AS reason
+      FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id WHERE d.id = ANY(:ids) ORDER BY d.id
+"""
+
+
+def _result(row: dict[str, Any], fate: str | None) -> str:
+    return fate or ("not_sent" if row["state"] == DeadLetterState.OPEN else str(row["state"]))

@@ -1,0 +1,313 @@
+"""The ID mapping, for operators: list, show, set, decide, remove. What is decided here is remembered, and never undone
+by a run; the next run acts on it (``koppeling sync SLUG --person INTERNAL_ID`` does so now).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models import locks
+from models.afas_values import person_number
+from models.folding import fold_account
+from models.person import LinkState
+from models.session import transaction
+from ops import audit, lookup
+from ops.listing import Page, checked_limit, number_cursor, page, rows
+from ops.people import erasing
+from ops.people.candidates import CANDIDATES
+from ops.people.erasing import tidy_up
+from ops.problems import Problem
+
+PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+DECISIONS = ("link", "create", "ignore")
+
+_COLUMNS = f"""
+    SELECT p.id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state, l.linked_by,
+           l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
+      FROM link l JOIN person p ON p.id = l.person_id JOIN tenant t ON t.id = l.tenant_id
+"""  # noqa: S608  a constant
+_LIST = f"""{_COLUMNS}
+     WHERE (CAST(:tenant AS bigint) IS NULL OR l.tenant_id = :tenant)
+       AND (CAST(:state AS text) IS NULL OR l.state = :state)
+       AND (CAST(:cursor AS bigint) IS NULL OR p.id > :cursor)
+     ORDER BY p.id LIMIT :limit
+"""
+
+
+def listing(
+    limit: int = 100, cursor: str | None = None, *, tenant: str | None = None, state: str | None = None
+) -> Page:
+    """Links, oldest person first."""
+    if state is not None and state not in set(LinkState):
+        raise Problem(f"--state is one of {', '.join(LinkState)}.")
+    with transaction() as connection:
+        number = lookup.tenant_id(connection, tenant) if tenant else None
+        wanted = {"tenant": number, "state": state, "cursor": number_cursor(cursor)}
+        found = rows(connection, _LIST, limit=checked_limit(limit) + 1, **wanted)
+    cut = page(found, limit, "number")
+    return Page([_item(row) for row in cut.items], cut.next)
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "number"}
+
+
+def show(slug: str, internal_id: str) -> dict[str, Any]:
+    """The link of one person with its candidates and what was decided about it."""
+    internal_id = checked_id(internal_id)
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        person = lookup.person_id(connection, tenant, internal_id, slug)
+        found = rows(connection, f"{_COLUMNS} WHERE l.person_id = :person", person=person)
+        history = rows(
+            connection,
+            "SELECT at, who, verb, reason, detail FROM operator_action"
+            " WHERE tenant_id = :tenant AND subject = :subject AND verb LIKE 'links %' ORDER BY id",
+            tenant=tenant,
+            subject=internal_id,
+        )
+    empty: dict[str, Any] = {
+        "tenant": slug,
+        "internal_id": internal_id,
+        "pluvo_id": None,
+        "state": None,
+        "candidates": [],
+    }
+    return (_item(found[0]) if found else empty) | {"history": history}
+
+
+def set_link(slug: str, internal_id: str, pluvo_id: str, *, who: str, reason: str | None = None) -> str:
+    """Link a person, also one not seen yet, to a Pluvo account. Returns ``linked``, ``moved`` or ``unchanged``."""
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links set", reason=reason)
+
+
+def link_person(
+    connection: Connection,
+    tenant: int,
+    internal_id: str,
+    pluvo_id: str,
+    *,
+    who: str,
+    verb: str,
+    reason: str | None = None,
+) -> str:
+    """The same inside the caller's transaction."""
+    internal_id = checked_id(internal_id)
+    person = _person(connection, tenant, internal_id)
+    account = checked_account(pluvo_id)
+    locks.hold(connection, person)
+    row = connection.execute(
+        text("SELECT state, pluvo_id FROM link WHERE person_id = :person"), {"person": person}
+    ).first()
+    before = row.pluvo_id if row and row.state != LinkState.IGNORED else None
+    if row and row.state == LinkState.LINKED and before == account:
+        return "unchanged"
+    connection.execute(_NOT_THEIRS, {"person": person, "theirs": account})
+    connection.execute(_LINK, {"tenant": tenant, "person": person, "pluvo_id": account, "reason": reason})
+    if row and row.pluvo_id != account:
+        _forget_applied(connection, tenant, person)
+    _decided(connection, person, {"action": "link", "pluvo_id": account, "linked_by": "operator"})
+    detail = {"before": before, "after": account}
+    audit.record(connection, who=who, verb=verb, tenant_id=tenant, subject=internal_id, reason=reason, detail=detail)
+    return "moved" if before else "linked"
+
+
+# The account was not made by us: whoever put it there, it is never archived by us.
+_LINK = text(
+    """
+    INSERT INTO link AS l (tenant_id, person_id, pluvo_id, state, linked_by, reason, candidates, decision)
+    VALUES (:tenant, :person, :pluvo_id, 'linked', 'operator', :reason, '[]', 'link')
+    ON CONFLICT (person_id) DO UPDATE SET
+        pluvo_id = excluded.pluvo_id, state = 'linked', linked_by = 'operator', reason = excluded.reason,
+        ref = CASE WHEN l.pluvo_id = excluded.pluvo_id THEN l.ref END,
+        created_by_us = l.created_by_us AND l.pluvo_id IS NOT DISTINCT FROM excluded.pluvo_id,
+        archived = l.archived AND l.pluvo_id IS NOT DISTINCT FROM excluded.pluvo_id,
+        candidates = '[]', decision = 'link', revision = l.revision + 1, updated_at = now()
+    """
+)
+
+
+# Remember the account that a person has until now, and that one of such accounts is theirs after all.
+_NOT_THEIRS = text(
+    """
+    UPDATE person p
+       SET not_theirs = (SELECT coalesce(jsonb_agg(DISTINCT a), '[]') FROM (
+                             SELECT jsonb_array_elements_text(p.not_theirs) UNION
+                             SELECT l.pluvo_id FROM link l WHERE l.person_id = p.id AND l.pluvo_id IS NOT NULL) AS x (a)
+                          WHERE a IS DISTINCT FROM CAST(:theirs AS text))
+     WHERE p.id = :person
+    """
+)
+
+
+def decide(
+    slug: str, internal_id: str, decision: str, pluvo_id: str | None, *, who: str, reason: str | None = None
+) -> str:
+    """Settle who an ambiguous person is: ``link`` (with an account), ``create`` or ``ignore``. Remembered for ever."""
+    if decision not in DECISIONS or (decision == "link") != (pluvo_id is not None):
+        raise Problem("Decide `link PLUVO_ID`, `create` or `ignore`.")
+    internal_id = checked_id(internal_id)
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        person = lookup.person_id(connection, tenant, internal_id, slug)
+        if pluvo_id is not None:
+            return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links decide", reason=reason)
+        locks.hold(connection, person)
+        row = connection.execute(
+            text("SELECT state, pluvo_id, decision FROM link WHERE person_id = :person"), {"person": person}
+        ).first()
+        if decision == "create" and row and row.pluvo_id and row.state != LinkState.IGNORED:
+            raise Problem(
+                f"{internal_id} of {slug} is linked to {row.pluvo_id}: `koppeling links remove` it first if wrong."
+            )
+        if row and row.decision == decision:
+            return "unchanged"
+        state = LinkState.IGNORED if decision == "ignore" else LinkState.AMBIGUOUS
+        if decision == "create":
+            connection.execute(_NOT_THEIRS, {"person": person, "theirs": None})
+        connection.execute(_DECIDE, {"tenant": tenant, "person": person, "state": state, "decision": decision})
+        if decision == "create" and row and row.pluvo_id:
+            _forget_applied(connection, tenant, person)
+        _decided(connection, person, {"action": "create"} if decision == "create" else None)
+        audit.record(
+            connection,
+            who=who,
+            verb="links decide",
+            tenant_id=tenant,
+            subject=internal_id,
+            reason=reason,
+            detail={"decision": decision},
+        )
+    return "decided"
+
+
+_DECIDE = text(
+    """
+    INSERT INTO link AS l (tenant_id, person_id, state, decision, reason, candidates)
+    VALUES (:tenant, :person, :state, :decision, 'operator', '[]')
+    ON CONFLICT (person_id) DO UPDATE SET
+        state = excluded.state, decision = excluded.decision, reason = excluded.reason,
+        pluvo_id = CASE WHEN excluded.decision = 'create' THEN NULL ELSE l.pluvo_id END,
+        revision = l.revision + 1, updated_at = now()
+    """
+)
+
+
+def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, int]:
+    """Forget the link, so that the next run matches anew, but not by an AFAS id on that account; ``erase`` removes all
+    that is known of the person here.
+
+    Nothing changes in AFAS or Pluvo. Returns rows by table.
+    """
+    internal_id = checked_id(internal_id)
+    if erase:
+        return _erase(slug, internal_id, who=who)
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        person = lookup.person_id(connection, tenant, internal_id, slug)
+        locks.hold(connection, person)
+        connection.execute(_NOT_THEIRS, {"person": person, "theirs": None})
+        count = connection.execute(text("DELETE FROM link WHERE person_id = :person"), {"person": person}).rowcount
+        _forget_applied(connection, tenant, person)
+        _decided(connection, person, None)
+        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, subject=internal_id)
+    return {"link": count}
+
+
+def _erase(slug: str, internal_id: str, *, who: str) -> dict[str, int]:
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        key = {"tenant": tenant, "internal_id": internal_id}
+        found = connection.execute(
+            text("SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :internal_id"), key
+        ).scalar()
+        gone = erasing.erase(connection, tenant, found, internal_id)
+        if not gone:
+            lookup.person_id(connection, tenant, internal_id, slug)  # says that nobody is known by that id
+        # Who is erased is not named in the note that somebody was.
+        detail = {"erased": sum(gone.values())}
+        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, detail=detail)
+    tidy_up(gone)
+    return gone
+
+
+def checked_id(internal_id: str) -> str:
+    """An internal id (CdId) in its one form: ``00080`` and ``80.0`` are 80."""
+    found = person_number(internal_id)
+    if found is None:
+        raise Problem(
+            f"{internal_id[:60]!r} is no internal id: that is the whole number (CdId) that AFAS gives a person."
+        )
+    return found
+
+
+def checked_account(pluvo_id: str) -> str:
+    """A Pluvo id (a UUID); not an address, not a ref."""
+    account = fold_account(pluvo_id.strip())
+    if not PLUVO_ID.fullmatch(account):
+        raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
+    return account
+
+
+def hold_known(connection: Connection, people: Sequence[tuple[int, str]]) -> None:
+    """Hold all of these, (tenant, internal id), at once: one after the other two files could wait for each other."""
+    found = connection.execute(
+        text(
+            """SELECT p.id FROM unnest(CAST(:tenants AS bigint[]), CAST(:ids AS text[])) AS w (tenant_id, internal_id)
+                 JOIN person p USING (tenant_id, internal_id)"""
+        ),
+        {"tenants": [tenant for tenant, _ in people], "ids": [internal_id for _, internal_id in people]},
+    )
+    locks.hold(connection, *found.scalars())
+
+
+def _person(connection: Connection, tenant: int, internal_id: str) -> int:
+    key = {"tenant": tenant, "internal_id": internal_id}
+    connection.execute(
+        text(
+            "INSERT INTO person (tenant_id, internal_id) VALUES (:tenant, :internal_id)"
+            " ON CONFLICT (tenant_id, internal_id) DO NOTHING"
+        ),
+        key,
+    )
+    found = connection.execute(
+        text("SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :internal_id"), key
+    )
+    return int(found.scalar_one())
+
+
+def _forget_applied(connection: Connection, tenant: int, person: int) -> None:
+    """Another account knows nothing of what the one before was told: the next run tells it all.
+
+    Nor does a removal hold that was decided for the one before.
+    """
+    connection.execute(
+        text(
+            "UPDATE enrollment SET state = 'new', desired = 'enrolled', applied_version = NULL,"
+            " pluvo_enrollment_id = NULL, failed_code = NULL, failed_version = NULL, failed_settings = NULL"
+            " WHERE tenant_id = :tenant AND person_id = :person"
+        ),
+        {"tenant": tenant, "person": person},
+    )
+    connection.execute(
+        text(
+            "UPDATE person SET applied_version = NULL, applied_name = NULL, applied_email = NULL,"
+            " intent_at = NULL WHERE tenant_id = :tenant AND id = :person"
+        ),
+        {"tenant": tenant, "person": person},
+    )
+
+
+def _decided(connection: Connection, person: int, match: dict[str, Any] | None) -> None:
+    connection.execute(
+        text("UPDATE person SET match = CAST(:match AS jsonb) WHERE id = :person"),
+        {"person": person, "match": json.dumps(match) if match else None},
+    )
+    locks.follow(connection, person)

@@ -1,0 +1,137 @@
+"""Start runs and wait for them: what ``koppeling sync`` and ``koppeling completions`` do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from models.base import new_id
+from models.run import UNFINISHED, RunStatus
+from models.session import transaction
+from models.tenant import Direction, Health
+from ops.listing import rows
+from ops.problems import Problem
+from ops.runs import history
+from ops.servers import environment
+from producers.runs import request
+from tenancy import health
+from workers.process import heartbeat
+
+POLL_SECONDS = 0.3
+
+_TENANTS = """
+    SELECT t.id, t.slug, d.state, d.reason FROM tenant t
+      LEFT JOIN tenant_direction d ON d.tenant_id = t.id AND d.direction = :direction
+     WHERE CAST(:slugs AS text[]) IS NULL OR t.slug = ANY(:slugs)
+     ORDER BY t.slug
+"""
+
+
+@dataclass
+class Started:
+    """What was asked for: the runs to watch, and the tenants that are paused and therefore have none."""
+
+    batch: str
+    direction: Direction
+    run_ids: list[str] = field(default_factory=list)
+    paused: list[dict[str, Any]] = field(default_factory=list)
+    workers: int = 0
+
+
+def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, direction: Direction) -> list[dict[str, Any]]:
+    """The tenants named, or all. Raises Problem for an unknown slug, a paused one named, nothing or both."""
+    if bool(slugs) == everyone:
+        raise Problem("Name one or more tenants, or say --all.")
+    found = rows(connection, _TENANTS, slugs=list(slugs) if slugs else None, direction=direction)
+    unknown = sorted(set(slugs) - {tenant["slug"] for tenant in found})
+    if unknown:
+        raise Problem(f"There is no tenant {', '.join(unknown)}: `koppeling tenants list` shows them.")
+    for tenant in found:
+        if slugs and tenant["state"] == Health.PAUSED:
+            slug, why = tenant["slug"], tenant["reason"] or "no reason given"
+            raise Problem(f"{slug} is paused ({why}): `koppeling tenants resume {slug}` ends that.")
+    return found
+
+
+def start(
+    direction: Direction, slugs: Sequence[str], *, everyone: bool, options: dict[str, Any], need_worker: bool
+) -> Started:
+    """Request a run of each tenant; one that is queued already is joined."""
+    started = Started(new_id(), direction)
+    with transaction() as connection:
+        started.workers = len(heartbeat.live_workers(connection))
+        tenants = chosen(connection, slugs, everyone, direction)
+        if need_worker and not started.workers:
+            raise Problem(environment.NO_WORKER)
+        for tenant in tenants:
+            if tenant["state"] == Health.PAUSED:
+                started.paused.append(tenant)
+                continue
+            if "person" not in options:
+                health.begin(connection, tenant["id"])
+            run = request.request_run(
+                connection, tenant["id"], direction, trigger="operator", options=options, batch=started.batch
+            )
+            if run not in started.run_ids:
+                started.run_ids.append(run)
+    return started
+
+
+def wait(
+    started: Started,
+    timeout_seconds: float,
+    watch: Callable[[list[dict[str, Any]]], None] = lambda found: None,
+) -> bool:
+    """Wait until nothing more can be done now; False when the time is up first. The runs go on by themselves.
+
+    ``watch`` sees the runs' rows at each look, with ``applied`` (settled plan lines) and ``planned``.
+    """
+    give_up = time.monotonic() + timeout_seconds
+    while True:
+        found = _look(started.run_ids)
+        watch(found)
+        if all(run["over"] for run in found):
+            return True
+        if time.monotonic() >= give_up:
+            return False
+        time.sleep(min(POLL_SECONDS, max(0.01, give_up - time.monotonic())))
+
+
+def _look(run_ids: list[str]) -> list[dict[str, Any]]:
+    with transaction() as connection:
+        return rows(connection, _LOOK, ids=run_ids, unfinished=list(UNFINISHED))
+
+
+# A queued run of a direction that somebody paused meanwhile will not begin: waiting for it would be waiting for ever.
+_LOOK = """
+    SELECT r.id, t.slug AS tenant, r.status, r.progress,
+           coalesce(lines.planned, 0) AS planned, coalesce(lines.applied, 0) AS applied,
+           r.status <> ALL(:unfinished) OR r.status = 'queued' AND d.state = 'paused' AS over
+      FROM run r JOIN tenant t ON t.id = r.tenant_id
+      LEFT JOIN tenant_direction d ON d.tenant_id = r.tenant_id AND d.direction = r.direction
+      LEFT JOIN LATERAL (
+           SELECT count(*) AS planned,
+                  count(*) FILTER (WHERE l.outcome <> 'pending' OR l.reason <> 'planned') AS applied
+             FROM plan_line l WHERE l.run_id = r.id AND r.status = 'applying') lines ON true
+     WHERE r.id = ANY(:ids)
+"""
+
+
+def document(started: Started) -> dict[str, Any]:
+    """``{"batch": …, "runs": […]}``, tenants in order; paused ones have an entry without a run."""
+    told = [history.document(run) for run in history.by_ids(started.run_ids)]
+    told += [_paused(tenant, started.direction) for tenant in started.paused]
+    return {"batch": started.batch, "runs": sorted(told, key=lambda run: str(run["tenant"]))}
+
+
+def _paused(tenant: dict[str, Any], direction: Direction) -> dict[str, Any]:
+    empty = {
+        **{"id": None, "tenant": tenant["slug"], "direction": direction, "status": RunStatus.PAUSED, "seconds": None},
+        **{"reason": tenant["reason"], "snapshot": None, "reasons": [], "courses": [], "rows": 0, "outcomes": {}},
+        **{"removed": 0, "held_removals": 0, "pending_removals": 0, "calls_afas": 0, "calls_pluvo": 0},
+    }
+    return history.document(empty)

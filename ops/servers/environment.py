@@ -1,0 +1,191 @@
+"""Find the servers a command needs: those of the environment, else what ``koppeling up`` started in the home folder.
+
+A verb that only needs the database gets an embedded PostgreSQL for the moment where nothing runs; verbs that only read
+never make one. What is found is told to this process's settings and to nobody else: processes that it starts find it
+in the home folder themselves, so that no secret stands in an environment that was not there already.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+import settings
+from migrations.run import head, refuse_strange, upgrade
+from models.crypto import missing_words, stored_under
+from models.session import transaction
+from ops.problems import Problem
+from ops.servers.embedded import ensure_postgres, running
+from ops.servers.embedded.postgres import is_made
+from ops.servers.embedded.process import owner_name
+from workers.process import startup
+
+KEY_FILE = "secret.key"
+NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."
+NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
+NOTHING_HERE = (
+    "There is no koppeling in {home} yet: begin with `koppeling up`, or set KOPPELING_HOME to the folder where it is."
+)
+
+
+def use(**values: str) -> None:
+    """Tell this process's settings what the environment does not say."""
+    settings.found(**values)
+
+
+def home_key(home: Path) -> str | None:
+    """The key of this home, None when there is none. Refuses one that others could have made or read."""
+    path = home / KEY_FILE
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+            facts = os.fstat(file.fileno())
+            if facts.st_uid != os.geteuid():
+                raise Problem(f"{path} belongs to {owner_name(facts.st_uid)} and is not used: move it away.")
+            if stat.S_IMODE(facts.st_mode) & 0o077:
+                quoted = shlex.quote(str(path))
+                raise Problem(f"{path} can be read by others: `chmod 600 {quoted}`, and replace the key.")
+            return file.read().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Problem(f"Can't use {path} ({error.strerror}): put the key's own file there.") from None
+
+
+def make_home_key(home: Path) -> str:
+    """A new key for this home, readable by nobody else; the one that is there when another command was faster."""
+    path, new = home / KEY_FILE, home / f"{KEY_FILE}.{os.getpid()}"
+    try:
+        new.unlink(missing_ok=True)
+        # Written aside and linked into place: two commands at once agree on one key, and none reads half of it.
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(Fernet.generate_key().decode() + "\n")
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            pass
+        finally:
+            new.unlink()
+    except OSError as error:
+        raise Problem(f"Can't use {path} ({error.strerror}): set KOPPELING_HOME to a folder of yours.") from None
+    return home_key(home) or ""
+
+
+def need_keys(*, make: bool = False, lost: bool = False) -> None:
+    """Have the keys of what is stored.
+
+    Args:
+        make: the embedded home may make its key, if its database holds no secret yet.
+        lost: the keys of what is stored are lost, and it is to be replaced: any key will do.
+
+    Raises Problem, SettingsError or SecretUnreadable, which name what is missing.
+    """
+    found = settings.get()
+    if not found.secret_keys and found.embedded_database:
+        key = home_key(found.home)
+        if key is None:
+            with transaction() as connection:
+                marks = stored_under(connection)
+            if marks and not lost:
+                raise Problem(f"{found.home / KEY_FILE} is gone. {missing_words(marks)} Or put the file back.")
+            if not make:
+                return  # nothing is stored that could be read
+            key = make_home_key(found.home)
+        use(secret_keys=key)
+    if lost:
+        settings.get().need_secret_keys()
+    else:
+        startup.keys()
+
+
+def check_url() -> None:
+    """Refuse a database's address that can't be read."""
+    try:
+        make_url(settings.get().need_database())
+    except (ArgumentError, ValueError):
+        raise Problem(
+            "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database."
+        ) from None
+
+
+@contextmanager
+def database(*, create: bool = False, keys: bool = False, lost_keys: bool = False) -> Iterator[None]:
+    """Have a migrated database for the length of the block; an embedded one where no other is named or runs.
+
+    Args:
+        create: make the embedded one where there is none yet; else that is a Problem.
+        keys: the keys of what is stored are needed too.
+        lost_keys: they are lost, and a key is needed to replace what is stored.
+    """
+    with ExitStack() as stack:
+        found = settings.get()
+        if found.database_url:
+            check_url()
+            startup.database()
+        else:
+            url = running(found.home).database_url
+            if not url:
+                if not create and not is_made(found.home):
+                    raise Problem(NOTHING_HERE.format(home=found.home))
+                url = stack.enter_context(ensure_postgres(found.home)).url
+            _use_embedded(found.home, url)
+            if refuse_strange(url) != head():
+                upgrade(url)
+        if keys or lost_keys:
+            need_keys(make=create, lost=lost_keys)
+        yield
+
+
+def connect_running() -> None:
+    """Have database and broker of what runs; a Problem that says how to start it when nothing does."""
+    found = settings.get()
+    if found.database_url and found.redis_url:
+        return
+    endpoints = running(found.home)
+    if not found.database_url:
+        if not endpoints.database_url:
+            raise Problem(NOT_RUNNING)
+        _use_embedded(found.home, endpoints.database_url)
+    if not found.redis_url:
+        if not endpoints.redis_url:
+            raise Problem(NOT_RUNNING)
+        use(redis_url=endpoints.redis_url)
+
+
+def need_all() -> None:
+    """Have all that a process needs which works for long: servers, tables, keys, a broker that lets it work."""
+    connect_running()
+    check_url()
+    startup.database()
+    need_keys()
+    startup.broker()
+
+
+def need_something_running() -> None:
+    """Refuse at once what needs workers where nothing runs, instead of starting a database to find that out."""
+    found = settings.get()
+    if not found.database_url and not running(found.home).database_url:
+        raise Problem(NO_WORKER)
+
+
+def use_broker_if_running() -> None:
+    """Know the broker of what runs here, where one does: for reports on it and for shared limits."""
+    found = settings.get()
+    if not found.redis_url:
+        url = running(found.home).redis_url
+        if url:
+            use(redis_url=url)
+
+
+def _use_embedded(home: Path, url: str) -> None:
+    use(database_url=url)
+    key = None if settings.get().secret_keys else home_key(home)
+    if key:
+        use(secret_keys=key)

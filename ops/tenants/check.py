@@ -1,0 +1,244 @@
+"""Try both sides of a tenant, reading only: one probe a line, with a code for each kind of fault and what to do.
+
+A probe that can't be tried because an earlier one failed is left out: the first fault is the one to settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import select
+
+from clients.afas.client import AfasClient, Field, MetaInfo
+from clients.errors import Incomplete, Misconfigured, RemoteError
+from clients.pluvo.client import PluvoClient
+from models.course import Course
+from models.folding import fold_title
+from models.session import session
+from models.tenant import SAME_ORGANISATION, Tenant
+from ops.problems import Problem
+from ops.tenants import check_rows
+from ops.tenants.check_findings import Probe, fault, warning
+from producers.completions.rules import judge_title
+from tenancy.systems import outside_of
+
+_NO_SUCH_ADDRESS = (404, 405, 410)
+LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people
+
+
+def check(slug: str, watch: Callable[[Probe], None] = lambda probe: None) -> dict[str, Any]:
+    """``{"tenant", "ok", "probes": [{"probe", "ok", "code", "cause", "action"}]}``; ``watch`` hears each at once."""
+    with session() as opened:
+        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
+        if tenant is None:
+            raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
+        courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
+        sharing = opened.connection().execute(_SHARING, {"tenant": tenant.id}).scalars().all()
+    probes = []
+    for probe in _probes(tenant, sorted(courses, key=lambda course: course.event_id), sharing):
+        watch(probe)
+        probes.append(probe)
+    return {"tenant": slug, "ok": all(probe.ok for probe in probes), "probes": [asdict(probe) for probe in probes]}
+
+
+# Slugs of other tenants with the same Pluvo organisation
+_SHARING = text(
+    f"SELECT o.slug FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant AND o.id <> t.id"  # noqa: S608
+    " ORDER BY o.slug"
+)
+
+
+def _probes(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> Iterator[Probe]:
+    try:
+        outside = outside_of(tenant, patience_seconds=30.0)
+    except (Misconfigured, ValueError) as error:
+        yield fault("settings", getattr(error, "code", "wrong_credentials"), str(error))
+        return
+    yield from _afas(outside.afas, tenant, courses)
+    yield from _pluvo(outside.pluvo, courses)
+    if sharing:
+        cause = f"{tenant.pluvo['organisation']} is also the organisation of {', '.join(sharing)}"
+        yield warning("pluvo organisation", "organisation_shared", cause)
+    if not courses:
+        yield warning("courses", "no_courses", "no course of this tenant is active")
+
+
+def _tried(name: str, probe: Callable[[], Iterator[Probe]]) -> Iterator[Probe]:
+    """Run a probe; a failed call becomes a finding under its own code."""
+    try:
+        yield from probe()
+    except RemoteError as error:
+        cause = f"{error.message} {error.remote_text}".strip()
+        code = "not_found" if error.status in _NO_SUCH_ADDRESS else error.code
+        yield fault(name, code, cause + (f" (AFAS reference {error.reference})" if error.reference else ""))
+    except ValueError as error:
+        yield fault(name, "wrong_credentials", str(error))
+
+
+# ------------------------------------------------------------------------------------------------------- AFAS
+
+
+def _afas(afas: AfasClient, tenant: Tenant, courses: list[Course]) -> Iterator[Probe]:
+    seen: list[MetaInfo] = []
+
+    def token() -> Iterator[Probe]:
+        seen.append(afas.metainfo())
+        ends_at = seen[0].token_ends_at
+        if ends_at:
+            yield warning("afas token", "token_ends", f"the token ends on {ends_at:%Y-%m-%d}")
+        else:
+            yield Probe("afas token", True)
+
+    yield from _tried("afas token", token)
+    if not seen:
+        return
+    yield _environment(seen[0], tenant)
+    for course in courses:
+        name = f"getconnector {course.getconnector} (event {course.event_id})"
+        yield from _tried(name, partial(_getconnector, afas, seen[0], course, name))
+        if course.rules:
+            name = f"updateconnector {course.updateconnector} (event {course.event_id})"
+            yield from _tried(name, partial(_updateconnector, afas, seen[0], course, name))
+
+
+def _environment(meta: MetaInfo, tenant: Tenant) -> Probe:
+    name = "afas environment"
+    if tenant.envid and meta.envid != tenant.envid:
+        return fault(name, "envid_changed", f"this token is of {meta.envid}, the tenant began with {tenant.envid}")
+    if tenant.afas["member_id"] not in meta.envid:
+        return fault(name, "environment_mismatch", f"this token is of {meta.envid}, not of {tenant.afas['member_id']}")
+    return Probe(name, True)
+
+
+def _getconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Probe]:
+    if course.getconnector not in meta.get_connectors:
+        yield fault(name, "connector_missing", _near(course.getconnector, meta.get_connectors))
+        return
+    known = {field.id: field for field in afas.get_connector_fields(course.getconnector)}
+    lacking = sorted(set(course.fields.values()) - known.keys())
+    if lacking:
+        yield fault(name, "column_missing", f"no column {', '.join(lacking)}")
+        return
+    column = course.fields["internal_id"]
+    if known[column].data_type == "string":
+        cause = f"{column} is a text: AFAS then sorts 9 after 10, and nobody of such a listing counts as gone"
+        yield warning(name, "id_is_text", cause)
+    else:
+        yield Probe(name, True)
+    yield from check_rows.sample(afas, course, len(known))
+
+
+def _near(wanted: str, listed: Any) -> str:
+    """AFAS shows a description beside each name, and that is what people tend to copy."""
+    same = [one for one, description in listed.items() if description.strip().casefold() == wanted.casefold()]
+    return f"{same[0]} is the name; {wanted} is its description" if same else f"{wanted} is not open to this token"
+
+
+def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Probe]:
+    if course.updateconnector not in meta.update_connectors:
+        yield fault(name, "connector_missing", _near(course.updateconnector, meta.update_connectors))
+        return
+    fields = {field.id: field for field in afas.update_connector_fields(course.updateconnector)}
+    yield Probe(name, True)
+    for rule in course.rules:
+        yield _completion_field(f"completion field {rule['field']} (event {course.event_id})", rule, fields)
+
+
+def _completion_field(name: str, rule: dict[str, Any], fields: dict[str, Field]) -> Probe:
+    field = fields.get(rule["field"])
+    if field is None:
+        return fault(name, "completion_field_missing", f"the UpdateConnector has no field {rule['field']}")
+    kind = "date" if field.data_type in ("date", "datetime") else "text"
+    if field.data_type not in ("date", "datetime", "string", "") or field.values:
+        return fault(name, "completion_field_type", f"{field.label} is {field.data_type}, bound to a list or no date")
+    if rule["type"] and rule["type"] != kind:
+        return fault(
+            name, "completion_field_type", f"{field.label} is {field.data_type}, completion_type {rule['type']}"
+        )
+    if kind == "text" and 0 < field.length < 10:
+        return fault(name, "completion_field_short", f"{field.label} takes {field.length} characters, a date needs 10")
+    return Probe(name, True)
+
+
+# ------------------------------------------------------------------------------------------------------ Pluvo
+
+
+def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Probe]:
+    reached: list[bool] = []
+
+    def token() -> Iterator[Probe]:
+        lacking = pluvo.missing_scopes()
+        reached.append(True)
+        yield (
+            fault("pluvo token", "scope_missing", f"no {', '.join(lacking)}") if lacking else Probe("pluvo token", True)
+        )
+
+    def operations() -> Iterator[Probe]:
+        refused = pluvo.check_operations()
+        if refused:
+            yield fault("pluvo operations", "operation_missing", "; ".join(refused[:5]))
+        else:
+            yield Probe("pluvo operations", True)
+
+    yield from _tried("pluvo token", token)
+    if not reached:
+        return
+    yield from _tried("pluvo operations", operations)
+    yield from _tried("pluvo schema", partial(_assumed, pluvo))
+    for course in courses:
+        yield from _tried(f"pluvo target (event {course.event_id})", partial(_target, pluvo, course))
+        for rule in course.rules:
+            name = f"completion title (event {course.event_id})"
+            yield from _tried(name, partial(_title, pluvo, rule, name))
+    yield from _tried("pluvo's own AFAS link", partial(_own_link, pluvo))
+
+
+def _assumed(pluvo: PluvoClient) -> Iterator[Probe]:
+    """What we think Pluvo knows and nobody confirmed: it works without, but the customer loses something."""
+    shown, lacking = pluvo.check_assumed()
+    if lacking:
+        yield warning("pluvo schema", "assumed_missing", f"this Pluvo does not know {', '.join(lacking)}")
+    if not shown:
+        cause = "this Pluvo does not show its schema: what writing needs was not compared"
+        yield warning("pluvo schema", "schema_hidden", cause)
+    if shown and not lacking:
+        yield Probe("pluvo schema", True)
+
+
+def _target(pluvo: PluvoClient, course: Course) -> Iterator[Probe]:
+    event, group = course.pluvo.get("offer_event_ref"), course.pluvo.get("group_ref")
+    name = f"pluvo target (event {course.event_id})"
+    if event and pluvo.offer_event_id(event) is None:
+        yield fault(name, "offer_event_unknown", f"Pluvo has no offer event with ref {event}")
+    elif group and pluvo.group_id(group) is None:
+        yield fault(name, "group_unknown", f"Pluvo has no group with ref {group}")
+    else:
+        yield Probe(name, True)
+
+
+def _title(pluvo: PluvoClient, rule: dict[str, Any], name: str) -> Iterator[Probe]:
+    verdict = judge_title(pluvo, rule["level"], fold_title(rule["title"]))
+    if verdict.reason is None:
+        yield Probe(name, True)
+        return
+    listed = ", ".join(f"{one['title']!r}{' (archived)' if one['archived'] else ''}" for one in verdict.candidates)
+    yield fault(name, verdict.reason, f"{rule['title']!r}: " + (f"Pluvo has {listed}" if listed else "Pluvo has none"))
+
+
+def _own_link(pluvo: PluvoClient) -> Iterator[Probe]:
+    name = "pluvo's own AFAS link"
+    carrying = 0
+    try:
+        for page in islice(pluvo.user_pages(archived=False), LISTED_PAGES):
+            carrying += sum(user.afas_connection_id is not None for user in page.users)
+    except Incomplete as error:
+        yield warning("pluvo users", "users_incomplete", error.message)
+    if carrying:
+        yield warning(name, "own_link_active", f"{carrying} users carry the mark of Pluvo's built-in AFAS link")
+    else:
+        yield Probe(name, True)

@@ -1,0 +1,157 @@
+"""Read a tenants file: all of it or nothing, and every problem at once, each with its line.
+
+tenants.toml:17: tenants.afas.parallel_calls: must be 1 to 5
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+import settings
+from ops.problems import FileProblems
+from ops.tenants import file_spec
+from ops.tenants.file_spec import Tenant
+from ops.tenants.toml_lines import Lines
+from ops.terminal import files
+
+MAX_BYTES = 20_000_000
+MAX_DOTS = 100  # in a line
+MAX_TOLD = 100  # problems
+MAX_NAME = 100  # letters of a key that are shown
+_WORDS = {
+    "string_type": "must be text: write it between quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number, without quotes",
+    "float_parsing": "must be a number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "string_too_short": "is empty",
+    "string_pattern_mismatch": "must be letters, digits and underscores only",
+    "list_type": "must be an array of tables: write [[…]]",
+    "model_type": "must be a table: write […]",
+}
+
+
+def read(path: Path) -> list[Tenant]:
+    """The tenants of a file. Raises FileProblems that names every problem with file and line."""
+    content = files.read_text(path, MAX_BYTES).replace("\r\n", "\n")
+    return parse(content, name=str(path), folder=path.parent)
+
+
+def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
+    """The tenants in a text; ``folder`` is where relative secret files are looked for."""
+    for number, written in enumerate(content.split("\n"), 1):
+        # Each part of a dotted key costs as much as all those before it.
+        if written.count(".") > MAX_DOTS and not written.lstrip().startswith("#"):
+            raise FileProblems([f"{name}:{number}: more than {MAX_DOTS} dots: nested too deeply"])
+    try:
+        document = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise FileProblems([_syntax(name, content, str(error))]) from None
+    except ValueError:  # Python reads no numbers of thousands of digits
+        long = re.search(r"[0-9_]{1000}", content)
+        line = content.count("\n", 0, long.start()) + 1 if long else 1
+        raise FileProblems([f"{name}:{line}: a number that is too long"]) from None
+    except RecursionError:
+        raise FileProblems([f"{name}:1: nested too deeply"]) from None
+    context = {"folder": folder, "allow_insecure_urls": settings.get().allow_insecure_urls}
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    tenants: list[Tenant] = []
+    try:
+        tenants = file_spec.File.model_validate(document, context=context).tenants
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        found += [_problem(detail) for detail in details[: 10 * MAX_TOLD]]
+    found += _doubles(document)
+    if found:
+        lines = Lines(content)
+        placed = sorted({(lines.line(path), f"{_named(path)}: {what}") for path, what in found})
+        told = [f"{name}:{line}: {what}" for line, what in placed[:MAX_TOLD]]
+        raise FileProblems(told + ([f"{name}: and {len(placed) - MAX_TOLD} more"] if len(placed) > MAX_TOLD else []))
+    return tenants
+
+
+def _syntax(name: str, content: str, said: str) -> str:
+    place = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)", said)
+    line = place[1] if place and place[1] else len(content.rstrip().splitlines()) or 1
+    return f"{name}:{line}: {said[: place.start()] if place else said}"
+
+
+def _named(path: tuple[str | int, ...]) -> str:
+    return ".".join(part[:MAX_NAME] for part in path if isinstance(part, str)) or "file"
+
+
+def _problem(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
+    path, kind = detail["loc"], detail["type"]
+    context = detail.get("ctx", {})
+    if kind == "missing":
+        return path[:-1], f"{path[-1]} is missing"
+    if kind == "extra_forbidden":
+        said = f"unknown key{_did_you_mean(path)}"
+    elif kind == "value_error":
+        said = str(context["error"])
+    elif kind == "literal_error":
+        said = f"must be {context['expected']}"
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        said = _range(path, detail["msg"])
+    elif kind == "string_too_long":
+        said = f"is longer than {context['max_length']} characters"
+    else:
+        said = _WORDS.get(kind, detail["msg"])
+    return path, said
+
+
+def _range(path: tuple[str | int, ...], said: str) -> str:
+    if path[-1] == "parallel_calls":
+        return "must be 1 to 5"
+    if str(path[-1]).endswith("_percent"):
+        return "must be 0 to 100"
+    return said.replace("Input should be", "must be")
+
+
+def _did_you_mean(path: tuple[str | int, ...]) -> str:
+    model: Any = file_spec.File
+    for part in path[:-1]:
+        if isinstance(part, str) and model is not None:
+            model = _model_of(model, part)
+    known = list(model.model_fields) if model is not None else []
+    close = difflib.get_close_matches(str(path[-1])[:MAX_NAME], known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    kind = model.model_fields[key].annotation if key in model.model_fields else None
+    inner = getattr(kind, "__args__", (kind,))[0]
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+def _doubles(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Slugs used twice in the file, event ids used twice in a tenant."""
+    tenants = _tables(document.get("tenants"))
+    yield from _repeated(tenants, ("tenants",), "slug")
+    for number, tenant in enumerate(tenants):
+        yield from _repeated(_tables(tenant.get("courses")), ("tenants", number, "courses"), "event_id")
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    return [item if isinstance(item, Mapping) else {} for item in value] if isinstance(value, list) else []
+
+
+def _repeated(
+    tables: list[Mapping[str, Any]], path: tuple[str | int, ...], key: str
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    seen: set[str] = set()
+    for number, table in enumerate(tables):
+        value = table.get(key)
+        if isinstance(value, str):
+            if value.strip() in seen:
+                yield (*path, number, key), f"{value.strip()!r} is there twice"
+            seen.add(value.strip())

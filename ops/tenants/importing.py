@@ -1,0 +1,310 @@
+"""Bring the stored tenants in line with a tenants file: create or update by slug, all of it in one transaction.
+
+Importing the same file again changes nothing. Tenants that are not in the file stay; a course that is no longer in it
+becomes inactive, and its people are not leavers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+from sqlalchemy import text
+from sqlalchemy.orm import defer
+from sqlmodel import Session, select
+
+import settings
+from models import tenant as tables
+from models.base import utc_now
+from models.course import Course
+from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint, place_of
+from models.session import session, transaction
+from models.tenant import Direction, Health, TenantDirection
+from ops import audit
+from ops.problems import Problem
+from ops.tenants import file_spec
+from tenancy import health
+
+_SECRETS = {
+    "afas_client_secret": "afas.client_secret",
+    "afas_token": "afas.token",
+    "pluvo_client_secret": "pluvo.client_secret",
+    "webhook_secret": "pluvo.webhook_secret",
+}
+_LOCK = 7_301_010
+
+
+@dataclass
+class Imported:
+    """What the import did to one tenant; ``changes`` and ``warnings`` are lines for people, never with a secret."""
+
+    slug: str
+    action: str
+    changes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"tenant": self.slug, "action": self.action, "changes": self.changes, "warnings": self.warnings}
+
+
+def apply(specs: list[file_spec.Tenant], who: str, *, replace_lost: bool = False) -> list[Imported]:
+    """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so.
+
+    ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
+    """
+    with session() as opened:
+        opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        done = [_apply_one(opened, spec, who, replace_lost) for spec in specs]
+        opened.flush()
+        for one in done:
+            one.warnings += _judge_sharing(opened, one.slug)
+        return done
+
+
+_SHARING = text(
+    f"""SELECT o.slug, t.afas->>'member_id' = o.afas->>'member_id' AS same_member, t.pluvo->>'organisation' AS named
+          FROM tenant t JOIN tenant o ON {tables.SAME_ORGANISATION}
+         WHERE t.slug = :slug AND o.id <> t.id ORDER BY o.slug"""  # noqa: S608 - a constant
+)
+
+
+def _judge_sharing(opened: Session, slug: str) -> list[str]:
+    """Warn of other tenants of the same Pluvo organisation. Raises Problem where accounts could not be told apart."""
+    found = opened.connection().execute(_SHARING, {"slug": slug}).all()
+    for other in found:
+        if other.same_member:
+            raise Problem(
+                f"{slug} and {other.slug} have the same AFAS member_id and the same Pluvo organisation: the accounts "
+                "they make would carry the same refs. Put all courses under one tenant, or give one an organisation of "
+                "its own."
+            )
+    return [
+        f"shares the Pluvo organisation {other.named} with {other.slug}: neither takes the other's accounts, and who "
+        "is in both under one address waits for a decision"
+        for other in found
+    ]
+
+
+def _apply_one(opened: Session, spec: file_spec.Tenant, who: str, replace_lost: bool) -> Imported:
+    stored = opened.exec(
+        select(tables.Tenant)
+        .where(tables.Tenant.slug == spec.slug)
+        .options(*(defer(getattr(tables.Tenant, column)) for column in _SECRETS))
+        .with_for_update()
+    ).one_or_none()
+    done = Imported(spec.slug, "updated" if stored else "created")
+    if stored is None:
+        stored = tables.Tenant(slug=spec.slug, name=spec.name, timezone=spec.timezone, interval_seconds=spec.interval)
+        secrets: dict[str, str | None] = {}
+        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, spec, secrets)
+        opened.add(stored)
+        opened.flush()  # gives it its number
+    else:
+        _refuse_others_links(opened, stored, spec)
+        secrets = _secrets(opened, stored, replace_lost)
+        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
+    tenant_id = cast(int, stored.id)
+    done.changes += _set_courses(opened, tenant_id, spec)
+    _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)
+    if done.action == "updated":
+        if not done.changes:
+            done.action = "unchanged"
+            return done
+        stored.settings_version += 1
+        stored.updated_at = utc_now()
+    if spec.afas.auth == "token" and not (spec.afas.token or secrets.get("afas_token")):
+        done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
+    connection = opened.connection()
+    # A connector may have been the wrong one as well as a secret or an address.
+    if any(change.startswith(("afas.", "pluvo.", "course ")) for change in done.changes):
+        done.changes += [f"{way}: no longer quarantined" for way in health.try_again(connection, tenant_id)]
+    audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})
+    return done
+
+
+def _plain(spec: file_spec.Tenant) -> dict[str, Any]:
+    """The columns of a tenant that hold no secret."""
+    afas = spec.afas.model_dump(exclude={"client_secret", "token"}, exclude_none=True)
+    pluvo = spec.pluvo.model_dump(exclude={"client_secret", "webhook_secret"}, exclude_none=True)
+    return {
+        "name": spec.name,
+        "timezone": spec.timezone,
+        "interval_seconds": spec.interval,
+        "afas": afas,
+        "pluvo": pluvo,
+        "removals": spec.removals.model_dump(),
+    }
+
+
+def _set_plain(stored: tables.Tenant, spec: file_spec.Tenant, *, new: bool) -> list[str]:
+    changes: list[str] = []
+    if not new and any(stored.afas.get(key) != getattr(spec.afas, key) for key in ("member_id", "environment")):
+        stored.envid = None  # another environment on purpose: the next complete read names it again
+    for column, value in _plain(spec).items():
+        if not new:
+            changes += differences(column, getattr(stored, column), value)
+        setattr(stored, column, value)
+    return changes
+
+
+def differences(name: str, before: Any, after: Any) -> Iterator[str]:
+    """Lines such as ``afas.parallel_calls: 2 → 3``."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in sorted(before.keys() | after.keys()):
+            yield from differences(f"{name}.{key}", before.get(key), after.get(key))
+    elif before != after:
+        yield f"{name}: {_shown(before)} → {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: file_spec.Tenant) -> None:
+    """Links pair people of one AFAS member with accounts of one organisation; elsewhere both ids name others."""
+    ids = {
+        "pluvo.organisation": (stored.pluvo.get("organisation"), spec.pluvo.organisation),
+        "afas.member_id": (stored.afas.get("member_id"), spec.afas.member_id),
+    }
+    changed = {name: pair for name, pair in ids.items() if pair[0] not in (None, pair[1])}
+    if not changed:
+        return
+    links = opened.execute(
+        text("SELECT count(*) FROM link WHERE tenant_id = :tenant AND pluvo_id IS NOT NULL"), {"tenant": stored.id}
+    ).scalar()
+    for name, (before, after) in changed.items():
+        if links:
+            raise Problem(
+                f"{spec.slug}: {name} can't change from {before} to {after}: {links} people are linked to accounts "
+                f"of {ids['pluvo.organisation'][0]} by their ids at AFAS member {ids['afas.member_id'][0]}. Give the "
+                "new one a tenant of its own, or remove this one first."
+            )
+
+
+def under_lost_keys() -> list[str]:
+    """Slugs of tenants with a secret that none of today's keys reads."""
+    mine = [fingerprint(key) for key in settings.get().need_secret_keys()]
+    marks = " OR ".join(
+        f"NOT (coalesce(substring({column} FROM 1 FOR 8), :first) = ANY(:mine))"
+        for table, column in encrypted_columns()
+        if table == "tenant"
+    )
+    with transaction() as connection:
+        rows = connection.execute(
+            text(f"SELECT slug FROM tenant WHERE {marks} ORDER BY slug"),  # noqa: S608  names of our own columns
+            {"mine": mine, "first": mine[0]},
+        )
+        return [row.slug for row in rows]
+
+
+def _secrets(opened: Session, stored: tables.Tenant, replace_lost: bool) -> dict[str, str | None]:
+    """The stored secrets; one that is damaged counts as absent, so the import repairs it."""
+    row = opened.execute(
+        text(f"SELECT {', '.join(_SECRETS)} FROM tenant WHERE id = :id"),  # noqa: S608 - constants only
+        {"id": stored.id},
+    ).mappings()
+    found: dict[str, str | None] = {}
+    for column, value in row.one().items():
+        try:
+            found[str(column)] = None if value is None else decrypt(value, place_of(stored.slug, str(column)))
+        except SecretDamaged:
+            found[str(column)] = None
+        except SecretUnreadable:
+            if not replace_lost:
+                raise
+            found[str(column)] = None
+    return found
+
+
+def _set_secrets(stored: tables.Tenant, spec: file_spec.Tenant, before: dict[str, str | None]) -> list[str]:
+    after: dict[str, str | None] = {
+        "afas_client_secret": spec.afas.client_secret,
+        "afas_token": spec.afas.token,
+        "pluvo_client_secret": spec.pluvo.client_secret,
+        "webhook_secret": spec.pluvo.webhook_secret,
+    }
+    if spec.afas.auth == "token" and spec.afas.token is None:
+        after["afas_token"] = before.get("afas_token")  # made with `koppeling token`, and nowhere in the file
+    changes = []
+    for column, value in after.items():
+        old = before.get(column)
+        if value != old:
+            changes.append(f"{_SECRETS[column]}: {'removed' if value is None else 'changed' if old else 'set'}")
+        if value != old or not before:
+            setattr(stored, column, value)
+    return changes
+
+
+def _course_columns(spec: file_spec.Course) -> dict[str, Any]:
+    target = {"offer_event_ref": spec.pluvo.offer_event_ref, "group_ref": spec.pluvo.group_ref}
+    return {
+        "getconnector": spec.getconnector,
+        "updateconnector": spec.updateconnector,
+        "fields": spec.fields.model_dump(exclude_none=True),
+        "pluvo": {key: ref for key, ref in target.items() if ref} | {"send_invite": spec.pluvo.send_invite},
+        "rules": [rule.model_dump() for rule in spec.rules()],
+        "active": True,
+    }
+
+
+def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> list[str]:
+    stored = {one.event_id: one for one in opened.exec(select(Course).where(Course.tenant_id == tenant_id))}
+    changes = []
+    for course in spec.courses:
+        columns, known = _course_columns(course), stored.pop(course.event_id, None)
+        if known is None:
+            opened.add(Course(tenant_id=tenant_id, event_id=course.event_id, **columns))
+            changes.append(f"course {course.event_id}: added")
+        else:
+            changes += [f"course {course.event_id}: {line}" for line in _update_course(known, columns)]
+    for gone in stored.values():
+        if gone.active:
+            gone.active = False
+            changes.append(f"course {gone.event_id}: inactive, no longer in the file")
+    return changes
+
+
+_MOVE = "its people are enrolled there by the next run; the one after takes them out of the old place, under the guards"
+
+
+def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
+    changes = []
+    for column, value in columns.items():
+        before = getattr(known, column)
+        if before == value:
+            continue
+        if column == "rules":
+            changes.append("completions: changed")
+        else:
+            changes += differences(column, before, value)
+        if column == "pluvo" and any(before.get(key) != value.get(key) for key in ("offer_event_ref", "group_ref")):
+            changes.append(_MOVE)
+        setattr(known, column, value)
+        if column in ("updateconnector", "rules"):
+            known.completion_types = None  # asked again of metainfo
+        if column == "getconnector":
+            known.width = None  # another connector, other columns
+        if column == "pluvo":
+            known.target_id = None
+    return changes
+
+
+def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int, state: Health) -> None:
+    """Both directions have a place in the timetable, spread over the interval; a shorter one counts at once.
+
+    That of a new tenant begins with the first run that somebody starts, after having looked.
+    """
+    stored = opened.exec(select(TenantDirection).where(TenantDirection.tenant_id == tenant_id))
+    known = {row.direction: row for row in stored}
+    for direction in Direction:
+        # Spreading is all that is wanted of chance here.
+        at = utc_now() + timedelta(seconds=random.uniform(0.1, 1.0) * interval_seconds)  # noqa: S311  spreads first runs, guards nothing
+        row = known.get(direction)
+        if row is None:
+            opened.add(TenantDirection(tenant_id=tenant_id, direction=direction, next_run_at=at, state=state))
+        elif row.next_run_at is None or row.next_run_at > utc_now() + timedelta(seconds=interval_seconds):
+            row.next_run_at = at

@@ -1,0 +1,152 @@
+"""Tenants: list, show, pause, resume, remove. Importing them is in ``ops/tenants/importing.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.base import metadata
+from models.crypto import Encrypted, place_of, reencrypt
+from models.session import transaction
+from models.tenant import Direction, Health
+from ops import audit, lookup
+from ops.listing import Page, checked_limit, page, rows
+from ops.people.erasing import tidy_up
+from ops.problems import Problem
+from tenancy import health as directions
+
+_LIST = """
+    SELECT t.id, t.slug, t.name, t.interval_seconds,
+           (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'enrollments') AS newest_enrollments,
+           (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
+      FROM tenant t
+     WHERE (CAST(:cursor AS text) IS NULL OR t.slug > :cursor) AND (CAST(:slug AS text) IS NULL OR t.slug = :slug)
+     ORDER BY t.slug LIMIT :limit
+"""
+_DIRECTIONS = """
+    SELECT tenant_id, direction, state, reason, since, next_run_at, probe_at, wait_until, last_full_at
+      FROM tenant_direction WHERE tenant_id = ANY(:ids)
+"""
+_COURSES = """
+    SELECT event_id, getconnector, updateconnector, fields, pluvo, rules, active, base_rows, base_at,
+           (SELECT count(*) FROM enrollment e
+             WHERE e.tenant_id = c.tenant_id AND e.course_id = c.id AND e.state = 'enrolled') AS enrolled
+      FROM course c WHERE tenant_id = :tenant ORDER BY active DESC, event_id
+"""
+
+
+def listing(limit: int = 100, cursor: str | None = None) -> Page:
+    """The tenants by slug, with the health of both directions and the next run."""
+    with transaction() as connection:
+        found = rows(connection, _LIST, cursor=cursor, slug=None, limit=checked_limit(limit) + 1)
+        cut = page(found, limit, "slug")
+        return Page(_with_health(connection, cut.items), cut.next)
+
+
+def show(slug: str) -> dict[str, Any]:
+    """One tenant with settings and courses; of secrets only whether they are there."""
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        item = _with_health(connection, rows(connection, _LIST, cursor=None, slug=slug, limit=1))[0]
+        settings = rows(
+            connection,
+            "SELECT timezone, interval_seconds, afas, pluvo, removals, envid, settings_version, first_complete_at,"
+            "       afas_client_secret IS NOT NULL AS afas_client_secret, afas_token IS NOT NULL AS afas_token,"
+            "       pluvo_client_secret IS NOT NULL AS pluvo_client_secret,"
+            "       webhook_secret IS NOT NULL AS webhook_secret"
+            "  FROM tenant WHERE id = :tenant",
+            tenant=tenant,
+        )[0]
+        secrets = {name: settings.pop(name) for name in list(settings) if name.endswith(("_secret", "_token"))}
+        return item | settings | {"secrets": secrets, "courses": rows(connection, _COURSES, tenant=tenant)}
+
+
+def _with_health(connection: Connection, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = rows(connection, _DIRECTIONS, ids=[item["id"] for item in items])
+    by_key = {(row["tenant_id"], row["direction"]): row for row in found}
+    return [_item(item, {way: by_key.get((item["id"], way), {}) for way in Direction}) for item in items]
+
+
+def _item(item: dict[str, Any], health: dict[Direction, dict[str, Any]]) -> dict[str, Any]:
+    newest = {way: item[f"newest_{way}"] for way in Direction}
+    # A direction that is paused or has not begun has no next run, whatever its place in the timetable says.
+    resting = (Health.PAUSED, Health.NEW)
+    nexts = [row["next_run_at"] for row in health.values() if row and row["state"] not in resting]
+    return {
+        "slug": item["slug"],
+        "tenant": item["slug"],
+        "name": item["name"],
+        **{str(way): _health(row, newest[way]) for way, row in health.items()},
+        "last_run": max((run for run in newest.values() if run), default=None),
+        "next_run_at": min((at for at in nexts if at), default=None),
+    }
+
+
+def _health(row: dict[str, Any], last_run: str | None) -> dict[str, Any]:
+    shown = {key: row.get(key) for key in ("state", "reason", "since", "next_run_at", "probe_at", "wait_until")}
+    return shown | {"last_run": last_run}
+
+
+def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[str]:
+    """Stop one or both directions until ``resume``: nothing new begins. Returns those that were not paused before."""
+    if not reason.strip():
+        raise Problem("--reason is empty: say why, for whoever finds it paused.")
+    way = lookup.direction(direction) if direction else None
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        paused = directions.pause(connection, tenant, way, reason)
+        detail = {"directions": paused}
+        audit.record(connection, who=who, verb="tenants pause", tenant_id=tenant, reason=reason, detail=detail)
+    return paused
+
+
+def resume(slug: str, *, direction: str | None, who: str) -> list[str]:
+    """End a pause or a quarantine at once; returns the directions that were in one."""
+    way = lookup.direction(direction) if direction else None
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        resumed = directions.resume(connection, tenant, way)
+        if resumed:
+            audit.record(connection, who=who, verb="tenants resume", tenant_id=tenant, detail={"directions": resumed})
+    return resumed
+
+
+def rotate_keys(*, who: str) -> int:
+    """Put every stored secret under the first key; returns how many. SecretUnreadable when a key is missing."""
+    columns = [column.name for column in metadata.tables["tenant"].columns if isinstance(column.type, Encrypted)]
+    changed = 0
+    with transaction() as connection:
+        for column in columns:
+            stored = connection.execute(
+                text(f"SELECT id, slug, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608  names of columns
+            ).all()
+            for row in stored:
+                connection.execute(
+                    text(f"UPDATE tenant SET {column} = :secret WHERE id = :id"),  # noqa: S608  names of columns
+                    {"id": row.id, "secret": reencrypt(row.secret, place_of(row.slug, column))},
+                )
+            changed += len(stored)
+        audit.record(connection, who=who, verb="tenants rotate-keys", tenant_id=None, detail={"secrets": changed})
+    return changed
+
+
+def remove(slug: str, *, who: str) -> dict[str, int]:
+    """Erase all rows of a tenant, its audit too; nothing in AFAS or Pluvo. Returns how many, ``{"person": 60, …}``.
+
+    What remains is that somebody removed a tenant of that number of rows, without its name.
+    """
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        # Nobody may hand out or claim this tenant's work from here on: their locks wait for ours.
+        connection.execute(text("SELECT id FROM tenant WHERE id = :id FOR UPDATE"), {"id": tenant})
+        erased: dict[str, int] = {}
+        for table in reversed(metadata.sorted_tables):
+            if "tenant_id" in table.c:
+                gone = connection.execute(table.delete().where(table.c.tenant_id == tenant)).rowcount
+                if gone:
+                    erased[table.name] = gone
+        connection.execute(text("DELETE FROM tenant WHERE id = :id"), {"id": tenant})
+        audit.record(connection, who=who, verb="tenants remove", detail={"rows": sum(erased.values()) + 1})
+    tidy_up([*erased, "tenant"])
+    return erased | {"tenant": 1}

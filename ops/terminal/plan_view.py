@@ -1,0 +1,123 @@
+"""Show a plan: counts first, then who, by event and action, before and after; or all of it as CSV."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ops.terminal import files, output
+
+SHOWN_OF_A_GROUP = 25
+# A sign that begins a formula, at the start of what may become a cell; wide forms count in Japanese spreadsheets.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA = re.compile(rf"\A(?=[\s\"]*[{_SIGNS}]|[\t\r])|(?<=[;,|\t\r\n])(?=[\s\"']*[{_SIGNS}])")
+CSV_COLUMNS = ("tenant", "event_id", "internal_id", "action", "outcome", "reason", "before", "after")
+_ADOPTION = {
+    "by_afas_id": "linked by AFAS id",
+    "by_email": "linked by e-mail",
+    "shared": "share an account with somebody of the same name",
+    "to_create": "get a new account",
+    "ambiguous": "wait for your decision",
+}
+
+
+def show_plans(document: dict[str, Any]) -> None:
+    """Print the plans of a batch."""
+    for number, run in enumerate(document["runs"]):
+        if number:
+            output.say("")
+        _show_plan(run)
+
+
+def _show_plan(run: dict[str, Any]) -> None:
+    output.say(f"{run['tenant']}: {run['status']}, snapshot {run['snapshot'] or '-'}, {run['rows']} rows read")
+    if run["reason"] or run["reasons"]:
+        output.say(f"  because: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
+    counts = [f"{number} {name}" for name, number in run["outcomes"].items() if number]
+    removals = (
+        ("removed", "to be removed"),
+        ("held_removals", "removals held"),
+        ("pending_removals", "not confirmed yet"),
+    )
+    counts += [f"{run[key]} {words}" for key, words in removals if run[key]]
+    output.say(f"  {', '.join(counts) or 'nothing to do'}")
+    _show_adoption(run.get("adoption"))
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for line in run["plan"]["lines"]:
+        if line["action"] != "none" or line["outcome"] not in ("unchanged", "not_yet", "ended"):
+            groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), []).append(line)
+    for (event, action, outcome), lines in groups.items():
+        _show_group(event, action, outcome, lines)
+    if run["plan"]["hash"]:
+        output.say(f"  plan {run['plan']['hash'][:16]}")
+
+
+def _show_group(event: str, action: str, outcome: str, lines: list[dict[str, Any]]) -> None:
+    output.say(f"  event {event}, {action} → {outcome}: {len(lines)}")
+    for line in lines[:SHOWN_OF_A_GROUP]:
+        reason = f"  ({line['reason']})" if line["reason"] else ""
+        output.say(f"    {line['internal_id'] or '-'}  {difference(line['before'], line['after'])}{reason}")
+    if len(lines) > SHOWN_OF_A_GROUP:
+        output.say(f"    … and {len(lines) - SHOWN_OF_A_GROUP} more (--csv FILE or --json shows all)")
+
+
+def difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+    """What changes: ``email: a@example.nl → b@example.nl``."""
+    return ", ".join(_parts(before or {}, after or {}))
+
+
+def _parts(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for key in [*after, *(key for key in before if key not in after)]:
+        old, new = before.get(key), after.get(key)
+        if key not in before:
+            yield f"{key}: {output.shown(new)}"
+        elif key not in after:
+            yield f"{key}: {output.shown(old)} → -" if not after else f"{key}: {output.shown(old)}"
+        elif old != new:
+            yield f"{key}: {output.shown(old)} → {output.shown(new)}"
+
+
+def empty_events(run: dict[str, Any]) -> Iterator[str]:
+    """Where AFAS gave nothing for an event: a line for each, after the numbers of all."""
+    rows = {str(one["event_id"]): one["rows"] for one in run["courses"] or () if one.get("rows") is not None}
+    empty = [event for event, count in rows.items() if count == 0]
+    if not empty:
+        return
+    told = [f"{event}: {count}" for event, count in sorted(rows.items(), key=lambda one: one[1] > 0)]
+    more = f" and {len(told) - SHOWN_OF_A_GROUP} more" if len(told) > SHOWN_OF_A_GROUP else ""
+    yield f"{run['tenant']}: rows per event {', '.join(told[:SHOWN_OF_A_GROUP])}{more}"
+    for event in empty[:SHOWN_OF_A_GROUP]:
+        yield f"{run['tenant']}: event {event}: the GetConnector gives no rows for it. Is event_id right?"
+
+
+def _show_adoption(adoption: dict[str, Any] | None) -> None:
+    if not adoption:
+        return
+    output.say("  first run, people of AFAS and accounts in Pluvo:")
+    for key, words in _ADOPTION.items():
+        output.say(f"    {adoption[key]:>6} {words}")
+    output.say(f"    {len(adoption['only_in_pluvo']):>6} accounts are only in Pluvo and stay untouched")
+
+
+def write_csv(path: Path, document: dict[str, Any]) -> None:
+    """Write every line of the plans. What a spreadsheet would take for a formula gets an apostrophe."""
+    with files.private_file(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(CSV_COLUMNS)
+        for run in document["runs"]:
+            for line in run["plan"]["lines"]:
+                cells = [run["tenant"], *(line[column] for column in CSV_COLUMNS[1:])]
+                writer.writerow([harmless_cell(cell) for cell in cells])
+
+
+def harmless_cell(value: Any) -> str:
+    """Text for a spreadsheet: nothing in it is run as a formula.
+
+    A spreadsheet may split at another sign than we wrote (Dutch ones at semicolons), so what follows such a sign is
+    made harmless like what begins a cell.
+    """
+    text = "" if value is None else output.shown(value)
+    return _FORMULA.sub("'", text)
