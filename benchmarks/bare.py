@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from simulators.fiction_tenant import FictionTenant
+from simulators.sample_data.tenant import FictionTenant
 
 Entry = dict[str, Any]
 """A line of a simulator's request log."""

@@ -11,8 +11,8 @@ from benchmarks.cost import cpu_seconds, own_cpu_seconds
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
 from ops.runs import start
-from simulators.fiction import World, world
-from simulators.fiction_tenant import FictionCourse, FictionTenant
+from simulators.sample_data.tenant import FictionCourse, FictionTenant
+from simulators.sample_data.tenants import World, world
 
 COURSE = FictionCourse(100, "Load")
 

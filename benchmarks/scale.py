@@ -10,7 +10,7 @@ from benchmarks.flows import tenant_of
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
 from ops.runs import start
-from simulators.fiction import many_tenants, world
+from simulators.sample_data.tenants import many_tenants, world
 
 SMALL_TENANTS, SMALL_PEOPLE = 20, 20
 

@@ -29,8 +29,8 @@ from models.session import engine_for, transaction
 from ops.servers import environment
 from ops.servers.embedded.process import free_port
 from ops.tenants import file, importing
-from simulators.control import ControlClient
-from simulators.fiction import World
+from simulators.core.control_client import ControlClient
+from simulators.sample_data.tenants import World
 
 ROOT = Path(__file__).resolve().parent.parent
 KOPPELING = (sys.executable, "-m", "ops.cli")

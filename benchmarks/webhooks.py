@@ -42,12 +42,12 @@ from models.person import Link, Person
 from models.session import session, transaction
 from models.tenant import Direction, Tenant, TenantDirection
 from ops.servers.embedded import start_postgres, start_valkey
-from simulators.afas import AfasSimulator
-from simulators.afas_tenant import COMPLETION_FIELD, GET_CONNECTOR, UPDATE_CONNECTOR, OAuthClient
-from simulators.control import ControlClient
-from simulators.pluvo import PluvoSimulator
-from simulators.server import serve
-from simulators.webhooks import event_body, signed_headers
+from simulators.afas.simulator import AfasSimulator
+from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, UPDATE_CONNECTOR, OAuthClient
+from simulators.core.control_client import ControlClient
+from simulators.core.server import serve
+from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo.webhooks import event_body, signed_headers
 
 KOPPELING = str(Path(sys.executable).with_name("koppeling"))
 SECRET, PASSWORD, TITLE, DAY = "whk-geheim", "geheim", "Training 340", "2026-06-30T22:30:00Z"

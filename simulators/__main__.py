@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from simulators.afas import AfasSimulator
-from simulators.fiction import world
-from simulators.pluvo import PluvoSimulator
-from simulators.server import serve
+from simulators.afas.simulator import AfasSimulator
+from simulators.core.server import serve
+from simulators.pluvo.simulator import PluvoSimulator
+from simulators.sample_data.tenants import world
 
 
 def main(system: str, port: int = 0, *, empty: bool = False) -> None:

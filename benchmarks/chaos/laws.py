@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.chaos.faults import Faults
 from benchmarks.chaos.scene import Scene, address
-from simulators.fiction_tenant import FictionCourse, FictionTenant
-from simulators.pluvo_tenant import PluvoTenant
+from simulators.pluvo.tenant import PluvoTenant
+from simulators.sample_data.tenant import FictionCourse, FictionTenant
 
 IN_EVENT = ("ENROLLED", "WAITLISTED")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks.system import System
 from ops.tenants import file, importing
-from simulators.afas_tenant import AfasTenant
-from simulators.fiction import TENANTS, World, world
-from simulators.fiction_tenant import FictionTenant
-from simulators.pluvo_tenant import PluvoTenant
+from simulators.afas.tenant import AfasTenant
+from simulators.pluvo.tenant import PluvoTenant
+from simulators.sample_data.tenant import FictionTenant
+from simulators.sample_data.tenants import TENANTS, World, world
 
 LIMITS = """\
 [tenants.removals.limits]

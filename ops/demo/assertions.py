@@ -9,8 +9,8 @@ from typing import Any
 from models.tenant import Direction
 from ops.demo.acts import Story
 from ops.demo.tenant_script import Scene
-from simulators.afas_tenant import Row
-from simulators.fiction_tenant import FictionCourse
+from simulators.afas.tenant import Row
+from simulators.sample_data.tenant import FictionCourse
 
 IN_EVENT = ("ENROLLED", "WAITLISTED")
 

@@ -13,7 +13,7 @@ from migrations.run import current
 from models.session import engine_for, transaction
 from ops.problems import Problem
 from ops.tenants import manage
-from simulators.fiction import TENANTS
+from simulators.sample_data.tenants import TENANTS
 
 IN_USE = (
     "The demo needs a database that nothing else of koppeling uses: name another one, "

@@ -30,8 +30,8 @@ from ops.problems import Problem
 from ops.servers import environment
 from ops.servers.embedded.process import free_port
 from ops.tenants import file, importing
-from simulators.fiction import World, world
-from simulators.server import running
+from simulators.core.server import running
+from simulators.sample_data.tenants import World, world
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0

@@ -11,12 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from simulators.afas_tenant import AfasTenant
-from simulators.faults import Fault
-from simulators.fiction import World, roster
-from simulators.fiction_tenant import FictionCourse, FictionTenant
-from simulators.people import Somebody
-from simulators.pluvo_tenant import PluvoTenant
+from simulators.afas.tenant import AfasTenant
+from simulators.core.faults import Fault
+from simulators.pluvo.tenant import PluvoTenant
+from simulators.sample_data.people import Somebody
+from simulators.sample_data.tenant import FictionCourse, FictionTenant
+from simulators.sample_data.tenants import World, roster
 
 FINISHERS = slice(12, 20)  # of each course; they neither leave nor move
 REFUSAL = "Enter a valid email address"

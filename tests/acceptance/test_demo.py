@@ -14,7 +14,7 @@ import pytest
 
 from ops.demo import assertions
 from ops.demo.tenant_script import Scene
-from simulators.fiction import world
+from simulators.sample_data.tenants import world
 
 COMMAND = (sys.executable, "-m", "ops.cli", "demo")
 PATIENCE_SECONDS = 240

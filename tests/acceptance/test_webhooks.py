@@ -23,8 +23,8 @@ from models.tenant import Tenant
 from ops.http import webhooks
 from ops.http.app import make_app
 from ops.http.webhooks import MAX_BYTES, Secrets
-from simulators.server import running
-from simulators.webhooks import event_body, signed_headers
+from simulators.core.server import running
+from simulators.pluvo.webhooks import event_body, signed_headers
 from tests.fixtures.world import World
 
 SECRET = "whk-geheim"

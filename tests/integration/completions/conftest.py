@@ -15,8 +15,8 @@ from models.tenant import Direction
 from producers.completions import producer
 from producers.completions.webhook_events import store
 from producers.runs.lease import RunLease
-from simulators.afas_tenant import COMPLETION_FIELD
-from simulators.webhooks import event_body
+from simulators.afas.tenant import COMPLETION_FIELD
+from simulators.pluvo.webhooks import event_body
 from tests.fixtures.world import World
 from workers.actors import completion_fetch
 from workers.runs import finalizer

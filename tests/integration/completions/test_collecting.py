@@ -11,7 +11,7 @@ from models.completion_dates import NAIVE
 from producers.completions.producer import collect_before_removal, preview
 from producers.enrollments.producer import load
 from producers.runs.context import PreviewScope
-from simulators.afas_tenant import COMPLETION_FIELD, FreeField
+from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tests.fixtures.world import now_removals
 from tests.integration.completions.conftest import TITLE, Classroom
 

@@ -15,7 +15,7 @@ from producers.completions.collect import load
 from producers.completions.preview import _rehearsal
 from producers.completions.record import Finished, lock_completions, record
 from producers.completions.rules import rules_of
-from simulators.afas_tenant import COMPLETION_FIELD
+from simulators.afas.tenant import COMPLETION_FIELD
 from tests.integration.completions.conftest import TITLE, Classroom
 
 LATE, EARLY = "2026-02-01", "2025-05-01"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from simulators.webhooks import event_body
+from simulators.pluvo.webhooks import event_body
 from tests.integration.completions.conftest import TITLE, Classroom
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from producers.completions.producer import preview
 from producers.enrollments.producer import load
-from simulators.afas_tenant import COMPLETION_FIELD
+from simulators.afas.tenant import COMPLETION_FIELD
 from tests.integration.completions.conftest import Classroom
 
 

@@ -10,7 +10,7 @@ import pytest
 import settings
 from clients.afas.auth import Authorizer
 from clients.http import tokens
-from simulators.afas_tenant import COMPLETION_FIELD, FreeField
+from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tests.fixtures.looking import retry_now
 from tests.fixtures.world import FIELDS
 from tests.integration.completions.conftest import Classroom

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clients.afas.auth import Authorizer
-from simulators.afas_tenant import COMPLETION_FIELD, FreeField
+from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tenancy.call_slots import slot
 from tests.integration.completions.conftest import Classroom
 from workers.messages.delivery import run_delivery

@@ -12,7 +12,7 @@ from models.session import transaction
 from ops.dead_letters import replay as replays
 from ops.people import links
 from producers.completions.webhook_events import store
-from simulators.webhooks import event_body
+from simulators.pluvo.webhooks import event_body
 from tests.fixtures.world import World
 from workers.broker.ledger_broker import broker
 from workers.relay.relay import Relay

@@ -32,7 +32,7 @@ from ops.runs import history as run_verbs
 from ops.tenants import file as tenants_file
 from ops.tenants import importing, manage
 from producers.enrollments import decide_holds
-from simulators.afas_tenant import COMPLETION_FIELD, OAuthClient
+from simulators.afas.tenant import COMPLETION_FIELD, OAuthClient
 from tests.fixtures.judge import Judge, memberships
 from tests.fixtures.looking import retry_now
 from tests.fixtures.world import World

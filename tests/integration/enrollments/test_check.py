@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ops.tenants.check import check
-from simulators.pluvo_switches import ASSUMED
+from simulators.pluvo.switches import ASSUMED
 from tests.fixtures.world import World
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ops.tenants.check import check
 from ops.terminal import plan_view
-from simulators import afas_metainfo
+from simulators.afas import metainfo
 from tests.fixtures.world import World
 
 
@@ -64,7 +64,7 @@ def test_ids_that_sort_as_text_are_named(world: World) -> None:
 
 def test_a_column_of_text_for_the_ids_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.person(80)
-    monkeypatch.setitem(afas_metainfo.GET_TYPES, "internal_id", ("string", "Contact", 10, "CdId"))
+    monkeypatch.setitem(metainfo.GET_TYPES, "internal_id", ("string", "Contact", 10, "CdId"))
     assert "id_is_text" in {probe["code"] for probe in check("acme")["probes"]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from models.session import transaction
-from simulators.afas_tenant import COMPLETION_FIELD
+from simulators.afas.tenant import COMPLETION_FIELD
 from tests.fixtures.world import World
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import settings
-from simulators.faults import Fault
+from simulators.core.faults import Fault
 from tests.fixtures.looking import enrolled, holds, lines, outcomes, reasons
 from tests.fixtures.world import World, now_removals
 
@@ -303,7 +303,7 @@ def test_a_source_that_repeats_itself_for_ever_is_left(
     world.person(99)
     world.sync()
     source = Endless(make)
-    monkeypatch.setattr("simulators.afas_pages.spoil", source)
+    monkeypatch.setattr("simulators.afas.pages.spoil", source)
     run = world.sync()
     assert run.snapshot == "suspect"
     assert "same_page" in run.reasons
@@ -320,7 +320,7 @@ def test_an_event_with_more_rows_than_it_may_have_is_left_and_not_acted_on(
     monkeypatch.setenv("KOPPELING_MAX_EVENT_ROWS", "1000")
     settings.get.cache_clear()
     source = Endless(lambda call: [_row(n) for n in range(call * 9, call * 9 + 10)])
-    monkeypatch.setattr("simulators.afas_pages.spoil", source)
+    monkeypatch.setattr("simulators.afas.pages.spoil", source)
     # when
     run = world.sync()
     settings.get.cache_clear()
@@ -336,7 +336,7 @@ def test_a_page_longer_than_asked_for_is_an_error(world: World, monkeypatch: pyt
     world.reset(now_removals(event_count=500), events=("340",))
     world.person(7)
     world.sync()
-    monkeypatch.setattr("simulators.afas_pages.spoil", Endless(lambda call: [_row(n) for n in range(50, 61)]))
+    monkeypatch.setattr("simulators.afas.pages.spoil", Endless(lambda call: [_row(n) for n in range(50, 61)]))
     run = world.sync()
     assert (run.snapshot, run.reasons) == ("suspect", ["page_too_long"])
     assert "p7@example.nl" in enrolled(world)

@@ -9,7 +9,7 @@ import pytest
 
 from ops.people import links_import
 from ops.problems import FileProblems
-from simulators.pluvo_switches import ASSUMED
+from simulators.pluvo.switches import ASSUMED
 from tests.fixtures.looking import invitations, link, outcomes
 from tests.fixtures.world import World
 

@@ -9,7 +9,7 @@ import requests
 
 import settings
 from ops.http.app import make_app
-from simulators.server import running
+from simulators.core.server import running
 from tests.integration.ops.conftest import run_sql
 
 TOKEN = "token-of-the-test"

@@ -9,7 +9,7 @@ import pytest
 from models.session import transaction
 from ops.tenants import manage
 from producers.completions.webhook_events import store
-from simulators.webhooks import event_body
+from simulators.pluvo.webhooks import event_body
 from tests.fixtures.world import World, now_removals
 
 PERSON, OTHER, NAMESAKE = 987654321, 81, 82

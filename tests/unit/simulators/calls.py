@@ -8,12 +8,12 @@ from typing import Any
 
 import requests
 
-from simulators.afas import AfasSimulator
-from simulators.afas_auth import token_xml
-from simulators.afas_tenant import AfasTenant
-from simulators.control import ControlClient
-from simulators.pluvo import PluvoSimulator
-from simulators.pluvo_tenant import PluvoTenant
+from simulators.afas.auth import token_xml
+from simulators.afas.simulator import AfasSimulator
+from simulators.afas.tenant import AfasTenant
+from simulators.core.control_client import ControlClient
+from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo.tenant import PluvoTenant
 
 TOKEN = "0123456789ABCDEF" * 4
 PAGE = "/connectors/Deelnemer_per_cursusevenement"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from simulators.fiction import TENANTS, big_roster, many_tenants, world
+from simulators.sample_data.tenants import TENANTS, big_roster, many_tenants, world
 
 
 def test_the_same_people_are_made_every_time() -> None:

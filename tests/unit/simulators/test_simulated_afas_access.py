@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from simulators.afas_tenant import Connector, FreeField, OAuthClient, Otp
+from simulators.afas.tenant import Connector, FreeField, OAuthClient, Otp
 from tests.unit.simulators.calls import PAGE, TOKEN, Afas, afas_headers
 
 KEYS = {"apiKey": "A" * 32, "apiToken": "B" * 32, "userId": "12345.koppeling"}

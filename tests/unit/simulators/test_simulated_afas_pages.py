@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simulators.afas_query import MAX_QUERY, select
-from simulators.afas_tenant import AfasTenant
-from simulators.messages import Request
+from simulators.afas.query import MAX_QUERY, select
+from simulators.afas.tenant import AfasTenant
+from simulators.core.http_messages import Request
 from tests.unit.simulators.calls import ORDER, PAGE, Afas
 
 COMPLETION = "UC3B61455480EEFAFE78EBC831C6E1B30"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from simulators.pluvo_switches import ApiClient
+from simulators.pluvo.switches import ApiClient
 from tests.unit.simulators.calls import Pluvo
 
 CREATE = """

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from simulators.webhooks import sign
+from simulators.pluvo.webhooks import sign
 from tests.unit.simulators.calls import Pluvo
 
 

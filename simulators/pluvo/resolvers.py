@@ -13,9 +13,9 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from simulators.pluvo_mutations import MUTATIONS, Info
-from simulators.pluvo_switches import Refusal, Switches
-from simulators.pluvo_tenant import PluvoTenant, Record
+from simulators.pluvo.mutations import MUTATIONS, Info
+from simulators.pluvo.switches import Refusal, Switches
+from simulators.pluvo.tenant import PluvoTenant, Record
 
 PAGE = 50
 CURSOR = "arrayconnection:"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from simulators.faults import Fault
-from simulators.messages import Answer, json_answer
+from simulators.core.faults import Fault
+from simulators.core.http_messages import Answer, json_answer
 
 NUMBER_NOT_AUTHORISED = -2147180996
 NUMBER_UNEXPECTED = -2147180999

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulators.afas_tenant import AfasTenant, Connector
+from simulators.afas.tenant import AfasTenant, Connector
 
 GET_TYPES = {
     "event_id": ("int", "Evenement-id", 10, "CrId"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from simulators.faults import Fault, Faults
-from simulators.log import RequestLog
-from simulators.messages import Answer, Request
+from simulators.core.call_log import RequestLog
+from simulators.core.faults import Fault, Faults
+from simulators.core.http_messages import Answer, Request
 
 
 class System:

@@ -8,8 +8,8 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from simulators.pluvo_switches import Refusal
-from simulators.pluvo_tenant import PluvoTenant, Record
+from simulators.pluvo.switches import Refusal
+from simulators.pluvo.tenant import PluvoTenant, Record
 
 Info = GraphQLResolveInfo[PluvoTenant]
 GROUP_CHANGES = ("addParticipantGroups", "removeParticipantGroups", "addManagerGroups")

@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from simulators.afas_answers import refusal
-from simulators.afas_tenant import AfasTenant, Row, amsterdam_now
-from simulators.messages import Answer, Request, json_answer
+from simulators.afas.answers import refusal
+from simulators.afas.tenant import AfasTenant, Row, amsterdam_now
+from simulators.core.http_messages import Answer, Request, json_answer
 
 STANDARD_FIELDS = frozenset({"BcCo", "SuDa", "Invo", "CuId", "DeId", "DfPr", "NFPr", "DiPc", "Rm", "RfCs", "Bl"})
 A_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T\d\d:\d\d:\d\d)?")

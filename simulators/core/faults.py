@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from simulators.messages import Request
+from simulators.core.http_messages import Request
 
 SOMETIMES_HELD_UP = "delay"
 """The one kind that goes together with others: it only costs time."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from simulators import webhooks
-from simulators.pluvo_switches import ApiClient, Refusal, Switches
+from simulators.pluvo import webhooks
+from simulators.pluvo.switches import ApiClient, Refusal, Switches
 
 Record = dict[str, Any]
 

@@ -12,9 +12,9 @@ from math import inf, nan
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
-from simulators.afas_answers import NUMBER_UNEXPECTED, UNEXPECTED, refusal, unknown_field
-from simulators.afas_tenant import AfasTenant, Connector, Row
-from simulators.messages import Answer, Request
+from simulators.afas.answers import NUMBER_UNEXPECTED, UNEXPECTED, refusal, unknown_field
+from simulators.afas.tenant import AfasTenant, Connector, Row
+from simulators.core.http_messages import Answer, Request
 
 MAX_QUERY = 2049
 """Characters of the query string, its question mark included; beyond that AFAS says 404."""

@@ -9,9 +9,9 @@ import re
 import secrets
 import time
 
-from simulators.afas_answers import NUMBER_UNEXPECTED, UNEXPECTED, oauth_error, refusal
-from simulators.afas_tenant import AfasTenant
-from simulators.messages import Answer, Request, json_answer
+from simulators.afas.answers import NUMBER_UNEXPECTED, UNEXPECTED, oauth_error, refusal
+from simulators.afas.tenant import AfasTenant
+from simulators.core.http_messages import Answer, Request, json_answer
 
 TOKEN_XML = re.compile(r"<token>\s*<version>1</version>\s*<data>([0-9A-F]{64})</data>\s*</token>")
 BAD_BEARER = {"www-authenticate": 'Bearer error="invalid_token"'}

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from simulators.control_routes import control
-from simulators.faults import CUTS, LINE_KINDS, SOMETIMES_HELD_UP, Fault
-from simulators.messages import Answer, Request, json_answer
-from simulators.system import System
+from simulators.core.control_routes import control
+from simulators.core.faults import CUTS, LINE_KINDS, SOMETIMES_HELD_UP, Fault
+from simulators.core.http_messages import Answer, Request, json_answer
+from simulators.core.system import System
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

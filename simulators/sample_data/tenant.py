@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from simulators.afas_tenant import COMPLETION_FIELD
+from simulators.afas.tenant import COMPLETION_FIELD
 
 USUAL_COLUMNS = {
     "event_id": "CrId",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from simulators.afas_tenant import AfasTenant
-from simulators.faults import Fault
+from simulators.afas.tenant import AfasTenant
+from simulators.core.faults import Fault
 
 PAGE_KINDS = frozenset(
     {

@@ -15,13 +15,13 @@ from typing import Any
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution import execute
 
-from simulators.door import Door
-from simulators.faults import Fault
-from simulators.messages import Answer, Request, json_answer
-from simulators.pluvo_schema import Operation, read, schema
-from simulators.pluvo_switches import ApiClient
-from simulators.pluvo_tenant import PluvoTenant
-from simulators.system import System
+from simulators.core.faults import Fault
+from simulators.core.front import Door
+from simulators.core.http_messages import Answer, Request, json_answer
+from simulators.core.system import System
+from simulators.pluvo.schema import Operation, read, schema
+from simulators.pluvo.switches import ApiClient
+from simulators.pluvo.tenant import PluvoTenant
 
 PATH = re.compile(r"/t/([^/]+)(/.*)")
 SCOPES = frozenset(

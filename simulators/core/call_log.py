@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from simulators.messages import Request
+from simulators.core.http_messages import Request
 
 KEPT = 200_000
 SHOWN_HEADERS = ("accept", "accept-language", "connection", "content-type", "integrationid", "user-agent")

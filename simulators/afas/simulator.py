@@ -10,8 +10,8 @@ import re
 import secrets
 from typing import Any
 
-from simulators import afas_auth, afas_metainfo, afas_pages, afas_write
-from simulators.afas_answers import (
+from simulators.afas import auth, metainfo, pages, write
+from simulators.afas.answers import (
     DEFINITION_BLOCKED,
     ERROR_KINDS,
     GET_NOT_ALLOWED,
@@ -21,12 +21,12 @@ from simulators.afas_answers import (
     maintenance,
     refusal,
 )
-from simulators.afas_query import MAX_QUERY, Refused, select
-from simulators.afas_tenant import AfasTenant, Connector
-from simulators.door import Door
-from simulators.faults import Fault
-from simulators.messages import Answer, Request, json_answer
-from simulators.system import System
+from simulators.afas.query import MAX_QUERY, Refused, select
+from simulators.afas.tenant import AfasTenant, Connector
+from simulators.core.faults import Fault
+from simulators.core.front import Door
+from simulators.core.http_messages import Answer, Request, json_answer
+from simulators.core.system import System
 
 BASE = re.compile(r"/t/([^/]+)/(?:ProfitRestServices|profitrestservices)(/.*)?")
 ROUTES = (
@@ -43,9 +43,9 @@ ROUTES = (
 """Operation, path, method (None: any). A page is one call of a GetConnector."""
 
 WITHOUT_LOGIN = {
-    "token": afas_auth.oauth_token,
-    "otp_request": afas_auth.otp_request,
-    "otp_validation": afas_auth.otp_validation,
+    "token": auth.oauth_token,
+    "otp_request": auth.otp_request,
+    "otp_validation": auth.otp_validation,
 }
 API = frozenset({"metainfo", "metainfo_get", "metainfo_update", "version", "page", "put"})
 
@@ -54,7 +54,7 @@ class AfasSimulator(System):
     """Several AFAS environments. ``app`` is the ASGI application, ``tenants`` go by member id."""
 
     own_faults = (
-        dict.fromkeys(afas_pages.PAGE_KINDS, frozenset({"page"}))
+        dict.fromkeys(pages.PAGE_KINDS, frozenset({"page"}))
         | dict.fromkeys(ERROR_KINDS, API)
         | {"page_error": frozenset({"page"}), "other_envid": frozenset({"metainfo"}), "maintenance": API | {"token"}}
     )
@@ -106,7 +106,7 @@ class AfasSimulator(System):
                 return refusal(fault.message or message, number, fault.status or 500)
         if request.operation in WITHOUT_LOGIN:
             return WITHOUT_LOGIN[request.operation](tenant, request)
-        refused = afas_auth.refuse(tenant, request)
+        refused = auth.refuse(tenant, request)
         return refused if refused is not None else self._api(tenant, request, faults)
 
     def _api(self, tenant: AfasTenant, request: Request, faults: list[Fault]) -> Answer:
@@ -126,8 +126,8 @@ def _update_connector(tenant: AfasTenant, request: Request) -> Answer:
     if name not in tenant.update_connectors:
         return _denied(tenant, UPDATE_NOT_ALLOWED)
     if request.operation == "put":
-        return afas_write.put(tenant, name, request)
-    return json_answer(afas_metainfo.update_connector(tenant, name))
+        return write.put(tenant, name, request)
+    return json_answer(metainfo.update_connector(tenant, name))
 
 
 def _get_connector(tenant: AfasTenant, request: Request, faults: list[Fault]) -> Answer:
@@ -136,7 +136,7 @@ def _get_connector(tenant: AfasTenant, request: Request, faults: list[Fault]) ->
     if connector is None or not connector.allowed:
         return _denied(tenant, GET_NOT_ALLOWED)
     if request.operation == "metainfo_get":
-        return json_answer(afas_metainfo.get_connector(tenant, name, connector))
+        return json_answer(metainfo.get_connector(tenant, name, connector))
     return _page(tenant, connector, request, faults)
 
 
@@ -148,14 +148,14 @@ def _page(tenant: AfasTenant, connector: Connector, request: Request, faults: li
     except Refused as refused:
         return refused.answer
     names = {source: column for column, source in connector.columns.items()}
-    answer = json_answer({"skip": skip, "take": take, "rows": afas_pages.spoil(rows, faults)})
+    answer = json_answer({"skip": skip, "take": take, "rows": pages.spoil(rows, faults)})
     if "event_id" in names and "internal_id" in names:
-        afas_pages.delete_after_page(tenant, rows, faults, (names["event_id"], names["internal_id"]))
+        pages.delete_after_page(tenant, rows, faults, (names["event_id"], names["internal_id"]))
     return answer
 
 
 def _overview(tenant: AfasTenant, faults: list[Fault]) -> Answer:
-    content = afas_metainfo.overview(tenant)
+    content = metainfo.overview(tenant)
     for fault in faults:
         if fault.kind == "other_envid":
             content["info"]["envid"] = fault.to or f"T{tenant.member_id}ZZ"

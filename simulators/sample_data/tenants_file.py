@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from simulators.afas_auth import token_xml
-from simulators.afas_tenant import GET_CONNECTOR, UPDATE_CONNECTOR
-from simulators.fiction_tenant import FictionCourse, FictionTenant
+from simulators.afas.auth import token_xml
+from simulators.afas.tenant import GET_CONNECTOR, UPDATE_CONNECTOR
+from simulators.sample_data.tenant import FictionCourse, FictionTenant
 
 
 def tenants_toml(

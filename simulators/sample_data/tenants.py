@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from simulators.afas import AfasSimulator
-from simulators.afas_tenant import GET_CONNECTOR, AfasTenant, Connector, FreeField, OAuthClient
-from simulators.fiction_tenant import OTHER_COLUMNS, FictionCourse, FictionTenant
-from simulators.people import Somebody, people
-from simulators.pluvo import PluvoSimulator
-from simulators.pluvo_tenant import PluvoTenant
-from simulators.tenants_file import tenants_toml as tenants_file
+from simulators.afas.simulator import AfasSimulator
+from simulators.afas.tenant import GET_CONNECTOR, AfasTenant, Connector, FreeField, OAuthClient
+from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo.tenant import PluvoTenant
+from simulators.sample_data.people import Somebody, people
+from simulators.sample_data.tenant import OTHER_COLUMNS, FictionCourse, FictionTenant
+from simulators.sample_data.tenants_file import tenants_toml as tenants_file
 
 Row = dict[str, Any]
 """The values of one participant, as ``AfasTenant.enroll`` takes them."""
@@ -69,7 +69,7 @@ class World:
     tenants: tuple[FictionTenant, ...]
 
     def tenants_toml(self, afas_url: str, pluvo_url: str, **settings: Any) -> str:
-        """Write the tenants file; see ``simulators.tenants_file``."""
+        """Write the tenants file; see ``simulators.sample_data.tenants_file``."""
         return tenants_file(afas_url, pluvo_url, self.tenants, **settings)
 
 
@@ -171,5 +171,5 @@ def _add_course(made: PluvoTenant, course: FictionCourse) -> None:
 
 
 def tenants_toml(afas_url: str, pluvo_url: str, **settings: Any) -> str:
-    """Write the tenants file of the three default tenants; settings as for ``simulators.tenants_file``."""
+    """Write the tenants file of the three default tenants; settings as for ``simulators.sample_data.tenants_file``."""
     return tenants_file(afas_url, pluvo_url, TENANTS, **settings)

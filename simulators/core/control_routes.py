@@ -15,8 +15,8 @@ import asyncio
 import json
 from typing import Any
 
-from simulators.messages import Answer, Request, json_answer
-from simulators.system import System
+from simulators.core.http_messages import Answer, Request, json_answer
+from simulators.core.system import System
 
 
 async def control(system: System, request: Request) -> Answer:
