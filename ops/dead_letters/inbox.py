@@ -1,4 +1,4 @@
-"""Messages that gave up, as an inbox: list, group, show, choose, discard. Sending again is in ``ops/dead_letters/replay.py``."""
+"""Messages that gave up, as an inbox: list, group, show, choose, discard. ``replay.py`` beside it sends them again."""
 
 from __future__ import annotations
 

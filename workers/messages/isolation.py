@@ -81,7 +81,7 @@ def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: boo
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-    import logs
+    import logs  # noqa: PLC0415  this program alone needs it
     from workers.messages import delivery as turns  # noqa: PLC0415  it starts this module as a program, and imports it
 
     import_module(module)
