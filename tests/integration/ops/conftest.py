@@ -12,7 +12,7 @@ from sqlalchemy import text
 import settings
 from models.session import transaction
 from ops.tenants import file, importing
-from tests.unit.ops.test_tenants_file import GOOD
+from tests.unit.ops.tenants.test_file import GOOD
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 import settings
 from models.session import engine_for
 from ops.cli import main
-from tests.unit.ops.test_tenants_file import GOOD
+from tests.unit.ops.tenants.test_file import GOOD
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from models.crypto import fingerprint
 from tests.integration.ops.test_command_line import Command, koppeling, one_line
-from tests.unit.ops.test_tenants_file import GOOD
+from tests.unit.ops.tenants.test_file import GOOD
 
 __all__ = ["koppeling"]  # a fixture
 READING = [

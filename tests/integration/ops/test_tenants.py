@@ -24,7 +24,7 @@ from ops.tenants import file, importing, manage
 from ops.tenants.importing import Imported
 from tenancy import health
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
-from tests.unit.ops.test_tenants_file import GOOD
+from tests.unit.ops.tenants.test_file import GOOD
 
 Import = Callable[[str], list[Imported]]
 

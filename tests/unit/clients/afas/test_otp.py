@@ -9,8 +9,8 @@ import pytest
 from clients.afas.client import AfasOtp
 from clients.errors import Rejected, Unknown
 from clients.http.call import Call
-from tests.unit.clients.afas_server import XML
-from tests.unit.clients.raw_server import RawServer, Step, answer, serving
+from tests.unit.clients.afas.afas_server import XML
+from tests.unit.clients.http.raw_server import RawServer, Step, answer, serving
 
 KEYS = ("A" * 32, "B" * 32, "12345.jansen")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.workers.pooler import pooler
+from tests.unit.workers.process.pooler import pooler
 from workers.process.startup import Unfit, refuse_pooler
 
 

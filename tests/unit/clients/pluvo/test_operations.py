@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clients.pluvo.operations import AFAS_FIELDS, OPERATIONS, OPTIONAL_SELECTIONS, Step, compose
 from clients.pluvo.schema_check import differences
-from tests.unit.clients.pluvo_server import SCHEMA
+from tests.unit.clients.pluvo.pluvo_server import SCHEMA
 
 EITHER = {"user": ("id", "ref", "email"), "enroll": ("user_ref", "user_id"), "add_to_group": ("user_ref", "user_id")}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from clients.afas.client import AfasClient, OAuth, Token
 from clients.http.call import TokenCache
-from tests.unit.clients.raw_server import RawServer, Step, answer
+from tests.unit.clients.http.raw_server import RawServer, Step, answer
 
 DATA = "0123456789ABCDEF" * 4
 XML = f"<token><version>1</version><data>{DATA}</data></token>"

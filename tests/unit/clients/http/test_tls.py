@@ -92,7 +92,7 @@ def test_keys_of_connections_are_written_nowhere_whatever_the_environment_says(t
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         env=dict(os.environ) | {"SSLKEYLOGFILE": str(tmp_path / "keys.log")},
         capture_output=True,
         text=True,

@@ -25,7 +25,7 @@ from clients.pluvo.client import (
     pluvo_base_url,
     waits,
 )
-from tests.unit.clients.pluvo_server import (
+from tests.unit.clients.pluvo.pluvo_server import (
     OFFER_EVENT_ID,
     SCHEMA,
     USER_ID,

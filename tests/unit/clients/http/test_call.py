@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
 from clients.http.call import Call, Http, Response, parse_retry_after
 from clients.http.transport import Attempt
-from tests.unit.clients.raw_server import RawServer, Step, answer, serving
+from tests.unit.clients.http.raw_server import RawServer, Step, answer, serving
 
 HALF_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
 NO_LENGTH = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"

@@ -17,7 +17,7 @@ from graphql import build_schema, parse, validate
 from clients.http.call import Call, TokenCache
 from clients.pluvo.client import PluvoClient
 
-SCHEMA = build_schema((Path(__file__).parents[3] / "simulators" / "pluvo" / "pluvo.graphql").read_text("utf-8"))
+SCHEMA = build_schema((Path(__file__).parents[4] / "simulators" / "pluvo" / "pluvo.graphql").read_text("utf-8"))
 USER_ID = "11111111-1111-4111-8111-111111111111"
 OFFER_EVENT_ID = "22222222-2222-4222-8222-222222222222"
 

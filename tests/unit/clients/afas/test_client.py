@@ -11,7 +11,7 @@ import pytest
 from clients.afas.client import MAX_BYTES, AfasClient, Condition, MetaInfo, OAuth, Operator, Token
 from clients.errors import Misconfigured, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
 from clients.http.call import Call, TokenCache
-from tests.unit.clients.afas_server import (
+from tests.unit.clients.afas.afas_server import (
     FREE_FIELD,
     SECRET,
     XML,
@@ -22,7 +22,7 @@ from tests.unit.clients.afas_server import (
     with_token,
     write,
 )
-from tests.unit.clients.raw_server import RawServer, Step, answer, serving
+from tests.unit.clients.http.raw_server import RawServer, Step, answer, serving
 
 HEADER_OF_XML = (
     "AfasToken PHRva2VuPjx2ZXJzaW9uPjE8L3ZlcnNpb24+PGRhdGE+MDEyMzQ1Njc4OUFCQ0RFRjAxMjM0NTY3ODlBQkNERUYw"

@@ -13,10 +13,10 @@ from clients.afas.client import AfasOtp
 from clients.afas.errors import RULES
 from clients.errors import RemoteError
 from clients.http.call import Call
-from tests.unit.clients.afas_server import DATA, SECRET, read, with_oauth, with_token, write
-from tests.unit.clients.raw_server import RawServer, answer, serving
+from tests.unit.clients.afas.afas_server import DATA, SECRET, read, with_oauth, with_token, write
+from tests.unit.clients.http.raw_server import RawServer, answer, serving
 
-RECORDED = tomllib.loads((Path(__file__).parents[2] / "data/afas/answers.toml").read_text("utf-8"))["answer"]
+RECORDED = tomllib.loads((Path(__file__).parents[3] / "data/afas/answers.toml").read_text("utf-8"))["answer"]
 CASES = [pytest.param(one, call, id=f"{one['name']} ({call})") for one in RECORDED for call in one["calls"]]
 
 

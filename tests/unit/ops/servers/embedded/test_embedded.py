@@ -29,7 +29,7 @@ from ops.servers.embedded.postgres import mark
 from ops.servers.embedded.process import Process, as_server, home_folder
 from ops.servers.embedded.registry import peek
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 OWNER = "pg = embedded.start_postgres(home); v = embedded.start_valkey(home); print('up', flush=True); time.sleep(600)"
 MOMENT = """
 with embedded.ensure_postgres(home) as pg:
@@ -44,7 +44,8 @@ print('out', flush=True)
 @contextmanager
 def python(code: str, home: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs this code with ``home``; killed at the end if it is still there."""
-    head = "import sys, time, psycopg\nfrom pathlib import Path\nfrom ops import embedded\nhome = Path(sys.argv[1])\n"
+    imports = "import sys, time, psycopg\nfrom pathlib import Path\nfrom ops.servers import embedded\n"
+    head = f"{imports}home = Path(sys.argv[1])\n"
     child = subprocess.Popen(
         [sys.executable, "-c", head + code, str(home)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,

@@ -88,7 +88,7 @@ def test_a_rejection_keeps_what_the_other_side_said_without_addresses() -> None:
 def test_a_fault_of_our_own_says_type_and_place_only() -> None:
     with pytest.raises(KeyError) as caught:
         raise KeyError("jan@example.org")
-    assert where(caught.value).startswith("KeyError at tests/unit/workers/test_policy.py:")
+    assert where(caught.value).startswith("KeyError at tests/unit/workers/messages/test_policy.py:")
     assert "jan" not in where(caught.value)
 
 

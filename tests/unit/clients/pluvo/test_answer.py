@@ -11,9 +11,9 @@ import pytest
 
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
 from clients.pluvo.client import Applied, NewUser, OfferEvent, PluvoClient, PluvoUser, UserChanges
-from tests.unit.clients.pluvo_server import USER_ID, PluvoServer, Prepared, pluvo_server
+from tests.unit.clients.pluvo.pluvo_server import USER_ID, PluvoServer, Prepared, pluvo_server
 
-CASES = json.loads((Path(__file__).parents[2] / "data" / "pluvo" / "answers.json").read_text("utf-8"))
+CASES = json.loads((Path(__file__).parents[3] / "data" / "pluvo" / "answers.json").read_text("utf-8"))
 CLASSES = {kind.__name__: kind for kind in (Misconfigured, NoRoom, Rejected, Unauthorized, Unavailable, Unknown)}
 NEW = NewUser("p.jansen@example.nl", "Pia Jansen", "afas:12345:1001", "P-1", "1001")
 CALLS: dict[str, Callable[[PluvoClient], Any]] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clients.afas.client import Condition, Operator, afas_base_url, normalise_token, page_size, parse_member_id
 from clients.afas.query import MAX_QUERY, page_query
 from clients.errors import Misconfigured
-from tests.unit.clients.afas_server import DATA, XML
+from tests.unit.clients.afas.afas_server import DATA, XML
 
 AFTER = [
     [Condition("CrId", Operator.GREATER, "340")],
