@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 import settings
-from clients.http.redaction import clean
+from clients.http import clean
 
 Event = MutableMapping[str, Any]
 _QUIET = ("dramatiq", "uvicorn", "uvicorn.error", "alembic", "urllib3")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import settings
-from clients.afas.client import MAX_TAKE, AfasClient, Condition, Operator, page_size
+from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
 from clients.errors import Rejected, TooLarge, Unavailable
 from models.afas_values import person_number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import select
 
-from clients.afas.client import Condition, Operator
+from clients.afas import Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.course import Course
 from models.session import session

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 import settings
-from clients.afas.client import AfasClient, OAuth, Token, afas_base_url
+from clients.afas import AfasClient, OAuth, Token, afas_base_url
 from clients.errors import Misconfigured
-from clients.http.base_url import checked_base_url
-from clients.http.call import Call
-from clients.pluvo.client import PluvoClient, SchemaMemory, pluvo_base_url
+from clients.http import Call, checked_base_url
+from clients.pluvo import PluvoClient, SchemaMemory, pluvo_base_url
 from models.tenant import Tenant
 from tenancy.call_slots import slot
 from tenancy.rate_limit import Pace

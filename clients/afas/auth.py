@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from clients.afas.errors import judge
 from clients.errors import Misconfigured
-from clients.http.call import Http, TokenCache
+from clients.http import Http, TokenCache
 
 _XML = re.compile(
     r"<token>\s*<version>\s*(\d{1,3})\s*</version>\s*<data>\s*([0-9A-F]{64})\s*</data>\s*</token>", re.IGNORECASE

@@ -7,30 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from clients.afas.address import afas_base_url, parse_member_id
-from clients.afas.auth import Authorizer, OAuth, Token, normalise_token
+from clients.afas.auth import Authorizer, OAuth, Token
 from clients.afas.errors import judge
 from clients.afas.metainfo import Field, MetaInfo, read_fields, read_metainfo
-from clients.afas.otp import AfasOtp
-from clients.afas.query import MAX_TAKE, Condition, Operator, page_query, page_size
+from clients.afas.query import Condition, page_query
 from clients.errors import Misconfigured, Unauthorized
-from clients.http.call import Call, Http, Response, TokenCache, TooManyObjects
-
-__all__ = [
-    "MAX_TAKE",
-    "AfasClient",
-    "AfasOtp",
-    "Condition",
-    "Field",
-    "MetaInfo",
-    "OAuth",
-    "Operator",
-    "Token",
-    "afas_base_url",
-    "normalise_token",
-    "page_size",
-    "parse_member_id",
-]
+from clients.http import Call, Http, Response, TokenCache, TooManyObjects
 
 # AFAS sends up to 75 MB. What is larger than this is asked for in smaller pages: it has to fit into memory, decoded.
 MAX_BYTES = 16 * 1024 * 1024

@@ -22,7 +22,7 @@ from clients.errors import (
     Unavailable,
     Unknown,
 )
-from clients.http.call import Response, clean, parse_retry_after
+from clients.http import Response, clean, parse_retry_after
 
 Place = Literal["api", "token", "otp"]
 Shape = Literal["any", "said", "json", "not_json"]  # said: JSON with an externalMessage, AFAS's own words

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from clients.afas.auth import normalise_token
 from clients.afas.errors import judge
 from clients.errors import Rejected
-from clients.http.call import Call, Http, Response
+from clients.http import Call, Http, Response
 
 
 class AfasOtp:

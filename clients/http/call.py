@@ -30,22 +30,7 @@ import requests
 import urllib3.exceptions
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
-from clients.http.redaction import EMAIL, MASK, clean, mask
-from clients.http.tokens import TokenCache
 from clients.http.transport import Attempt, attempt, session
-
-__all__ = [
-    "EMAIL",
-    "MASK",
-    "Call",
-    "Http",
-    "Response",
-    "TokenCache",
-    "TooManyObjects",
-    "clean",
-    "mask",
-    "parse_retry_after",
-]
 
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_SECONDS = 86400.0

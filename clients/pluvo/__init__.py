@@ -1,0 +1,45 @@
+"""Pluvo over HTTP: accounts, enrollments, portfolios, as GraphQL documents."""
+
+from clients.pluvo.client import PluvoClient, pluvo_base_url
+from clients.pluvo.graphql import SchemaMemory
+from clients.pluvo.operations import OPERATIONS, Operation
+from clients.pluvo.records import (
+    Applied,
+    Enrollment,
+    Group,
+    Memberships,
+    NewUser,
+    OfferEvent,
+    PluvoUser,
+    PortfolioRow,
+    Target,
+    TrainingInfo,
+    UserChanges,
+    UserPage,
+    is_active,
+    same_email,
+    waits,
+)
+
+__all__ = [
+    "OPERATIONS",
+    "Applied",
+    "Enrollment",
+    "Group",
+    "Memberships",
+    "NewUser",
+    "OfferEvent",
+    "Operation",
+    "PluvoClient",
+    "PluvoUser",
+    "PortfolioRow",
+    "SchemaMemory",
+    "Target",
+    "TrainingInfo",
+    "UserChanges",
+    "UserPage",
+    "is_active",
+    "pluvo_base_url",
+    "same_email",
+    "waits",
+]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized
-from clients.http.call import Response
+from clients.http import Response
 from clients.pluvo import errors as pluvo_errors
 from clients.pluvo import records
 from clients.pluvo.operations import OPTIONAL_SELECTIONS, SPARE_NAMES, Document

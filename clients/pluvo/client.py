@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from graphql import GraphQLSchema
 
 from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
-from clients.http.call import Call, TokenCache
+from clients.http import Call, TokenCache
 from clients.pluvo import records, schema_check
 from clients.pluvo.answer import Answer
 from clients.pluvo.enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
@@ -29,7 +29,6 @@ from clients.pluvo.records import (
     Group,
     Memberships,
     NewUser,
-    OfferEvent,
     Page,
     PluvoUser,
     PortfolioRow,
@@ -40,31 +39,7 @@ from clients.pluvo.records import (
     is_active,
     same_email,
     spellings,
-    waits,
 )
-
-__all__ = [
-    "OPERATIONS",
-    "Applied",
-    "Enrollment",
-    "Group",
-    "Memberships",
-    "NewUser",
-    "OfferEvent",
-    "Operation",
-    "PluvoClient",
-    "PluvoUser",
-    "PortfolioRow",
-    "SchemaMemory",
-    "Target",
-    "TrainingInfo",
-    "UserChanges",
-    "UserPage",
-    "is_active",
-    "pluvo_base_url",
-    "same_email",
-    "waits",
-]
 
 T = TypeVar("T")
 Level = Literal["TRAINING", "COURSE"]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
-from clients.http.call import Response, clean, parse_retry_after
+from clients.http import Response, clean, parse_retry_after
 
 SYSTEM = "pluvo"
 AUTH_REFUSED = "auth_refused"

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
-from clients.http.call import Call, Http, Response, TokenCache, clean, parse_retry_after
+from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo.answer import Answer, read_answer
 from clients.pluvo.errors import NOT_FOUND, OPERATION_MISSING, SYSTEM, from_status
 from clients.pluvo.operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose

@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import exc
 
 from clients.errors import RemoteError
-from clients.http.redaction import clean
+from clients.http import clean
 from migrations.run import WrongSchema
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate

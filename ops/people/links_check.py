@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import text
 
 from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError
-from clients.pluvo.client import PluvoClient, PluvoUser, same_email
+from clients.pluvo import PluvoClient, PluvoUser, same_email
 from models.folding import fold_account
 from models.session import session, transaction
 from models.tenant import Tenant

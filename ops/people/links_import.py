@@ -18,7 +18,7 @@ from typing import cast
 from sqlmodel import col, select
 
 from clients.errors import RemoteError
-from clients.pluvo.client import same_email
+from clients.pluvo import same_email
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email

@@ -9,7 +9,7 @@ from typing import Any
 from sqlmodel import select
 
 from clients.errors import RemoteError, Unauthorized
-from clients.http.redaction import clean
+from clients.http import clean
 from models.base import new_id
 from models.run import RunStatus
 from models.session import session, transaction

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import select
 
-from clients.afas.client import AfasClient, Field, MetaInfo
+from clients.afas import AfasClient, Field, MetaInfo
 from clients.errors import Incomplete, Misconfigured, RemoteError
-from clients.pluvo.client import PluvoClient
+from clients.pluvo import PluvoClient
 from models.course import Course
 from models.folding import fold_title
 from models.session import session

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from clients.afas.client import AfasClient, Condition, Operator, page_size
+from clients.afas import AfasClient, Condition, Operator, page_size
 from models.course import Course
 from models.folding import fold_space
 from models.translate import REPLACED, Record, translate

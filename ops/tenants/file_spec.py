@@ -24,9 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from clients.afas.client import normalise_token, parse_member_id
-from clients.http.base_url import checked_base_url
-from clients.pluvo.client import pluvo_base_url
+from clients.afas import normalise_token, parse_member_id
+from clients.http import checked_base_url
+from clients.pluvo import pluvo_base_url
 from models.afas_values import event_number
 from ops.problems import FileProblems
 from ops.terminal.files import read_text

@@ -10,7 +10,7 @@ from typing import cast
 
 from sqlmodel import select
 
-from clients.afas.client import AfasOtp, afas_base_url
+from clients.afas import AfasOtp, afas_base_url
 from clients.errors import RemoteError
 from models.base import utc_now
 from models.session import session

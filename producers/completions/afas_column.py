@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from clients.afas.client import AfasClient, Condition, Operator
+from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Unavailable
 from models.afas_values import event_number, person_number
 from models.completion import CompletionState

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from clients.errors import Incomplete, Unavailable
-from clients.pluvo.client import PluvoClient, PortfolioRow
+from clients.pluvo import PluvoClient, PortfolioRow
 from models.course import Course
 from models.folding import fold_title
 from models.run import SnapshotState

@@ -21,9 +21,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from clients.afas.client import AfasClient
+from clients.afas import AfasClient
 from clients.errors import Incomplete, Misconfigured, RemoteError, Unauthorized, Unavailable
-from clients.pluvo.client import PluvoClient, TrainingInfo
+from clients.pluvo import PluvoClient, TrainingInfo
 from models.completion_dates import Target, UnfitField, target_of
 from models.course import Course
 from models.folding import fold_title, spellings

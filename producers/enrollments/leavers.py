@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, CursorResult, Row, text
 
-from clients.afas.client import AfasClient, Condition, Operator
+from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, TooLarge, Unavailable
 from models.afas_values import event_number, person_number
 from models.course import Course

@@ -12,7 +12,7 @@ from json import dumps
 from sqlalchemy import Connection, text
 from sqlmodel import select
 
-from clients.afas.client import MetaInfo
+from clients.afas import MetaInfo
 from models.course import Course
 from models.run import RunStatus
 from models.session import session

@@ -15,7 +15,7 @@ from functools import partial
 from sqlalchemy import Connection, text
 
 from clients.errors import Incomplete, Misconfigured, Rejected
-from clients.pluvo.client import PluvoClient, PluvoUser
+from clients.pluvo import PluvoClient, PluvoUser
 from models.afas_values import person_number
 from models.folding import fold_email, loose_email
 from producers.event_reader import patiently

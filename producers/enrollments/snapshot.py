@@ -30,7 +30,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
-from clients.afas.client import AfasClient
+from clients.afas import AfasClient
 from clients.errors import Misconfigured
 from models.course import Course
 from models.run import SnapshotState

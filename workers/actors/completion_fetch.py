@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from sqlmodel import select
 
 from clients.errors import Incomplete
-from clients.pluvo.client import PluvoClient
+from clients.pluvo import PluvoClient
 from models.completion import WebhookEvent
 from models.course import Course
 from models.folding import fold_title

@@ -23,7 +23,7 @@ import dramatiq
 from sqlalchemy import Connection, Row, text
 
 import settings
-from clients.http.redaction import without_people
+from clients.http import without_people
 from models.session import is_contended, transaction
 from tenancy import health
 from workers.messages import isolation, outcome

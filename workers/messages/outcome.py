@@ -34,7 +34,7 @@ from sqlalchemy import Connection, text
 
 import settings
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
-from clients.http.redaction import clean, without_people
+from clients.http import clean, without_people
 from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away, transaction

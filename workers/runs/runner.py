@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import OperationalError
 
 from clients.errors import Misconfigured, RemoteError, Unauthorized
-from clients.http.redaction import clean
+from clients.http import clean
 from loops import Loop, each, where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus

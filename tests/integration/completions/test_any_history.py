@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clients.afas.client import AfasClient
+from clients.afas import AfasClient
 from models.session import transaction
 from ops.dead_letters import replay as replays
 from producers.runs.request import request_stop

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 import settings
-from clients.afas.auth import Authorizer
+from clients.afas import Authorizer
 from clients.http import tokens
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tests.fixtures.looking import retry_now

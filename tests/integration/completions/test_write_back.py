@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clients.afas.auth import Authorizer
+from clients.afas import Authorizer
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tenancy.call_slots import slot
 from tests.integration.completions.conftest import Classroom

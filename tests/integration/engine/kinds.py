@@ -14,7 +14,7 @@ from dramatiq.middleware.threading import raise_thread_exception
 from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
-from clients.http.call import Call
+from clients.http import Call
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clients.errors import Unknown
-from clients.pluvo.client import PluvoClient
+from clients.pluvo import PluvoClient
 from models.session import transaction
 from ops.people import links, links_import
 from producers.enrollments import decide_holds as decide

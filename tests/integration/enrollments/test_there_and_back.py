@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clients.pluvo.client import PluvoClient
+from clients.pluvo import PluvoClient
 from tests.fixtures.world import World, now_removals
 from workers.messages.delivery import run_delivery
 

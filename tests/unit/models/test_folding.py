@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
-from clients.pluvo.client import same_email
+from clients.pluvo import same_email
 from models.folding import (
     SQL_FOLD_EMAIL,
     clearly_other_name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clients.http.call import Call
+from clients.http import Call
 from tenancy.health import proves
 
 LOOK = Call("Pluvo", "findUsers", 200, 0.1, None)

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from itertools import count
 
-from clients.afas.client import AfasClient, Condition, Operator
+from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
 from models.completion import CompletionState
 from models.completion_dates import day_of

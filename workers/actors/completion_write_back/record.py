@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from clients.errors import Rejected, RemoteError, Unknown
-from clients.http.redaction import clean, mask
+from clients.http import clean, mask
 from models.completion import Completion
 from models.course import Course
 from models.enrollment import Enrollment

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from clients.errors import Rejected, RemoteError
-from clients.pluvo.client import Group, OfferEvent, PluvoUser, UserChanges, is_active, waits
+from clients.pluvo import Group, OfferEvent, PluvoUser, UserChanges, is_active, waits
 from models.enrollment import Applied as AppliedState
 from models.enrollment import Desired
 from models.message import Kind

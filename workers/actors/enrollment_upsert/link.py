@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from clients.errors import Rejected, Unknown
-from clients.pluvo.client import Applied, NewUser, PluvoUser, UserChanges, waits
+from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
 from models.afas_values import person_number
 from models.folding import fold_email, fold_name
 from models.person import LinkedBy

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, text
 
 from clients.errors import Rejected
-from clients.pluvo.client import Enrollment, Group, OfferEvent, Target
+from clients.pluvo import Enrollment, Group, OfferEvent, Target
 from models.session import transaction
 from models.tenant import SAME_ORGANISATION
 

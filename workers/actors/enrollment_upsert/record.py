@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 import settings
 from clients.errors import Rejected, RemoteError, Unknown
-from clients.pluvo.client import PluvoUser
+from clients.pluvo import PluvoUser
 from models import locks
 from models.person import LinkedBy
 from models.session import transaction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clients.errors import Rejected
-from clients.pluvo.client import PluvoUser
+from clients.pluvo import PluvoUser
 from models.enrollment import Applied as AppliedState
 from models.person import LinkedBy
 from workers.actors.enrollment_upsert import record as records

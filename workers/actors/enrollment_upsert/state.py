@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from clients.pluvo.client import PluvoClient, PluvoUser, Target
+from clients.pluvo import PluvoClient, PluvoUser, Target
 from models.session import session, transaction
 from models.tenant import SAME_ORGANISATION, Tenant
 from producers.enrollments.plan_lines import our_ref

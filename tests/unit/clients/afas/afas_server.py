@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from clients.afas.client import AfasClient, OAuth, Token
-from clients.http.call import TokenCache
+from clients.afas import AfasClient, OAuth, Token
+from clients.http import TokenCache
 from tests.unit.clients.http.raw_server import RawServer, Step, answer
 
 DATA = "0123456789ABCDEF" * 4

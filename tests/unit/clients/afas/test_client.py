@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients.afas.client import MAX_BYTES, AfasClient, Condition, MetaInfo, OAuth, Operator, Token
+from clients.afas import AfasClient, Condition, MetaInfo, OAuth, Operator, Token
+from clients.afas.client import MAX_BYTES
 from clients.errors import Misconfigured, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
-from clients.http.call import Call, TokenCache
+from clients.http import Call, TokenCache
 from tests.unit.clients.afas.afas_server import (
     FREE_FIELD,
     SECRET,

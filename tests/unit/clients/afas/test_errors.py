@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from clients import errors
-from clients.afas.client import AfasOtp
+from clients.afas import AfasOtp
 from clients.afas.errors import RULES
 from clients.errors import RemoteError
-from clients.http.call import Call
+from clients.http import Call
 from tests.unit.clients.afas.afas_server import DATA, SECRET, read, with_oauth, with_token, write
 from tests.unit.clients.http.raw_server import RawServer, answer, serving
 

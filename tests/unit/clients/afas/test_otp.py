@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients.afas.client import AfasOtp
+from clients.afas import AfasOtp
 from clients.errors import Rejected, Unknown
-from clients.http.call import Call
+from clients.http import Call
 from tests.unit.clients.afas.afas_server import XML
 from tests.unit.clients.http.raw_server import RawServer, Step, answer, serving
 

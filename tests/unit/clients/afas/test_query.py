@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.afas.client import Condition, Operator, afas_base_url, normalise_token, page_size, parse_member_id
+from clients.afas import Condition, Operator, afas_base_url, normalise_token, page_size, parse_member_id
 from clients.afas.query import MAX_QUERY, page_query
 from clients.errors import Misconfigured
 from tests.unit.clients.afas.afas_server import DATA, XML

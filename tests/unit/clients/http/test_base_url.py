@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import settings
 from clients.errors import Misconfigured
-from clients.http.base_url import checked_base_url
+from clients.http import checked_base_url
 from tenancy.systems import AFAS_HOSTS, address
 
 FINE = [

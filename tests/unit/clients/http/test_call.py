@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
-from clients.http.call import Call, Http, Response, parse_retry_after
+from clients.http import Call, Http, Response, parse_retry_after
 from clients.http.transport import Attempt
 from tests.unit.clients.http.raw_server import RawServer, Step, answer, serving
 

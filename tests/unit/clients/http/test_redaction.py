@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.http.call import clean, mask
-from clients.http.redaction import MASK, without_people
+from clients.http import MASK, clean, mask, without_people
 
 DATA = "0123456789ABCDEF" * 4
 XML = f"<token><version>1</version><data>{DATA}</data></token>"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clients.errors import Unavailable
-from clients.http.call import Http
+from clients.http import Http
 from clients.http.transport import session
 
 

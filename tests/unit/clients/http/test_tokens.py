@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clients.errors import Misconfigured, Unavailable
-from clients.http.call import TokenCache
+from clients.http import TokenCache
 
 
 class Endpoint:

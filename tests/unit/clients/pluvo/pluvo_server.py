@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 
 from graphql import build_schema, parse, validate
 
-from clients.http.call import Call, TokenCache
-from clients.pluvo.client import PluvoClient
+from clients.http import Call, TokenCache
+from clients.pluvo import PluvoClient
 
 SCHEMA = build_schema((Path(__file__).parents[4] / "simulators" / "pluvo" / "pluvo.graphql").read_text("utf-8"))
 USER_ID = "11111111-1111-4111-8111-111111111111"

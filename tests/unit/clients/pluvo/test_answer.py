@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
-from clients.pluvo.client import Applied, NewUser, OfferEvent, PluvoClient, PluvoUser, UserChanges
+from clients.pluvo import Applied, NewUser, OfferEvent, PluvoClient, PluvoUser, UserChanges
 from tests.unit.clients.pluvo.pluvo_server import USER_ID, PluvoServer, Prepared, pluvo_server
 
 CASES = json.loads((Path(__file__).parents[3] / "data" / "pluvo" / "answers.json").read_text("utf-8"))

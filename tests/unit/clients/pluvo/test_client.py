@@ -11,7 +11,7 @@ import pytest
 from graphql import ExecutionResult, graphql_sync
 
 from clients.errors import Incomplete, Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
-from clients.pluvo.client import (
+from clients.pluvo import (
     OPERATIONS,
     Applied,
     Enrollment,

@@ -11,7 +11,8 @@ from graphql import FieldNode, OperationDefinitionNode, parse, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.pluvo.operations import AFAS_FIELDS, OPERATIONS, OPTIONAL_SELECTIONS, Step, compose
+from clients.pluvo import OPERATIONS
+from clients.pluvo.operations import AFAS_FIELDS, OPTIONAL_SELECTIONS, Step, compose
 from clients.pluvo.schema_check import differences
 from tests.unit.clients.pluvo.pluvo_server import SCHEMA
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.pluvo.client import same_email
+from clients.pluvo import same_email
 
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1)
 addresses = st.builds("{}@{}".format, words, words)
