@@ -12,13 +12,13 @@ from typing import Any
 
 import requests
 
-from simulators.sample_data.tenant import FictionTenant
+from simulators.sample_data.tenant import SampleTenant
 
 Entry = dict[str, Any]
 """A line of a simulator's request log."""
 
 
-def replay_pluvo(url: str, tenant: FictionTenant, entries: Sequence[Entry]) -> float:
+def replay_pluvo(url: str, tenant: SampleTenant, entries: Sequence[Entry]) -> float:
     """Send the GraphQL documents of a log again; gives the seconds it took, the token included."""
     base = f"{url}/t/{tenant.slug}"
     begun = time.perf_counter()
@@ -36,7 +36,7 @@ def replay_pluvo(url: str, tenant: FictionTenant, entries: Sequence[Entry]) -> f
     return time.perf_counter() - begun
 
 
-def replay_afas(url: str, tenant: FictionTenant, entries: Sequence[Entry]) -> float:
+def replay_afas(url: str, tenant: SampleTenant, entries: Sequence[Entry]) -> float:
     """Send the pages, PUTs and metainfo calls of a log again; gives the seconds it took, the token included."""
     base = f"{url}/t/{tenant.member_id}/ProfitRestServices"
     begun = time.perf_counter()

@@ -27,9 +27,9 @@ from ops.servers.embedded import start_postgres, start_valkey
 from ops.terminal import output
 from producers.enrollments import decide_holds
 from producers.runs import result
-from simulators.afas.simulator import AfasSimulator
+from simulators.afas import AfasSimulator
 from simulators.core.server import running
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from simulators.sample_data.people import people
 from tests.fixtures.world import World
 

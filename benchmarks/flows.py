@@ -11,15 +11,15 @@ from benchmarks.cost import cpu_seconds, own_cpu_seconds
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
 from ops.runs import start
-from simulators.sample_data.tenant import FictionCourse, FictionTenant
+from simulators.sample_data.tenant import SampleCourse, SampleTenant
 from simulators.sample_data.tenants import World, world
 
-COURSE = FictionCourse(100, "Load")
+COURSE = SampleCourse(100, "Load")
 
 
-def tenant_of(people: int) -> FictionTenant:
+def tenant_of(people: int) -> SampleTenant:
     """A tenant of one event."""
-    return FictionTenant("bench", "Bench", "45678", people, (COURSE,))
+    return SampleTenant("bench", "Bench", "45678", people, (COURSE,))
 
 
 @dataclass
@@ -68,7 +68,7 @@ def _last(made: System, system: str) -> int:
     return int(entries[-1]["n"]) if entries else 0
 
 
-def beside_bare(made: System, tenant: FictionTenant, run: Timed, before: dict[str, dict[str, Any]]) -> Timed:
+def beside_bare(made: System, tenant: SampleTenant, run: Timed, before: dict[str, dict[str, Any]]) -> Timed:
     """Put both simulators back as they were before a run, do its calls bare, and put them as they were after it."""
     after = {"afas": made.afas.state(), "pluvo": made.pluvo.state()}
     made.afas.replace(before["afas"])

@@ -42,11 +42,11 @@ from models.person import Link, Person
 from models.session import session, transaction
 from models.tenant import Direction, Tenant, TenantDirection
 from ops.servers.embedded import start_postgres, start_valkey
-from simulators.afas.simulator import AfasSimulator
+from simulators.afas import AfasSimulator
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, UPDATE_CONNECTOR, OAuthClient
 from simulators.core.control_client import ControlClient
 from simulators.core.server import serve
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from simulators.pluvo.webhooks import event_body, signed_headers
 
 KOPPELING = str(Path(sys.executable).with_name("koppeling"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from simulators.afas.simulator import AfasSimulator
+from simulators.afas import AfasSimulator
 from simulators.core.server import serve
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from simulators.sample_data.tenants import world
 
 

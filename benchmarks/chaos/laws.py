@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.chaos.faults import Faults
 from benchmarks.chaos.scene import Scene, address
 from simulators.pluvo.tenant import PluvoTenant
-from simulators.sample_data.tenant import FictionCourse, FictionTenant
+from simulators.sample_data.tenant import SampleCourse, SampleTenant
 
 IN_EVENT = ("ENROLLED", "WAITLISTED")
 
@@ -29,7 +29,7 @@ def violations(scene: Scene, faults: Faults, checked_put: int) -> list[str]:
     return found + list(_doubled_puts(scene, faults, checked_put))
 
 
-def _accounts(scene: Scene, tenant: FictionTenant, pluvo: PluvoTenant) -> Iterator[str]:
+def _accounts(scene: Scene, tenant: SampleTenant, pluvo: PluvoTenant) -> Iterator[str]:
     """One account per person, as AFAS says; those of others as they were."""
     start = scene.accounts_at_start[tenant.slug]
     people: Counter[str] = Counter()
@@ -50,7 +50,7 @@ def _accounts(scene: Scene, tenant: FictionTenant, pluvo: PluvoTenant) -> Iterat
             yield f"account {user_id}, which is none of ours, was changed"
 
 
-def _invitations(scene: Scene, tenant: FictionTenant, pluvo: PluvoTenant) -> Iterator[str]:
+def _invitations(scene: Scene, tenant: SampleTenant, pluvo: PluvoTenant) -> Iterator[str]:
     """Who got an account from us was invited once, nobody else was."""
     sent = Counter(mail["userId"] for mail in pluvo.mails if mail["kind"] == "invitation")
     for user in pluvo.users.values():
@@ -59,7 +59,7 @@ def _invitations(scene: Scene, tenant: FictionTenant, pluvo: PluvoTenant) -> Ite
             yield f"account {user['id']} got {sent[user['id']]} invitations"
 
 
-def _rosters(scene: Scene, tenant: FictionTenant, pluvo: PluvoTenant) -> Iterator[str]:
+def _rosters(scene: Scene, tenant: SampleTenant, pluvo: PluvoTenant) -> Iterator[str]:
     """In each event exactly those who are in AFAS's, with AFAS's names."""
     rows = [row for row in scene.afas(tenant).rows.values() if address(row)]
     for course in tenant.courses:
@@ -74,7 +74,7 @@ def _rosters(scene: Scene, tenant: FictionTenant, pluvo: PluvoTenant) -> Iterato
             yield f"event {course.event_id}: {len(actual - wanted)} too many, e.g. {min(actual - wanted)}"
 
 
-def _enrolled(pluvo: PluvoTenant, course: FictionCourse) -> list[str]:
+def _enrolled(pluvo: PluvoTenant, course: SampleCourse) -> list[str]:
     if course.target == "group":
         group = pluvo.find("groups", None, course.ref)
         return list(group["members"]) if group else []
@@ -83,7 +83,7 @@ def _enrolled(pluvo: PluvoTenant, course: FictionCourse) -> list[str]:
     return [each["userId"] for each in found if each["status"] in IN_EVENT]
 
 
-def _dates(scene: Scene, tenant: FictionTenant) -> Iterator[str]:
+def _dates(scene: Scene, tenant: SampleTenant) -> Iterator[str]:
     """AFAS shows the day of everyone who finished, and none for anybody else."""
     for row in scene.afas(tenant).rows.values():
         wanted = scene.finished.get((tenant.slug, *row.key))

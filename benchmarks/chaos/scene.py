@@ -10,7 +10,7 @@ from benchmarks.system import System
 from ops.tenants import file, importing
 from simulators.afas.tenant import AfasTenant
 from simulators.pluvo.tenant import PluvoTenant
-from simulators.sample_data.tenant import FictionTenant
+from simulators.sample_data.tenant import SampleTenant
 from simulators.sample_data.tenants import TENANTS, World, world
 
 LIMITS = """\
@@ -27,7 +27,7 @@ Key = tuple[str, int, int]
 """(tenant, event, internal id)"""
 
 
-def tenants_of(people: int) -> tuple[FictionTenant, ...]:
+def tenants_of(people: int) -> tuple[SampleTenant, ...]:
     """The three fictitious tenants with so many people in all: half, three tenths and a fifth."""
     return tuple(
         replace(tenant, people=max(25, round(people * share)))
@@ -41,12 +41,12 @@ class Scene:
 
     system: System
     dice: random.Random
-    tenants: tuple[FictionTenant, ...]
+    tenants: tuple[SampleTenant, ...]
     finished: dict[Key, str] = field(default_factory=dict)
     accounts_at_start: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     known: dict[str, set[int]] = field(default_factory=dict)
     """Everyone who ever was in AFAS."""
-    gone: list[tuple[FictionTenant, dict[str, Any]]] = field(default_factory=list)
+    gone: list[tuple[SampleTenant, dict[str, Any]]] = field(default_factory=list)
     count: int = 0
 
     def begin(self) -> None:
@@ -66,11 +66,11 @@ class Scene:
             }
             self.known[tenant.slug] = {row.internal_id for row in self.afas(tenant).rows.values()}
 
-    def afas(self, tenant: FictionTenant) -> AfasTenant:
+    def afas(self, tenant: SampleTenant) -> AfasTenant:
         """A tenant's AFAS as it is now."""
         return AfasTenant.from_json(self.system.afas.state(tenant.member_id))
 
-    def pluvo(self, tenant: FictionTenant) -> PluvoTenant:
+    def pluvo(self, tenant: SampleTenant) -> PluvoTenant:
         """A tenant's Pluvo as it is now."""
         return PluvoTenant.from_json(self.system.pluvo.state(tenant.slug))
 
@@ -87,14 +87,14 @@ class Scene:
                 self._come(tenant)
             self._leave(tenant, amount)
 
-    def _change(self, tenant: FictionTenant, who: int, op: str, **values: str) -> None:
+    def _change(self, tenant: SampleTenant, who: int, op: str, **values: str) -> None:
         """Change somebody everywhere: also where they left, for AFAS has one name and address a person."""
         self._afas(tenant, op, internal_id=who, **values)
         for owner, row in self.gone:
             if owner.slug == tenant.slug and row["internal_id"] == who:
                 row.update({"name": values["name"]} if op == "rename" else {"email_primary": values["email"]})
 
-    def _come(self, tenant: FictionTenant) -> None:
+    def _come(self, tenant: SampleTenant) -> None:
         number = 500_000 + self.count
         event = self.dice.choice(tenant.courses).event_id
         self._afas(
@@ -103,7 +103,7 @@ class Scene:
         )  # fmt: skip
         self.known[tenant.slug].add(number)
 
-    def _leave(self, tenant: FictionTenant, amount: int) -> None:
+    def _leave(self, tenant: SampleTenant, amount: int) -> None:
         """Take some out, and bring back some of those who went before. Who finished something stays."""
         back = [each for each in self.gone if each[0].slug == tenant.slug][:amount]
         for each in back:
@@ -134,7 +134,7 @@ class Scene:
                 shown = "01-07-2026" if tenant.completion_type == "text" else NEXT_DAY
                 self.finished[tenant.slug, row.event_id, row.internal_id] = shown
 
-    def _afas(self, tenant: FictionTenant, op: str, **arguments: Any) -> None:
+    def _afas(self, tenant: SampleTenant, op: str, **arguments: Any) -> None:
         self.system.afas.do(tenant.member_id, op, **arguments)
 
 

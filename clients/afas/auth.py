@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from clients.afas.errors import judge
+from clients.afas.errors import classify
 from clients.errors import Misconfigured
 from clients.http import Http, TokenCache
 
@@ -102,7 +102,7 @@ class Authorizer:
             operation=operation,
             writes=False,
             token=True,
-            judge=lambda given: judge(given, at="token", writes=False, operation=operation, secrets=self.secrets),
+            classify=lambda given: classify(given, at="token", writes=False, operation=operation, secrets=self.secrets),
         )
         try:
             body = answer.json()

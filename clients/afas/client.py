@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from clients.afas.auth import Authorizer, OAuth, Token
-from clients.afas.errors import judge
+from clients.afas.errors import classify
 from clients.afas.metainfo import Field, MetaInfo, read_fields, read_metainfo
 from clients.afas.query import Condition, page_query
 from clients.errors import Misconfigured, Unauthorized
@@ -168,7 +168,7 @@ class AfasClient:
                         headers=self._headers | {"Authorization": authorization},
                         operation=operation,
                         writes=writes,
-                        judge=lambda given: judge(
+                        classify=lambda given: classify(
                             given, at="api", writes=writes, operation=operation, secrets=self._auth.secrets
                         ),
                     )

@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
 UNEXPECTED = Rule(range(0), Misconfigured, "unexpected_status", "AFAS answered with a status it never uses")
 
 
-def judge(
+def classify(
     answer: Response, *, at: Place, writes: bool, operation: str, secrets: Iterable[str] = ()
 ) -> RemoteError | None:
     """Give the error an answer stands for, or None for any 2xx.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from clients.afas.auth import normalise_token
-from clients.afas.errors import judge
+from clients.afas.errors import classify
 from clients.errors import Rejected
 from clients.http import Call, Http, Response
 
@@ -50,7 +50,7 @@ class AfasOtp:
             operation=operation,
             writes=True,
             token=True,
-            judge=lambda given: judge(given, at="otp", writes=True, operation=operation, secrets=body.values()),
+            classify=lambda given: classify(given, at="otp", writes=True, operation=operation, secrets=body.values()),
         )
 
 

@@ -10,7 +10,7 @@ answer above the size limit           TooLarge                        Unknown
 value that cannot be sent             Misconfigured / Rejected        Misconfigured / Rejected
 ====================================  ==============================  =====================================
 
-Every other status is returned: what 401 or 500 means differs per system (or is told by ``judge``). Nothing is
+Every other status is returned: what 401 or 500 means differs per system (or is told by ``classify``). Nothing is
 repeated here, except a read whose idle connection turned out to be closed by the other side.
 """
 
@@ -136,12 +136,12 @@ class Http:
         data: Mapping[str, str] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         token: bool = False,
-        judge: Callable[[Response], RemoteError | None] | None = None,
+        classify: Callable[[Response], RemoteError | None] | None = None,
     ) -> Response:
         """Make one call and return its whole answer, whatever its status (but 3xx).
 
         ``operation`` names the call for logs and errors ("read a page"). ``writes`` decides between
-        Unavailable and Unknown. ``token`` flags a call that only fetches a token. ``judge`` may turn an
+        Unavailable and Unknown. ``token`` flags a call that only fetches a token. ``classify`` may turn an
         answer into the error to raise, so that ``on_call`` hears its code. Raises as the table at the head of
         this module says.
         """
@@ -154,8 +154,8 @@ class Http:
             started = time.monotonic()
             answer, error = self._try(method, path, arguments, operation, writes)
             stale = isinstance(error, _Stale)
-            if answer is not None and error is None and judge is not None:
-                error = judge(answer)
+            if answer is not None and error is None and classify is not None:
+                error = classify(answer)
             status = answer.status if answer is not None else error.status if error is not None else None
             code = error.code if error is not None else None
             self._on_call(Call(self.system, operation, status, time.monotonic() - started, code, token))

@@ -162,7 +162,7 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
             continue  # one of the extras could not be read: it stays None
         alias = str(path[0]) if path else ""
         of_record = bool(path) or data is not None
-        judged = pluvo_errors.from_body(
+        classified = pluvo_errors.from_body(
             error,
             response,
             writes=writes,
@@ -170,12 +170,12 @@ def read_answer(response: Response, document: Document, *, secrets: Iterable[str
             makes_account=makes_account(document, alias),
             secrets=secrets,
         )
-        if of_record and judged.code == pluvo_errors.AUTH_REFUSED and pluvo_errors.is_doubtful(error, secrets):
-            doubtful[alias] = _of_record(judged)
-        elif writes and not of_record and pluvo_errors.says_nothing(error, judged) and not _names(error):
-            doubtful[alias], judged = judged, pluvo_errors.token_refused(judged)
-        by_alias.setdefault(alias, []).append(judged)
-        places.setdefault(alias, set()).add(_place(path, judged))
+        if of_record and classified.code == pluvo_errors.AUTH_REFUSED and pluvo_errors.is_doubtful(error, secrets):
+            doubtful[alias] = _of_record(classified)
+        elif writes and not of_record and pluvo_errors.says_nothing(error, classified) and not _names(error):
+            doubtful[alias], classified = classified, pluvo_errors.token_refused(classified)
+        by_alias.setdefault(alias, []).append(classified)
+        places.setdefault(alias, set()).add(_place(path, classified))
     fields = {alias: pluvo_errors.first_in_table(found) for alias, found in by_alias.items()}
     whole = fields.pop("") if "" in fields else None
     unread = data is None and whole is not None  # validation precedes execution and has no path

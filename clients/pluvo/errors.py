@@ -191,9 +191,9 @@ def is_doubtful(error: Mapping[str, object], secrets: Iterable[str] = ()) -> boo
     return rule.code == AUTH_REFUSED and rule.of_record is not None
 
 
-def says_nothing(error: Mapping[str, object], judged: RemoteError) -> bool:
+def says_nothing(error: Mapping[str, object], classified: RemoteError) -> bool:
     """Tell whether a refusal has no code and words we don't know: of a whole document, the token may be meant."""
-    return judged.code == REFUSED and not _code(error)
+    return classified.code == REFUSED and not _code(error)
 
 
 def token_refused(error: RemoteError) -> Unauthorized:

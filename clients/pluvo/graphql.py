@@ -165,7 +165,13 @@ class PluvoTransport:
             "scope": " ".join(SCOPES),
         }
         response = self._http.request(
-            "POST", "/oauth/token/", data=form, operation="token", writes=False, token=True, judge=self._judge_token
+            "POST",
+            "/oauth/token/",
+            data=form,
+            operation="token",
+            writes=False,
+            token=True,
+            classify=self._classify_token,
         )
         answer: Mapping[str, object] = response.json()
         return answer
@@ -173,7 +179,7 @@ class PluvoTransport:
     def _exchange(self, document: Document, token: str) -> Answer:
         answers: list[Answer] = []
 
-        def judge(response: Response) -> RemoteError | None:
+        def classify(response: Response) -> RemoteError | None:
             answers.append(read_answer(response, document, secrets=self._secrets(document.variables, token)))
             return answers[-1].error
 
@@ -186,7 +192,7 @@ class PluvoTransport:
                 headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
                 operation=document.name,
                 writes=document.kind == "mutation",
-                judge=judge,
+                classify=classify,
             )
         except RemoteError:
             if not answers:  # the call itself broke; else the answer says it, per step
@@ -209,7 +215,7 @@ class PluvoTransport:
                 found |= given - self.refused or selected
         return frozenset(found) - self.refused
 
-    def _judge_token(self, response: Response) -> RemoteError | None:
+    def _classify_token(self, response: Response) -> RemoteError | None:
         text = clean(response.text, secrets=self._credentials)
         if response.status in _CREDENTIALS_REFUSED:
             code = "scope_refused" if "scope" in text else _CREDENTIALS_REFUSED[response.status]

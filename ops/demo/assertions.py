@@ -10,7 +10,7 @@ from models.tenant import Direction
 from ops.demo.acts import Story
 from ops.demo.tenant_script import Scene
 from simulators.afas.tenant import Row
-from simulators.sample_data.tenant import FictionCourse
+from simulators.sample_data.tenant import SampleCourse
 
 IN_EVENT = ("ENROLLED", "WAITLISTED")
 
@@ -81,7 +81,7 @@ def _rosters(scene: Scene) -> Iterator[str]:
             yield f"event {course.event_id}: {missing} people are missing in Pluvo, {extra} are too many"
 
 
-def _enrolled(scene: Scene, course: FictionCourse) -> list[str]:
+def _enrolled(scene: Scene, course: SampleCourse) -> list[str]:
     if course.target == "group":
         group = scene.pluvo.find("groups", None, course.ref)
         return list(group["members"]) if group else []

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from simulators.afas.tenant import AfasTenant
 from simulators.core.faults import Fault
 from simulators.pluvo.tenant import PluvoTenant
-from simulators.sample_data.people import Somebody
-from simulators.sample_data.tenant import FictionCourse, FictionTenant
+from simulators.sample_data.people import SamplePerson
+from simulators.sample_data.tenant import SampleCourse, SampleTenant
 from simulators.sample_data.tenants import World, roster
 
 FINISHERS = slice(12, 20)  # of each course; they neither leave nor move
@@ -27,8 +27,8 @@ class Scene:
     """One tenant on both sides."""
 
     world: World
-    tenant: FictionTenant
-    people: list[Somebody] = field(default_factory=list)
+    tenant: SampleTenant
+    people: list[SamplePerson] = field(default_factory=list)
     accounts_at_start: dict[str, dict[str, Any]] = field(default_factory=dict)
     expected_dates: dict[tuple[int, int], str] = field(default_factory=dict)
     """(event, internal id) -> what AFAS must show in the end."""
@@ -48,14 +48,14 @@ class Scene:
         found: PluvoTenant = self.world.pluvo.tenants[self.tenant.slug]
         return found
 
-    def members(self, course: FictionCourse) -> list[Somebody]:
+    def members(self, course: SampleCourse) -> list[SamplePerson]:
         """Who is in an event at the start."""
         first, last = (round(part * len(self.people)) for part in course.share)
         return self.people[first:last]
 
     # -- in Pluvo --------------------------------------------------------------------------------------------------
 
-    def finish(self, course: FictionCourse) -> int:
+    def finish(self, course: SampleCourse) -> int:
         """Let eight people finish a course half an hour before midnight in London: in Amsterdam it is a day later."""
         evening = datetime.now(UTC).date() - timedelta(days=3)
         at = datetime.combine(evening, datetime.min.time(), UTC) + timedelta(hours=23, minutes=30)
@@ -72,7 +72,7 @@ class Scene:
             self.expected_dates.setdefault((course.event_id, somebody.internal_id), self.as_afas_shows(day))
         return len(finishers)
 
-    def refuse(self, somebody: Somebody) -> Fault:
+    def refuse(self, somebody: SamplePerson) -> Fault:
         """Let Pluvo refuse to make an account for one person, until ``allow``."""
         with self.world.pluvo.lock:
             return self.world.pluvo.faults.add(
@@ -94,7 +94,7 @@ class Scene:
         """A date as this tenant's field holds it."""
         return day.strftime("%d-%m-%Y") if self.tenant.completion_type == "text" else day.isoformat()
 
-    def type_by_hand(self, course: FictionCourse) -> str:
+    def type_by_hand(self, course: SampleCourse) -> str:
         """Let somebody at the customer type a date for the first finisher; gives it."""
         typed = self.as_afas_shows(date.today() - timedelta(days=40))  # noqa: DTZ011  any day will do
         somebody = self.members(course)[FINISHERS][0]
@@ -104,32 +104,32 @@ class Scene:
         self.typed_by_hand.add((course.event_id, somebody.internal_id))
         return typed
 
-    def rename(self) -> Somebody:
+    def rename(self) -> SamplePerson:
         """Give somebody who is in both events another name."""
         somebody = self.people[len(self.people) // 2]
         with self.world.afas.lock:
             self.afas.rename(somebody.internal_id, f"{somebody.name}-Zonneveld")
         return somebody
 
-    def give_new_address(self) -> Somebody:
+    def give_new_address(self) -> SamplePerson:
         """Give somebody another address."""
         somebody = self.people[11]
         with self.world.afas.lock:
             self.afas.set_email(somebody.internal_id, f"nieuw.{somebody.email}")
         return somebody
 
-    def leave(self) -> Somebody:
+    def leave(self) -> SamplePerson:
         """Take somebody out of the first event."""
         somebody = self.people[10]
         with self.world.afas.lock:
             self.afas.remove(self.tenant.courses[0].event_id, somebody.internal_id)
         return somebody
 
-    def come(self, first_name: str) -> Somebody:
+    def come(self, first_name: str) -> SamplePerson:
         """Enroll somebody new in the second event."""
         number = 9001 + sum(row.internal_id > 9000 for row in self.afas.rows.values())
         name, email = f"{first_name} Nieuwenhuis", f"{first_name.lower()}.nieuwenhuis@example.nl"
-        somebody = Somebody(number, f"{number:08}", name, email)
+        somebody = SamplePerson(number, f"{number:08}", name, email)
         with self.world.afas.lock:
             self.afas.enroll(
                 self.tenant.courses[1].event_id, number, external_id=f"{number:08}", name=name, email_primary=email

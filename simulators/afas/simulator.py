@@ -24,7 +24,7 @@ from simulators.afas.answers import (
 from simulators.afas.query import MAX_QUERY, Refused, select
 from simulators.afas.tenant import AfasTenant, Connector
 from simulators.core.faults import Fault
-from simulators.core.front import Door
+from simulators.core.front import Front
 from simulators.core.http_messages import Answer, Request, json_answer
 from simulators.core.system import System
 
@@ -62,7 +62,7 @@ class AfasSimulator(System):
     def __init__(self) -> None:
         """Start without tenants."""
         super().__init__()
-        self.app = Door(self)
+        self.app = Front(self)
 
     def add_tenant(self, member_id: str, **state: Any) -> AfasTenant:
         """Add an environment; ``state`` as in ``AfasTenant``."""

@@ -26,7 +26,7 @@ RST_AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing sends a reset instead of a goodbye."""
 
 
-class Door:
+class Front:
     """ASGI application of one simulator."""
 
     def __init__(self, system: System) -> None:

@@ -16,7 +16,7 @@ from graphql import ExecutionResult, GraphQLError
 from graphql.execution import execute
 
 from simulators.core.faults import Fault
-from simulators.core.front import Door
+from simulators.core.front import Front
 from simulators.core.http_messages import Answer, Request, json_answer
 from simulators.core.system import System
 from simulators.pluvo.schema import Operation, read, schema
@@ -60,7 +60,7 @@ class PluvoSimulator(System):
     def __init__(self) -> None:
         """Start without tenants."""
         super().__init__()
-        self.app = Door(self)
+        self.app = Front(self)
 
     def add_tenant(self, organisation: str, *, client_id: str, client_secret: str, **state: Any) -> PluvoTenant:
         """Add an organisation with one API client; ``state`` as in ``PluvoTenant``."""

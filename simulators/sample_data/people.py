@@ -25,7 +25,7 @@ DOMAINS = ("example.nl", "example.org", "example.com")
 
 
 @dataclass(frozen=True)
-class Somebody:
+class SamplePerson:
     """One invented person."""
 
     internal_id: int
@@ -34,7 +34,7 @@ class Somebody:
     email: str
 
 
-def people(count: int, *, seed: int = 1, first_id: int = 1001) -> Iterator[Somebody]:
+def people(count: int, *, seed: int = 1, first_id: int = 1001) -> Iterator[SamplePerson]:
     """Invent ``count`` people with consecutive internal ids; the number in each address keeps it unique."""
     dice = random.Random(seed)  # noqa: S311 - names, no secrets
     for number in range(count):
@@ -42,7 +42,7 @@ def people(count: int, *, seed: int = 1, first_id: int = 1001) -> Iterator[Someb
         name = " ".join(filter(None, (first, between, last)))
         internal_id = first_id + number
         address = f"{_ascii(first)}.{_ascii(last)}.{internal_id}@{dice.choice(DOMAINS)}"
-        yield Somebody(internal_id, f"{internal_id:08}", name, address)
+        yield SamplePerson(internal_id, f"{internal_id:08}", name, address)
 
 
 def _ascii(text: str) -> str:

@@ -28,7 +28,7 @@ OTHER_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class FictionCourse:
+class SampleCourse:
     """One AFAS event and where its people go in Pluvo. ``share`` is the part of the tenant's people in it."""
 
     event_id: int
@@ -45,14 +45,14 @@ class FictionCourse:
 
 
 @dataclass(frozen=True)
-class FictionTenant:
+class SampleTenant:
     """One customer that does not exist. Secrets are derived from the slug: they guard nothing."""
 
     slug: str
     name: str
     member_id: str
     people: int
-    courses: tuple[FictionCourse, ...]
+    courses: tuple[SampleCourse, ...]
     auth: str = "oauth"
     columns: dict[str, str] = field(default_factory=lambda: dict(USUAL_COLUMNS))
     completion_type: str = "date"

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from simulators.afas.simulator import AfasSimulator
+from simulators.afas import AfasSimulator
 from simulators.afas.tenant import GET_CONNECTOR, AfasTenant, Connector, FreeField, OAuthClient
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from simulators.pluvo.tenant import PluvoTenant
-from simulators.sample_data.people import Somebody, people
-from simulators.sample_data.tenant import OTHER_COLUMNS, FictionCourse, FictionTenant
+from simulators.sample_data.people import SamplePerson, people
+from simulators.sample_data.tenant import OTHER_COLUMNS, SampleCourse, SampleTenant
 from simulators.sample_data.tenants_file import tenants_toml as tenants_file
 
 Row = dict[str, Any]
@@ -26,35 +26,35 @@ Row = dict[str, Any]
 
 
 TENANTS = (
-    FictionTenant(
+    SampleTenant(
         "acme",
         "Acme Opleidingen",
         "12345",
         100,
-        (FictionCourse(340, "BHV basis", share=(0, 0.6)), FictionCourse(341, "Veilig werken", share=(0.4, 1))),
+        (SampleCourse(340, "BHV basis", share=(0, 0.6)), SampleCourse(341, "Veilig werken", share=(0.4, 1))),
         without_address=True,
     ),
-    FictionTenant(
+    SampleTenant(
         "borg",
         "Borg Installatietechniek",
         "23456",
         60,
         (
-            FictionCourse(512, "VCA herhaling", target="group", share=(0, 0.6)),
-            FictionCourse(513, "Rolsteiger", share=(0.5, 1)),
+            SampleCourse(512, "VCA herhaling", target="group", share=(0, 0.6)),
+            SampleCourse(513, "Rolsteiger", share=(0.5, 1)),
         ),
         auth="token",
         completion_type="text",
         columns=dict(OTHER_COLUMNS),
     ),
-    FictionTenant(
+    SampleTenant(
         "delta",
         "Delta Zorggroep",
         "34567",
         40,
         (
-            FictionCourse(77, "Tiltechniek", share=(0, 0.7)),
-            FictionCourse(78, "Medicatieveiligheid", level="course", share=(0.5, 1)),
+            SampleCourse(77, "Tiltechniek", share=(0, 0.7)),
+            SampleCourse(78, "Medicatieveiligheid", level="course", share=(0.5, 1)),
         ),
     ),
 )
@@ -66,14 +66,14 @@ class World:
 
     afas: AfasSimulator
     pluvo: PluvoSimulator
-    tenants: tuple[FictionTenant, ...]
+    tenants: tuple[SampleTenant, ...]
 
     def tenants_toml(self, afas_url: str, pluvo_url: str, **settings: Any) -> str:
         """Write the tenants file; see ``simulators.sample_data.tenants_file``."""
         return tenants_file(afas_url, pluvo_url, self.tenants, **settings)
 
 
-def world(tenants: tuple[FictionTenant, ...] = TENANTS) -> World:
+def world(tenants: tuple[SampleTenant, ...] = TENANTS) -> World:
     """Fill both simulators with these tenants, the same way every time."""
     made = World(AfasSimulator(), PluvoSimulator(), tenants)
     for tenant in tenants:
@@ -83,16 +83,16 @@ def world(tenants: tuple[FictionTenant, ...] = TENANTS) -> World:
     return made
 
 
-def roster(tenant: FictionTenant) -> list[Somebody]:
+def roster(tenant: SampleTenant) -> list[SamplePerson]:
     """List the people of a tenant."""
     return list(people(tenant.people, seed=int(tenant.member_id), first_id=1001))
 
 
-def many_tenants(count: int, people_each: int, *, first_member: int = 50_000) -> tuple[FictionTenant, ...]:
+def many_tenants(count: int, people_each: int, *, first_member: int = 50_000) -> tuple[SampleTenant, ...]:
     """Invent many alike tenants of one course and five people or more, for load: ``load-001`` and on."""
-    courses = (FictionCourse(100, "Load"),)
+    courses = (SampleCourse(100, "Load"),)
     return tuple(
-        FictionTenant(f"load-{n:03}", f"Load {n:03}", str(first_member + n), people_each, courses)
+        SampleTenant(f"load-{n:03}", f"Load {n:03}", str(first_member + n), people_each, courses)
         for n in range(1, count + 1)
     )
 
@@ -103,7 +103,7 @@ def big_roster(count: int, *, event_id: int = 340, first_id: int = 1_000_001, se
         yield _row(event_id, each)
 
 
-def _row(event_id: int, somebody: Somebody) -> Row:
+def _row(event_id: int, somebody: SamplePerson) -> Row:
     return {
         "event_id": event_id,
         "internal_id": somebody.internal_id,
@@ -114,7 +114,7 @@ def _row(event_id: int, somebody: Somebody) -> Row:
     }
 
 
-def _fill_afas(afas: AfasSimulator, tenant: FictionTenant, members: list[Somebody]) -> AfasTenant:
+def _fill_afas(afas: AfasSimulator, tenant: SampleTenant, members: list[SamplePerson]) -> AfasTenant:
     code = tenant.completion_field
     columns = {name: code if what == "completion" else what for what, name in tenant.columns.items()}
     free_fields = {code: FreeField("Voltooid op", "string" if tenant.completion_type == "text" else "date")}
@@ -132,7 +132,7 @@ def _fill_afas(afas: AfasSimulator, tenant: FictionTenant, members: list[Somebod
     return made
 
 
-def _special(tenant: FictionTenant, number: int, somebody: Somebody) -> Row:
+def _special(tenant: SampleTenant, number: int, somebody: SamplePerson) -> Row:
     """Give the fourth person only a secondary address, and in some tenants the eighth none."""
     if number == 3 and "email_secondary" in tenant.columns:
         return {"email_primary": None, "email_secondary": somebody.email}
@@ -141,7 +141,7 @@ def _special(tenant: FictionTenant, number: int, somebody: Somebody) -> Row:
     return {}
 
 
-def _fill_pluvo(pluvo: PluvoSimulator, tenant: FictionTenant, members: list[Somebody]) -> PluvoTenant:
+def _fill_pluvo(pluvo: PluvoSimulator, tenant: SampleTenant, members: list[SamplePerson]) -> PluvoTenant:
     made = pluvo.add_tenant(tenant.slug, client_id=tenant.slug, client_secret=tenant.secret("pluvo"))
     for course in tenant.courses:
         _add_course(made, course)
@@ -159,7 +159,7 @@ def _fill_pluvo(pluvo: PluvoSimulator, tenant: FictionTenant, members: list[Some
     return made
 
 
-def _add_course(made: PluvoTenant, course: FictionCourse) -> None:
+def _add_course(made: PluvoTenant, course: SampleCourse) -> None:
     if course.level == "course":
         made.add_offer_event(course.title, course.ref, courses=[made.add_course(course.title)["id"]])
         return

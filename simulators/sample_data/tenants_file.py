@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from simulators.afas.auth import token_xml
 from simulators.afas.tenant import GET_CONNECTOR, UPDATE_CONNECTOR
-from simulators.sample_data.tenant import FictionCourse, FictionTenant
+from simulators.sample_data.tenant import SampleCourse, SampleTenant
 
 
 def tenants_toml(
     afas_url: str,
     pluvo_url: str,
-    tenants: Iterable[FictionTenant],
+    tenants: Iterable[SampleTenant],
     *,
     confirm_after: str = "0s",
     calls_per_second: int = 0,
@@ -25,7 +25,7 @@ def tenants_toml(
     return "\n".join(parts)
 
 
-def _tenant_toml(tenant: FictionTenant, afas_url: str, pluvo_url: str, confirm_after: str, rate: int) -> str:
+def _tenant_toml(tenant: SampleTenant, afas_url: str, pluvo_url: str, confirm_after: str, rate: int) -> str:
     if tenant.auth == "oauth":
         login = f'client_id = "{tenant.slug}"\nclient_secret = "{tenant.secret("afas")}"'
     else:
@@ -55,7 +55,7 @@ confirm_after = "{confirm_after}"
     return "\n".join([head, *(_course_toml(tenant, course) for course in tenant.courses)])
 
 
-def _course_toml(tenant: FictionTenant, course: FictionCourse) -> str:
+def _course_toml(tenant: SampleTenant, course: SampleCourse) -> str:
     fields = "\n".join(f'{what} = "{name}"' for what, name in tenant.columns.items())
     as_text = 'completion_format = "%d-%m-%Y"\n' if tenant.completion_type == "text" else ""
     return f"""\

@@ -9,9 +9,9 @@ import pytest
 
 import settings
 from models.session import engine_for
-from simulators.afas.simulator import AfasSimulator
+from simulators.afas import AfasSimulator
 from simulators.core.server import running
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from tests.fixtures.environment import SECRET_KEY
 from tests.fixtures.postgres import new_database
 from tests.fixtures.servers import VARIABLES, Servers

@@ -8,11 +8,11 @@ from typing import Any
 
 import requests
 
+from simulators.afas import AfasSimulator
 from simulators.afas.auth import token_xml
-from simulators.afas.simulator import AfasSimulator
 from simulators.afas.tenant import AfasTenant
 from simulators.core.control_client import ControlClient
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from simulators.pluvo.tenant import PluvoTenant
 
 TOKEN = "0123456789ABCDEF" * 4

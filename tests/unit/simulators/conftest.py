@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulators.afas.simulator import AfasSimulator
+from simulators.afas import AfasSimulator
 from simulators.core.control_client import ControlClient
 from simulators.core.server import running
-from simulators.pluvo.simulator import PluvoSimulator
+from simulators.pluvo import PluvoSimulator
 from tests.unit.simulators.calls import TOKEN, Afas, Pluvo
 
 

@@ -253,12 +253,12 @@ def test_an_error_carries_no_address_and_no_header(server: RawServer, http: Http
     assert not any(word in told for word in ("jan@example.nl", "jan%40", "s3cret", "/base"))
 
 
-def test_a_judge_turns_an_answer_into_an_error_that_the_count_knows(
+def test_what_classifies_turns_an_answer_into_an_error_that_the_count_knows(
     server: RawServer, http: Http, calls: list[Call]
 ) -> None:
     server.will(answer(500))
 
-    error = error_of(http, judge=lambda response: Rejected("no", "No.", status=response.status), token=True)
+    error = error_of(http, classify=lambda response: Rejected("no", "No.", status=response.status), token=True)
 
     assert error.code == "no"
     assert [(call.status, call.error_code, call.token) for call in calls] == [(500, "no", True)]
