@@ -27,18 +27,20 @@ from migrations.run import upgrade
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from ops.servers.embedded import start_postgres, start_valkey
-from workers.messages.delivery import Turn, handles
+from workers.messages.delivery import Delivery, handles
 from workers.process.worker import run_worker
 
 KIND = "bench.noop"
 
 
 @handles(KIND)
-def nothing(turn: Turn) -> None:
+def nothing(delivery: Delivery) -> None:
     """Settle at once; the first of a measurement of latency says when it began."""
-    with turn.settle() as connection:
-        if turn.full:
-            connection.execute(text("INSERT INTO bench_begun VALUES (:s, clock_timestamp())"), {"s": turn.subject_id})
+    with delivery.settle() as connection:
+        if delivery.full:
+            connection.execute(
+                text("INSERT INTO bench_begun VALUES (:s, clock_timestamp())"), {"s": delivery.subject_id}
+            )
 
 
 def say(words: str) -> None:

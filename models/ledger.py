@@ -15,15 +15,15 @@ from models.message import Priority
 # the content is new.
 _ENQUEUE = text(
     """
-    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, after_id,
+    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, lock, version, run_id, plan_line_id, after_id,
                               priority, "full")
-    SELECT r.tenant_id, r.kind, r.direction, r.subject_id, r.turn, r.version, r.run_id, r.plan_line_id, r.after_id,
+    SELECT r.tenant_id, r.kind, r.direction, r.subject_id, r.lock, r.version, r.run_id, r.plan_line_id, r.after_id,
            r.priority, r."full"
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
-               tenant_id bigint, kind text, direction text, subject_id bigint, turn text, version bigint, run_id text,
+               tenant_id bigint, kind text, direction text, subject_id bigint, lock text, version bigint, run_id text,
                plan_line_id bigint, after_id bigint, priority smallint, "full" boolean)
     ON CONFLICT (kind, subject_id) DO UPDATE SET
-        version = greatest(m.version, excluded.version), turn = excluded.turn,
+        version = greatest(m.version, excluded.version), lock = excluded.lock,
         run_id = coalesce(excluded.run_id, m.run_id), plan_line_id = coalesce(excluded.plan_line_id, m.plan_line_id),
         after_id = excluded.after_id, priority = least(m.priority, excluded.priority),
         "full" = m."full" OR excluded."full",
@@ -37,14 +37,14 @@ _ENQUEUE = text(
 
 @dataclass(frozen=True)
 class NewMessage:
-    """Work for one subject. ``turn``: two messages with the same one are never out at the same time."""
+    """Work for one subject. ``lock``: two messages with the same one are never out at the same time."""
 
     tenant_id: int
     # A ``Kind``; tests and benchmarks have kinds of their own.
     kind: str
     direction: str
     subject_id: int
-    turn: str
+    lock: str
     version: int = 0
     run_id: str | None = None
     plan_line_id: int | None = None

@@ -44,11 +44,11 @@ _ABOUT = text(
 _PEOPLE = text("SELECT id FROM person WHERE id = ANY(:people) ORDER BY id FOR NO KEY UPDATE")
 _FOLLOW = text(
     f"""
-    UPDATE message m SET turn = x.key
+    UPDATE message m SET lock = x.key
       FROM (SELECT e.id, e.tenant_id, {UPSERT_KEY} AS key
               FROM person p JOIN enrollment e ON e.person_id = p.id {UPSERT_JOINS}
              WHERE p.id = ANY(ARRAY({_WITH_SHARERS}))) AS x
-     WHERE m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.turn <> x.key
+     WHERE m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.lock <> x.key
     """  # noqa: S608  constants
 )
 

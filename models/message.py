@@ -59,7 +59,7 @@ class Message(SQLModel, table=True):
         ),
         Index("ix_message_sent", "lease_until", postgresql_where=text("state = 'sent'")),
         Index("ix_message_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
-        Index("ix_message_turn", "turn", "id"),
+        Index("ix_message_lock", "lock", "id"),
         Index("ix_message_run", "run_id"),
         Index("ix_message_after", "after_id", postgresql_where=text("after_id IS NOT NULL")),
     )
@@ -70,8 +70,8 @@ class Message(SQLModel, table=True):
     direction: str
     # The enrollment, webhook event or completion it is about.
     subject_id: int = Field(sa_column=Column(BigInteger, nullable=False))
-    # Two messages with one turn are never out at the same time: see ``models.locks``.
-    turn: str
+    # Two messages with the same lock are never out at the same time: see ``models.locks``.
+    lock: str
     # Of the subject when it was enqueued; the actor reads the newest anyway.
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     run_id: str | None = None

@@ -80,7 +80,7 @@ def _memory(base_url: str, settings_version: int) -> SchemaMemory:
 
 
 def pluvo_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float) -> PluvoClient:
-    """The Pluvo client of a tenant; it waits for its turn at most ``patience_seconds`` before a call."""
+    """The Pluvo client of a tenant; it waits for the rate limit at most ``patience_seconds`` before a call."""
     config = tenant.pluvo
     base = address(config.get("base_url"), pluvo_base_url(config["organisation"]), PLUVO_HOSTS)
     return PluvoClient(
@@ -99,7 +99,7 @@ def outside_of(
     """Both clients of a tenant. Light: sessions and tokens are shared by the process underneath.
 
     Args:
-        patience_seconds: how long a Pluvo call may wait for its turn; actors keep it short, producers can wait.
+        patience_seconds: how long a Pluvo call may wait for the rate limit; actors keep it short, producers can wait.
         on_call: hears of every call as well.
     """
     counts = Counts()

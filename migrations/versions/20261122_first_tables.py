@@ -436,7 +436,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("direction", sa.String(), nullable=False),
         sa.Column("subject_id", sa.BigInteger(), nullable=False),
-        sa.Column("turn", sa.String(), nullable=False),
+        sa.Column("lock", sa.String(), nullable=False),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("run_id", sa.String(), nullable=True),
         sa.Column("plan_line_id", sa.BigInteger(), nullable=True),
@@ -492,7 +492,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_message_sent", "message", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'sent'")
     )
-    op.create_index("ix_message_turn", "message", ["turn", "id"], unique=False)
+    op.create_index("ix_message_lock", "message", ["lock", "id"], unique=False)
     op.create_table(
         "tenant_direction",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

@@ -182,18 +182,18 @@ def _clear_failure(connection: Connection, facts: dict[str, Any]) -> None:
 def _message(connection: Connection, facts: dict[str, Any]) -> NewMessage:
     kind = Kind(facts["kind"])
     if kind == Kind.UPSERT:
-        turn, version = locks.of_upsert(connection, facts["tenant_id"], facts["enrollment_id"]), facts["version"]
+        lock, version = locks.of_upsert(connection, facts["tenant_id"], facts["enrollment_id"]), facts["version"]
     elif kind == Kind.WRITE_BACK:
-        turn, version = locks.of_write_back(facts["completion_enrollment"]), facts["completion_version"]
+        lock, version = locks.of_write_back(facts["completion_enrollment"]), facts["completion_version"]
     else:
-        turn = locks.of_fetch(connection, facts["tenant_id"], facts["event_account"], facts["event_ref"])
+        lock = locks.of_fetch(connection, facts["tenant_id"], facts["event_account"], facts["event_ref"])
         version = 0
     return NewMessage(
         tenant_id=facts["tenant_id"],
         kind=kind,
         direction=Direction.ENROLLMENTS if kind == Kind.UPSERT else Direction.COMPLETIONS,
         subject_id=facts["subject_id"],
-        turn=turn,
+        lock=lock,
         version=version,
         priority=Priority.INTERACTIVE,
         full=True,

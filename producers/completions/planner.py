@@ -254,7 +254,7 @@ class Planner:
             kind=Kind.WRITE_BACK,
             direction=Direction.COMPLETIONS,
             subject_id=row.id,
-            turn=locks.of_write_back(row.enrollment_id),
+            lock=locks.of_write_back(row.enrollment_id),
             version=row.version,
             run_id=self.run_id,
             plan_line_id=line_id,

@@ -134,7 +134,7 @@ def store(connection: Connection, tenant_id: int, body: bytes) -> str:
         kind=Kind.FETCH,
         direction=Direction.COMPLETIONS,
         subject_id=kept.id,
-        turn=locks.of_fetch(connection, tenant_id, hint.pluvo_id, hint.ref),
+        lock=locks.of_fetch(connection, tenant_id, hint.pluvo_id, hint.ref),
         priority=Priority.INTERACTIVE,
     )
     ledger.enqueue(connection, [fetch], waking=False)

@@ -192,10 +192,10 @@ _SUPERSEDE = text(
        AND o.outcome = 'pending'
     """
 )
-# One account, one turn: persons who share an account take turns too.
+# One account, one lock: persons who share an account are never out together either.
 _SEND = text(
     f"""
-    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, turn, version, run_id, plan_line_id, priority,
+    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, lock, version, run_id, plan_line_id, priority,
                               "full")
     SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
            {locks.UPSERT_KEY},
@@ -210,7 +210,7 @@ _SEND = text(
        AND l.outcome = 'pending' AND CAST(l.todo->>'send' AS boolean)
      ORDER BY l.id
     ON CONFLICT (kind, subject_id) DO UPDATE SET
-        version = excluded.version, turn = excluded.turn, run_id = excluded.run_id,
+        version = excluded.version, lock = excluded.lock, run_id = excluded.run_id,
         plan_line_id = excluded.plan_line_id, priority = least(m.priority, excluded.priority),
         "full" = m."full" OR excluded."full", after_id = NULL,
         attempts = CASE WHEN excluded.version > m.version THEN 0 ELSE m.attempts END,

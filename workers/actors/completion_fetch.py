@@ -25,7 +25,7 @@ from producers.completions.rules import Rule, TitleVerdicts, ask_fields, keep_fi
 from producers.completions.webhook_events import Hint, people_in, read
 from producers.runs.request import request_run
 from tenancy.systems import afas_of, pluvo_of
-from workers.messages.delivery import Turn, handles
+from workers.messages.delivery import Delivery, handles
 from workers.messages.interruptions import Snooze
 
 PATIENCE_SECONDS = 15.0
@@ -60,55 +60,57 @@ class NotAlone(Exception):
 
 
 @handles(Kind.FETCH)
-def fetch(turn: Turn) -> None:
+def fetch(delivery: Delivery) -> None:
     """Look at one person. The event itself is only a hint: no date is taken from it.
 
     Where only everybody can be asked for, a run does it: one for all the events that come until it begins.
     """
-    event = _event(turn)
+    event = _event(delivery)
     if event is None or event.handled_at is not None:
-        with turn.settle():
+        with delivery.settle():
             return
-    turn.people = people_in(event.body or b"")
+    delivery.people = people_in(event.body or b"")
     hint = read(event.body) if event.body else Hint(event.event, event.pluvo_id, event.ref)
-    tenant, courses = load(turn.tenant_id)
-    pluvo = pluvo_of(tenant, turn.call_log.append, PATIENCE_SECONDS)
-    rules = _rules(turn, tenant, courses, pluvo)
+    tenant, courses = load(delivery.tenant_id)
+    pluvo = pluvo_of(tenant, delivery.call_log.append, PATIENCE_SECONDS)
+    rules = _rules(delivery, tenant, courses, pluvo)
     pluvo_id = _user(pluvo, hint) if rules else None
     try:
         finished = _finished(report_of_one(pluvo, rules, pluvo_id), rules, hint, pluvo_id) if pluvo_id else []
     except NotAlone:
-        _ask_for_a_run(turn)
+        _ask_for_a_run(delivery)
         return
     with transaction() as connection:
-        ids = _record(connection, turn, tenant, rules, finished)
-    with turn.settle() as connection:
-        planner = Planner(turn.tenant_id, None, rules, Window())
+        ids = _record(connection, delivery, tenant, rules, finished)
+    with delivery.settle() as connection:
+        planner = Planner(delivery.tenant_id, None, rules, Window())
         due = planner.enqueue(connection, ids, Priority.INTERACTIVE) if ids else 0
-        _handled(connection, turn, _outcome(rules, pluvo_id, finished, due))
+        _handled(connection, delivery, _outcome(rules, pluvo_id, finished, due))
 
 
-def _ask_for_a_run(turn: Turn) -> None:
+def _ask_for_a_run(delivery: Delivery) -> None:
     """A run reads the report for everybody. It serves all events that come until it begins; those after it wait."""
     with transaction() as connection:
-        seconds = connection.execute(_REST, {"tenant": turn.tenant_id, "least": REST_SECONDS}).scalar()
+        seconds = connection.execute(_REST, {"tenant": delivery.tenant_id, "least": REST_SECONDS}).scalar()
     if seconds is not None and seconds > 0:
         raise Snooze(float(seconds), "report_read_lately")
-    with turn.settle() as connection:
-        request_run(connection, turn.tenant_id, Direction.COMPLETIONS, trigger="webhook")
-        _handled(connection, turn, "run_requested")
+    with delivery.settle() as connection:
+        request_run(connection, delivery.tenant_id, Direction.COMPLETIONS, trigger="webhook")
+        _handled(connection, delivery, "run_requested")
 
 
 def _record(
-    connection: Connection, turn: Turn, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
+    connection: Connection, delivery: Delivery, tenant: Tenant, rules: Sequence[Rule], finished: Sequence[Finished]
 ) -> list[int]:
-    reading = f"webhook:{turn.message_id}-{turn.delivery}"
+    reading = f"webhook:{delivery.message_id}-{delivery.number}"
     return record(connection, tenant, rules, finished, reading=reading, signal="webhook")
 
 
-def _event(turn: Turn) -> WebhookEvent | None:
+def _event(delivery: Delivery) -> WebhookEvent | None:
     with session() as database:
-        query = select(WebhookEvent).where(WebhookEvent.id == turn.subject_id, WebhookEvent.tenant_id == turn.tenant_id)
+        query = select(WebhookEvent).where(
+            WebhookEvent.id == delivery.subject_id, WebhookEvent.tenant_id == delivery.tenant_id
+        )
         return database.exec(query).first()
 
 
@@ -119,16 +121,16 @@ def _user(pluvo: PluvoClient, hint: Hint) -> str | None:
     return users[0].id if users else None
 
 
-def _rules(turn: Turn, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient) -> list[Rule]:
+def _rules(delivery: Delivery, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient) -> list[Rule]:
     """All rules with titles that stand for one training: whatever was finished, the report says what it finished."""
     unasked = [course for course in courses if course.completion_types is None]
     if unasked:
-        known = ask_fields(afas_of(tenant, turn.call_log.append, PATIENCE_SECONDS), unasked, beside=courses)
+        known = ask_fields(afas_of(tenant, delivery.call_log.append, PATIENCE_SECONDS), unasked, beside=courses)
         with transaction() as connection:
-            keep_fields(connection, turn.tenant_id, known)
+            keep_fields(connection, delivery.tenant_id, known)
         for course in unasked:
             course.completion_types = dict(known[course.id or 0])
-    return usable_titles(turn.tenant_id, pluvo, [rule for course in courses for rule in rules_of(course)])
+    return usable_titles(delivery.tenant_id, pluvo, [rule for course in courses for rule in rules_of(course)])
 
 
 def usable_titles(tenant_id: int, pluvo: PluvoClient, rules: Sequence[Rule]) -> list[Rule]:
@@ -200,8 +202,8 @@ def _outcome(rules: Sequence[Rule], pluvo_id: str | None, finished: Sequence[Fin
     return "nothing_due"
 
 
-def _handled(connection: Connection, turn: Turn, outcome: str) -> None:
+def _handled(connection: Connection, delivery: Delivery, outcome: str) -> None:
     connection.execute(
         text("UPDATE webhook_event SET handled_at = now(), outcome = :outcome WHERE id = :id AND tenant_id = :tenant"),
-        {"id": turn.subject_id, "tenant": turn.tenant_id, "outcome": outcome},
+        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "outcome": outcome},
     )

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from models.session import transaction
 from workers.messages import outcome
 from workers.messages.dead_letters import insert_parked
-from workers.messages.delivery import SCHEMA, turn_of
+from workers.messages.delivery import SCHEMA, delivery_of
 from workers.messages.envelope import Defect, Envelope
 from workers.messages.interruptions import UnknownKind
 
@@ -45,5 +45,5 @@ def _from_ledger(envelope: Envelope) -> bool:
         if row is None:
             return False
         error = UnknownKind(f"{envelope.kind} version {envelope.version} is not known to this worker")
-        outcome.carry_out(connection, turn_of(row), None, outcome.judge(error))
+        outcome.carry_out(connection, delivery_of(row), None, outcome.judge(error))
         return True

@@ -15,7 +15,7 @@ from workers.messages.hooks import call_hook
 from workers.process.heartbeat import code_version
 
 if TYPE_CHECKING:
-    from workers.messages.delivery import Handler, Turn
+    from workers.messages.delivery import Delivery, Handler
 
 HISTORY = 20
 _VARYING = (
@@ -46,13 +46,13 @@ def fingerprint(kind: str, code: str, words: str) -> str:
     return hashlib.sha256(f"{kind}\n{code}\n{words.strip().lower()}".encode()).hexdigest()[:16]
 
 
-def bury(connection: Connection, turn: Turn, handler: Handler | None, failure: Failure) -> str:
+def bury(connection: Connection, delivery: Delivery, handler: Handler | None, failure: Failure) -> str:
     """Move a message out of the ledger into a dead letter, and settle its plan line. Returns the dead letter's id.
 
     The message's row must be locked by this transaction. An older open dead letter of the same subject is superseded.
     """
-    described = call_hook(connection, handler.describe, turn) or {} if handler else {}
-    connection.execute(text(SUPERSEDE), superseded_by(turn, "died again"))
+    described = call_hook(connection, handler.describe, delivery) or {} if handler else {}
+    connection.execute(text(SUPERSEDE), superseded_by(delivery, "died again"))
     letter = new_id()
     connection.execute(
         text(
@@ -68,22 +68,22 @@ def bury(connection: Connection, turn: Turn, handler: Handler | None, failure: F
         ),
         {
             "letter": letter,
-            "id": turn.message_id,
+            "id": delivery.message_id,
             "internal_id": described.get("internal_id"),
             "event_id": described.get("event_id"),
             "error": failure.code,
             "words": failure.text,
             "reference": failure.reference,
             "entry": json.dumps([entry(connection, failure)]),
-            "call": json.dumps(turn.last_call) if turn.last_call else None,
-            "fingerprint": fingerprint(turn.kind, failure.code, failure.text),
+            "call": json.dumps(delivery.last_call) if delivery.last_call else None,
+            "fingerprint": fingerprint(delivery.kind, failure.code, failure.text),
             "version": code_version(),
         },
     )
     if handler:
-        call_hook(connection, handler.died, turn, failure.code)
-    settle_line(connection, turn, "failed", failure.code)
-    connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})
+        call_hook(connection, handler.died, delivery, failure.code)
+    settle_line(connection, delivery, "failed", failure.code)
+    connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": delivery.message_id})
     return letter
 
 
@@ -93,21 +93,21 @@ def entry(connection: Connection, failure: Failure) -> dict[str, Any]:
     return {"at": at.isoformat(), "code": failure.code, "text": failure.text, "status": failure.status}
 
 
-def settle_line(connection: Connection, turn: Turn, outcome: str, reason: str | None) -> None:
+def settle_line(connection: Connection, delivery: Delivery, outcome: str, reason: str | None) -> None:
     """Write the outcome of the message's plan line, where it has one."""
-    if turn.plan_line_id is not None:
+    if delivery.plan_line_id is not None:
         connection.execute(
             text(
                 """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
                     WHERE id = :line AND tenant_id = :tenant"""
             ),
-            {"line": turn.plan_line_id, "tenant": turn.tenant_id, "outcome": outcome, "reason": reason},
+            {"line": delivery.plan_line_id, "tenant": delivery.tenant_id, "outcome": outcome, "reason": reason},
         )
 
 
-def superseded_by(turn: Turn, why: str) -> dict[str, Any]:
-    """The names in SUPERSEDE: close what is open for the turn's subject, and why."""
-    return {"kind": turn.kind, "subject": turn.subject_id, "tenant": turn.tenant_id, "why": why}
+def superseded_by(delivery: Delivery, why: str) -> dict[str, Any]:
+    """The names in SUPERSEDE: close what is open for the delivery's subject, and why."""
+    return {"kind": delivery.kind, "subject": delivery.subject_id, "tenant": delivery.tenant_id, "why": why}
 
 
 def insert_parked(connection: Connection, kind: str, code: str, words: str) -> str:

@@ -82,21 +82,21 @@ _RENEW = text(
 class Handler:
     """What a kind of message needs: the work, and what else is to be recorded when it waits or dies."""
 
-    work: Callable[[Turn], None]
-    died: Callable[[Connection, Turn, str], None] | None = None
-    waiting: Callable[[Connection, Turn, str], None] | None = None
-    describe: Callable[[Connection, Turn], dict[str, Any]] | None = None
+    work: Callable[[Delivery], None]
+    died: Callable[[Connection, Delivery, str], None] | None = None
+    waiting: Callable[[Connection, Delivery, str], None] | None = None
+    describe: Callable[[Connection, Delivery], dict[str, Any]] | None = None
 
 
 HANDLERS: dict[str, Handler] = {}
 
 
 @dataclass
-class Turn:
+class Delivery:
     """A delivery in hand. Handlers read it, ``check`` before every outside write, and ``settle`` once at the end."""
 
     message_id: int
-    delivery: int
+    number: int
     tenant_id: int
     kind: str
     direction: str
@@ -188,7 +188,7 @@ class Turn:
     @property
     def key(self) -> dict[str, int]:
         """What names this delivery in SQL."""
-        return {"id": self.message_id, "tenant": self.tenant_id, "delivery": self.delivery}
+        return {"id": self.message_id, "tenant": self.tenant_id, "delivery": self.number}
 
     def lock(self, connection: Connection) -> Row[Any]:
         """Lock the message's row for this transaction; NotOurs when the delivery ended."""
@@ -225,11 +225,11 @@ class Turn:
         connection.execute(text("NOTIFY koppeling_ledger"))
 
 
-def turn_of(row: Row[Any]) -> Turn:
-    """A turn from a row with the columns of SCHEMA."""
-    return Turn(
+def delivery_of(row: Row[Any]) -> Delivery:
+    """A delivery from a row with the columns of SCHEMA."""
+    return Delivery(
         message_id=row.id,
-        delivery=row.deliveries,
+        number=row.deliveries,
         tenant_id=row.tenant_id,
         kind=row.kind,
         direction=row.direction,
@@ -244,7 +244,7 @@ def turn_of(row: Row[Any]) -> Turn:
     )
 
 
-def claim(envelope: Envelope) -> Turn | None:
+def claim(envelope: Envelope) -> Delivery | None:
     """Begin a delivery, or None when there is nothing to do: it is a double, late or not this process's to begin."""
     lease = settings.get().lease
     names = {
@@ -258,33 +258,33 @@ def claim(envelope: Envelope) -> Turn | None:
         if row is None:
             outcome.park_foreign(connection, envelope)
             return None
-        turn = turn_of(row)
-        turn.lease_seconds = lease
-        turn._deadline = time.monotonic() + lease
-        turn.slow = bool(row.slow)
-        turn.probe = row.health == "quarantined" and bool(row.sent_since)
-        if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not turn.probe):
-            turn.put_back(connection)
-            if turn.probe:  # this process ends: nobody was called
-                health.probe_again(connection, turn.tenant_id, turn.direction, called=False)
+        delivery = delivery_of(row)
+        delivery.lease_seconds = lease
+        delivery._deadline = time.monotonic() + lease
+        delivery.slow = bool(row.slow)
+        delivery.probe = row.health == "quarantined" and bool(row.sent_since)
+        if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not delivery.probe):
+            delivery.put_back(connection)
+            if delivery.probe:  # this process ends: nobody was called
+                health.probe_again(connection, delivery.tenant_id, delivery.direction, called=False)
             return None
-    return turn
+    return delivery
 
 
 def handles(
     kind: str,
     *,
-    died: Callable[[Connection, Turn, str], None] | None = None,
-    waiting: Callable[[Connection, Turn, str], None] | None = None,
-    describe: Callable[[Connection, Turn], dict[str, Any]] | None = None,
-) -> Callable[[Callable[[Turn], None]], Callable[[Turn], None]]:
+    died: Callable[[Connection, Delivery, str], None] | None = None,
+    waiting: Callable[[Connection, Delivery, str], None] | None = None,
+    describe: Callable[[Connection, Delivery], dict[str, Any]] | None = None,
+) -> Callable[[Callable[[Delivery], None]], Callable[[Delivery], None]]:
     """Register the handler of a kind and declare the actor of that name on its queue.
 
     ``died`` and ``waiting`` record more in the transaction in which the message dies or waits for another try;
     ``describe`` names ``internal_id`` and ``event_id`` for its dead letter.
     """
 
-    def register(work: Callable[[Turn], None]) -> Callable[[Turn], None]:
+    def register(work: Callable[[Delivery], None]) -> Callable[[Delivery], None]:
         HANDLERS[kind] = Handler(work, died, waiting, describe)
         queue = "completions" if kind.startswith("completion.") else "enrollments"
         dramatiq.actor(actor_name=kind, queue_name=queue)(run_delivery)
@@ -296,50 +296,50 @@ def handles(
 def run_delivery(envelope: Envelope) -> None:
     """What every actor does: claim, work, and let the policy record how it failed. Never raises for a failure."""
     try:
-        turn = claim(envelope)
+        delivery = claim(envelope)
     except outcome.DATABASE_TROUBLE:
         outcome.leave(envelope.message_id, envelope.delivery)
         return
-    if turn is None:
+    if delivery is None:
         return
-    if turn.kills < isolation.SUSPECT_KILLS:
-        carry_on(turn)
+    if delivery.kills < isolation.SUSPECT_KILLS:
+        carry_on(delivery)
         return
     try:
-        isolation.run(turn, HANDLERS[turn.kind].work.__module__)
+        isolation.run(delivery, HANDLERS[delivery.kind].work.__module__)
     except BaseException as error:
-        outcome.record(turn, HANDLERS[turn.kind], error)
+        outcome.record(delivery, HANDLERS[delivery.kind], error)
 
 
-def carry_on(turn: Turn) -> None:
-    """Work on a claimed turn in this process."""
+def carry_on(delivery: Delivery) -> None:
+    """Work on a claimed delivery in this process."""
     tries = 0
     while True:
         tries += 1
         try:
-            HANDLERS[turn.kind].work(turn)
-            if not turn.settled:
-                raise RuntimeError("the handler ended without settling its turn")
+            HANDLERS[delivery.kind].work(delivery)
+            if not delivery.settled:
+                raise RuntimeError("the handler ended without settling its message")
             return
         except BaseException as error:
-            if is_contended(error) and tries < 3 and not turn.settled:
+            if is_contended(error) and tries < 3 and not delivery.settled:
                 continue
-            if not turn.settled:
-                outcome.record(turn, HANDLERS[turn.kind], error)
+            if not delivery.settled:
+                outcome.record(delivery, HANDLERS[delivery.kind], error)
             elif not isinstance(error, Exception):
                 raise
             return
 
 
-def resume(message_id: int, tenant_id: int, delivery: int) -> Turn | None:
-    """The turn of a delivery that another process claimed for this one, or None when it ended meanwhile."""
+def resume(message_id: int, tenant_id: int, number: int) -> Delivery | None:
+    """A delivery that another process claimed for this one, or None when it ended meanwhile."""
     with transaction() as connection:
-        row = connection.execute(_RESUME, {"id": message_id, "tenant": tenant_id, "delivery": delivery}).first()
+        row = connection.execute(_RESUME, {"id": message_id, "tenant": tenant_id, "delivery": number}).first()
     if row is None:
         return None
-    turn = turn_of(row)
+    delivery = delivery_of(row)
     # What starting took of the lease must not look like work: a slow machine would never get to its first write.
-    turn.lease_seconds = float(row.remaining)
-    turn.renewable = False
-    turn._deadline = time.monotonic() + turn.lease_seconds
-    return turn
+    delivery.lease_seconds = float(row.remaining)
+    delivery.renewable = False
+    delivery._deadline = time.monotonic() + delivery.lease_seconds
+    return delivery

@@ -1,4 +1,4 @@
-"""What stops a turn without anything being wrong with its message. Handlers let these pass."""
+"""What stops a delivery without anything being wrong with its message. Handlers let these pass."""
 
 from __future__ import annotations
 

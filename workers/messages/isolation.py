@@ -24,7 +24,7 @@ from workers.messages.interruptions import KilledAlone, Snooze
 from workers.process.heartbeat import DATABASE_TROUBLE, give_back_later, unrecorded
 
 if TYPE_CHECKING:
-    from workers.messages.delivery import Turn
+    from workers.messages.delivery import Delivery
 
 SUSPECT_KILLS = 2
 POLL_SECONDS = 0.05
@@ -38,11 +38,11 @@ NOT_STARTED_SECONDS = 60.0
 log = structlog.get_logger("workers.messages.isolation")
 
 
-def run(turn: Turn, module: str) -> None:
-    """Let a process of its own do a claimed turn and record it. Raises KilledAlone when it dies of it."""
+def run(delivery: Delivery, module: str) -> None:
+    """Let a process of its own do a claimed delivery and record it. Raises KilledAlone when it dies of it."""
     argv = [sys.executable, "-m", "workers.messages.isolation", module]
-    argv += [str(turn.message_id), str(turn.tenant_id), str(turn.delivery), str(int(turn.probe))]
-    log.warning("suspect_alone", message=turn.message_id, tenant=turn.tenant_id, kills=turn.kills)
+    argv += [str(delivery.message_id), str(delivery.tenant_id), str(delivery.number), str(int(delivery.probe))]
+    log.warning("suspect_alone", message=delivery.message_id, tenant=delivery.tenant_id, kills=delivery.kills)
     hears, tells = os.pipe()
     try:
         child = subprocess.Popen([*argv, str(tells)], stdin=subprocess.DEVNULL, pass_fds=(tells,))  # noqa: S603  our own program
@@ -61,9 +61,9 @@ def run(turn: Turn, module: str) -> None:
         begun = os.read(hears, 1) == BEGINS
         os.close(hears)
     if child.returncode == AWAY:
-        give_back_later(turn.message_id, turn.delivery)
+        give_back_later(delivery.message_id, delivery.number)
     elif child.returncode and not begun:
-        log.error("suspect_not_started", message=turn.message_id, code=child.returncode)
+        log.error("suspect_not_started", message=delivery.message_id, code=child.returncode)
         raise Snooze(NOT_STARTED_SECONDS, "not_started")
     elif child.returncode:
         raise KilledAlone(f"its process ended with {child.returncode}")
@@ -76,30 +76,30 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def main(module: str, message_id: int, tenant_id: int, delivery: int, probe: bool, tells: int) -> int:  # noqa: PLR0917
-    """Do the one turn; the parent decides when to give up."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+def main(module: str, message_id: int, tenant_id: int, number: int, probe: bool, tells: int) -> int:  # noqa: PLR0917
+    """Do the one delivery; the parent decides when to give up."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     import logs  # noqa: PLC0415  this program alone needs it
-    from workers.messages import delivery as turns  # noqa: PLC0415  it starts this module as a program, and imports it
+    from workers.messages.delivery import carry_on, resume  # noqa: PLC0415  it starts this module as a program
 
     import_module(module)
     logs.configure()
     try:
-        turn = turns.resume(message_id, tenant_id, delivery)
+        delivery = resume(message_id, tenant_id, number)
     except DATABASE_TROUBLE:
         return AWAY
-    if turn is None:
+    if delivery is None:
         return 0
-    turn.probe = probe
+    delivery.probe = probe
     os.write(tells, BEGINS)
-    turns.carry_on(turn)
+    carry_on(delivery)
     # What it could not record would be given back by a worker's heartbeat; here the parent does that.
     return AWAY if unrecorded() else 0
 
 
 if __name__ == "__main__":
     _module, *_ids, _probe, _tells = sys.argv[1:]
-    _message, _tenant, _delivery = map(int, _ids)
-    sys.exit(main(_module, _message, _tenant, _delivery, _probe == "1", int(_tells)))
+    _message, _tenant, _number = map(int, _ids)
+    sys.exit(main(_module, _message, _tenant, _number, _probe == "1", int(_tells)))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.session import transaction
 from workers.messages.dead_letters import Failure, bury
-from workers.messages.delivery import HANDLERS, SCHEMA, turn_of
+from workers.messages.delivery import HANDLERS, SCHEMA, delivery_of
 
 MAX_KILLS = 8
 POISON = Failure("poison", "A worker died on it eight times")
@@ -71,12 +71,12 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
 
 
 def _take_back(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    turns = {turn.message_id: turn for turn in map(turn_of, rows)}
-    if not turns:
+    out = {delivery.message_id: delivery for delivery in map(delivery_of, rows)}
+    if not out:
         return
-    for message_id, kills in connection.execute(_BACK, {"ids": list(turns)}):
+    for message_id, kills in connection.execute(_BACK, {"ids": list(out)}):
         if kills >= MAX_KILLS:
-            turn = turns[message_id]
-            log.error("poison", message=message_id, tenant=turn.tenant_id, kind=turn.kind)
-            bury(connection, turn, HANDLERS.get(turn.kind), POISON)
+            delivery = out[message_id]
+            log.error("poison", message=message_id, tenant=delivery.tenant_id, kind=delivery.kind)
+            bury(connection, delivery, HANDLERS.get(delivery.kind), POISON)
     connection.execute(text("NOTIFY koppeling_ledger"))

@@ -16,7 +16,7 @@ from models.message import Kind
 from tenancy.alerts import close_alert, open_alert
 
 if TYPE_CHECKING:
-    from workers.messages.delivery import Turn
+    from workers.messages.delivery import Delivery
 
 NO_ROOM = "no_room"
 
@@ -52,14 +52,14 @@ _WAKE = text(
 )
 
 
-def none_left(connection: Connection, turn: Turn, words: str) -> float:
+def none_left(connection: Connection, delivery: Delivery, words: str) -> float:
     """Tell it once, let the others that make accounts wait too; returns in how many seconds this one asks again."""
     told = (
         f"Pluvo makes no more accounts ({words}). New people wait, everything else goes on. Have Pluvo enlarge the "
         "licence, or archive users who are no longer needed: those who wait then go on by themselves."
     )
-    open_alert(connection, turn.tenant_id, NO_ROOM, None, told)
-    names = {"tenant": turn.tenant_id, "kind": Kind.UPSERT.value, "id": turn.message_id}
+    open_alert(connection, delivery.tenant_id, NO_ROOM, None, told)
+    names = {"tenant": delivery.tenant_id, "kind": Kind.UPSERT.value, "id": delivery.message_id}
     age = float(connection.execute(_AGE, names).scalar() or 0)
     probes = settings.get().quarantine_probes
     seconds = float(max(wait for wait in probes if wait <= max(age, min(probes))))

@@ -1,4 +1,4 @@
-"""How a turn that failed ends: which exception means what, as a table, and the one place that records it.
+"""How a delivery that failed ends: which exception means what, as a table, and the one place that records it.
 
 =========================================  ========================================================================
 raised                                     what happens
@@ -67,7 +67,7 @@ from workers.messages.interruptions import (
 from workers.process.heartbeat import DATABASE_TROUBLE, give_back_later
 
 if TYPE_CHECKING:
-    from workers.messages.delivery import Handler, Turn
+    from workers.messages.delivery import Delivery, Handler
     from workers.messages.envelope import Envelope
 
 __all__ = ["DATABASE_TROUBLE", "Verdict", "carry_out", "judge", "leave", "park_foreign", "record"]
@@ -131,7 +131,7 @@ def judge(error: BaseException) -> Verdict:
         if isinstance(error, kind):
             return Verdict(action, Failure(code, words), seconds)
     if isinstance(error, Snooze | TooBusy):
-        return Verdict("snooze", Failure(getattr(error, "reason", "pace"), "waits for its turn"), error.seconds)
+        return Verdict("snooze", Failure(getattr(error, "reason", "pace"), "waits for the rate limit"), error.seconds)
     if isinstance(error, UnknownKind):
         return Verdict("retry", Failure("unknown_actor", str(error)))
     return Verdict("retry", Failure("internal_error", where(error)), tries=OWN_FAULT_TRIES)
@@ -147,28 +147,35 @@ def _judge_remote(error: RemoteError) -> Verdict:
     return Verdict(action, failure)
 
 
-def record(turn: Turn, handler: Handler | None, error: BaseException) -> None:
+def record(delivery: Delivery, handler: Handler | None, error: BaseException) -> None:
     """Judge what a handler raised and write the result down. Database trouble is remembered, never raised."""
     verdict = judge(error)
-    verdict = replace(verdict, failure=replace(verdict.failure, text=without_people(verdict.failure.text, turn.people)))
-    names = {"message": turn.message_id, "tenant": turn.tenant_id, "kind": turn.kind, "code": verdict.failure.code}
+    verdict = replace(
+        verdict, failure=replace(verdict.failure, text=without_people(verdict.failure.text, delivery.people))
+    )
+    names = {
+        "message": delivery.message_id,
+        "tenant": delivery.tenant_id,
+        "kind": delivery.kind,
+        "code": verdict.failure.code,
+    }
     if isinstance(error, SecretUnreadable):
         UNFIT.set()
     if verdict.failure.code == "internal_error":
-        log.error("turn_broke", where=verdict.failure.text, **names)
+        log.error("delivery_broke", where=verdict.failure.text, **names)
     try:
         if verdict.action == "leave":
-            leave(turn.message_id, turn.delivery)
+            leave(delivery.message_id, delivery.number)
         elif verdict.action != "drop":
             with transaction() as connection:
-                carry_out(connection, turn, handler, verdict)
+                carry_out(connection, delivery, handler, verdict)
     except NotOurs:
-        log.info("turn_was_over", **names)
+        log.info("delivery_was_over", **names)
     except DATABASE_TROUBLE as trouble:
         log.warning("not_recorded", error=type(trouble).__name__, **names)
-        leave(turn.message_id, turn.delivery)
+        leave(delivery.message_id, delivery.number)
     else:
-        log.info("turn_ended", action=verdict.action, **names)
+        log.info("delivery_ended", action=verdict.action, **names)
 
 
 def leave(message_id: int, delivery: int) -> None:
@@ -176,98 +183,98 @@ def leave(message_id: int, delivery: int) -> None:
     give_back_later(message_id, delivery)
 
 
-def carry_out(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
+def carry_out(connection: Connection, delivery: Delivery, handler: Handler | None, verdict: Verdict) -> None:
     """Record a verdict, if the delivery is still ours (else NotOurs)."""
-    row = turn.lock(connection)
-    count_calls(connection, turn)
-    if turn.probe:
-        judge_probe(connection, turn, verdict)
-    count_answer(connection, turn, verdict.failure.code)
-    if turn.outdated(row) and verdict.action in ("retry", "die"):
-        turn.put_back(connection, fresh=True)  # newer content is waiting: what failed is no longer asked for
+    row = delivery.lock(connection)
+    count_calls(connection, delivery)
+    if delivery.probe:
+        judge_probe(connection, delivery, verdict)
+    count_answer(connection, delivery, verdict.failure.code)
+    if delivery.outdated(row) and verdict.action in ("retry", "die"):
+        delivery.put_back(connection, fresh=True)  # newer content is waiting: what failed is no longer asked for
     elif verdict.action == "die":
-        bury(connection, turn, handler, verdict.failure)
+        bury(connection, delivery, handler, verdict.failure)
     elif verdict.action == "retry":
-        _retry(connection, turn, handler, verdict)
+        _retry(connection, delivery, handler, verdict)
     elif verdict.action in ("snooze", "room"):
-        _put_off(connection, turn, handler, verdict)
-    elif verdict.action == "stop" and turn.outdated(row):
-        turn.put_back(connection, fresh=True)  # another run has joined the message: it is that run's now
+        _put_off(connection, delivery, handler, verdict)
+    elif verdict.action == "stop" and delivery.outdated(row):
+        delivery.put_back(connection, fresh=True)  # another run has joined the message: it is that run's now
     elif verdict.action == "stop":
-        settle_line(connection, turn, "pending", "stopped")
-        connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": turn.message_id})
+        settle_line(connection, delivery, "pending", "stopped")
+        connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": delivery.message_id})
     else:
         if verdict.action == "wait":
-            health.wait_until(connection, turn.tenant_id, turn.direction, verdict.seconds)
+            health.wait_until(connection, delivery.tenant_id, delivery.direction, verdict.seconds)
         elif verdict.action == "quarantine":
-            _quarantine(connection, turn, verdict)
-        turn.put_back(connection)
+            _quarantine(connection, delivery, verdict)
+        delivery.put_back(connection)
         if verdict.action in ("wait", "quarantine"):
-            _wait_visibly(connection, turn, handler, verdict.failure.code)
+            _wait_visibly(connection, delivery, handler, verdict.failure.code)
 
 
-def count_calls(connection: Connection, turn: Turn) -> None:
+def count_calls(connection: Connection, delivery: Delivery) -> None:
     """Add the calls of this delivery to its plan line, from which a run's total is counted."""
-    made = sum(not call.token for call in turn.call_log)
+    made = sum(not call.token for call in delivery.call_log)
     # What a removal asks AFAS before it is carried out belongs to the run's reading.
     read = 0
-    if turn.direction == Direction.ENROLLMENTS:
-        read = sum(not call.token for call in turn.call_log if call.system.lower() == "afas")
-    if read and turn.run_id is not None:
+    if delivery.direction == Direction.ENROLLMENTS:
+        read = sum(not call.token for call in delivery.call_log if call.system.lower() == "afas")
+    if read and delivery.run_id is not None:
         connection.execute(
             text("UPDATE run SET calls_afas = calls_afas + :read WHERE id = :run AND tenant_id = :tenant"),
-            {"read": read, "run": turn.run_id, "tenant": turn.tenant_id},
+            {"read": read, "run": delivery.run_id, "tenant": delivery.tenant_id},
         )
     made -= read
-    if made and turn.plan_line_id is not None:
+    if made and delivery.plan_line_id is not None:
         connection.execute(
             text("UPDATE plan_line SET calls = calls + :made WHERE id = :line AND tenant_id = :tenant"),
-            {"made": made, "line": turn.plan_line_id, "tenant": turn.tenant_id},
+            {"made": made, "line": delivery.plan_line_id, "tenant": delivery.tenant_id},
         )
 
 
-def count_answer(connection: Connection, turn: Turn, code: str | None = None) -> None:
+def count_answer(connection: Connection, delivery: Delivery, code: str | None = None) -> None:
     """Keep the row of time-outs: one more, or over with the first answer."""
     if code in NO_ANSWER:
-        health.count_timeout(connection, turn.tenant_id, turn.direction)
-    elif turn.slow and any(call.status is not None for call in turn.call_log):
-        health.answered(connection, turn.tenant_id, turn.direction)
+        health.count_timeout(connection, delivery.tenant_id, delivery.direction)
+    elif delivery.slow and any(call.status is not None for call in delivery.call_log):
+        health.answered(connection, delivery.tenant_id, delivery.direction)
 
 
-def _quarantine(connection: Connection, turn: Turn, verdict: Verdict) -> None:
+def _quarantine(connection: Connection, delivery: Delivery, verdict: Verdict) -> None:
     failure = verdict.failure
-    call = (turn.last_call or {"operation": turn.kind, "status": failure.status}) | {"kind": turn.kind}
-    if turn.call_log:
-        failed = turn.call_log[-1]
+    call = (delivery.last_call or {"operation": delivery.kind, "status": failure.status}) | {"kind": delivery.kind}
+    if delivery.call_log:
+        failed = delivery.call_log[-1]
         # AFAS gives rights by connector; Pluvo opens or closes a whole organisation.
         access = failed.token or failed.system != "AFAS" or failure.code in OF_ALL_OF_AFAS
         call |= {"system": failed.system, "call": failed.operation, "access": access}
-    if health.quarantine(connection, turn.tenant_id, turn.direction, failure.code, failure.text, call):
-        log.error("quarantined", tenant=turn.tenant_id, direction=turn.direction, code=failure.code)
+    if health.quarantine(connection, delivery.tenant_id, delivery.direction, failure.code, failure.text, call):
+        log.error("quarantined", tenant=delivery.tenant_id, direction=delivery.direction, code=failure.code)
 
 
-def _retry(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
+def _retry(connection: Connection, delivery: Delivery, handler: Handler | None, verdict: Verdict) -> None:
     schedule = settings.get().retry_schedule
     if verdict.tries is not None:
         schedule = schedule[: verdict.tries - 1]
-    if turn.attempts >= len(schedule):
-        bury(connection, turn, handler, verdict.failure)
+    if delivery.attempts >= len(schedule):
+        bury(connection, delivery, handler, verdict.failure)
         return
-    wait = schedule[turn.attempts] * (1 + random.uniform(0, 0.2))  # noqa: S311  spreads them, guards nothing
-    _schedule(connection, turn, verdict, wait, burn=True)
-    _wait_visibly(connection, turn, handler, verdict.failure.code)
+    wait = schedule[delivery.attempts] * (1 + random.uniform(0, 0.2))  # noqa: S311  spreads them, guards nothing
+    _schedule(connection, delivery, verdict, wait, burn=True)
+    _wait_visibly(connection, delivery, handler, verdict.failure.code)
 
 
-def _put_off(connection: Connection, turn: Turn, handler: Handler | None, verdict: Verdict) -> None:
-    """Later, without an attempt. What waits for longer than its turn of the pace says why."""
+def _put_off(connection: Connection, delivery: Delivery, handler: Handler | None, verdict: Verdict) -> None:
+    """Later, without an attempt. What waits longer than for the rate limit says why."""
     full = verdict.action == "room"
-    seconds = no_room.none_left(connection, turn, verdict.failure.text) if full else max(0.1, verdict.seconds)
-    _schedule(connection, turn, verdict, seconds, burn=False)
+    seconds = no_room.none_left(connection, delivery, verdict.failure.text) if full else max(0.1, verdict.seconds)
+    _schedule(connection, delivery, verdict, seconds, burn=False)
     if full or seconds >= NO_SLOT_SECONDS:
-        _wait_visibly(connection, turn, handler, verdict.failure.code)
+        _wait_visibly(connection, delivery, handler, verdict.failure.code)
 
 
-def _schedule(connection: Connection, turn: Turn, verdict: Verdict, seconds: float, *, burn: bool) -> None:
+def _schedule(connection: Connection, delivery: Delivery, verdict: Verdict, seconds: float, *, burn: bool) -> None:
     connection.execute(
         text(
             """
@@ -284,7 +291,7 @@ def _schedule(connection: Connection, turn: Turn, verdict: Verdict, seconds: flo
             """
         ),
         {
-            "id": turn.message_id,
+            "id": delivery.message_id,
             "seconds": seconds,
             "burnt": int(burn),
             "entry": json.dumps([entry(connection, verdict.failure)]),
@@ -293,38 +300,38 @@ def _schedule(connection: Connection, turn: Turn, verdict: Verdict, seconds: flo
     )
 
 
-def _wait_visibly(connection: Connection, turn: Turn, handler: Handler | None, code: str) -> None:
-    if turn.plan_line_id is not None:
+def _wait_visibly(connection: Connection, delivery: Delivery, handler: Handler | None, code: str) -> None:
+    if delivery.plan_line_id is not None:
         connection.execute(
             text("UPDATE plan_line SET outcome = 'pending', reason = :code WHERE id = :line AND tenant_id = :tenant"),
-            {"code": code, "line": turn.plan_line_id, "tenant": turn.tenant_id},
+            {"code": code, "line": delivery.plan_line_id, "tenant": delivery.tenant_id},
         )
     if handler and handler.waiting:
-        handler.waiting(connection, turn, code)
+        handler.waiting(connection, delivery, code)
 
 
-def judge_probe(connection: Connection, turn: Turn, verdict: Verdict | None = None) -> None:
+def judge_probe(connection: Connection, delivery: Delivery, verdict: Verdict | None = None) -> None:
     """Reopen the direction when its probe got an answer to the call that had failed; one without it proves nothing."""
     if verdict is not None and verdict.action not in ("die", "room", "back", "snooze", "stop"):
         return  # it failed: the next probe has its time already
-    state = health.state(connection, turn.tenant_id, turn.direction)
+    state = health.state(connection, delivery.tenant_id, delivery.direction)
     if verdict is not None and verdict.action in ("back", "snooze", "stop"):
         answered: list[Any] = []
     else:
         # A refusal of this one record is an answer too: the last call's.
-        answered = [call for call in turn.call_log if call.error_code is None or call is turn.call_log[-1]]
+        answered = [call for call in delivery.call_log if call.error_code is None or call is delivery.call_log[-1]]
     if state is not None and health.proves(state.first_call, answered):
-        if health.reopen(connection, turn.tenant_id, turn.direction):
-            log.info("reopened", tenant=turn.tenant_id, direction=turn.direction)
+        if health.reopen(connection, delivery.tenant_id, delivery.direction):
+            log.info("reopened", tenant=delivery.tenant_id, direction=delivery.direction)
     else:
-        health.probe_again(connection, turn.tenant_id, turn.direction, called=bool(turn.call_log))
+        health.probe_again(connection, delivery.tenant_id, delivery.direction, called=bool(delivery.call_log))
 
 
-def remove(connection: Connection, turn: Turn) -> None:
+def remove(connection: Connection, delivery: Delivery) -> None:
     """Take a settled message out of the ledger; what was dead for its subject is settled with it."""
     connection.execute(
         text(f"WITH gone AS (DELETE FROM message WHERE id = :id) {SUPERSEDE}"),  # noqa: S608  a constant
-        {"id": turn.message_id} | superseded_by(turn, "settled by a later message"),
+        {"id": delivery.message_id} | superseded_by(delivery, "settled by a later message"),
     )
 
 

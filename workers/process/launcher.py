@@ -23,7 +23,7 @@ _running = threading.local()
 
 
 class LeaseTimeLimit(TimeLimit):
-    """Interrupts a turn before its lease ends, so that nobody else begins it while it runs."""
+    """Interrupts a delivery before its lease ends, so that nobody else begins it while it runs."""
 
     def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
         self.time_limit = time_limit_seconds() * 1000
@@ -36,7 +36,7 @@ class LeaseTimeLimit(TimeLimit):
 
 
 def time_limit_seconds() -> float:
-    """The longest a turn may take: the lease without a tenth, at most 20 s, to record the failure in."""
+    """The longest a delivery may take: the lease without a tenth, at most 20 s, to record the failure in."""
     lease = settings.get().lease
     return lease - min(20.0, lease / 5)
 
@@ -87,7 +87,7 @@ class Services(Middleware):
             self.running = start(worker, self.runners, self.connections, self.watch_parent)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """No new work from here on, and what was only fetched goes back at once instead of after the slowest turn."""
+        """No new work from here on; what was only fetched goes back at once, not after the slowest delivery."""
         STOPPING.set()
         if self.running:
             self.running.stop_claiming()

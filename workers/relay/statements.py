@@ -34,16 +34,16 @@ SELECT tenant_id, direction, count(*), bool_or(started_at < clock_timestamp() - 
   FROM message WHERE state = 'sent' GROUP BY tenant_id, direction
 """
 
-# Never one whose turn is out or has an older one waiting in the same direction, nor one that follows another message.
+# Never one whose lock is out or has an older one waiting in the same direction, nor one that follows another message.
 # An older one that waits for this very message does not stand in its way. Of other tenants only what is out does, and
 # only for an account: its id is one for the whole organisation, which they may share.
-# Two directions or tenants may pick one turn at the same moment: the older one goes.
+# Two directions or tenants may pick one lock at the same moment: the older one goes.
 # (CASE and the scalar subquery keep the planner from answering either question for the whole table at once.)
 _MAY_GO = """
            m.state = 'ready'
            AND NOT EXISTS (
-                SELECT 1 FROM message o WHERE o.turn = m.turn AND o.id <> m.id
-                   AND CASE o.state WHEN 'sent' THEN o.tenant_id = m.tenant_id OR starts_with(o.turn, 'account:')
+                SELECT 1 FROM message o WHERE o.lock = m.lock AND o.id <> m.id
+                   AND CASE o.state WHEN 'sent' THEN o.tenant_id = m.tenant_id OR starts_with(o.lock, 'account:')
                                     WHEN 'ready' THEN o.id < m.id AND o.direction = m.direction
                                                       AND o.tenant_id = m.tenant_id
                                                       AND o.after_id IS DISTINCT FROM m.id
@@ -59,16 +59,16 @@ UPDATE message
    SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(), started_at = NULL, worker = NULL,
        lease_until = now() + make_interval(secs => %(lease)s)
  WHERE id = ANY(ARRAY(
-       SELECT DISTINCT ON (tenant, turn) id FROM (
-           SELECT id, turn, CASE WHEN starts_with(turn, 'account:') THEN 0 ELSE tenant_id END AS tenant FROM pick
-       ) AS p ORDER BY tenant, turn, id))
+       SELECT DISTINCT ON (tenant, lock) id FROM (
+           SELECT id, lock, CASE WHEN starts_with(lock, 'account:') THEN 0 ELSE tenant_id END AS tenant FROM pick
+       ) AS p ORDER BY tenant, lock, id))
 RETURNING id, tenant_id, kind, direction, deliveries, priority
 """
 
 CLAIM: LiteralString = f"""
 WITH quota AS ({_QUOTA}), pick AS (
-    SELECT c.id, q.tenant_id, c.turn FROM quota q CROSS JOIN LATERAL (
-        SELECT m.id, m.turn FROM message m
+    SELECT c.id, q.tenant_id, c.lock FROM quota q CROSS JOIN LATERAL (
+        SELECT m.id, m.lock FROM message m
          WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND m.priority = q.priority AND m.kind = q.kind
            AND {_MAY_GO}
          ORDER BY m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c

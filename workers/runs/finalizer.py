@@ -32,18 +32,18 @@ _APPLYING = text(
     """  # noqa: S608  a constant
 )
 # Ready messages may wait for one that is tried again later, over however many others between them: what follows it, and
-# what comes after such a one in its turn.
+# what comes after such a one with the same lock.
 _MAY_GO = text(
     f"""
     WITH RECURSIVE kept AS (
-        SELECT m.id, m.state, m.turn, m.tenant_id, m.direction, m.after_id FROM message m
+        SELECT m.id, m.state, m.lock, m.tenant_id, m.direction, m.after_id FROM message m
          WHERE m.tenant_id = :tenant AND m.state = 'scheduled' AND NOT ({_SOON})
         UNION
-        SELECT n.id, n.state, n.turn, n.tenant_id, n.direction, n.after_id FROM kept k CROSS JOIN LATERAL (
+        SELECT n.id, n.state, n.lock, n.tenant_id, n.direction, n.after_id FROM kept k CROSS JOIN LATERAL (
             SELECT m.* FROM message m WHERE m.after_id = k.id AND m.state = 'ready'
              UNION ALL
             SELECT m.* FROM message m
-             WHERE k.state = 'ready' AND m.state = 'ready' AND m.turn = k.turn AND m.tenant_id = k.tenant_id
+             WHERE k.state = 'ready' AND m.state = 'ready' AND m.lock = k.lock AND m.tenant_id = k.tenant_id
                AND m.direction = k.direction AND m.id > k.id AND k.after_id IS DISTINCT FROM m.id) AS n
     )
     SELECT EXISTS (SELECT 1 FROM message m WHERE m.run_id = :run AND m.state = 'ready'

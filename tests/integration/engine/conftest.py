@@ -63,13 +63,13 @@ class Engine:
         return int(tenant_id)
 
     def enqueue(self, tenant_id: int, *subjects: int, kind: str = kinds.KIND, **fields: Any) -> dict[int, int]:
-        """Enqueue test messages, each with a turn of its own unless ``turn`` is given."""
+        """Enqueue test messages, each with a lock of its own unless ``lock`` is given."""
         fields.setdefault("direction", "completions" if kind.startswith("completion.") else "enrollments")
-        turn = fields.pop("turn", None)
+        lock = fields.pop("lock", None)
         with transaction() as connection:
             return enqueue(
                 connection,
-                [NewMessage(tenant_id, kind, subject_id=s, turn=turn or f"{kind}:{s}", **fields) for s in subjects],
+                [NewMessage(tenant_id, kind, subject_id=s, lock=lock or f"{kind}:{s}", **fields) for s in subjects],
             )
 
     def script(self, subject: int, action: str, seconds: float = 0.0) -> None:

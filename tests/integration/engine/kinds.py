@@ -19,7 +19,7 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease
 from tenancy.call_slots import slot
-from workers.messages.delivery import Turn, handles
+from workers.messages.delivery import Delivery, handles
 from workers.runs import runner
 
 TABLES = """
@@ -37,30 +37,31 @@ CALLS = "completion.calls"
 
 
 def _hook(name: str) -> object:
-    def note(connection: Connection, turn: Turn, code: str) -> None:
+    def note(connection: Connection, delivery: Delivery, code: str) -> None:
         connection.execute(
-            text("INSERT INTO test_hook VALUES (:s, :h, :c)"), {"s": turn.subject_id, "h": name, "c": code}
+            text("INSERT INTO test_hook VALUES (:s, :h, :c)"), {"s": delivery.subject_id, "h": name, "c": code}
         )
 
     return note
 
 
-def _describe(connection: Connection, turn: Turn) -> dict[str, str]:
-    return {"internal_id": f"1000{turn.subject_id}", "event_id": "340"}
+def _describe(connection: Connection, delivery: Delivery) -> dict[str, str]:
+    return {"internal_id": f"1000{delivery.subject_id}", "event_id": "340"}
 
 
-def _script(turn: Turn) -> tuple[str, float]:
+def _script(delivery: Delivery) -> tuple[str, float]:
     with transaction() as connection:
         connection.execute(
-            text("INSERT INTO test_begun (subject_id, pid) VALUES (:s, :p)"), {"s": turn.subject_id, "p": os.getpid()}
+            text("INSERT INTO test_begun (subject_id, pid) VALUES (:s, :p)"),
+            {"s": delivery.subject_id, "p": os.getpid()},
         )
-    return _scripted(turn)
+    return _scripted(delivery)
 
 
-def _scripted(turn: Turn) -> tuple[str, float]:
+def _scripted(delivery: Delivery) -> tuple[str, float]:
     with transaction() as connection:
         row = connection.execute(
-            text("SELECT action, seconds FROM test_script WHERE subject_id = :s"), {"s": turn.subject_id}
+            text("SELECT action, seconds FROM test_script WHERE subject_id = :s"), {"s": delivery.subject_id}
         ).first()
     return (row.action, row.seconds) if row else ("note", 0.0)
 
@@ -74,15 +75,15 @@ def end_thread(name: str) -> None:
     raise LookupError(name)
 
 
-def _read_secret(turn: Turn) -> None:
+def _read_secret(delivery: Delivery) -> None:
     with session() as database:
-        database.get(Tenant, turn.tenant_id)
+        database.get(Tenant, delivery.tenant_id)
 
 
-def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
-    action, seconds = _script(turn)
-    {"secret": _read_secret}.get(action, lambda _: None)(turn)
-    turn.call_log.append(Call("test", "do", 200, 0.0, None))
+def _work(delivery: Delivery) -> None:  # noqa: PLR0912  one branch for each action
+    action, seconds = _script(delivery)
+    {"secret": _read_secret}.get(action, lambda _: None)(delivery)
+    delivery.call_log.append(Call("test", "do", 200, 0.0, None))
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if action.startswith("end "):
@@ -91,9 +92,9 @@ def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
         time.sleep(seconds)
     while action == "wait":  # until the test scripts something else
         time.sleep(0.1)
-        action, seconds = _scripted(turn)
+        action, seconds = _scripted(delivery)
     if action == "quiet":
-        turn.call_log.clear()
+        delivery.call_log.clear()
     if action == "unavailable":
         raise Unavailable("throttled", "too many calls", status=429, retry_after_seconds=seconds or None)
     if action == "sleep_then_unknown":
@@ -111,27 +112,27 @@ def _work(turn: Turn) -> None:  # noqa: PLR0912  one branch for each action
         raise KeyError("jan@example.org")
     if action.startswith("checked"):
         time.sleep(seconds)
-        turn.check(60 if action == "checked_long" else 1)
+        delivery.check(60 if action == "checked_long" else 1)
         time.sleep(seconds if action == "checked_long" else 0)
-    with turn.settle() as connection:
+    with delivery.settle() as connection:
         connection.execute(
             text(
                 """INSERT INTO test_effect (subject_id, tenant_id, message_id, delivery, version, pid)
                    VALUES (:s, :t, :m, :d, :v, :p)"""
             ),
             {
-                "s": turn.subject_id,
-                "t": turn.tenant_id,
-                "m": turn.message_id,
-                "d": turn.delivery,
-                "v": turn.version,
+                "s": delivery.subject_id,
+                "t": delivery.tenant_id,
+                "m": delivery.message_id,
+                "d": delivery.number,
+                "v": delivery.version,
                 "p": os.getpid(),
             },
         )
-        if turn.plan_line_id:
+        if delivery.plan_line_id:
             connection.execute(
                 text("UPDATE plan_line SET outcome = 'created', settled_at = now() WHERE id = :id"),
-                {"id": turn.plan_line_id},
+                {"id": delivery.plan_line_id},
             )
 
 
@@ -139,18 +140,18 @@ for _kind in (KIND, WRITES):
     handles(_kind, died=_hook("died"), waiting=_hook("waiting"), describe=_describe)(_work)  # type: ignore[arg-type]
 
 
-def _call(turn: Turn) -> None:
+def _call(delivery: Delivery) -> None:
     """Like a write-back: a slot for the length of a call, and a check inside it."""
-    with slot(f"https://{turn.tenant_id}.example.org", 2, 15.0):
-        turn.check(1)
+    with slot(f"https://{delivery.tenant_id}.example.org", 2, 15.0):
+        delivery.check(1)
         time.sleep(0.05)
-    with turn.settle() as connection:
+    with delivery.settle() as connection:
         connection.execute(
             text(
                 """INSERT INTO test_effect (subject_id, tenant_id, message_id, delivery, version, pid)
                    VALUES (:s, :t, :m, :d, 0, 0)"""
             ),
-            {"s": turn.subject_id, "t": turn.tenant_id, "m": turn.message_id, "d": turn.delivery},
+            {"s": delivery.subject_id, "t": delivery.tenant_id, "m": delivery.message_id, "d": delivery.number},
         )
 
 

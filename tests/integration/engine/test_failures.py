@@ -18,8 +18,8 @@ from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
 from workers.maintenance.probes import PROBES, probe
-from workers.messages import delivery, lease_expiry
-from workers.messages.delivery import Turn, claim, run_delivery
+from workers.messages import lease_expiry
+from workers.messages.delivery import HANDLERS, Delivery, Handler, claim, resume, run_delivery
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import LeaseShort, NotOurs, Stopped
 from workers.messages.outcome import record
@@ -44,7 +44,7 @@ def deliver(engine: Engine, message: int) -> None:
     run_delivery(Envelope(row.kind, row.tenant_id, message, row.deliveries))
 
 
-def begin(engine: Engine, message: int) -> Turn:
+def begin(engine: Engine, message: int) -> Delivery:
     """Hand a message out and claim it."""
     engine.execute(
         """UPDATE message SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(),
@@ -52,9 +52,9 @@ def begin(engine: Engine, message: int) -> Turn:
         id=message,
     )
     row = engine.message(message)
-    turn = claim(Envelope(row.kind, row.tenant_id, message, row.deliveries))
-    assert turn is not None
-    return turn
+    delivery = claim(Envelope(row.kind, row.tenant_id, message, row.deliveries))
+    assert delivery is not None
+    return delivery
 
 
 def plan_line(engine: Engine, tenant: int, run: str = "run1", status: str = "applying") -> int:
@@ -127,9 +127,9 @@ def test_newer_content_is_tried_instead_of_dying_with_the_old(engine: Engine) ->
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1, version=1)[1]
     engine.script(1, "rejected")
-    turn = begin(engine, message)
+    delivery = begin(engine, message)
     engine.enqueue(tenant, 1, version=2)
-    record(turn, None, Rejected("functional", "no"))
+    record(delivery, None, Rejected("functional", "no"))
     assert engine.letters() == []
     assert (engine.message(message).state, engine.message(message).attempts) == ("ready", 0)
 
@@ -181,7 +181,7 @@ def test_our_own_fault_is_tried_three_times_and_leaves_no_data(
 
 
 def test_a_handler_that_forgets_to_settle_is_a_fault_of_ours(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(delivery.HANDLERS, KIND, delivery.Handler(lambda turn: None))
+    monkeypatch.setitem(HANDLERS, KIND, Handler(lambda delivery: None))
     message = engine.enqueue(engine.tenant(), 1)[1]
     deliver(engine, message)
     assert engine.message(message).history[0]["code"] == "internal_error"
@@ -319,12 +319,12 @@ def test_a_stopped_run_lets_no_write_happen_and_leaves_its_line_pending(engine: 
     working = engine.enqueue(tenant, 1, run_id="run1", plan_line_id=line)[1]
     other_line = plan_line(engine, tenant)
     engine.enqueue(tenant, 2, run_id="run1", plan_line_id=other_line)
-    turn = begin(engine, working)
+    delivery = begin(engine, working)
     with transaction() as connection:
         assert request_stop(connection, "run1") == "stopped"
     with pytest.raises(Stopped):
-        turn.check(1)
-    record(turn, None, Stopped())
+        delivery.check(1)
+    record(delivery, None, Stopped())
     assert engine.value("SELECT count(*) FROM message") == 0
     assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
     assert engine.value("SELECT status FROM run") == "stopped"
@@ -343,48 +343,48 @@ def test_stopping_a_run_waits_for_nobody_and_what_was_held_stops_by_itself(engin
         assert request_stop(connection, "run1") == "stopped"
     assert engine.value("SELECT array_agg(id) FROM message") == [held]
     # then no write of the other begins either
-    turn = begin(engine, held)
+    delivery = begin(engine, held)
     with pytest.raises(Stopped):
-        turn.check(1)
-    record(turn, None, Stopped())
+        delivery.check(1)
+    record(delivery, None, Stopped())
     assert engine.value("SELECT count(*) FROM message") == 0
     assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
 
 
 def test_a_write_that_may_outlast_the_lease_gets_a_fresh_one(engine: Engine) -> None:
-    # given a turn that used most of its lease before its write
-    turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
-    turn.check(120)
+    # given a delivery that used most of its lease before its write
+    delivery = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
+    delivery.check(120)
     engine.execute("UPDATE message SET lease_until = now() + interval '20 seconds'")
     left = "SELECT extract(epoch FROM lease_until - now()) FROM message"
     # when a short call is next, then nothing changes
-    turn.check(10)
+    delivery.check(10)
     assert engine.value(left) < 21
     # when a long one is, it has the whole lease
-    turn.check(30)
-    assert engine.value(left) > turn.lease_seconds - 10
-    assert turn.remaining_seconds() > turn.lease_seconds - 10
+    delivery.check(30)
+    assert engine.value(left) > delivery.lease_seconds - 10
+    assert delivery.remaining_seconds() > delivery.lease_seconds - 10
     # and nothing of it helps a delivery that ended
     engine.execute("UPDATE message SET deliveries = deliveries + 1, lease_until = now()")
     with pytest.raises(NotOurs):
-        turn.check(30)
+        delivery.check(30)
     assert engine.value(left) < 1
 
 
 def test_what_is_noted_with_a_check_that_fails_leaves_no_trace(engine: Engine) -> None:
-    turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
+    delivery = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
     engine.execute("UPDATE message SET lease_until = now() + interval '20 seconds'")
 
     def refuse(connection: Connection) -> None:
         raise Stopped("changed meanwhile")
 
     with pytest.raises(Stopped):
-        turn.check(120, refuse)
+        delivery.check(120, refuse)
     assert engine.value("SELECT extract(epoch FROM lease_until - now()) FROM message") < 21
-    assert turn.remaining_seconds() > 100
+    assert delivery.remaining_seconds() > 100
 
 
-def test_a_renewed_lease_restarts_the_time_limit_of_its_turn(engine: Engine) -> None:
+def test_a_renewed_lease_restarts_the_time_limit_of_its_delivery(engine: Engine) -> None:
     # given a lease of 10 s, so a limit of 8 s; 6 s of work before a write that wants most of a lease, and 6 s after it
     engine.script(1, "checked_long", 6.0)
     engine.enqueue(engine.tenant(), 1)
@@ -397,8 +397,8 @@ def test_a_renewed_lease_restarts_the_time_limit_of_its_turn(engine: Engine) -> 
 
 def test_a_lease_that_nobody_can_renew_costs_an_attempt(engine: Engine) -> None:
     # given a suspect in a process of its own, whose parent waits no longer than its own lease
-    turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
-    alone = delivery.resume(turn.message_id, turn.tenant_id, turn.delivery)
+    delivery = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
+    alone = resume(delivery.message_id, delivery.tenant_id, delivery.number)
     assert alone is not None
     engine.execute("UPDATE message SET lease_until = now() + interval '20 seconds'")
     # when
@@ -406,15 +406,15 @@ def test_a_lease_that_nobody_can_renew_costs_an_attempt(engine: Engine) -> None:
         alone.check(30)
     record(alone, None, short.value)
     # then it does not go round at once
-    row = engine.message(turn.message_id)
+    row = engine.message(delivery.message_id)
     assert (row.state, row.attempts, row.history[0]["code"]) == ("scheduled", 1, "lease_short")
 
 
 def test_a_delivery_that_ended_may_write_nothing(engine: Engine) -> None:
-    turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
+    delivery = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
     engine.execute("UPDATE message SET deliveries = deliveries + 1")
     with pytest.raises(NotOurs):
-        turn.check(1)
+        delivery.check(1)
 
 
 def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innocent(engine: Engine) -> None:
@@ -437,11 +437,11 @@ def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innoce
 
 
 def test_a_suspect_may_write_although_starting_its_process_took_half_of_the_lease(engine: Engine) -> None:
-    turn = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
-    engine.execute("UPDATE message SET lease_until = now() + make_interval(secs => :s)", s=turn.lease_seconds / 2)
-    alone = delivery.resume(turn.message_id, turn.tenant_id, turn.delivery)
+    delivery = begin(engine, engine.enqueue(engine.tenant(), 1)[1])
+    engine.execute("UPDATE message SET lease_until = now() + make_interval(secs => :s)", s=delivery.lease_seconds / 2)
+    alone = resume(delivery.message_id, delivery.tenant_id, delivery.number)
     assert alone is not None
-    alone.check(turn.lease_seconds)
+    alone.check(delivery.lease_seconds)
 
 
 def test_a_suspect_that_kills_its_own_process_too_is_a_dead_letter(engine: Engine) -> None:
@@ -464,7 +464,7 @@ def test_a_suspect_that_fails_in_its_own_process_fails_like_any_other(
     assert (engine.message(message).state, engine.message(message).attempts) == ("scheduled", 1)
     # and says so like every other process: structured, on standard error
     said = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
-    assert [line["action"] for line in said if line["event"] == "turn_ended"] == ["retry"]
+    assert [line["action"] for line in said if line["event"] == "delivery_ended"] == ["retry"]
 
 
 def test_a_message_that_takes_whole_machines_along_rests_in_the_end(engine: Engine) -> None:
@@ -504,7 +504,7 @@ def test_a_message_of_another_tenant_is_parked_and_the_real_one_untouched(engine
     assert engine.effects() == [1]
 
 
-def test_the_time_limit_ends_a_turn_before_its_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_limit_ends_a_delivery_before_its_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert time_limit_seconds() == 160
     monkeypatch.setenv("KOPPELING_LEASE", "5s")
     settings.get.cache_clear()

@@ -9,30 +9,30 @@ import redis
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine, closed_database
 from workers.messages import isolation, outcome
-from workers.messages.delivery import HANDLERS, Turn, claim
+from workers.messages.delivery import HANDLERS, Delivery, claim
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import Snooze
 
 
-def suspect(engine: Engine, tenant: int) -> Turn:
+def suspect(engine: Engine, tenant: int) -> Delivery:
     """A message whose worker died twice, claimed once more."""
     message = engine.enqueue(tenant, 1)[1]
     engine.execute(
         """UPDATE message SET kills = 2, state = 'sent', deliveries = 1, sent_at = now(),
                   lease_until = now() + interval '1 minute'"""
     )
-    turn = claim(Envelope(kinds.KIND, tenant, message, 1))
-    assert turn is not None
-    return turn
+    delivery = claim(Envelope(kinds.KIND, tenant, message, 1))
+    assert delivery is not None
+    return delivery
 
 
 def test_a_process_that_does_not_even_start_is_not_the_messages_fault(engine: Engine, client: redis.Redis) -> None:
     """The program on the disk was replaced, a module can't be imported, memory is short: the suspect did nothing."""
-    turn = suspect(engine, engine.tenant())
+    delivery = suspect(engine, engine.tenant())
     try:
-        isolation.run(turn, "module_of_the_next_version")
+        isolation.run(delivery, "module_of_the_next_version")
     except Snooze as error:
-        outcome.record(turn, HANDLERS[turn.kind], error)
+        outcome.record(delivery, HANDLERS[delivery.kind], error)
     assert engine.letters() == []
     row = engine.execute("SELECT state, attempts, kills, run_at > now() + interval '30 seconds' FROM message")[0]
     assert tuple(row) == ("scheduled", 0, 2, True)

@@ -1,4 +1,4 @@
-"""From the ledger through Redis to the handler and out of the ledger: once, in turns, fairly."""
+"""From the ledger through Redis to the handler and out of the ledger: once, in order, fairly."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_a_delivery_that_was_replaced_while_it_worked_records_nothing(engine: En
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1)[1]
     engine.execute("UPDATE message SET state = 'sent', deliveries = 1, sent_at = now(), lease_until = now() + '1h'")
-    turn = claim(Envelope(KIND, tenant, message, 1))
-    assert turn is not None
+    delivery = claim(Envelope(KIND, tenant, message, 1))
+    assert delivery is not None
     # when its lease ends, the message goes out again, and only then the first one wants to settle
     engine.execute("UPDATE message SET deliveries = 2, started_at = NULL")
     stale = False
     try:
-        with turn.settle() as connection:
+        with delivery.settle() as connection:
             connection.exec_driver_sql("DELETE FROM tenant")
     except Exception as error:
         stale = type(error).__name__ == "NotOurs"
@@ -92,12 +92,12 @@ def test_newer_content_that_arrives_meanwhile_is_done_by_another_delivery(engine
     assert [row.version for row in engine.execute("SELECT version FROM test_effect ORDER BY id")] == [1, 2]
 
 
-def test_two_messages_of_one_turn_are_never_out_together_and_go_in_order(engine: Engine) -> None:
+def test_two_messages_of_one_lock_are_never_out_together_and_go_in_order(engine: Engine) -> None:
     tenant = engine.tenant()
     subjects = list(range(1, 9))
     for subject in subjects:
         engine.script(subject, "sleep", 0.05)
-        engine.enqueue(tenant, subject, turn="person:1")
+        engine.enqueue(tenant, subject, lock="person:1")
     with engine.relay(), engine.worker(8):
         engine.empty()
     assert engine.effects() == subjects
@@ -108,13 +108,13 @@ def test_two_messages_of_one_turn_are_never_out_together_and_go_in_order(engine:
     assert overlaps == 0
 
 
-def test_the_same_turn_of_another_tenant_does_not_wait(engine: Engine) -> None:
+def test_the_same_lock_of_another_tenant_does_not_wait(engine: Engine) -> None:
     one, other = engine.tenant("one"), engine.tenant("other")
     engine.script(1, "sleep", 3)
     with engine.relay(), engine.worker():
-        engine.enqueue(one, 1, turn="person:1")
+        engine.enqueue(one, 1, lock="person:1")
         engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun"))
-        engine.enqueue(other, 2, turn="person:1")
+        engine.enqueue(other, 2, lock="person:1")
         engine.wait(lambda: engine.effects() == [2], 2)
 
 
@@ -122,8 +122,8 @@ def test_one_account_is_never_out_for_two_tenants_and_waits_for_none_that_stands
     # given an organisation that two tenants share: an account's id is the same for both
     one, other = engine.tenant("one"), engine.tenant("other")
     engine.script(1, "sleep", 0.5)
-    engine.enqueue(one, 1, turn="account:7")
-    engine.enqueue(other, 2, turn="account:7")
+    engine.enqueue(one, 1, lock="account:7")
+    engine.enqueue(other, 2, lock="account:7")
     # when
     with engine.relay(), engine.worker():
         engine.empty()
@@ -133,8 +133,8 @@ def test_one_account_is_never_out_for_two_tenants_and_waits_for_none_that_stands
     assert engine.value(f"SELECT ({begun}) >= (SELECT at FROM test_effect WHERE subject_id = 1)")
     # when the older one may not go
     engine.execute("UPDATE tenant_direction SET state = 'paused' WHERE tenant_id = :one", one=one)
-    engine.enqueue(one, 3, turn="account:7")
-    engine.enqueue(other, 4, turn="account:7")
+    engine.enqueue(one, 3, lock="account:7")
+    engine.enqueue(other, 4, lock="account:7")
     with engine.relay(), engine.worker():
         engine.wait(lambda: engine.effects() == [1, 2, 4])
 

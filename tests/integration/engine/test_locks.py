@@ -73,9 +73,9 @@ def test_a_runs_a_replayed_and_a_webhooks_message_of_one_account(world: World, d
     assert replay(letter(world, "completion.fetch", older)) == "replayed"
     webhook(world, 80, "newer")
     # then all four have one key, and one of them is out
-    waiting = world.rows("SELECT kind, subject_id, turn FROM message ORDER BY id")
+    waiting = world.rows("SELECT kind, subject_id, lock FROM message ORDER BY id")
     assert len(waiting) == 4
-    assert len({row["turn"] for row in waiting}) == 1
+    assert len({row["lock"] for row in waiting}) == 1
     assert {row["subject_id"] for row in waiting if row["kind"] == "enrollment.upsert"} == {first, second}
     assert len(out_together(world, database_url)) == 1
 
@@ -89,14 +89,14 @@ def test_messages_of_a_person_follow_the_account_that_comes_or_is_named_meanwhil
     world.person(80, 340)
     world.person(80, 341)
     world.begin()
-    turns = {row["turn"] for row in world.rows("SELECT turn FROM message")}
-    assert len(turns) == 1
-    assert turns.pop().startswith("person:")
+    found = {row["lock"] for row in world.rows("SELECT lock FROM message")}
+    assert len(found) == 1
+    assert found.pop().startswith("person:")
     # when an operator says that it is that account, and work for it comes in
     account = world.rows("SELECT pluvo_id FROM link WHERE pluvo_id IS NOT NULL")[0]["pluvo_id"]
     with transaction() as connection:
         links.link_person(connection, world.tenant_id, "80", account, who="me", verb="links set")
     webhook(world, 90)
     # then it waits for none but these, and they for it
-    assert {row["turn"] for row in world.rows("SELECT turn FROM message")} == {f"account:{account}"}
+    assert {row["lock"] for row in world.rows("SELECT lock FROM message")} == {f"account:{account}"}
     assert len(out_together(world, database_url)) == 1

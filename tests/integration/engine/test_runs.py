@@ -429,13 +429,13 @@ def test_a_run_is_over_however_long_the_chain_that_waits(engine: Engine, length:
     assert run(engine, run_id).status == "done"
 
 
-def test_a_run_is_over_when_what_is_left_comes_after_one_that_waits_in_its_turn(engine: Engine) -> None:
+def test_a_run_is_over_when_what_is_left_comes_after_one_that_has_its_lock(engine: Engine) -> None:
     tenant = engine.tenant()
     run_id = applying(engine, tenant)
     first = engine.enqueue(tenant, 1, run_id=run_id)[1]
     later(engine, first)
-    engine.enqueue(tenant, 2, run_id=run_id, after_id=first, turn="person:7")
-    engine.enqueue(tenant, 3, run_id=run_id, turn="person:7")
+    engine.enqueue(tenant, 2, run_id=run_id, after_id=first, lock="person:7")
+    engine.enqueue(tenant, 3, run_id=run_id, lock="person:7")
     finalizer.finalize()
     assert run(engine, run_id).status == "done"
 

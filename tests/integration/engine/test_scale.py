@@ -12,7 +12,7 @@ from tests.integration.engine.conftest import Engine
 from workers.relay import statements as sql
 
 MANY = """
-INSERT INTO message (tenant_id, kind, direction, subject_id, turn, priority)
+INSERT INTO message (tenant_id, kind, direction, subject_id, lock, priority)
 SELECT (SELECT min(id) FROM tenant) + n % 50, 'test.do', 'enrollments', n, 'person:' || n / 2, 5
   FROM generate_series(1, 100000) AS n
 """

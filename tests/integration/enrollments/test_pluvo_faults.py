@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, retry_now, sync_through
 from tests.fixtures.world import World
 from workers.actors.enrollment_upsert import record
-from workers.messages.delivery import Turn
+from workers.messages.delivery import Delivery
 
 LINE_FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"kind": "lost_answer", "match": {"operation": "createUser"}},
@@ -234,14 +234,14 @@ def _kill_each_once(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool) 
     killed: set[int] = set()
 
     def crashing(*args: Any, **kwargs: Any) -> Any:
-        work = next(one for one in args if hasattr(one, "turn"))
-        message = work.turn.message_id
+        work = next(one for one in args if hasattr(one, "delivery"))
+        message = work.delivery.message_id
         if message in killed:
             return real(*args, **kwargs)
         killed.add(message)
         if after:
             real(*args, **kwargs)
-        work.turn.settled = True  # nothing is recorded of how it ended
+        work.delivery.settled = True  # nothing is recorded of how it ended
         raise Killed
 
     monkeypatch.setattr(record, step, crashing)
@@ -301,17 +301,17 @@ def test_newer_content_overtakes_a_message_in_hand(world: World, monkeypatch: py
     world.sync()
     world.afas.rename(80, "Eerst")
     world.begin()
-    real = Turn.check
+    real = Delivery.check
     renamed: list[int] = []
 
-    def check(turn: Turn, *about: Any) -> None:
-        real(turn, *about)
+    def check(delivery: Delivery, *about: Any) -> None:
+        real(delivery, *about)
         if not renamed:
             renamed.append(1)
             world.afas.rename(80, "Laatst")
             world.begin()
 
-    monkeypatch.setattr(Turn, "check", check)
+    monkeypatch.setattr(Delivery, "check", check)
     world.drain()
     # then
     assert world.user("p80@example.nl")["name"] == "Laatst"

@@ -41,7 +41,7 @@ def test_idle_connections_that_were_closed_are_replaced(
     [
         "INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:v, :v, :v, NULL)",
         "INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:v, :v, 'UTC', 1), (:v, :v, 'UTC', 1)",
-        "INSERT INTO message (tenant_id, kind, direction, subject_id, turn) VALUES (1, :v, :v, 1, :v)",
+        "INSERT INTO message (tenant_id, kind, direction, subject_id, lock) VALUES (1, :v, :v, 1, :v)",
         "SELECT CAST(:v AS bigint)",
         "SELECT CAST(:v AS jsonb)",
         "SELECT CAST(:v AS timestamptz)",

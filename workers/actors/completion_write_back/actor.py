@@ -39,7 +39,7 @@ from workers.actors.completion_write_back.record import (
     settle_completion,
     waiting,
 )
-from workers.messages.delivery import Turn, handles
+from workers.messages.delivery import Delivery, handles
 
 # An older look of the run's is not worth a try: the PUT has its own check.
 FRESH_SECONDS = 45.0
@@ -52,12 +52,12 @@ OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED
 
 
 @handles(Kind.WRITE_BACK, died=died, waiting=waiting, describe=describe)
-def write_back(turn: Turn) -> None:
+def write_back(delivery: Delivery) -> None:
     """Bring one completion into AFAS, or find out why not. Each round goes by what is true when it begins."""
     with_code, looked = True, False
     for _ in range(ROUNDS):
         try:
-            if _one_round(turn, with_code=with_code, looked=looked):
+            if _one_round(delivery, with_code=with_code, looked=looked):
                 return
             looked = True
         except Changed:
@@ -70,28 +70,28 @@ def write_back(turn: Turn) -> None:
     raise Unavailable("look_too_old", "What AFAS showed was too old each time the PUT could go.", system="AFAS")
 
 
-def _one_round(turn: Turn, *, with_code: bool, looked: bool) -> bool:
-    """Settle the turn, or get one step nearer to it: False after a look."""
-    work = load(turn)
+def _one_round(delivery: Delivery, *, with_code: bool, looked: bool) -> bool:
+    """Settle the delivery, or get one step nearer to it: False after a look."""
+    work = load(delivery)
     if work is None:
-        with turn.settle():
+        with delivery.settle():
             return True
-    turn.people = [*work.called]
-    afas = afas_of(work.tenant, turn.call_log.append, SLOT_PATIENCE_SECONDS)
+    delivery.people = [*work.called]
+    afas = afas_of(work.tenant, delivery.call_log.append, SLOT_PATIENCE_SECONDS)
     rule = _rule(work, afas)
     result = _obstacle(work, rule)
     if result is None and rule is not None and rule.column is not None:
         if not looked and not work.seen_within(FRESH_SECONDS):
-            result = _look(turn, work, rule, afas)
+            result = _look(delivery, work, rule, afas)
             if result is None:
                 return False
         result = result or _judge(work, rule)
     if result is None and rule is not None:
-        _write(turn, work, rule, afas, with_code=with_code)
+        _write(delivery, work, rule, afas, with_code=with_code)
         return True
     if result is not None:
-        with turn.settle() as connection:
-            settle_completion(connection, turn, result)
+        with delivery.settle() as connection:
+            settle_completion(connection, delivery, result)
     return True
 
 
@@ -126,7 +126,7 @@ def _obstacle(work: Work, rule: Rule | None) -> Result | None:
     return None
 
 
-def _look(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
+def _look(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
     """Read the field's column and keep what it shows; a result only where the row is gone."""
     try:
         seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
@@ -139,7 +139,7 @@ def _look(turn: Turn, work: Work, rule: Rule, afas: AfasClient) -> Result | None
         ) from error
     if not seen.there:
         return Result(CompletionState.ORPHAN, "not_in_afas")
-    note_look(turn, seen)
+    note_look(delivery, seen)
     return None
 
 
@@ -166,7 +166,7 @@ def _judge(work: Work, rule: Rule) -> Result | None:
     return Result(judged.state, judged.reason, judged.found) if judged else None
 
 
-def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: bool) -> None:
+def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with_code: bool) -> None:
     """PUT the value and record it. Raises Changed when it may no longer go, and what AFAS said of it."""
     assert rule.target is not None  # noqa: S101  _obstacle saw to it
     assert work.completion.completed_on is not None  # noqa: S101  the same
@@ -180,8 +180,8 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: b
 
         Asked a second time, AFAS refused the token and the client has a fresh one.
         """
-        note = partial(mark_sending, turn, work, value, looked=rule.column, refused=next(tries) > 0)
-        turn.check(PUT_SECONDS, note)
+        note = partial(mark_sending, delivery, work, value, looked=rule.column, refused=next(tries) > 0)
+        delivery.check(PUT_SECONDS, note)
 
     try:
         afas.put_course_member(
@@ -193,13 +193,13 @@ def _write(turn: Turn, work: Work, rule: Rule, afas: AfasClient, *, with_code: b
             about_to=about_to,
         )
     except RemoteError as error:
-        note_failure(turn, work, value, external_id, error=error, seconds=time.monotonic() - started)
+        note_failure(delivery, work, value, external_id, error=error, seconds=time.monotonic() - started)
         if error.code in OF_ONE_CONNECTOR and _refuse_courses(work, afas):
             raise Changed from error
         raise
-    with turn.settle() as connection:
-        settle_completion(connection, turn, Result(CompletionState.WRITTEN, _note(work)))
-        note_change(connection, turn, work, value, "done", seconds=time.monotonic() - started)
+    with delivery.settle() as connection:
+        settle_completion(connection, delivery, Result(CompletionState.WRITTEN, _note(work)))
+        note_change(connection, delivery, work, value, "done", seconds=time.monotonic() - started)
 
 
 def _refuse_courses(work: Work, afas: AfasClient) -> bool:

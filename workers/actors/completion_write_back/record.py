@@ -20,7 +20,7 @@ from producers.completions.afas_column import Seen
 from producers.completions.planner import CURRENT
 from producers.completions.record import LINK_OF
 from tenancy.cache import MARK, remembered
-from workers.messages.delivery import Turn
+from workers.messages.delivery import Delivery
 
 # AFAS refuses the record as it is; everything else is worth a fresh message in the next run.
 REFUSED = ("functional", "external_id_refused", "bad_request", "too_large")
@@ -104,12 +104,12 @@ class Result:
     found: str | None = None
 
 
-def load(turn: Turn) -> Work | None:
+def load(delivery: Delivery) -> Work | None:
     """The newest state; None when the completion is gone."""
     with session() as database:
-        marks = database.connection().execute(_MARKS, _key(turn)).first()
-        tenant = remembered(database, turn.tenant_id, marks.tenant_mark) if marks else None
-        completion = database.get(Completion, turn.subject_id)
+        marks = database.connection().execute(_MARKS, _key(delivery)).first()
+        tenant = remembered(database, delivery.tenant_id, marks.tenant_mark) if marks else None
+        completion = database.get(Completion, delivery.subject_id)
         if marks is None or tenant is None or completion is None:
             return None
         return Work(
@@ -124,11 +124,11 @@ def load(turn: Turn) -> Work | None:
         )
 
 
-def _key(turn: Turn) -> dict[str, int]:
-    return {"id": turn.subject_id, "tenant": turn.tenant_id}
+def _key(delivery: Delivery) -> dict[str, int]:
+    return {"id": delivery.subject_id, "tenant": delivery.tenant_id}
 
 
-def note_look(turn: Turn, seen: Seen) -> None:
+def note_look(delivery: Delivery, seen: Seen) -> None:
     """Keep what AFAS showed, and since when that is known: whoever comes next need not ask again at once."""
     with transaction() as connection:
         connection.execute(
@@ -137,12 +137,12 @@ def note_look(turn: Turn, seen: Seen) -> None:
                       SET shown_value = :value, shown_at = clock_timestamp() - make_interval(secs => :age)
                     WHERE id = :id AND tenant_id = :tenant"""
             ),
-            _key(turn) | {"value": seen.value, "age": time.monotonic() - seen.asked_at},
+            _key(delivery) | {"value": seen.value, "age": time.monotonic() - seen.asked_at},
         )
 
 
 def mark_sending(
-    turn: Turn, work: Work, value: str, connection: Connection, *, looked: str | None, refused: bool = False
+    delivery: Delivery, work: Work, value: str, connection: Connection, *, looked: str | None, refused: bool = False
 ) -> None:
     """Write down that a PUT may be under way, before it is. Raises Changed where it may no longer go.
 
@@ -152,13 +152,13 @@ def mark_sending(
     decided = {"value": value, "basis": work.basis, "on": work.completion.completed_on}
     shown = {"looked": looked is not None, "shown": work.completion.shown_value, "seconds": LOOK_SECONDS}
     shown["refused"] = refused
-    if not connection.execute(_MARK_SENDING, _key(turn) | decided | shown).rowcount:
+    if not connection.execute(_MARK_SENDING, _key(delivery) | decided | shown).rowcount:
         raise Changed
 
 
-def died(connection: Connection, turn: Turn, code: str) -> None:
+def died(connection: Connection, delivery: Delivery, code: str) -> None:
     """The completion stays failed; a refused one until its row or the settings are another."""
-    values = {"id": turn.subject_id, "tenant": turn.tenant_id, "code": code, "refused": code in REFUSED}
+    values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code, "refused": code in REFUSED}
     connection.execute(
         text(
             f"""
@@ -171,33 +171,33 @@ def died(connection: Connection, turn: Turn, code: str) -> None:
         ),
         values,
     )
-    settle_lines(connection, turn, "failed", code)
+    settle_lines(connection, delivery, "failed", code)
 
 
-def waiting(connection: Connection, turn: Turn, code: str) -> None:
+def waiting(connection: Connection, delivery: Delivery, code: str) -> None:
     """Say why it is not written yet."""
     connection.execute(
         text(
             """UPDATE completion SET reason = :code
                 WHERE id = :id AND tenant_id = :tenant AND state IN ('pending', 'sending')"""
         ),
-        {"id": turn.subject_id, "tenant": turn.tenant_id, "code": code},
+        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code},
     )
 
 
-def describe(connection: Connection, turn: Turn) -> dict[str, Any]:
+def describe(connection: Connection, delivery: Delivery) -> dict[str, Any]:
     """Who and which event a dead letter is about."""
     row = connection.execute(
         text(
             """SELECT c.internal_id, k.event_id FROM completion c JOIN course k ON k.id = c.course_id
                 WHERE c.id = :id AND c.tenant_id = :tenant"""
         ),
-        {"id": turn.subject_id, "tenant": turn.tenant_id},
+        {"id": delivery.subject_id, "tenant": delivery.tenant_id},
     ).first()
     return {"internal_id": row.internal_id, "event_id": row.event_id} if row else {}
 
 
-def settle_completion(connection: Connection, turn: Turn, result: Result) -> None:
+def settle_completion(connection: Connection, delivery: Delivery, result: Result) -> None:
     """Record the result with the completion and with every line that waits for it."""
     connection.execute(
         text(
@@ -214,18 +214,18 @@ def settle_completion(connection: Connection, turn: Turn, result: Result) -> Non
             """
         ),
         {
-            "id": turn.subject_id,
-            "tenant": turn.tenant_id,
+            "id": delivery.subject_id,
+            "tenant": delivery.tenant_id,
             "state": result.state,
             "reason": result.reason,
             "found": result.found,
         },
     )
-    settle_lines(connection, turn, result.state, result.reason, result.found)
+    settle_lines(connection, delivery, result.state, result.reason, result.found)
 
 
 def settle_lines(
-    connection: Connection, turn: Turn, outcome: str, reason: str | None, found: str | None = None
+    connection: Connection, delivery: Delivery, outcome: str, reason: str | None, found: str | None = None
 ) -> None:
     """Settle the lines of every run that waited for this completion, not only the newest's."""
     connection.execute(
@@ -238,8 +238,8 @@ def settle_lines(
             """
         ),
         {
-            "id": turn.subject_id,
-            "tenant": turn.tenant_id,
+            "id": delivery.subject_id,
+            "tenant": delivery.tenant_id,
             "outcome": outcome,
             "reason": reason,
             "before": json.dumps({"completion": found}) if found else None,
@@ -248,7 +248,7 @@ def settle_lines(
 
 
 def note_failure(
-    turn: Turn, work: Work, value: str, external_id: str | None, *, error: RemoteError, seconds: float
+    delivery: Delivery, work: Work, value: str, external_id: str | None, *, error: RemoteError, seconds: float
 ) -> None:
     """Keep the call for a dead letter, and as a change that did not (or may not have) come about."""
     field = work.completion.field
@@ -257,15 +257,15 @@ def note_failure(
         "@CdId": work.completion.internal_id,
         "Fields": {"BcCo": external_id, field: value} if external_id else {field: value},
     }
-    turn.note_call("write", mask(request), error.status, clean(error.remote_text))
+    delivery.note_call("write", mask(request), error.status, clean(error.remote_text))
     result = "unknown" if isinstance(error, Unknown) else "refused" if isinstance(error, Rejected) else "failed"
     with transaction() as connection:
-        note_change(connection, turn, work, value, result, error=error, seconds=seconds)
+        note_change(connection, delivery, work, value, result, error=error, seconds=seconds)
 
 
 def note_change(
     connection: Connection,
-    turn: Turn,
+    delivery: Delivery,
     work: Work,
     value: str,
     result: str,
@@ -285,9 +285,9 @@ def note_change(
             """
         ),
         {
-            "tenant": turn.tenant_id,
-            "run": turn.run_id,
-            "message": turn.message_id,
+            "tenant": delivery.tenant_id,
+            "run": delivery.run_id,
+            "message": delivery.message_id,
             "internal": work.completion.internal_id,
             "event": work.course.event_id,
             "pluvo": work.completion.pluvo_id,

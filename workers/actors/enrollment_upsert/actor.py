@@ -32,17 +32,17 @@ from workers.actors.enrollment_upsert.link import accept, empty_afas_ids, find_o
 from workers.actors.enrollment_upsert.remove import remove
 from workers.actors.enrollment_upsert.standing import Dropped, obstacle
 from workers.actors.enrollment_upsert.state import Parked, Work, load
-from workers.messages.delivery import Turn, handles
+from workers.messages.delivery import Delivery, handles
 
 
 @handles(Kind.UPSERT, died=records.died, waiting=records.waiting, describe=records.describe)
-def upsert(turn: Turn) -> None:
+def upsert(delivery: Delivery) -> None:
     """Make Pluvo match the newest desired state of one enrollment."""
-    work = load(turn)
+    work = load(delivery)
     if work is None:
-        with turn.settle():
+        with delivery.settle():
             return
-    turn.people = [work.row.name, work.row.email, work.row.applied_name, work.row.applied_email]
+    delivery.people = [work.row.name, work.row.email, work.row.applied_name, work.row.applied_email]
     try:
         _carry_out(work)
     except Dropped as dropped:
@@ -110,7 +110,7 @@ def bring_up_to_date(work: Work) -> None:
     """Tell Pluvo what differs from what it was last told; where that says too little, from what it is now."""
     row = work.row
     sure = row.link_state == LinkState.LINKED and row.applied_email is not None
-    sure = sure and not (work.turn.full or work.doubtful or row.waiting)
+    sure = sure and not (work.delivery.full or work.doubtful or row.waiting)
     known = as_told(work) if sure else as_found(work)
     work.outcome = work.planned_outcome
     changes = UserChanges(

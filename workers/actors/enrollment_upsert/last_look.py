@@ -59,11 +59,11 @@ def look(work: Work) -> None:
         doubts = opened.connection().execute(_DOUBTS, newest).scalar() or []
     if set(UNCERTAIN_WHO.values()).intersection(doubts):
         raise Dropped("absence_unproven")
-    afas = afas_of(work.tenant, work.turn.call_log.append, AFAS_PATIENCE_SECONDS)
+    afas = afas_of(work.tenant, work.delivery.call_log.append, AFAS_PATIENCE_SECONDS)
     if work.row.row_state == RowState.BLOCKED:
         away = still_blocked(afas, work.tenant, course, work.internal_id)
     else:
-        away = still_gone(partial(work.turn.check, CALL_SECONDS), afas, course, work.internal_id, neighbours)
+        away = still_gone(partial(work.delivery.check, CALL_SECONDS), afas, course, work.internal_id, neighbours)
     if away is not True:
         raise Dropped("absence_unproven" if away is None else "came_back")
     if not work.row.just_planned:
@@ -77,12 +77,12 @@ def _neighbours(opened: Session, work: Work) -> set[str]:
 
 def _remember(work: Work) -> None:
     """Read what the accounts finished; raises Unavailable when that can't be read: then the removal waits."""
-    tenant, courses = load(work.turn.tenant_id)
-    rules = usable_titles(work.turn.tenant_id, work.pluvo, _rules(courses))
+    tenant, courses = load(work.delivery.tenant_id)
+    rules = usable_titles(work.delivery.tenant_id, work.pluvo, _rules(courses))
     accounts = {place.account for place in work.places.every(work.pluvo_id) if place.account}
     if not rules or not accounts:
         return
-    reading = f"removal:{work.turn.message_id}-{work.turn.delivery}"
+    reading = f"removal:{work.delivery.message_id}-{work.delivery.number}"
     finished: list[Finished] = []
     try:
         for account in sorted(accounts):

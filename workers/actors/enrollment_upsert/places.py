@@ -138,7 +138,7 @@ def withdraw(work: Work) -> None:
 def hand_over(connection: Connection, work: Work) -> None:
     """Let those who still need a place answer for it: who leaves last takes the account out."""
     for holder, place in work.handed:
-        values = asdict(place) | {"id": holder, "tenant": work.turn.tenant_id, "place": dumps([asdict(place)])}
+        values = asdict(place) | {"id": holder, "tenant": work.delivery.tenant_id, "place": dumps([asdict(place)])}
         connection.execute(_HAND_OVER, values)
 
 
@@ -180,12 +180,12 @@ def leave(work: Work, place: Place) -> bool:
 
     False when it stays for Pluvo's own AFAS link, which answers for the users that carry its mark.
     """
-    values = asdict(place) | {"tenant": work.turn.tenant_id, "id": work.row.id}
+    values = asdict(place) | {"tenant": work.delivery.tenant_id, "id": work.row.id}
     with transaction() as connection:
         holder = connection.execute(_NEEDED, values).first()
     if holder is None:
         return unenroll(work, place)
-    if holder.tenant_id == work.turn.tenant_id and holder.id != work.row.id:
+    if holder.tenant_id == work.delivery.tenant_id and holder.id != work.row.id:
         work.handed.append((holder.id, place))
     return True
 

@@ -18,7 +18,7 @@ from workers.actors.enrollment_upsert import places
 from workers.actors.enrollment_upsert.standing import link_now
 from workers.actors.enrollment_upsert.state import Parked, Work
 from workers.messages import no_room
-from workers.messages.delivery import Turn
+from workers.messages.delivery import Delivery
 from workers.messages.interruptions import Overtaken
 
 OUR_FAULT = ("internal_error", "time_limit")
@@ -156,7 +156,9 @@ def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
         now = link_now(connection, person)
         may = now == work.link or now[1] == user.id
         kept = (
-            connection.execute(_LINK, link | {"tenant": work.turn.tenant_id, "person": person}).scalar() if may else 0
+            connection.execute(_LINK, link | {"tenant": work.delivery.tenant_id, "person": person}).scalar()
+            if may
+            else 0
         )
         if kept:
             invited = ours and bool(work.row.pluvo.get("send_invite"))
@@ -207,7 +209,7 @@ def settle(
     """
     row = work.row
     try:
-        with work.turn.settle() as connection:
+        with work.delivery.settle() as connection:
             if state and link_now(connection, row.person_id) != work.link:
                 raise Overtaken("the link was changed")
             values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
@@ -218,7 +220,7 @@ def settle(
                 _applied(connection, work)
             if state == "removed" and work.pluvo_id and row.speaks and row.applied_email:
                 told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
-                connection.execute(_OTHERS_SPEAK, told | {"tenant": work.turn.tenant_id, "person": row.person_id})
+                connection.execute(_OTHERS_SPEAK, told | {"tenant": work.delivery.tenant_id, "person": row.person_id})
             if state and work.pluvo_id:
                 link = {"person": row.person_id, "pluvo": work.pluvo_id, "archived": archived, "ref": work.ref}
                 connection.execute(_LINK_SETTLED, link)
@@ -234,10 +236,10 @@ def drop(work: Work, reason: str) -> None:
     """What was planned no longer holds: end the message without doing it. The next run plans afresh."""
     row = work.row
     over = reason.startswith("row_") or reason == "course_inactive"
-    with work.turn.settle() as connection:
+    with work.delivery.settle() as connection:
         connection.execute(_DROP, {"id": row.id, "version": row.version, "reason": reason})
-        line = {"id": work.turn.plan_line_id, "row": "unchanged" if over else "pending", "reason": reason}
-        connection.execute(_LINE_DROPPED, line | {"tenant": work.turn.tenant_id})
+        line = {"id": work.delivery.plan_line_id, "row": "unchanged" if over else "pending", "reason": reason}
+        connection.execute(_LINE_DROPPED, line | {"tenant": work.delivery.tenant_id})
         record_changes(connection, work)
 
 
@@ -247,14 +249,14 @@ def _settle_line(connection: Connection, work: Work, outcome: str, reason: str |
             """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
                 WHERE id = :id AND tenant_id = :tenant"""
         ),
-        {"id": work.turn.plan_line_id, "tenant": work.turn.tenant_id, "outcome": outcome, "reason": reason},
+        {"id": work.delivery.plan_line_id, "tenant": work.delivery.tenant_id, "outcome": outcome, "reason": reason},
     )
 
 
 def park(work: Work, parked: Parked, candidates: list[dict[str, Any]]) -> None:
     """The world turned out different from the plan: wait for an operator."""
-    with work.turn.settle() as connection:
-        link = {"tenant": work.turn.tenant_id, "person": work.row.person_id, "reason": parked.reason}
+    with work.delivery.settle() as connection:
+        link = {"tenant": work.delivery.tenant_id, "person": work.row.person_id, "reason": parked.reason}
         connection.execute(_PARK, link | {"candidates": dumps(candidates)})
         parks = {"id": work.row.id, "person": work.row.person_id, "reason": parked.reason}
         connection.execute(_PARK_ALL, parks)
@@ -272,7 +274,7 @@ def record_changes(
     for operation, before, after in work.done:
         connection.execute(_CHANGE, _change(work, operation, "done", before, after))
     if any(operation in ("create", "restore") or (before or {}).get("archived") for operation, before, _ in work.done):
-        no_room.found(connection, work.turn.tenant_id)
+        no_room.found(connection, work.delivery.tenant_id)
     work.done.clear()
     if work.attempting and result != "done":
         change = _change(work, work.attempting, result, None, None) | {"code": code, "status": status}
@@ -285,9 +287,9 @@ def _change(
 ) -> dict[str, Any]:
     return {
         "person": work.row.person_id,
-        "tenant": work.turn.tenant_id,
-        "run": work.turn.run_id,
-        "message": work.turn.message_id,
+        "tenant": work.delivery.tenant_id,
+        "run": work.delivery.run_id,
+        "message": work.delivery.message_id,
         "operation": operation,
         "internal": work.internal_id,
         "event": work.row.event_id,
@@ -310,23 +312,23 @@ def note_failure(work: Work, error: RemoteError) -> None:
         "name": "<masked>",
         "email": "<masked>",
     }
-    work.turn.note_call(f"pluvo {work.row.desired}", request, error.status, error.remote_text)
+    work.delivery.note_call(f"pluvo {work.row.desired}", request, error.status, error.remote_text)
     result = "unknown" if isinstance(error, Unknown) else "refused" if isinstance(error, Rejected) else "failed"
     with transaction() as connection:
         record_changes(connection, work, result=result, code=error.code, status=error.status)
 
 
-def waiting(connection: Connection, turn: Turn, code: str) -> None:
+def waiting(connection: Connection, delivery: Delivery, code: str) -> None:
     """The message tries again later."""
     connection.execute(
         text("UPDATE enrollment SET outcome = 'pending', reason = :code WHERE id = :id AND tenant_id = :tenant"),
-        {"id": turn.subject_id, "tenant": turn.tenant_id, "code": code},
+        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code},
     )
 
 
-def died(connection: Connection, turn: Turn, code: str) -> None:
+def died(connection: Connection, delivery: Delivery, code: str) -> None:
     """Refused as it is: not tried again by itself. Attempts used up, or our own fault: the next run tries afresh."""
-    refused = turn.attempts < len(settings.get().retry_schedule) and code not in OUR_FAULT
+    refused = delivery.attempts < len(settings.get().retry_schedule) and code not in OUR_FAULT
     connection.execute(
         text(
             """UPDATE enrollment e
@@ -335,17 +337,17 @@ def died(connection: Connection, turn: Turn, code: str) -> None:
                       failed_version = e.version, failed_settings = t.settings_version
                  FROM tenant t WHERE e.id = :id AND e.tenant_id = :tenant AND t.id = e.tenant_id"""
         ),
-        {"id": turn.subject_id, "tenant": turn.tenant_id, "code": code, "refused": refused},
+        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code, "refused": refused},
     )
 
 
-def describe(connection: Connection, turn: Turn) -> dict[str, Any]:
+def describe(connection: Connection, delivery: Delivery) -> dict[str, Any]:
     """Whose enrollment in what a dead letter is about."""
     row = connection.execute(
         text(
             """SELECT p.internal_id, c.event_id FROM enrollment e JOIN person p ON p.id = e.person_id
                  JOIN course c ON c.id = e.course_id WHERE e.id = :id AND e.tenant_id = :tenant"""
         ),
-        {"id": turn.subject_id, "tenant": turn.tenant_id},
+        {"id": delivery.subject_id, "tenant": delivery.tenant_id},
     ).first()
     return {"internal_id": row.internal_id, "event_id": row.event_id} if row else {}

@@ -17,10 +17,10 @@ from tenancy.systems import outside_of
 from workers.actors.enrollment_upsert import standing
 from workers.actors.enrollment_upsert.places import Place, Places, places_of, target_of
 from workers.actors.enrollment_upsert.standing import FACTS, JOINED
-from workers.messages.delivery import Turn
+from workers.messages.delivery import Delivery
 
 CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
-PATIENCE_SECONDS = 1.0  # how long a worker waits for its turn at Pluvo before it takes other work
+PATIENCE_SECONDS = 1.0  # how long a worker waits for Pluvo's rate limit before it takes other work
 Values = dict[str, Any]
 
 _LOAD = text(
@@ -99,7 +99,7 @@ class Parked(Exception):
 class Work:
     """One enrollment with all that belongs to it. ``row`` has the columns of ``_LOAD``."""
 
-    turn: Turn
+    delivery: Delivery
     tenant: Tenant
     pluvo: PluvoClient
     row: Row[Any]
@@ -107,7 +107,7 @@ class Work:
     ref: str | None = None
     # Revision and account of the link that is worked on
     link: tuple[int, str | None] = (0, None)
-    # What the account was told in this turn, still to be recorded: (operation, before, after)
+    # What the account was told in this delivery, still to be recorded: (operation, before, after)
     done: list[tuple[str, Values | None, Values | None]] = field(default_factory=list)
     # The writing call under way
     attempting: str | None = None
@@ -156,7 +156,7 @@ class Work:
     @property
     def doubtful(self) -> bool:
         """Whether an earlier try may have changed something of which nothing is recorded: look, don't remember."""
-        return self.turn.touched or bool(self.row.unsure)
+        return self.delivery.touched or bool(self.row.unsure)
 
     def write(self, operation: str, note: Callable[[Connection], None] | None = None) -> None:
         """Say that the next call changes something outside; ``note`` writes down more of it beforehand.
@@ -171,7 +171,7 @@ class Work:
                 note(connection)
             connection.execute(_UNSURE, {"id": self.row.id})
 
-        self.turn.check(CALL_SECONDS, noted)
+        self.delivery.check(CALL_SECONDS, noted)
         self.attempting = operation
 
     def wrote(self, before: Values | None, after: Values | None) -> None:
@@ -183,40 +183,40 @@ class Work:
 
     def needed_anywhere(self) -> bool:
         """Whether anybody else needs this account to stay active."""
-        values = {"tenant": self.turn.tenant_id, "pluvo": self.pluvo_id, "id": self.row.id}
+        values = {"tenant": self.delivery.tenant_id, "pluvo": self.pluvo_id, "id": self.row.id}
         with transaction() as connection:
             return bool(connection.execute(_NEEDED_ANYWHERE, values).scalar_one())
 
     def linked_to_other(self, pluvo_id: str) -> str | None:
         """The AFAS person that an account is linked to, if it is another one."""
-        values = {"tenant": self.turn.tenant_id, "pluvo": pluvo_id, "person": self.row.person_id}
+        values = {"tenant": self.delivery.tenant_id, "pluvo": pluvo_id, "person": self.row.person_id}
         with transaction() as connection:
             return connection.execute(_LINKED_TO_OTHER, values).scalar()
 
     def linked_elsewhere(self, pluvo_id: str) -> bool:
         """Whether another tenant of the same Pluvo organisation has a person with this account."""
         with transaction() as connection:
-            values = {"tenant": self.turn.tenant_id, "pluvo": pluvo_id}
+            values = {"tenant": self.delivery.tenant_id, "pluvo": pluvo_id}
             return bool(connection.execute(_LINKED_ELSEWHERE, values).scalar_one())
 
     def account_of(self, internal_id: str) -> Row[Any] | None:
         """Somebody else's ``pluvo_id``, ``name`` and ``email``, and whether work for them is ``on_its_way``."""
-        values = {"tenant": self.turn.tenant_id, "internal": internal_id}
+        values = {"tenant": self.delivery.tenant_id, "internal": internal_id}
         with transaction() as connection:
             return connection.execute(_ACCOUNT_OF, values).first()
 
 
-def load(turn: Turn) -> Work | None:
+def load(delivery: Delivery) -> Work | None:
     """Read the newest desired state; None when the enrollment or its tenant is gone."""
     with session() as opened:
-        values = {"id": turn.subject_id, "tenant": turn.tenant_id, "line": turn.plan_line_id}
+        values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "line": delivery.plan_line_id}
         row = opened.connection().execute(_LOAD, values).first()
-        tenant = remembered(opened, turn.tenant_id, row.tenant_mark) if row is not None else None
+        tenant = remembered(opened, delivery.tenant_id, row.tenant_mark) if row is not None else None
     if row is None or tenant is None:
         return None
-    outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=turn.call_log.append)
+    outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=delivery.call_log.append)
     return Work(
-        turn,
+        delivery,
         tenant,
         outside.pluvo,
         row,
