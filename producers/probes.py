@@ -10,7 +10,7 @@ from models.course import Course
 from models.session import session
 from models.tenant import Tenant
 from producers.completions.rules import ask_fields, judge_title, rules_of
-from tenancy.systems import Outside, outside_of
+from tenancy.systems import Systems, systems_of
 
 PATIENCE_SECONDS = 10.0
 NOBODY = "afas:probe:0"  # a ref that no account has
@@ -22,15 +22,15 @@ def probe_enrollments(tenant_id: int) -> None:
     What concerns one connector alone (a wrong column, a refused question) stops no run, so it fails no probe either;
     nor does one that doesn't answer while another does.
     """
-    outside, courses = _load(tenant_id)
-    outside.afas.metainfo()
+    systems, courses = _load(tenant_id)
+    systems.afas.metainfo()
     away: Unavailable | None = None
     answered = False
     for connector, course in {course.getconnector: course for course in courses}.items():
         event, key = course.fields["event_id"], course.fields["internal_id"]
         where = [[Condition(event, Operator.EQUAL, course.event_id)]]
         try:
-            outside.afas.rows(connector, take=1, order_by=[event, key], where=where)
+            systems.afas.rows(connector, take=1, order_by=[event, key], where=where)
             answered = True
         except (Misconfigured, Rejected, TooLarge):
             answered = True
@@ -38,7 +38,7 @@ def probe_enrollments(tenant_id: int) -> None:
             away = error
     if away is not None and not answered:
         raise away
-    outside.pluvo.find_users(refs=[NOBODY])
+    systems.pluvo.find_users(refs=[NOBODY])
 
 
 def probe_completions(tenant_id: int) -> None:
@@ -46,19 +46,19 @@ def probe_completions(tenant_id: int) -> None:
 
     What a run of this direction reads is tried, no less: a missing right to the report must not reopen it each time.
     """
-    outside, courses = _load(tenant_id)
-    outside.afas.metainfo()
-    ask_fields(outside.afas, [course for course in courses if course.rules])
+    systems, courses = _load(tenant_id)
+    systems.afas.metainfo()
+    ask_fields(systems.afas, [course for course in courses if course.rules])
     rules = {rule.level: rule for course in courses for rule in rules_of(course)}
     for level, rule in rules.items():
-        judge_title(outside.pluvo, level, rule.title)
-        next(outside.pluvo.portfolio_pages("COURSE" if level == "course" else "TRAINING"), None)
+        judge_title(systems.pluvo, level, rule.title)
+        next(systems.pluvo.portfolio_pages("COURSE" if level == "course" else "TRAINING"), None)
     if not rules:
-        outside.pluvo.find_users(refs=[NOBODY])
+        systems.pluvo.find_users(refs=[NOBODY])
 
 
-def _load(tenant_id: int) -> tuple[Outside, list[Course]]:
+def _load(tenant_id: int) -> tuple[Systems, list[Course]]:
     with session() as opened:
         tenant = opened.get_one(Tenant, tenant_id)
         courses = opened.exec(select(Course).where(Course.tenant_id == tenant_id, Course.active)).all()
-    return outside_of(tenant, patience_seconds=PATIENCE_SECONDS), list(courses)
+    return systems_of(tenant, patience_seconds=PATIENCE_SECONDS), list(courses)

@@ -192,7 +192,7 @@ _keepers: dict[str, _Keeper] = {}
 
 
 @contextmanager
-def slot(environment: str, limit: int, patience_seconds: float = 120.0) -> Iterator[None]:
+def call_slot(environment: str, limit: int, patience_seconds: float = 120.0) -> Iterator[None]:
     """Hold one of ``limit`` slots of an environment; TimeoutError when none comes free in time.
 
     OperationalError without PostgreSQL.

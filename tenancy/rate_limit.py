@@ -34,7 +34,7 @@ return {1, wait}
 """
 
 
-class TooBusy(Exception):
+class RateLimited(Exception):
     """The next free place is further away than the caller wants to wait."""
 
     def __init__(self, seconds: float) -> None:
@@ -48,7 +48,7 @@ def redis_client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3)
 
 
-class Pace:
+class RateLimit:
     """At most ``per_second`` calls a second under ``key``; a short burst of a fifth of a second's worth."""
 
     def __init__(self, key: str, per_second: float, patience_seconds: float) -> None:
@@ -67,12 +67,12 @@ class Pace:
         try:
             script = redis_client(settings.get().need_redis()).register_script(_SCRIPT)
             granted, wait = script(
-                keys=[f"{redis_prefix()}:pace:{self.key}"],
+                keys=[f"{redis_prefix()}:rate_limit:{self.key}"],
                 args=[int(interval * 1e6), int(burst * 1e6), int(self.patience_seconds * 1e6)],
             )
             seconds = int(wait) / 1e6
             if not granted:
-                raise TooBusy(seconds)
+                raise RateLimited(seconds)
         except (redis.RedisError, settings.SettingsError):
             seconds = self._wait_locally(interval)
         if seconds > 0:
@@ -83,6 +83,6 @@ class Pace:
             now = time.monotonic()
             wait = max(0.0, self._local_due - now)
             if wait > self.patience_seconds:
-                raise TooBusy(wait)
+                raise RateLimited(wait)
             self._local_due = now + wait + interval
             return wait

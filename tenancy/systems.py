@@ -14,8 +14,8 @@ from clients.errors import Misconfigured
 from clients.http import Call, checked_base_url
 from clients.pluvo import PluvoClient, SchemaMemory, pluvo_base_url
 from models.tenant import Tenant
-from tenancy.call_slots import slot
-from tenancy.rate_limit import Pace
+from tenancy.call_slots import call_slot
+from tenancy.rate_limit import RateLimit
 
 AFAS_HOSTS = ".afas.online"
 PLUVO_HOSTS = ".pluvo.com"
@@ -40,7 +40,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Outside:
+class Systems:
     """AFAS and Pluvo as one tenant sees them."""
 
     afas: AfasClient
@@ -67,9 +67,11 @@ def afas_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: f
         auth: OAuth | Token = OAuth(config["client_id"], tenant.afas_client_secret or "")
     else:
         auth = Token(tenant.afas_token or "")
-    hold: Callable[[], AbstractContextManager[None]] = partial(slot, base, config["parallel_calls"], patience_seconds)
+    hold: Callable[[], AbstractContextManager[None]] = partial(
+        call_slot, base, config["parallel_calls"], patience_seconds
+    )
     return AfasClient(
-        base_url=base, auth=auth, integration_id=settings.get().integration_id or None, slot=hold, on_call=on_call
+        base_url=base, auth=auth, integration_id=settings.get().integration_id or None, call_slot=hold, on_call=on_call
     )
 
 
@@ -87,15 +89,15 @@ def pluvo_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: 
         base_url=base,
         client_id=config["client_id"],
         client_secret=tenant.pluvo_client_secret or "",
-        pace=Pace(base, config["calls_per_second"], patience_seconds),
+        wait_for_rate_limit=RateLimit(base, config["calls_per_second"], patience_seconds),
         on_call=on_call,
         memory=_memory(base, tenant.settings_version),
     )
 
 
-def outside_of(
+def systems_of(
     tenant: Tenant, *, patience_seconds: float = 600.0, on_call: Callable[[Call], None] | None = None
-) -> Outside:
+) -> Systems:
     """Both clients of a tenant. Light: sessions and tokens are shared by the process underneath.
 
     Args:
@@ -109,7 +111,7 @@ def outside_of(
         if on_call:
             on_call(call)
 
-    return Outside(
+    return Systems(
         afas=afas_of(tenant, heard),
         pluvo=pluvo_of(tenant, heard, patience_seconds),
         member_id=tenant.afas["member_id"],

@@ -16,7 +16,7 @@ from clients.http import Call, Http, Response, TokenCache, TooManyObjects
 
 # AFAS sends up to 75 MB. What is larger than this is asked for in smaller pages: it has to fit into memory, decoded.
 MAX_BYTES = 16 * 1024 * 1024
-Slot = Callable[[], contextlib.AbstractContextManager[object]]
+CallSlot = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 def _nothing() -> None:
@@ -26,9 +26,9 @@ def _nothing() -> None:
 class AfasClient:
     """Read and write one environment with one app connector's rights. Light, and safe to share between threads.
 
-    ``slot()`` is entered around every API call, fetching a token for it included, so that the caller can limit calls in
-    flight over all machines. ``on_call`` hears of each HTTP call. ``tokens`` replaces the process's token cache.
-    Every method raises the classes of ``clients.errors`` as the table in ``clients/afas/errors.py`` says.
+    ``call_slot()`` is entered around every API call, fetching a token for it included, so that the caller can limit
+    calls in flight over all machines. ``on_call`` hears of each HTTP call. ``tokens`` replaces the process's token
+    cache. Every method raises the classes of ``clients.errors`` as the table in ``clients/afas/errors.py`` says.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class AfasClient:
         base_url: str,
         auth: OAuth | Token,
         integration_id: str | None = None,
-        slot: Slot = contextlib.nullcontext,
+        call_slot: CallSlot = contextlib.nullcontext,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 120,
         tokens: TokenCache | None = None,
     ) -> None:
         self._http = Http(base_url, system="AFAS", read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
         self._auth = Authorizer(auth, self._http, tokens)
-        self._slot = slot
+        self._call_slot = call_slot
         # One fixed language keeps AFAS's texts, which decide what an error means, the same for everybody.
         self._headers = {"Accept": "application/json", "Accept-Language": "nl-nl"}
         if integration_id:
@@ -157,7 +157,7 @@ class AfasClient:
         for last in (False, True):
             authorization = ""
             try:
-                with self._slot():
+                with self._call_slot():
                     authorization = self._auth.value()  # fetching one is a call too
                     about_to()
                     return self._http.request(

@@ -60,8 +60,8 @@ def pluvo_base_url(organisation: str) -> str:
 class PluvoClient:
     """One organisation. Safe to use from many threads; keep it, because it remembers what the live schema lacks.
 
-    ``pace()`` is called before every GraphQL call and may wait or raise. ``on_call`` hears of every HTTP call.
-    ``operations`` replaces the texts (clients/pluvo/operations.py).
+    ``wait_for_rate_limit()`` is called before every GraphQL call and may wait or raise. ``on_call`` hears of every HTTP
+    call. ``operations`` replaces the texts (clients/pluvo/operations.py).
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PluvoClient:
         base_url: str,
         client_id: str,
         client_secret: str,
-        pace: Callable[[], object] | None = None,
+        wait_for_rate_limit: Callable[[], object] | None = None,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
@@ -82,7 +82,7 @@ class PluvoClient:
             client_id,
             client_secret,
             operations=operations,
-            pace=pace,
+            wait_for_rate_limit=wait_for_rate_limit,
             on_call=on_call,
             read_timeout=read_timeout,
             tokens=tokens,

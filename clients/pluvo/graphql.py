@@ -1,4 +1,4 @@
-"""Send one GraphQL document and bring back its answer: token, pace, and what the live schema lacks.
+"""Send one GraphQL document and bring back its answer: token, rate limit, and what the live schema lacks.
 
 Two things are repeated here, each because nothing can have happened the first time: a call whose token was refused
 (once, with a new token), and a document the server refused for a name it does not know (without that name).
@@ -57,7 +57,7 @@ class PluvoTransport:
         client_secret: str,
         *,
         operations: Mapping[str, Operation],
-        pace: Callable[[], object] | None = None,
+        wait_for_rate_limit: Callable[[], object] | None = None,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
@@ -66,7 +66,7 @@ class PluvoTransport:
         self._http = Http(base_url, system=SYSTEM, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
         self._credentials = (client_id, client_secret)
         self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
-        self._pace = pace or (lambda: None)
+        self._wait_for_rate_limit = wait_for_rate_limit or (lambda: None)
         self.operations = operations
         self._memory = memory or SchemaMemory()
 
@@ -127,7 +127,7 @@ class PluvoTransport:
         """Send one document, a second time with a new token when the first was refused."""
         for last in (False, True):
             token = self._tokens.get(self.fetch_token)
-            self._pace()
+            self._wait_for_rate_limit()
             answer = self._exchange(document, token)
             if answer.doubtful and answer.auth_refused and self._works(token):
                 return answer.for_record()
@@ -140,7 +140,7 @@ class PluvoTransport:
         """Tell whether Pluvo takes a token: whoever is refused this is refused everything. Raises what is no answer."""
         if self._memory.proven[0] == token and time.monotonic() < self._memory.proven[1]:
             return True
-        self._pace()
+        self._wait_for_rate_limit()
         nobody = [Step("nobody", "user", {"ref": NOBODY})]
         # A name that this schema lacks would say nothing about the token.
         spare = can_spare(compose("tokenCheck", nobody, self.operations), self.operations)

@@ -12,7 +12,7 @@ from ops.cli.common import Json, Slug, Who, at_database, example, named, show
 from ops.people.explain import explain
 from ops.status import document as status_document
 from ops.tenants.check import check
-from ops.tenants.check_findings import Probe
+from ops.tenants.check_findings import Finding
 from ops.tenants.token import make
 from ops.terminal import output
 
@@ -87,19 +87,19 @@ def _show_explained(found: dict[str, Any]) -> None:
 
 
 def check_(slug: Slug, json: Json = False) -> None:
-    """Try both sides, reading only: one line a probe, with what to do about a fault."""
+    """Try both sides, reading only: one line a finding, with what to do about a fault."""
     with at_database(keys=True):
-        found = check(slug, watch=(lambda probe: None) if json else _show_probe)
+        found = check(slug, watch=(lambda finding: None) if json else _show)
     if json:
         output.show_json(found)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
-def _show_probe(probe: Probe) -> None:
-    mark = "FAIL" if not probe.ok else "ok" if probe.code == "ok" else "warn"
-    output.say(f"{mark:4}  {probe.code:24}  {probe.probe}" + (f": {probe.cause}" if probe.cause else ""))
-    if probe.action:
-        output.say(f"      {probe.action}")
+def _show(finding: Finding) -> None:
+    mark = "FAIL" if not finding.ok else "ok" if finding.code == "ok" else "warn"
+    output.say(f"{mark:4}  {finding.code:24}  {finding.probe}" + (f": {finding.cause}" if finding.cause else ""))
+    if finding.action:
+        output.say(f"      {finding.action}")
 
 
 def token(slug: Slug, who: Who = None, json: Json = False) -> None:

@@ -13,7 +13,7 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from ops import lookup
 from ops.problems import Problem
-from tenancy.systems import outside_of
+from tenancy.systems import systems_of
 
 _OTHER = text(
     """
@@ -34,7 +34,7 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
             f" with name and address of the lower id. `koppeling links show {slug} {other}` shows the other."
         )
     try:
-        found = outside_of(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
+        found = systems_of(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
     except RemoteError as error:
         raise Problem(f"{slug}: Pluvo can't be asked for {pluvo_id}: {error.message}") from None
     if found is None:
@@ -56,7 +56,7 @@ def accounts(tenant: Tenant, wanted: Mapping[int, tuple[str, str]], *, ask: bool
             given.setdefault(fold_account(pluvo_id), internal_id)
     if ask:
         try:
-            absent = _absent(outside_of(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
+            absent = _absent(systems_of(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
         except RemoteError as error:
             raise Problem(f"{tenant.slug}: Pluvo can't be asked for its users: {error.message}") from None
         missing = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) in absent]
@@ -92,7 +92,7 @@ def new_account(slug: str, internal_id: str) -> None:
     if not email:
         return
     try:
-        found = outside_of(tenant).pluvo.find_users(emails=[email])
+        found = systems_of(tenant).pluvo.find_users(emails=[email])
     except RemoteError as error:
         raise Problem(f"{slug}: Pluvo can't be asked for the address of {internal_id}: {error.message}") from None
     holder = next((user for user in found if same_email(user.email, email)), None)

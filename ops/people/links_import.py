@@ -25,7 +25,7 @@ from models.translate import is_email
 from ops.people import links, links_check
 from ops.problems import FileProblems, Problem
 from ops.terminal import files
-from tenancy.systems import outside_of
+from tenancy.systems import systems_of
 
 HEADERS = (["tenant", "internal_id", "pluvo_id"], ["tenant", "internal_id", "pluvo_email"])
 MAX_LINES = 200_000
@@ -134,7 +134,7 @@ def _tenants(entries: list[Entry], problems: list[tuple[int, str]]) -> dict[str,
 
 def _look_up(entries: list[Entry], tenant: Tenant) -> list[tuple[int, str]]:
     """Put the account's id in the place of its address. Returns what could not be found."""
-    pluvo = outside_of(tenant).pluvo
+    pluvo = systems_of(tenant).pluvo
     problems: list[tuple[int, str]] = []
     for start in range(0, len(entries), LOOK_UP_AT_ONCE):
         part = entries[start : start + LOOK_UP_AT_ONCE]

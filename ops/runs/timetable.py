@@ -21,7 +21,7 @@ from models.tenant import Direction
 from ops.dead_letters import replay_batch
 from ops.listing import rows
 from producers.enrollments import decide_holds
-from producers.runs import request as triggers
+from producers.runs.request import request_run
 from workers.process import heartbeat
 
 TICK_SECONDS = 1.0
@@ -68,7 +68,7 @@ def _request_one(direction_id: int) -> None:
     with transaction() as connection:
         connection.execute(_LOCK_PATIENCE)
         for row in rows(connection, _TAKE, id=direction_id):
-            run = triggers.request_run(connection, row["tenant_id"], row["direction"], trigger="schedule", options={})
+            run = request_run(connection, row["tenant_id"], row["direction"], trigger="schedule", options={})
             # Spreading is all that is wanted of chance here.
             seconds = row["interval_seconds"] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  spreads runs, guards nothing
             connection.execute(
@@ -93,9 +93,7 @@ def request_full(now: datetime | None = None) -> int:
             # Another scheduler may have been quicker.
             if not rows(connection, _NIGHTLY + "FOR UPDATE OF d SKIP LOCKED", every=FULL_EVERY, id=row["id"]):
                 return
-            triggers.request_run(
-                connection, row["tenant_id"], Direction.ENROLLMENTS, trigger="nightly", options={"full": True}
-            )
+            request_run(connection, row["tenant_id"], Direction.ENROLLMENTS, trigger="nightly", options={"full": True})
             connection.execute(
                 text("UPDATE tenant_direction SET last_full_at = :now WHERE id = :id"), {"now": moment, "id": row["id"]}
             )

@@ -158,10 +158,10 @@ def children(options: Options) -> list[ChildSpec]:
 
 def check_port(port: int) -> None:
     """Say at once that a port is taken, instead of starting everything first."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            listener.bind(("127.0.0.1", port))
         except OSError as error:
             raise Problem(
                 f"Port {port} of 127.0.0.1 can't be used ({error.strerror}): choose another with --port."

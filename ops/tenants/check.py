@@ -1,6 +1,6 @@
-"""Try both sides of a tenant, reading only: one probe a line, with a code for each kind of fault and what to do.
+"""Try both sides of a tenant, reading only: one finding a line, with a code for each kind of fault and what to do.
 
-A probe that can't be tried because an earlier one failed is left out: the first fault is the one to settle.
+What can't be tried because an earlier one failed is left out: the first fault is the one to settle.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from models.session import session
 from models.tenant import SAME_ORGANISATION, Tenant
 from ops.problems import Problem
 from ops.tenants import check_rows
-from ops.tenants.check_findings import Probe, fault, warning
+from ops.tenants.check_findings import Finding, fault, warning
 from producers.completions.rules import judge_title
-from tenancy.systems import outside_of
+from tenancy.systems import systems_of
 
 _NO_SUCH_ADDRESS = (404, 405, 410)
 LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people
 
 
-def check(slug: str, watch: Callable[[Probe], None] = lambda probe: None) -> dict[str, Any]:
+def check(slug: str, watch: Callable[[Finding], None] = lambda finding: None) -> dict[str, Any]:
     """``{"tenant", "ok", "probes": [{"probe", "ok", "code", "cause", "action"}]}``; ``watch`` hears each at once."""
     with session() as opened:
         tenant = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
@@ -39,11 +39,11 @@ def check(slug: str, watch: Callable[[Probe], None] = lambda probe: None) -> dic
             raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
         courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
         sharing = opened.connection().execute(_SHARING, {"tenant": tenant.id}).scalars().all()
-    probes = []
-    for probe in _probes(tenant, sorted(courses, key=lambda course: course.event_id), sharing):
-        watch(probe)
-        probes.append(probe)
-    return {"tenant": slug, "ok": all(probe.ok for probe in probes), "probes": [asdict(probe) for probe in probes]}
+    findings = []
+    for finding in _findings(tenant, sorted(courses, key=lambda course: course.event_id), sharing):
+        watch(finding)
+        findings.append(finding)
+    return {"tenant": slug, "ok": all(one.ok for one in findings), "probes": [asdict(one) for one in findings]}
 
 
 # Slugs of other tenants with the same Pluvo organisation
@@ -53,14 +53,14 @@ _SHARING = text(
 )
 
 
-def _probes(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> Iterator[Probe]:
+def _findings(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> Iterator[Finding]:
     try:
-        outside = outside_of(tenant, patience_seconds=30.0)
+        systems = systems_of(tenant, patience_seconds=30.0)
     except (Misconfigured, ValueError) as error:
         yield fault("settings", getattr(error, "code", "wrong_credentials"), str(error))
         return
-    yield from _afas(outside.afas, tenant, courses)
-    yield from _pluvo(outside.pluvo, courses)
+    yield from _afas(systems.afas, tenant, courses)
+    yield from _pluvo(systems.pluvo, courses)
     if sharing:
         cause = f"{tenant.pluvo['organisation']} is also the organisation of {', '.join(sharing)}"
         yield warning("pluvo organisation", "organisation_shared", cause)
@@ -68,10 +68,10 @@ def _probes(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> It
         yield warning("courses", "no_courses", "no course of this tenant is active")
 
 
-def _tried(name: str, probe: Callable[[], Iterator[Probe]]) -> Iterator[Probe]:
-    """Run a probe; a failed call becomes a finding under its own code."""
+def _tried(name: str, trial: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Try one thing; a failed call becomes a finding under its own code."""
     try:
-        yield from probe()
+        yield from trial()
     except RemoteError as error:
         cause = f"{error.message} {error.remote_text}".strip()
         code = "not_found" if error.status in _NO_SUCH_ADDRESS else error.code
@@ -83,16 +83,16 @@ def _tried(name: str, probe: Callable[[], Iterator[Probe]]) -> Iterator[Probe]:
 # ------------------------------------------------------------------------------------------------------- AFAS
 
 
-def _afas(afas: AfasClient, tenant: Tenant, courses: list[Course]) -> Iterator[Probe]:
+def _afas(afas: AfasClient, tenant: Tenant, courses: list[Course]) -> Iterator[Finding]:
     seen: list[MetaInfo] = []
 
-    def token() -> Iterator[Probe]:
+    def token() -> Iterator[Finding]:
         seen.append(afas.metainfo())
         ends_at = seen[0].token_ends_at
         if ends_at:
             yield warning("afas token", "token_ends", f"the token ends on {ends_at:%Y-%m-%d}")
         else:
-            yield Probe("afas token", True)
+            yield Finding("afas token", True)
 
     yield from _tried("afas token", token)
     if not seen:
@@ -106,16 +106,16 @@ def _afas(afas: AfasClient, tenant: Tenant, courses: list[Course]) -> Iterator[P
             yield from _tried(name, partial(_updateconnector, afas, seen[0], course, name))
 
 
-def _environment(meta: MetaInfo, tenant: Tenant) -> Probe:
+def _environment(meta: MetaInfo, tenant: Tenant) -> Finding:
     name = "afas environment"
     if tenant.envid and meta.envid != tenant.envid:
         return fault(name, "envid_changed", f"this token is of {meta.envid}, the tenant began with {tenant.envid}")
     if tenant.afas["member_id"] not in meta.envid:
         return fault(name, "environment_mismatch", f"this token is of {meta.envid}, not of {tenant.afas['member_id']}")
-    return Probe(name, True)
+    return Finding(name, True)
 
 
-def _getconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Probe]:
+def _getconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Finding]:
     if course.getconnector not in meta.get_connectors:
         yield fault(name, "connector_missing", _near(course.getconnector, meta.get_connectors))
         return
@@ -129,7 +129,7 @@ def _getconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -
         cause = f"{column} is a text: AFAS then sorts 9 after 10, and nobody of such a listing counts as gone"
         yield warning(name, "id_is_text", cause)
     else:
-        yield Probe(name, True)
+        yield Finding(name, True)
     yield from check_rows.sample(afas, course, len(known))
 
 
@@ -139,17 +139,17 @@ def _near(wanted: str, listed: Any) -> str:
     return f"{same[0]} is the name; {wanted} is its description" if same else f"{wanted} is not open to this token"
 
 
-def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Probe]:
+def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Finding]:
     if course.updateconnector not in meta.update_connectors:
         yield fault(name, "connector_missing", _near(course.updateconnector, meta.update_connectors))
         return
     fields = {field.id: field for field in afas.update_connector_fields(course.updateconnector)}
-    yield Probe(name, True)
+    yield Finding(name, True)
     for rule in course.rules:
         yield _completion_field(f"completion field {rule['field']} (event {course.event_id})", rule, fields)
 
 
-def _completion_field(name: str, rule: dict[str, Any], fields: dict[str, Field]) -> Probe:
+def _completion_field(name: str, rule: dict[str, Any], fields: dict[str, Field]) -> Finding:
     field = fields.get(rule["field"])
     if field is None:
         return fault(name, "completion_field_missing", f"the UpdateConnector has no field {rule['field']}")
@@ -162,28 +162,30 @@ def _completion_field(name: str, rule: dict[str, Any], fields: dict[str, Field])
         )
     if kind == "text" and 0 < field.length < 10:
         return fault(name, "completion_field_short", f"{field.label} takes {field.length} characters, a date needs 10")
-    return Probe(name, True)
+    return Finding(name, True)
 
 
 # ------------------------------------------------------------------------------------------------------ Pluvo
 
 
-def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Probe]:
+def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Finding]:
     reached: list[bool] = []
 
-    def token() -> Iterator[Probe]:
+    def token() -> Iterator[Finding]:
         lacking = pluvo.missing_scopes()
         reached.append(True)
         yield (
-            fault("pluvo token", "scope_missing", f"no {', '.join(lacking)}") if lacking else Probe("pluvo token", True)
+            fault("pluvo token", "scope_missing", f"no {', '.join(lacking)}")
+            if lacking
+            else Finding("pluvo token", True)
         )
 
-    def operations() -> Iterator[Probe]:
+    def operations() -> Iterator[Finding]:
         refused = pluvo.check_operations()
         if refused:
             yield fault("pluvo operations", "operation_missing", "; ".join(refused[:5]))
         else:
-            yield Probe("pluvo operations", True)
+            yield Finding("pluvo operations", True)
 
     yield from _tried("pluvo token", token)
     if not reached:
@@ -198,7 +200,7 @@ def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Probe]:
     yield from _tried("pluvo's own AFAS link", partial(_own_link, pluvo))
 
 
-def _assumed(pluvo: PluvoClient) -> Iterator[Probe]:
+def _assumed(pluvo: PluvoClient) -> Iterator[Finding]:
     """What we think Pluvo knows and nobody confirmed: it works without, but the customer loses something."""
     shown, lacking = pluvo.check_assumed()
     if lacking:
@@ -207,10 +209,10 @@ def _assumed(pluvo: PluvoClient) -> Iterator[Probe]:
         cause = "this Pluvo does not show its schema: what writing needs was not compared"
         yield warning("pluvo schema", "schema_hidden", cause)
     if shown and not lacking:
-        yield Probe("pluvo schema", True)
+        yield Finding("pluvo schema", True)
 
 
-def _target(pluvo: PluvoClient, course: Course) -> Iterator[Probe]:
+def _target(pluvo: PluvoClient, course: Course) -> Iterator[Finding]:
     event, group = course.pluvo.get("offer_event_ref"), course.pluvo.get("group_ref")
     name = f"pluvo target (event {course.event_id})"
     if event and pluvo.offer_event_id(event) is None:
@@ -218,19 +220,19 @@ def _target(pluvo: PluvoClient, course: Course) -> Iterator[Probe]:
     elif group and pluvo.group_id(group) is None:
         yield fault(name, "group_unknown", f"Pluvo has no group with ref {group}")
     else:
-        yield Probe(name, True)
+        yield Finding(name, True)
 
 
-def _title(pluvo: PluvoClient, rule: dict[str, Any], name: str) -> Iterator[Probe]:
+def _title(pluvo: PluvoClient, rule: dict[str, Any], name: str) -> Iterator[Finding]:
     verdict = judge_title(pluvo, rule["level"], fold_title(rule["title"]))
     if verdict.reason is None:
-        yield Probe(name, True)
+        yield Finding(name, True)
         return
     listed = ", ".join(f"{one['title']!r}{' (archived)' if one['archived'] else ''}" for one in verdict.candidates)
     yield fault(name, verdict.reason, f"{rule['title']!r}: " + (f"Pluvo has {listed}" if listed else "Pluvo has none"))
 
 
-def _own_link(pluvo: PluvoClient) -> Iterator[Probe]:
+def _own_link(pluvo: PluvoClient) -> Iterator[Finding]:
     name = "pluvo's own AFAS link"
     carrying = 0
     try:
@@ -241,4 +243,4 @@ def _own_link(pluvo: PluvoClient) -> Iterator[Probe]:
     if carrying:
         yield warning(name, "own_link_active", f"{carrying} users carry the mark of Pluvo's built-in AFAS link")
     else:
-        yield Probe(name, True)
+        yield Finding(name, True)

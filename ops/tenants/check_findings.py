@@ -8,9 +8,10 @@ from ops.tenants.check_actions import action_for
 
 
 @dataclass(frozen=True)
-class Probe:
+class Finding:
     """One finding. ``code`` is ``ok`` or one word a kind of fault; a warning is ok with a code of its own."""
 
+    # what was tried, e.g. "afas token"
     probe: str
     ok: bool
     code: str = "ok"
@@ -18,11 +19,11 @@ class Probe:
     action: str = ""
 
 
-def fault(probe: str, code: str, cause: str) -> Probe:
-    """A probe that failed."""
-    return Probe(probe, False, code, cause, action_for(code))
+def fault(probe: str, code: str, cause: str) -> Finding:
+    """What failed."""
+    return Finding(probe, False, code, cause, action_for(code))
 
 
-def warning(probe: str, code: str, cause: str) -> Probe:
-    """A probe that found something to look at, but nothing that stops the work."""
-    return Probe(probe, True, code, cause, action_for(code))
+def warning(probe: str, code: str, cause: str) -> Finding:
+    """Something to look at, but nothing that stops the work."""
+    return Finding(probe, True, code, cause, action_for(code))

@@ -12,14 +12,14 @@ from clients.afas import AfasClient, Condition, Operator, page_size
 from models.course import Course
 from models.folding import fold_space
 from models.translate import REPLACED, Record, translate
-from ops.tenants.check_findings import Probe, fault, warning
+from ops.tenants.check_findings import Finding, fault, warning
 
 ROWS = 200
 # Rows that may be anybody's
 _NOBODYS = {"no_internal_id": "id_unreadable", "other_event": "other_event"}
 
 
-def sample(afas: AfasClient, course: Course, columns: int) -> Iterator[Probe]:
+def sample(afas: AfasClient, course: Course, columns: int) -> Iterator[Finding]:
     """Read one page of the event; each kind of trouble is a finding."""
     name = f"sample page (event {course.event_id})"
     event, key = course.fields["event_id"], course.fields["internal_id"]
@@ -38,14 +38,14 @@ def sample(afas: AfasClient, course: Course, columns: int) -> Iterator[Probe]:
     today = datetime.now(UTC).date()
     records = [translate(row, course.fields, course.event_id, today) for row in rows]
     found = [*_unusable(name, records), *_order(name, records, course), *_doubles(name, records)]
-    yield from found or [Probe(name, True)]
+    yield from found or [Finding(name, True)]
 
 
 def _replaced(value: Any) -> bool:
     return value is not None and fold_space(value).casefold() == REPLACED
 
 
-def _unusable(name: str, records: Sequence[Record]) -> Iterator[Probe]:
+def _unusable(name: str, records: Sequence[Record]) -> Iterator[Finding]:
     reasons = Counter(record.reason for record in records if record.reason)
     for reason, code in _NOBODYS.items():
         if count := reasons.pop(reason, 0):
@@ -55,13 +55,13 @@ def _unusable(name: str, records: Sequence[Record]) -> Iterator[Probe]:
         yield warning(name, "rows_rejected", f"of {len(records)} rows can't be used: {told}")
 
 
-def _order(name: str, records: Sequence[Record], course: Course) -> Iterator[Probe]:
+def _order(name: str, records: Sequence[Record], course: Course) -> Iterator[Finding]:
     known = [int(record.internal_id) for record in records if record.internal_id is not None]
     if any(later < earlier for earlier, later in pairwise(known)):
         yield warning(name, "id_is_text", f"AFAS does not sort {course.fields['internal_id']} by number")
 
 
-def _doubles(name: str, records: Sequence[Record]) -> Iterator[Probe]:
+def _doubles(name: str, records: Sequence[Record]) -> Iterator[Finding]:
     versions: dict[str, set[tuple[str | None, ...]]] = defaultdict(set)
     count = 0
     for record in records:

@@ -14,7 +14,7 @@ from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows
 from ops.people.erasing import tidy_up
 from ops.problems import Problem
-from tenancy import health as directions
+from tenancy import health
 
 _LIST = """
     SELECT t.id, t.slug, t.name, t.interval_seconds,
@@ -95,7 +95,7 @@ def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[st
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
-        paused = directions.pause(connection, tenant, way, reason)
+        paused = health.pause(connection, tenant, way, reason)
         detail = {"directions": paused}
         audit.record(connection, who=who, verb="tenants pause", tenant_id=tenant, reason=reason, detail=detail)
     return paused
@@ -106,7 +106,7 @@ def resume(slug: str, *, direction: str | None, who: str) -> list[str]:
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
-        resumed = directions.resume(connection, tenant, way)
+        resumed = health.resume(connection, tenant, way)
         if resumed:
             audit.record(connection, who=who, verb="tenants resume", tenant_id=tenant, detail={"directions": resumed})
     return resumed

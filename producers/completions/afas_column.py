@@ -22,10 +22,10 @@ from models.completion import CompletionState
 from models.completion_dates import Shown, Target, compare
 from models.course import Course
 from models.translate import missing_columns, storable
-from producers.completions.record import Window, lock_completions
+from producers.completions.record import DayRange, lock_completions
 from producers.completions.rules import Rule, rules_of
 from producers.event_reader import EventReader
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 from tenancy.alerts import close_alert, open_alert
 
 CHUNK = 1000
@@ -156,10 +156,12 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
     return Seen(internal_id in values, values.get(internal_id), asked[-1])
 
 
-def read_event(scope: Scope, afas: AfasClient, course: Course, rules: Sequence[Rule]) -> Iterator[tuple[float, Any]]:
+def read_event(
+    context: RunContext, afas: AfasClient, course: Course, rules: Sequence[Rule]
+) -> Iterator[tuple[float, Any]]:
     """Read an event's columns page by page: (age of the page in seconds, ``{field: {internal id: value}}``)."""
     reader = EventReader(
-        afas, course.getconnector, course.fields, course.event_id, check=scope.check, width=course.width
+        afas, course.getconnector, course.fields, course.event_id, check=context.check, width=course.width
     )
     started = time.monotonic()
     for rows in reader.pages():
@@ -203,7 +205,7 @@ def judge(
     tenant_id: int,
     rules: Sequence[Rule],
     states: Sequence[str],
-    window: Window | None = None,
+    days: DayRange | None = None,
 ) -> list[Judged]:
     """Settle the completions of one course's rules by what was shown last; returns those that changed."""
     targets = {rule.field: rule.target for rule in rules if rule.target and rule.column}
@@ -217,8 +219,8 @@ def judge(
             "course": course_id,
             "fields": list(targets),
             "states": list(states),
-            "since": window.since if window else None,
-            "until": window.until if window else None,
+            "since": days.since if days else None,
+            "until": days.until if days else None,
             "after": after,
             "limit": CHUNK,
         }

@@ -14,12 +14,12 @@ from models.run import SnapshotState
 from models.session import session
 from models.tenant import Tenant
 from producers.completions.record import Finished, record
-from producers.completions.report import CourseNote, Notes, find_groups, sweep_all, usable_rules
+from producers.completions.report import CourseNote, Notes, find_groups, read_report, usable_rules
 from producers.completions.rules import KnownFields, Rule, ask_fields, rules_of
 from producers.enrollments.snapshot import worst
-from producers.runs.context import Scope
-from tenancy.rate_limit import TooBusy
-from tenancy.systems import Outside, outside_of
+from producers.runs.context import RunContext
+from tenancy.rate_limit import RateLimited
+from tenancy.systems import Systems, systems_of
 
 BatchSink = Callable[[Sequence[Finished], Sequence[Rule]], None]
 REFUSALS = {"title_unknown", "title_ambiguous", "group_unknown"}
@@ -29,7 +29,7 @@ HARMLESS = {"title_unknown", "title_ambiguous", "group_unknown"}
 
 @dataclass
 class Collected:
-    """What a sweep was about and how it went; the finished rows themselves went to the sink."""
+    """What a reading of the report was about and how it went; the finished rows themselves went to the sink."""
 
     tenant: Tenant
     courses: list[Course]
@@ -61,66 +61,66 @@ class Collected:
 
 
 def collect(
-    scope: Scope,
-    outside: Outside,
+    context: RunContext,
+    systems: Systems,
     tenant: Tenant,
     courses: list[Course],
     sink: BatchSink,
 ) -> Collected:
     """Check the rules and read the report for these courses. Writes nothing itself."""
-    fields = ask_fields(outside.afas, courses) if courses else {}
+    fields = ask_fields(systems.afas, courses) if courses else {}
     rules = [rule for course in courses for rule in rules_of(course, fields[course.id or 0])]
-    return _read_report(scope, outside, Collected(tenant, courses, rules, [], {}, fields), sink)
+    return _read_report(context, systems, Collected(tenant, courses, rules, [], {}, fields), sink)
 
 
-def _read_report(scope: Scope, outside: Outside, given: Collected, sink: BatchSink) -> Collected:
+def _read_report(context: RunContext, systems: Systems, given: Collected, sink: BatchSink) -> Collected:
     """The report for these rules; returns them without those that can't be used."""
     courses = given.courses
     notes: Notes = {course.id: CourseNote(course.event_id) for course in courses if course.id is not None}
-    rules = usable_rules(outside.pluvo, given.rules, notes, scope.check)
-    groups = find_groups(outside.pluvo, courses, notes)
+    rules = usable_rules(systems.pluvo, given.rules, notes, context.check)
+    groups = find_groups(systems.pluvo, courses, notes)
     usable = [rule for rule in rules if rule.course_id in groups]
-    doubtful = sweep_all(
-        outside.pluvo, usable, groups, notes, sink=lambda batch: sink(batch, usable), check=scope.check
+    doubtful = read_report(
+        systems.pluvo, usable, groups, notes, sink=lambda batch: sink(batch, usable), check=context.check
     )
     return replace(given, rules=usable, doubtful=doubtful, notes=notes)
 
 
-def collect_before_removal(scope: Scope, course_ids: Sequence[int], outside: Outside | None = None) -> None:
+def collect_before_removal(context: RunContext, course_ids: Sequence[int], systems: Systems | None = None) -> None:
     """Remember the completions of people who are about to be unenrolled; the next completions run writes them.
 
     Raises Unavailable when the report can't be read in full: then nobody is to be removed yet. A course whose title is
     ambiguous or unknown has no completions to lose.
     """
-    tenant, courses = load(scope.tenant_id)
+    tenant, courses = load(context.tenant_id)
     if not any(course.id in set(course_ids) for course in courses):
         return
 
     def sink(batch: Sequence[Finished], rules: Sequence[Rule]) -> None:
-        with scope.writing() as connection:
-            record(connection, tenant, rules, batch, reading=scope.run_id)
+        with context.writing() as connection:
+            record(connection, tenant, rules, batch, reading=context.run_id)
 
     # Whether the field can take the day is not asked of AFAS here: trouble with writing must not stop enrollments.
     rules = [replace(rule, refusal=None) for course in courses for rule in rules_of(course)]
     given = Collected(tenant, courses, rules, [], {}, {})
-    found = _read_report(scope, outside or outside_of(tenant), given, sink)
-    with scope.writing() as connection:
+    found = _read_report(context, systems or systems_of(tenant), given, sink)
+    with context.writing() as connection:
         forget(connection, None, found.doubtful)
     lost = {reason for one in found.notes.values() for reason in one.reasons} - HARMLESS
     if lost:
         raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system="pluvo")
 
 
-def unread_before_removal(scope: Scope, course_ids: Sequence[int], outside: Outside | None = None) -> str | None:
+def unread_before_removal(context: RunContext, course_ids: Sequence[int], systems: Systems | None = None) -> str | None:
     """The same for whoever goes on without the removals: None, or why they must wait.
 
-    Everything that may remove people calls it first. Raises only what ends ``scope`` itself.
+    Everything that may remove people calls it first. Raises only what ends ``context`` itself.
     """
     try:
-        collect_before_removal(scope, course_ids, outside)
+        collect_before_removal(context, course_ids, systems)
     except RemoteError as error:
         return error.code
-    except TooBusy:
+    except RateLimited:
         return "pace"
     except TimeoutError:
         return "no_slot"

@@ -17,7 +17,7 @@ from models.course import Course
 from models.message import Kind, Priority
 from models.tenant import Direction
 from producers.completions.afas_column import Judged
-from producers.completions.record import LINK_OF, Window, lock_completions
+from producers.completions.record import LINK_OF, DayRange, lock_completions
 from producers.completions.rules import Rule, rules_of
 
 PLANNED = "planned"
@@ -151,19 +151,19 @@ _COURSE_ROWS = text(
 
 
 class Planner:
-    """The due completions of one run's rules, inside one window."""
+    """The due completions of one run's rules, inside one range of days."""
 
-    def __init__(self, tenant_id: int, run_id: str | None, rules: Sequence[Rule], window: Window) -> None:
+    def __init__(self, tenant_id: int, run_id: str | None, rules: Sequence[Rule], days: DayRange) -> None:
         self.tenant_id = tenant_id
         self.run_id = run_id
         self.rules = {rule.key: rule for rule in rules if rule.target is not None}
-        self.window = window
+        self.days = days
         self.hash = hashlib.sha256()
 
     @property
     def _scope(self) -> dict[str, Any]:
         rules = [rule.asked for rule in self.rules.values()]
-        return {"tenant": self.tenant_id, "rules": rules, "since": self.window.since, "until": self.window.until}
+        return {"tenant": self.tenant_id, "rules": rules, "since": self.days.since, "until": self.days.until}
 
     def refresh(self, connection: Connection, courses: Sequence[Course]) -> None:
         """What was an orphan or rejected and could be written now becomes due, and the other way round.
@@ -278,5 +278,5 @@ def _counted(planner: Planner, course_ids: Sequence[int]) -> dict[str, Any]:
         "tenant": planner.tenant_id,
         "run": planner.run_id,
         "courses": list(course_ids),
-        "all": not planner.window.narrow,
+        "all": not planner.days.narrow,
     }

@@ -16,12 +16,12 @@ from models.tenant import Tenant
 from producers.completions.afas_column import note, read_event
 from producers.completions.collect import Collected, collect, forget, load
 from producers.completions.planner import Planner
-from producers.completions.record import COPIES, Finished, Window, record
+from producers.completions.record import COPIES, DayRange, Finished, record
 from producers.completions.report import BATCH
 from producers.completions.rules import Rule
 from producers.completions.steps import UNREADABLE, count, courses_to_read, plan, settle_by_column
-from producers.runs.context import PreviewScope, Scope
-from tenancy.systems import Outside, outside_of
+from producers.runs.context import PreviewContext, RunContext
+from tenancy.systems import Systems, systems_of
 
 OUTCOMES = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
 
@@ -40,7 +40,7 @@ class Preview:
     calls: dict[str, int] = field(default_factory=dict)
 
 
-class _Rehearsal(PreviewScope):
+class _Rehearsal(PreviewContext):
     """All writing goes into the one transaction."""
 
     def __init__(self, connection: Connection, run_id: str, tenant_id: int, options: dict[str, Any]) -> None:
@@ -55,46 +55,46 @@ class _Rehearsal(PreviewScope):
 def preview(tenant: Tenant, options: dict[str, Any]) -> Preview:
     """Say what a run would do now. Calls both systems to read; writes nothing anywhere, here included."""
     tenant, courses = load(tenant.id or 0)
-    outside = outside_of(tenant)
-    run_id, window = new_id(), Window.of(options)
-    looking = PreviewScope(run_id, tenant.id or 0, options)
+    systems = systems_of(tenant)
+    run_id, days = new_id(), DayRange.of(options)
+    looking = PreviewContext(run_id, tenant.id or 0, options)
     finished: list[Finished] = []
-    found = collect(looking, outside, tenant, courses, lambda batch, _: finished.extend(batch))
-    planner = Planner(looking.tenant_id, run_id, found.good, window)
+    found = collect(looking, systems, tenant, courses, lambda batch, _: finished.extend(batch))
+    planner = Planner(looking.tenant_id, run_id, found.good, days)
 
     def rehearse(connection: Connection) -> _Rehearsal:
-        scope = _Rehearsal(connection, run_id, looking.tenant_id, options)
+        context = _Rehearsal(connection, run_id, looking.tenant_id, options)
         for start in range(0, len(finished), BATCH):
-            record(connection, tenant, found.rules, finished[start : start + BATCH], run_id=run_id, window=window)
+            record(connection, tenant, found.rules, finished[start : start + BATCH], run_id=run_id, days=days)
         forget(connection, run_id, found.doubtful)
         planner.refresh(connection, courses)
-        return scope
+        return context
 
     with _rehearsal(looking.tenant_id) as connection:
         to_read = list(courses_to_read(rehearse(connection), planner, found, pages_from=1))
-    shown = [(course, rules, _pages(looking, outside, course, rules)) for course, rules in to_read]
+    shown = [(course, rules, _pages(looking, systems, course, rules)) for course, rules in to_read]
     with _rehearsal(looking.tenant_id) as connection:
-        scope = rehearse(connection)
+        context = rehearse(connection)
         for course, rules, pages in shown:
             for age, values in pages:
                 note(connection, looking.tenant_id, course.id or 0, age, values)
             settle_by_column(connection, planner, course, rules)
-        plan(scope, planner)
+        plan(context, planner)
         for table in ("completion", "plan_line"):
             connection.execute(text(f"ANALYZE {table}"))  # nobody else ever analyzes a copy
-        return _preview(connection, planner, found, outside)
+        return _preview(connection, planner, found, systems)
 
 
-def _pages(scope: Scope, outside: Outside, course: Course, rules: Sequence[Rule]) -> list[tuple[float, Any]]:
+def _pages(context: RunContext, systems: Systems, course: Course, rules: Sequence[Rule]) -> list[tuple[float, Any]]:
     pages: list[tuple[float, Any]] = []
     try:
-        pages.extend(read_event(scope, outside.afas, course, rules))
+        pages.extend(read_event(context, systems.afas, course, rules))
     except UNREADABLE:
         return pages  # the actors would read row by row
     return pages
 
 
-def _preview(connection: Connection, planner: Planner, found: Collected, outside: Outside) -> Preview:
+def _preview(connection: Connection, planner: Planner, found: Collected, systems: Systems) -> Preview:
     quiet, courses = count(connection, planner, found)
     listed = {"run": planner.run_id, "tenant": planner.tenant_id}
     lines = [dict(row) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
@@ -109,7 +109,7 @@ def _preview(connection: Connection, planner: Planner, found: Collected, outside
         reasons=found.reasons,
         rows=sum(outcomes.values()),
         outcomes=outcomes,
-        calls=outside.counts.take(),
+        calls=systems.counts.take(),
     )
 
 

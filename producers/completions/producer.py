@@ -1,6 +1,6 @@
 """Completions, Pluvo → AFAS: read the report, remember who finished what, write what is due.
 
-    sweep → record → refresh (what does AFAS show by now?) → plan lines and messages
+    report → record → refresh (what does AFAS show by now?) → plan lines and messages
 
 A run that starts again after a crash does it all again: each step is safe to repeat.
 """
@@ -24,45 +24,45 @@ from producers.completions.collect import (
 )
 from producers.completions.planner import Planner
 from producers.completions.preview import Preview, preview
-from producers.completions.record import Finished, Window, record
+from producers.completions.record import DayRange, Finished, record
 from producers.completions.rules import Rule, keep_fields
 from producers.completions.steps import count, courses_to_read, plan, read_values, settle_by_column
-from producers.runs.context import Scope
-from tenancy.systems import Outside, outside_of
+from producers.runs.context import RunContext
+from tenancy.systems import Systems, systems_of
 
 __all__ = ["Preview", "collect_before_removal", "confirm_written", "preview", "run", "unread_before_removal"]
 
 
-def run(lease: Scope) -> None:
+def run(lease: RunContext) -> None:
     """Do one completions run; ends with status ``applying``. Raises what concerns the whole tenant."""
     tenant, courses = load(lease.tenant_id)
-    outside = outside_of(tenant)
-    window = Window.of(lease.options)
+    systems = systems_of(tenant)
+    days = DayRange.of(lease.options)
 
     def sink(batch: Sequence[Finished], rules: Sequence[Rule]) -> None:
         with lease.writing() as connection:
-            record(connection, tenant, rules, batch, run_id=lease.run_id, window=window)
+            record(connection, tenant, rules, batch, run_id=lease.run_id, days=days)
         lease.progress(pages=1, rows=len(batch))
 
-    found = collect(lease, outside, tenant, courses, sink)
+    found = collect(lease, systems, tenant, courses, sink)
     with lease.writing() as connection:
         keep_fields(connection, lease.tenant_id, found.fields)
         forget(connection, lease.run_id, found.doubtful)
-    planner = Planner(lease.tenant_id, lease.run_id, found.good, window)
+    planner = Planner(lease.tenant_id, lease.run_id, found.good, days)
     with lease.writing() as connection:
         planner.refresh(connection, courses)
     for course, rules in courses_to_read(lease, planner, found):
-        read_values(lease, outside, course, rules)
+        read_values(lease, systems, course, rules)
         with lease.writing() as connection:
             settle_by_column(connection, planner, course, rules)
     plan(lease, planner)
-    finish(lease, planner, found, outside)
+    finish(lease, planner, found, systems)
 
 
-def finish(scope: Scope, planner: Planner, found: Collected, outside: Outside) -> None:
+def finish(context: RunContext, planner: Planner, found: Collected, systems: Systems) -> None:
     """Count, and hand the run over to those who watch its messages."""
-    calls = outside.counts.take()
-    with scope.writing() as connection:
+    calls = systems.counts.take()
+    with context.writing() as connection:
         quiet, courses = count(connection, planner, found)
         connection.execute(
             text(
@@ -75,7 +75,7 @@ def finish(scope: Scope, planner: Planner, found: Collected, outside: Outside) -
                 """
             ),
             {
-                "run": scope.run_id,
+                "run": context.run_id,
                 "status": RunStatus.APPLYING,
                 "why": found.refused,
                 "snapshot": found.snapshot,

@@ -33,14 +33,14 @@ class Finished(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Window:
+class DayRange:
     """Only days from ``since`` to ``until``, both included."""
 
     since: date | None = None
     until: date | None = None
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Window:
+    def of(cls, options: Mapping[str, Any]) -> DayRange:
         """Read a run's options: ``{"since": "2026-01-01", "until": "2026-06-30"}``."""
         days = [date.fromisoformat(options[name]) if options.get(name) else None for name in ("since", "until")]
         return cls(*days)
@@ -122,8 +122,8 @@ _OPEN = f"""
 """
 
 
-def _in_window(day: str) -> str:
-    """SQL: the run that reads, where the day is inside its window."""
+def _in_range(day: str) -> str:
+    """SQL: the run that reads, where the day is inside its range."""
     return f"""CASE WHEN coalesce({day} BETWEEN coalesce(CAST(:since AS date), '-infinity')
                                         AND coalesce(CAST(:until AS date), 'infinity'), NOT :narrow) THEN :run END"""
 
@@ -134,7 +134,7 @@ _UPSERT = text(
     INSERT INTO completion AS c (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,
                                  title, completed_raw, completed_on, dated_run, state, reason, seen_run, signalled_by)
     SELECT :tenant, r.course_id, r.subject, r.internal_id, r.enrollment_id, r.pluvo_id, r.field, r.level, r.title,
-           r.completed_raw, r.completed_on, r.dated_run, r.state, r.reason, {_in_window("r.completed_on")}, :signal
+           r.completed_raw, r.completed_on, r.dated_run, r.state, r.reason, {_in_range("r.completed_on")}, :signal
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
            course_id bigint, subject text, internal_id text, enrollment_id bigint, pluvo_id text, field text,
            level text, title text, completed_raw text, completed_on date, dated_run text, state text, reason text)
@@ -158,7 +158,7 @@ _UPSERT = text(
         reason = CASE WHEN {_OPEN} THEN excluded.reason ELSE c.reason END,
         found_value = CASE WHEN {_FOREIGN} THEN NULL ELSE c.found_value END,
         changed_at = CASE WHEN {_OPEN} AND c.state <> excluded.state THEN now() ELSE c.changed_at END,
-        seen_run = coalesce({_in_window(f"CASE WHEN {_TAKES} THEN excluded.completed_on ELSE c.completed_on END")},
+        seen_run = coalesce({_in_range(f"CASE WHEN {_TAKES} THEN excluded.completed_on ELSE c.completed_on END")},
                             c.seen_run)
     RETURNING c.id
     """  # noqa: S608  constants only
@@ -191,12 +191,12 @@ def record(
     *,
     run_id: str | None = None,
     reading: str | None = None,
-    window: Window | None = None,
+    days: DayRange | None = None,
     signal: str = "poll",
 ) -> list[int]:
     """Bring the completion rows of these people up to date; returns their ids. Safe to repeat, in any order.
 
-    The first date is the first one whatever the ``window``: that only chooses what counts as seen by ``run_id``.
+    The first date is the first one whatever the ``days``: they only choose what counts as seen by ``run_id``.
     ``reading`` (default ``run_id``) names one reading of the report, which may come in several parts.
     """
     entries = _entries(connection, tenant, rules, finished, reading or run_id)
@@ -205,7 +205,7 @@ def record(
     lock_completions(connection, tenant.id or 0)
     rounds = _rounds(entries)
     _take_over(connection, tenant, rules, rounds[0])
-    chosen = window or Window()
+    chosen = days or DayRange()
     within = {"since": chosen.since, "until": chosen.until, "narrow": chosen.narrow}
     values = {"tenant": tenant.id, "run": run_id, "signal": signal} | within
     kept = [

@@ -1,4 +1,4 @@
-"""Read Pluvo's report, which is the truth about completions: one sweep a level, for all courses of a tenant at once.
+"""Read Pluvo's report, which is the truth about completions: read once a level, for all courses of a tenant at once.
 
 The report can't be asked for one training or for what is new, so all of it is read and only rows with a rule's title
 and a date are handed on, some hundreds at a time: memory does not grow with the report.
@@ -20,7 +20,7 @@ from models.run import SnapshotState
 from producers.completions.record import Finished
 from producers.completions.rules import MAX_CANDIDATES, Rule, TitleVerdict, judge_title
 from producers.event_reader import RETRY_WAITS_SECONDS, sleep
-from tenancy.rate_limit import TooBusy
+from tenancy.rate_limit import RateLimited
 
 BATCH = 500
 MAX_TITLES_KEPT = 1000
@@ -88,7 +88,7 @@ def find_groups(pluvo: PluvoClient, courses: Sequence[Course], notes: Notes) -> 
     return groups
 
 
-class Sweep:
+class LevelReport:
     """One level's report. ``sink`` gets finished rows in batches, possibly some of them twice."""
 
     def __init__(self, pluvo: PluvoClient, level: str, rules: Sequence[Rule], sink: Sink, check: Check) -> None:
@@ -116,7 +116,7 @@ class Sweep:
                 return
             except Incomplete:
                 raise  # it came to its end more than once: reading it again gives nothing new
-            except (Unavailable, TooBusy) as error:
+            except (Unavailable, RateLimited) as error:
                 wait = next(waits, None)
                 if wait is None:
                     raise
@@ -133,7 +133,7 @@ class Sweep:
                     self._take(row)
                 if len(self._batch) >= BATCH:
                     self._flush()
-        except (Unavailable, TooBusy):
+        except (Unavailable, RateLimited):
             self._flush()
             raise
         self._flush()
@@ -171,7 +171,7 @@ class Sweep:
         return found
 
 
-def sweep_all(
+def read_report(
     pluvo: PluvoClient,
     rules: Sequence[Rule],
     groups: dict[int, str | None],
@@ -191,13 +191,13 @@ def sweep_all(
         if not of_level:
             continue
         ids = {groups[rule.course_id] for rule in of_level}
-        sweep = Sweep(pluvo, level, of_level, sink, check)
+        level_report = LevelReport(pluvo, level, of_level, sink, check)
         whole = False
         try:
-            sweep.read(None if None in ids else sorted(str(one) for one in ids))
+            level_report.read(None if None in ids else sorted(str(one) for one in ids))
             whole = True
-        except (Unavailable, TooBusy) as error:
+        except (Unavailable, RateLimited) as error:
             for rule in of_level:
                 notes[rule.course_id].refuse(error.code if isinstance(error, Unavailable) else "pace")
-        doubtful += sweep.doubtful(of_level, notes, whole=whole)
+        doubtful += level_report.doubtful(of_level, notes, whole=whole)
     return doubtful

@@ -15,8 +15,8 @@ from producers.completions.collect import Collected
 from producers.completions.planner import Planner, count_quiet, count_rows
 from producers.completions.rules import OF_ONE_CONNECTOR, Rule
 from producers.event_reader import Partial
-from producers.runs.context import Scope
-from tenancy.systems import Outside
+from producers.runs.context import RunContext
+from tenancy.systems import Systems
 
 # From how many due ones on a course is read as a whole; fewer are looked at one by one, by their actors.
 PAGES_FROM = 5
@@ -27,10 +27,10 @@ UNREADABLE = (Unavailable, TooLarge, Partial, Misconfigured)
 
 
 def courses_to_read(
-    scope: Scope, planner: Planner, found: Collected, *, pages_from: int = PAGES_FROM
+    context: RunContext, planner: Planner, found: Collected, *, pages_from: int = PAGES_FROM
 ) -> Iterator[tuple[Course, list[Rule]]]:
     """Courses whose AFAS column is worth reading as a whole: many are due, or something written is unconfirmed."""
-    with scope.writing() as connection:
+    with context.writing() as connection:
         due = planner.due_by_course(connection)
         unconfirmed = planner.unconfirmed_courses(connection)
     for course in found.courses:
@@ -39,12 +39,12 @@ def courses_to_read(
             yield course, rules
 
 
-def read_values(scope: Scope, outside: Outside, course: Course, rules: Sequence[Rule]) -> None:
+def read_values(context: RunContext, systems: Systems, course: Course, rules: Sequence[Rule]) -> None:
     """Read a course's column from AFAS; when that fails the actors read row by row, or wait, by themselves."""
     try:
-        for age, values in read_event(scope, outside.afas, course, rules):
-            with scope.writing() as connection:
-                note(connection, scope.tenant_id, course.id or 0, age, values)
+        for age, values in read_event(context, systems.afas, course, rules):
+            with context.writing() as connection:
+                note(connection, context.tenant_id, course.id or 0, age, values)
     except UNREADABLE:
         return
     except Unauthorized as error:
@@ -54,18 +54,18 @@ def read_values(scope: Scope, outside: Outside, course: Course, rules: Sequence[
 
 def settle_by_column(connection: Connection, planner: Planner, course: Course, rules: Sequence[Rule]) -> None:
     """What AFAS's column settles without a PUT: conflicts, unchanged ones, and what we wrote earlier."""
-    planner.settled_lines(connection, judge(connection, planner.tenant_id, rules, DUE_STATES, planner.window))
+    planner.settled_lines(connection, judge(connection, planner.tenant_id, rules, DUE_STATES, planner.days))
     judge(connection, planner.tenant_id, rules, SETTLED_STATES)
 
 
-def plan(scope: Scope, planner: Planner) -> None:
+def plan(context: RunContext, planner: Planner) -> None:
     """One line and one message for each due completion, a thousand a transaction."""
-    with scope.writing() as connection:
+    with context.writing() as connection:
         ids = planner.due_ids(connection)
     for start in range(0, len(ids), CHUNK):
-        with scope.writing() as connection:
+        with context.writing() as connection:
             planned = planner.enqueue(connection, ids[start : start + CHUNK])
-        scope.progress(planned=planned)
+        context.progress(planned=planned)
 
 
 def count(connection: Connection, planner: Planner, found: Collected) -> tuple[dict[str, int], list[dict[str, Any]]]:

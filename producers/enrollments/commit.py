@@ -14,7 +14,7 @@ from models import locks
 from models.message import Kind, Priority
 from models.tenant import Direction
 from producers.enrollments.snapshot import Snapshot
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 # Everybody who has an id gets a row here, so that `explain` knows also those who were never acted on.
 _PEOPLE = text(
@@ -246,24 +246,24 @@ _AFTER_ACCOUNT = text(
 )
 
 
-def lock_messages(connection: Connection, scope: Scope, lines: list[int] | None = None) -> None:
+def lock_messages(connection: Connection, context: RunContext, lines: list[int] | None = None) -> None:
     """Lock what is under way for the plan's lines, before anything that it is about."""
-    connection.execute(_LOCK, {"run": scope.run_id, "lines": lines, "kind": Kind.UPSERT.value})
+    connection.execute(_LOCK, {"run": context.run_id, "lines": lines, "kind": Kind.UPSERT.value})
 
 
-def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot]) -> None:
+def record_roster(connection: Connection, context: RunContext, snapshots: list[Snapshot]) -> None:
     """Note who was seen, who was not, and what their completion columns show."""
-    run = {"run": scope.run_id, "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable]}
+    run = {"run": context.run_id, "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable]}
     connection.execute(_PEOPLE, run)
     connection.execute(_NAMES_OF_PRESETS, run)
     connection.execute(_ENROLLMENTS, run)
-    scope.tell_sizes(connection)
+    context.tell_sizes(connection)
     connection.execute(_SET_ENROLLMENT, run)
     for snapshot in snapshots:
         values = run | {
             "course": snapshot.course_id,
             "read_at": snapshot.read_at,
-            "person": scope.options.get("person"),
+            "person": context.options.get("person"),
         }
         if snapshot.usable:
             connection.execute(_SEEN, values)
@@ -271,21 +271,21 @@ def record_roster(connection: Connection, scope: Scope, snapshots: list[Snapshot
             connection.execute(_WIDTH, values | {"width": snapshot.width})
         if snapshot.state == "complete":
             connection.execute(_ABSENT, values)
-            if scope.options.get("person") is None:
+            if context.options.get("person") is None:
                 connection.execute(_BASE, values | {"rows": snapshot.rows})
 
 
-def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = None) -> int:
+def commit_plan(connection: Connection, context: RunContext, lines: list[int] | None = None) -> int:
     """Make the plan's open lines (or only ``lines``) desired state and messages; returns how many messages.
 
     Run inside the transaction that holds the run, after ``lock_messages``: either all of it happened, or none.
     """
     values: dict[str, Any] = {
-        "run": scope.run_id,
+        "run": context.run_id,
         "lines": lines,
         "kind": Kind.UPSERT.value,
         "direction": Direction.ENROLLMENTS.value,
-        "priority": Priority.INTERACTIVE if scope.options.get("person") or lines else Priority.NORMAL,
+        "priority": Priority.INTERACTIVE if context.options.get("person") or lines else Priority.NORMAL,
     }
     connection.execute(_DESIRED_PEOPLE, values)
     connection.execute(_DESIRED_ENROLLMENTS, values)
@@ -294,7 +294,7 @@ def commit_plan(connection: Connection, scope: Scope, lines: list[int] | None = 
     connection.execute(_PARK, values)
     connection.execute(_SUPERSEDE, values)
     sent = connection.execute(_SEND, values).rowcount
-    scope.tell_sizes(connection)
+    context.tell_sizes(connection)
     connection.execute(_AFTER, values)
     connection.execute(_AFTER_ACCOUNT, values)
     connection.execute(text("NOTIFY koppeling_ledger"))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from models.hold import Guard
 from producers.enrollments.commit import commit_plan, lock_messages
 from producers.enrollments.raise_holds import close_lines
-from producers.runs.context import PreviewScope
+from producers.runs.context import PreviewContext
 
 # A line is still true when its enrollment is as it was planned and the person is as absent, or as present, as then.
 _STILL_TRUE = """
@@ -66,7 +66,7 @@ def release(
     runs = sorted({row.run_id for row in going})
     parts = {run_id: [row.plan_line_id for row in going if row.run_id == run_id] for run_id in runs}
     for run_id, lines in parts.items():
-        lock_messages(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
+        lock_messages(connection, PreviewContext(run_id, hold.tenant_id, {}), lines)
     _decide(connection, [row.id for row in going], "released")
     _decide(connection, [row.id for row in dropped], "dropped")
     _set_lines(connection, [row.plan_line_id for row in going], "pending", "released")
@@ -74,7 +74,7 @@ def release(
         _believe(connection, [row.enrollment_id for row in going])
     _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
     for run_id, lines in parts.items():
-        commit_plan(connection, PreviewScope(run_id, hold.tenant_id, {}), lines)
+        commit_plan(connection, PreviewContext(run_id, hold.tenant_id, {}), lines)
     _count_again(connection, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)
     if hold.guard == Guard.SHORT_SNAPSHOT and not left:

@@ -15,7 +15,7 @@ from models.tenant import SAME_ORGANISATION
 from producers.enrollments import facts_sql as sql
 from producers.enrollments.matching import Candidate, Move, Peer
 from producers.enrollments.snapshot import Snapshot
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 CHUNK = 500
 # Other tenants of the same Pluvo organisation: their people's accounts are taken.
@@ -62,15 +62,15 @@ class PersonFacts:
 class FactReader:
     """Reads facts of one run, from the snapshots that may be used."""
 
-    def __init__(self, connection: Connection, scope: Scope, snapshots: Sequence[Snapshot]) -> None:
+    def __init__(self, connection: Connection, context: RunContext, snapshots: Sequence[Snapshot]) -> None:
         self.connection = connection
         self.base = {
-            "run": scope.run_id,
+            "run": context.run_id,
             "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
             "complete": [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE],
         }
-        self.tenant_id = scope.tenant_id
-        self.full = bool(scope.options.get("full"))
+        self.tenant_id = context.tenant_id
+        self.full = bool(context.options.get("full"))
 
     def count_settled(self) -> int:
         """Rows that need nothing."""

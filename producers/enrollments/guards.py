@@ -29,7 +29,7 @@ from models.hold import Guard
 from models.run import SnapshotState
 from models.tenant import Tenant
 from producers.enrollments.snapshot import Snapshot
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 WINDOW_DAYS = 7
 DEFAULT_LIMITS = {
@@ -162,10 +162,10 @@ _HOLD_REST_OF_PERSON = text(
 class Judge:
     """Marks lines of a plan as held and says which guards did it. Order matters: the narrowest scope speaks first."""
 
-    def __init__(self, connection: Connection, scope: Scope, tenant: Tenant) -> None:
+    def __init__(self, connection: Connection, context: RunContext, tenant: Tenant) -> None:
         self.connection = connection
-        self.run = {"run": scope.run_id}
-        self.one = scope.options.get("person") is not None
+        self.run = {"run": context.run_id}
+        self.one = context.options.get("person") is not None
         self.tenant = tenant
         self.limits = DEFAULT_LIMITS | tenant.removals.get("limits", {})
         size = connection.execute(_SIZE, {"tenant": tenant.id}).one()

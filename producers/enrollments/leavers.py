@@ -26,7 +26,7 @@ from models.translate import translate
 from producers.enrollments.plan_lines import Line, store
 from producers.enrollments.snapshot import Snapshot
 from producers.event_reader import EventReader, Partial, Restart
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
 PER_QUERY = 4
@@ -74,7 +74,7 @@ _NEIGHBOURS = text(
 
 
 def plan_leavers(
-    scope: Scope, tenant: Tenant, course: Course, snapshot: Snapshot, *, target_read: bool, all_read: bool
+    context: RunContext, tenant: Tenant, course: Course, snapshot: Snapshot, *, target_read: bool, all_read: bool
 ) -> int:
     """Write removal lines of one event; returns how many people are absent but not yet confirmed.
 
@@ -88,19 +88,19 @@ def plan_leavers(
         return 0
     confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
     waiting = 0
-    with scope.writing() as connection:
+    with context.writing() as connection:
         # Some at a time: a whole roster may be gone.
-        for part in _absent(connection, scope, tenant, course, all_read).partitions(AT_ONCE):
+        for part in _absent(connection, context, tenant, course, all_read).partitions(AT_ONCE):
             absent = [row for row in part if not row.removal_refused]
             if snapshot.only_short:
                 doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
-                store(connection, scope, [line for line in doubted if line.outcome == "pending"])
+                store(connection, context, [line for line in doubted if line.outcome == "pending"])
                 continue
             due = [row for row in absent if target_read and _confirmed(row, snapshot, confirm_after)]
             waiting += len(absent) - len(due)
             whys = ["blocked" if row.blocked else "left_afas" for row in due]
             lines = [_line(row, course, tenant, why, all_read) for row, why in zip(due, whys, strict=True)]
-            store(connection, scope, lines)
+            store(connection, context, lines)
     return waiting
 
 
@@ -115,30 +115,30 @@ _UNPROVEN = text(
 )
 
 
-def prove_leavers(scope: Scope, afas: AfasClient, course: Course, snapshot: Snapshot) -> int:
+def prove_leavers(context: RunContext, afas: AfasClient, course: Course, snapshot: Snapshot) -> int:
     """Prove the absence of those whose removal the guards let go. Held ones are proven once they are released.
 
     Without the proof the snapshot is suspect (``absence_unproven``), and nobody of the event is removed; returns how
     many wait for that.
     """
-    with scope.writing() as connection:
-        going = {"run": scope.run_id, "course": course.id}
+    with context.writing() as connection:
+        going = {"run": context.run_id, "course": course.id}
         people = list(connection.execute(_GOING, going).scalars())
-        neighbours = _neighbours(connection, scope, course)
+        neighbours = _neighbours(connection, context, course)
     if not people:
         return 0
-    if scope.options.get("person"):
-        neighbours = _ends_of_event(scope.check, afas, course, people)
-    if prove_absent(scope.check, afas, course, people, neighbours):
+    if context.options.get("person"):
+        neighbours = _ends_of_event(context.check, afas, course, people)
+    if prove_absent(context.check, afas, course, people, neighbours):
         return 0
     snapshot.suspect("absence_unproven")
-    with scope.writing() as connection:
+    with context.writing() as connection:
         return connection.execute(_UNPROVEN, going).rowcount
 
 
-def _neighbours(connection: Connection, scope: Scope, course: Course) -> set[str]:
+def _neighbours(connection: Connection, context: RunContext, course: Course) -> set[str]:
     """The first and the last person of the event as just read: they must show in every proof."""
-    row = connection.execute(_NEIGHBOURS, {"run": scope.run_id, "course": course.id}).one()
+    row = connection.execute(_NEIGHBOURS, {"run": context.run_id, "course": course.id}).one()
     return {str(found) for found in row if found is not None}
 
 
@@ -169,12 +169,14 @@ def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | N
     }
 
 
-def _absent(connection: Connection, scope: Scope, tenant: Tenant, course: Course, all_read: bool) -> CursorResult[Any]:
+def _absent(
+    connection: Connection, context: RunContext, tenant: Tenant, course: Course, all_read: bool
+) -> CursorResult[Any]:
     values = {
-        "run": scope.run_id,
-        "tenant": scope.tenant_id,
+        "run": context.run_id,
+        "tenant": context.tenant_id,
         "course": course.id,
-        "person": scope.options.get("person"),
+        "person": context.options.get("person"),
         "settings": tenant.settings_version,
         "archiving": all_read and tenant.removals["policy"] == ARCHIVING,
     }

@@ -26,8 +26,8 @@ from producers.enrollments.plan_lines import plan_hash, store_rejected
 from producers.enrollments.planner import Planner
 from producers.enrollments.snapshot import Snapshot, take_snapshot, worst
 from producers.event_reader import patiently
-from producers.runs.context import Scope
-from tenancy.systems import Outside
+from producers.runs.context import RunContext
+from tenancy.systems import Systems
 
 
 @dataclass
@@ -67,36 +67,36 @@ def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
     return tenant, sorted(found, key=lambda course: (len(course.event_id), course.event_id))
 
 
-def make_plan(scope: Scope, tenant: Tenant, courses: Sequence[Course], outside: Outside) -> Plan:
+def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], systems: Systems) -> Plan:
     """Read, match, plan and judge. Changes nothing outside, and nothing here but what belongs to the run."""
-    with scope.writing() as connection:
-        _clear(connection, scope.run_id)
+    with context.writing() as connection:
+        _clear(connection, context.run_id)
     # A test copy of AFAS answers just as nicely as the real environment.
-    info: MetaInfo = patiently(outside.afas.metainfo, scope.check)
+    info: MetaInfo = patiently(systems.afas.metainfo, context.check)
     foreign = tenant.envid is not None and info.envid != tenant.envid
-    snapshots = [take_snapshot(scope, outside.afas, tenant, course, foreign=foreign) for course in courses]
+    snapshots = [take_snapshot(context, systems.afas, tenant, course, foreign=foreign) for course in courses]
     usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
-    known = _match(scope, outside, snapshots, usable)
-    with scope.writing() as connection:
+    known = _match(context, systems, snapshots, usable)
+    with context.writing() as connection:
         for course_id in usable:
-            store_rejected(connection, scope, course_id)
-        planner = Planner(connection, scope, tenant, snapshots, unread=known.unread)
+            store_rejected(connection, context, course_id)
+        planner = Planner(connection, context, tenant, snapshots, unread=known.unread)
         known.quiet["unchanged"] = known.quiet.get("unchanged", 0) + planner.facts.count_settled()
         planned = planner.build()
-    scope.progress(planned=planned)
+    context.progress(planned=planned)
     unconfirmed = 0
     all_read = all(snapshot.saw_everybody for snapshot in snapshots)
     unread = [course for course, one in zip(courses, snapshots, strict=True) if not one.saw_everybody]
     for course, snapshot in zip(courses, snapshots, strict=True):
         whole = not any(other.target == course.target for other in unread if other is not course)
-        unconfirmed += plan_leavers(scope, tenant, course, snapshot, target_read=whole, all_read=all_read)
-    with scope.writing() as connection:
-        plan_moves(connection, scope, tenant, snapshots)
-        tripped = Judge(connection, scope, tenant).judge(snapshots)
+        unconfirmed += plan_leavers(context, tenant, course, snapshot, target_read=whole, all_read=all_read)
+    with context.writing() as connection:
+        plan_moves(connection, context, tenant, snapshots)
+        tripped = Judge(connection, context, tenant).judge(snapshots)
     for course, snapshot in zip(courses, snapshots, strict=True):
-        unconfirmed += prove_leavers(scope, outside.afas, course, snapshot)
-    with scope.writing() as connection:
-        hashed = plan_hash(connection, scope.run_id)
+        unconfirmed += prove_leavers(context, systems.afas, course, snapshot)
+    with context.writing() as connection:
+        hashed = plan_hash(connection, context.run_id)
         return Plan(snapshots, tripped, hashed, known.quiet, unconfirmed, info.envid, known.missing_users)
 
 
@@ -121,26 +121,26 @@ class _Known:
     unread: frozenset[str] = frozenset()
 
 
-def _match(scope: Scope, outside: Outside, snapshots: Sequence[Snapshot], usable: Sequence[int]) -> _Known:
+def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot], usable: Sequence[int]) -> _Known:
     """Fetch what matching needs of Pluvo."""
-    with scope.writing() as connection:
-        reader = FactReader(connection, scope, snapshots)
+    with context.writing() as connection:
+        reader = FactReader(connection, context, snapshots)
         unlinked = reader.someone_unlinked()
         addresses = reader.new_addresses(pluvo_directory.FEW_ADDRESSES + 1)
         presets = reader.preset_accounts(pluvo_directory.FEW_ADDRESSES + 1)
-        found = connection.execute(_QUIET, {"run": scope.run_id, "courses": list(usable)}).all()
+        found = connection.execute(_QUIET, {"run": context.run_id, "courses": list(usable)}).all()
     refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
     quiet = {str(outcome): int(count) for outcome, count in found} | ({"rejected": refused} if refused else {})
     known = _Known(quiet)
     if unlinked or max(len(addresses), len(presets)) > pluvo_directory.FEW_ADDRESSES:
-        known.missing_users = pluvo_directory.list_everyone(scope, outside.pluvo)
+        known.missing_users = pluvo_directory.list_everyone(context, systems.pluvo)
         if known.missing_users:
-            with scope.writing() as connection:
-                newcomers = FactReader(connection, scope, snapshots).newcomers()
-            known.unread = pluvo_directory.look_up(scope, outside.pluvo, newcomers)
+            with context.writing() as connection:
+                newcomers = FactReader(connection, context, snapshots).newcomers()
+            known.unread = pluvo_directory.look_up(context, systems.pluvo, newcomers)
     else:
-        pluvo_directory.look_at(scope, outside.pluvo, presets)
-        pluvo_directory.look_up(scope, outside.pluvo, addresses)
+        pluvo_directory.look_at(context, systems.pluvo, presets)
+        pluvo_directory.look_up(context, systems.pluvo, addresses)
     return known
 
 

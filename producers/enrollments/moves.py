@@ -14,7 +14,7 @@ from models.run import SnapshotState
 from models.tenant import Tenant
 from producers.enrollments.facts_sql import JOINED, SETTLED
 from producers.enrollments.snapshot import Snapshot
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 _INSERT = text(
     f"""
@@ -43,10 +43,10 @@ _INSERT = text(
 )
 
 
-def plan_moves(connection: Connection, scope: Scope, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
+def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
     """A removal line for each enrollment that left a place behind, from complete listings only."""
     if tenant.removals["policy"] == "keep":
         return
     complete = [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
-    values = {"run": scope.run_id, "tenant": scope.tenant_id, "courses": complete}
+    values = {"run": context.run_id, "tenant": context.tenant_id, "courses": complete}
     connection.execute(_INSERT, values | {"settings": tenant.settings_version})

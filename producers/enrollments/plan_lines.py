@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 PLANNED = "planned"
 
@@ -62,17 +62,17 @@ class Line:
     todo: dict[str, Any] | None = None
 
 
-def store(connection: Connection, scope: Scope, lines: Iterable[Line]) -> int:
+def store(connection: Connection, context: RunContext, lines: Iterable[Line]) -> int:
     """Write lines; returns how many."""
     rows = [asdict(line) for line in lines]
     if rows:
-        connection.execute(_INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)})
+        connection.execute(_INSERT, {"run": context.run_id, "tenant": context.tenant_id, "rows": json.dumps(rows)})
     return len(rows)
 
 
-def store_rejected(connection: Connection, scope: Scope, course_id: int) -> None:
+def store_rejected(connection: Connection, context: RunContext, course_id: int) -> None:
     """A line for each row that can't be used as it is."""
-    connection.execute(_REJECTED, {"run": scope.run_id, "course": course_id})
+    connection.execute(_REJECTED, {"run": context.run_id, "course": course_id})
 
 
 def our_ref(member_id: str, internal_id: str) -> str:

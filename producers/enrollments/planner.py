@@ -28,7 +28,7 @@ from producers.enrollments.matching import (
 )
 from producers.enrollments.plan_lines import PLANNED, Line, our_ref, store
 from producers.enrollments.snapshot import Snapshot
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 
 class Planner:
@@ -37,7 +37,7 @@ class Planner:
     def __init__(
         self,
         connection: Connection,
-        scope: Scope,
+        context: RunContext,
         tenant: Tenant,
         snapshots: Sequence[Snapshot],
         *,
@@ -46,9 +46,9 @@ class Planner:
         """``unread``: folded addresses that a user may have whom Pluvo can't read."""
         self.unread = unread
         self.connection = connection
-        self.scope = scope
+        self.context = context
         self.tenant = tenant
-        self.facts = FactReader(connection, scope, snapshots)
+        self.facts = FactReader(connection, context, snapshots)
         self.verdicts: dict[str, Verdict] = {}
         self.rivals: dict[str, Candidate] = {}
 
@@ -59,7 +59,7 @@ class Planner:
         for chunk in self.facts.chunks(lambda internal_id: our_ref(self.tenant.afas["member_id"], internal_id)):
             moving = self._moving_away(chunk)
             lines = [line for person in chunk for line in self.person(person, moving)]
-            planned += store(self.connection, self.scope, lines)
+            planned += store(self.connection, self.context, lines)
         return planned
 
     def _settle_moves(self) -> None:

@@ -19,7 +19,7 @@ from clients.pluvo import PluvoClient, PluvoUser
 from models.afas_values import person_number
 from models.folding import fold_email, loose_email
 from producers.event_reader import patiently
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 FEW_ADDRESSES = 25
 ADDRESSES_A_STEP = 100
@@ -38,7 +38,7 @@ _INSERT = text(
 )
 
 
-def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> None:
+def store(connection: Connection, context: RunContext, users: Iterable[PluvoUser]) -> None:
     """Keep users for this run; a user that is there already stays as it is."""
     rows = [
         {
@@ -55,61 +55,61 @@ def store(connection: Connection, scope: Scope, users: Iterable[PluvoUser]) -> N
         }
         for user in users
     ]
-    connection.execute(_INSERT, {"run": scope.run_id, "tenant": scope.tenant_id, "rows": json.dumps(rows)})
+    connection.execute(_INSERT, {"run": context.run_id, "tenant": context.tenant_id, "rows": json.dumps(rows)})
 
 
-def list_everyone(scope: Scope, pluvo: PluvoClient) -> int:
+def list_everyone(context: RunContext, pluvo: PluvoClient) -> int:
     """List all users, archived ones too; returns how many Pluvo did not give, as far as it tells.
 
     Whoever is restored after the active ones were listed and before the archived ones were, is in neither list: when
     the number of active users is another one afterwards, they are listed again.
     Raises Unavailable when Pluvo can't be listed at all after some tries.
     """
-    missing, active = _list(scope, pluvo, archived=False)
-    missing_archived, _ = _list(scope, pluvo, archived=True)
-    if active is not None and patiently(partial(pluvo.count_users, archived=False), scope.check) != active:
-        missing, _ = _list(scope, pluvo, archived=False)
+    missing, active = _list(context, pluvo, archived=False)
+    missing_archived, _ = _list(context, pluvo, archived=True)
+    if active is not None and patiently(partial(pluvo.count_users, archived=False), context.check) != active:
+        missing, _ = _list(context, pluvo, archived=False)
     return missing + missing_archived
 
 
-def _list(scope: Scope, pluvo: PluvoClient, *, archived: bool) -> tuple[int, int | None]:
+def _list(context: RunContext, pluvo: PluvoClient, *, archived: bool) -> tuple[int, int | None]:
     """List one half; returns how many are missing, and Pluvo's count."""
 
     def pages() -> tuple[int, int | None]:
         total: int | None = None
         try:
             for page in pluvo.user_pages(archived):
-                scope.check()
-                with scope.writing() as connection:
-                    store(connection, scope, page.users)
-                scope.progress(users=len(page.users))
+                context.check()
+                with context.writing() as connection:
+                    store(connection, context, page.users)
+                context.progress(users=len(page.users))
                 total = page.total
         except Incomplete as error:  # reading it once more would give nothing new
             return error.missing, total
         return 0, total
 
-    return patiently(pages, scope.check)
+    return patiently(pages, context.check)
 
 
-def look_up(scope: Scope, pluvo: PluvoClient, emails: Sequence[str]) -> frozenset[str]:
+def look_up(context: RunContext, pluvo: PluvoClient, emails: Sequence[str]) -> frozenset[str]:
     """Find who holds these addresses; returns the folded ones that somebody may hold whom Pluvo can't read."""
     unread: set[str] = set()
     for start in range(0, len(emails), ADDRESSES_A_STEP):
         part = emails[start : start + ADDRESSES_A_STEP]
-        users, unknown = patiently(partial(pluvo.look_up, emails=part), scope.check)
+        users, unknown = patiently(partial(pluvo.look_up, emails=part), context.check)
         unread |= {fold_email(email) for email in unknown}
-        with scope.writing() as connection:
-            store(connection, scope, users)
+        with context.writing() as connection:
+            store(connection, context, users)
     return frozenset(unread)
 
 
-def look_at(scope: Scope, pluvo: PluvoClient, accounts: list[str]) -> None:
+def look_at(context: RunContext, pluvo: PluvoClient, accounts: list[str]) -> None:
     """Read these accounts; one that is gone, or whose id Pluvo won't take, is left out."""
     for account in accounts:
         try:
-            user = patiently(partial(pluvo.get_user, account), scope.check)
+            user = patiently(partial(pluvo.get_user, account), context.check)
         except (Misconfigured, Rejected):
             continue
         if user is not None:
-            with scope.writing() as connection:
-                store(connection, scope, [user])
+            with context.writing() as connection:
+                store(connection, context, [user])

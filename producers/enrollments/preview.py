@@ -16,8 +16,8 @@ from models.run import RunStatus
 from models.session import transaction
 from models.tenant import Direction, Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
-from producers.runs.context import PreviewScope, Scope
-from tenancy.systems import outside_of
+from producers.runs.context import PreviewContext, RunContext
+from tenancy.systems import systems_of
 
 OUTCOMES = (
     "created",
@@ -108,7 +108,7 @@ class PreviewOver(Exception):
     """Somebody was erased, or the tenant removed, after the dry run read them: it writes nothing more."""
 
 
-class _DryRun(PreviewScope):
+class _DryRun(PreviewContext):
     """Has a row in the ledger, by which an erasure ends it."""
 
     @contextmanager
@@ -127,7 +127,7 @@ def preview(tenant_id: int, options: dict[str, Any]) -> Preview:
     Raises RemoteError when a system can't be read, PreviewOver when somebody was erased meanwhile.
     """
     tenant, courses = load(tenant_id)
-    scope = _DryRun(new_id(), tenant_id, options)
+    context = _DryRun(new_id(), tenant_id, options)
     with transaction() as connection:
         connection.execute(
             text(
@@ -135,22 +135,22 @@ def preview(tenant_id: int, options: dict[str, Any]) -> Preview:
                    VALUES (:run, :run, :tenant, :direction, 'dry_run', CAST(:options AS jsonb), 'dry_run', now())"""
             ),
             {
-                "run": scope.run_id,
+                "run": context.run_id,
                 "tenant": tenant_id,
                 "direction": Direction.ENROLLMENTS.value,
                 "options": dumps(options),
             },
         )
-    outside = outside_of(tenant)
+    systems = systems_of(tenant)
     try:
-        plan = make_plan(scope, tenant, courses, outside)
-        return _read_preview(scope, tenant, plan, outside.counts.take())
+        plan = make_plan(context, tenant, courses, systems)
+        return _read_preview(context, tenant, plan, systems.counts.take())
     except RemoteError as error:
-        _fail_preview(scope.run_id, error)
+        _fail_preview(context.run_id, error)
         raise
     finally:
         with transaction() as connection:
-            forget_rows(connection, scope.run_id)
+            forget_rows(connection, context.run_id)
 
 
 def _fail_preview(run_id: str, error: RemoteError) -> None:
@@ -162,30 +162,30 @@ def _fail_preview(run_id: str, error: RemoteError) -> None:
         )
 
 
-def _read_preview(scope: Scope, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
+def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
     usable = [snapshot.course_id for snapshot in plan.snapshots if snapshot.usable]
-    with scope.writing() as connection:
-        rows = connection.execute(_LINES, {"run": scope.run_id, "usable": usable}).mappings().all()
+    with context.writing() as connection:
+        rows = connection.execute(_LINES, {"run": context.run_id, "usable": usable}).mappings().all()
         lines = [{key: value for key, value in row.items() if key != "is_row"} for row in rows]
         outcomes = count(row["outcome"] for row in rows if row["is_row"])
         removals = [row for row in rows if not row["is_row"]]
-        record_run(connection, scope.run_id, plan, RunStatus.DRY_RUN)
+        record_run(connection, context.run_id, plan, RunStatus.DRY_RUN)
         connection.execute(
             text(
                 """UPDATE run SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas,
                           calls_pluvo = :pluvo, held_removals = :held WHERE id = :run"""
             ),
             {
-                "run": scope.run_id,
+                "run": context.run_id,
                 "outcomes": dumps(outcomes),
                 "afas": calls["afas"],
                 "pluvo": calls["pluvo"],
                 "held": sum(row["outcome"] == "held" for row in removals),
             },
         )
-        only = connection.execute(_ONLY_IN_PLUVO, {"run": scope.run_id}).mappings().all()
+        only = connection.execute(_ONLY_IN_PLUVO, {"run": context.run_id}).mappings().all()
     return Preview(
-        run_id=scope.run_id,
+        run_id=context.run_id,
         status=RunStatus.DRY_RUN,
         hash=plan.hash,
         snapshot=plan.state,

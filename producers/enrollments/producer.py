@@ -19,10 +19,10 @@ from producers.completions.producer import confirm_written, unread_before_remova
 from producers.enrollments import commit, raise_holds
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.enrollments.preview import OUTCOMES, Preview, preview
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 from producers.runs.lease import RunLease
 from tenancy.alerts import close_alert, open_alert
-from tenancy.systems import outside_of
+from tenancy.systems import systems_of
 
 __all__ = ["OUTCOMES", "Preview", "load", "preview", "run"]
 
@@ -30,9 +30,9 @@ __all__ = ["OUTCOMES", "Preview", "load", "preview", "run"]
 def run(lease: RunLease) -> None:
     """Do one enrollment run up to its messages. Raises what concerns the whole tenant or the run itself."""
     tenant, courses = load(lease.tenant_id)
-    outside = outside_of(tenant)
+    systems = systems_of(tenant)
     try:
-        plan = make_plan(lease, tenant, courses, outside)
+        plan = make_plan(lease, tenant, courses, systems)
         leaving = _courses_with_removals(lease)
         unread = unread_before_removal(lease, leaving) if leaving else None
         if unread:
@@ -50,7 +50,7 @@ def run(lease: RunLease) -> None:
                 _tell_of_report(connection, lease, unread)
             forget_rows(connection, lease.run_id)
     finally:
-        _record_calls(lease.run_id, outside.counts.take())
+        _record_calls(lease.run_id, systems.counts.take())
 
 
 def _confirm_completions(connection: Connection, courses: Sequence[Course], plan: Plan) -> None:
@@ -61,43 +61,43 @@ def _confirm_completions(connection: Connection, courses: Sequence[Course], plan
             confirm_written(connection, course)
 
 
-def _courses_with_removals(scope: Scope) -> list[int]:
+def _courses_with_removals(context: RunContext) -> list[int]:
     """Courses from which somebody will be removed: their completions are read first."""
     with transaction() as connection:
         query = text(
             """SELECT DISTINCT course_id FROM plan_line
                 WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
         )
-        return list(connection.execute(query, {"run": scope.run_id}).scalars())
+        return list(connection.execute(query, {"run": context.run_id}).scalars())
 
 
-def _postpone_removals(scope: Scope, plan: Plan) -> Plan:
+def _postpone_removals(context: RunContext, plan: Plan) -> Plan:
     """The completions of those who leave could not be read: only their removals wait for a run that can."""
-    with scope.writing() as connection:
+    with context.writing() as connection:
         postponed = connection.execute(
             text(
                 """UPDATE plan_line SET outcome = 'postponed', reason = 'completions_unread'
                     WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
             ),
-            {"run": scope.run_id},
+            {"run": context.run_id},
         ).rowcount
     return replace(plan, unconfirmed=plan.unconfirmed + postponed)
 
 
-def _tell_of_report(connection: Connection, scope: Scope, code: str) -> None:
+def _tell_of_report(connection: Connection, context: RunContext, code: str) -> None:
     """Say in the run why nobody was removed: what is wrong with the report, beside what was wrong with the listing."""
     connection.execute(
         text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run"),
-        {"run": scope.run_id, "why": dumps(["completions_unread", code])},
+        {"run": context.run_id, "why": dumps(["completions_unread", code])},
     )
 
 
-def _record_tenant(connection: Connection, scope: Scope, plan: Plan) -> None:
+def _record_tenant(connection: Connection, context: RunContext, plan: Plan) -> None:
     """Learn from the first reading that may be acted on, of any event: one that never gets complete must not keep the
     others from being guarded.
     """
     read = plan.state == SnapshotState.COMPLETE or any(one.usable and one.rows for one in plan.snapshots)
-    if read and plan.snapshots and scope.options.get("person") is None:
+    if read and plan.snapshots and context.options.get("person") is None:
         connection.execute(
             text(
                 """UPDATE tenant
@@ -105,20 +105,20 @@ def _record_tenant(connection: Connection, scope: Scope, plan: Plan) -> None:
                           first_complete_at = coalesce(first_complete_at, now())
                     WHERE id = :tenant AND (envid IS NULL OR first_complete_at IS NULL)"""
             ),
-            {"envid": plan.envid, "tenant": scope.tenant_id},
+            {"envid": plan.envid, "tenant": context.tenant_id},
         )
 
 
-def _tell_of_users(connection: Connection, scope: Scope, plan: Plan) -> None:
+def _tell_of_users(connection: Connection, context: RunContext, plan: Plan) -> None:
     """Tell once that Pluvo's list of users is not whole, and when it is whole again."""
     if plan.missing_users is None:
         return
     if not plan.missing_users:
-        close_alert(connection, scope.tenant_id, "users_incomplete", None)
+        close_alert(connection, context.tenant_id, "users_incomplete", None)
         return
     open_alert(
         connection,
-        scope.tenant_id,
+        context.tenant_id,
         "users_incomplete",
         None,
         f"Pluvo's list of users is not whole: at least {plan.missing_users} are missing. New people are looked up by "

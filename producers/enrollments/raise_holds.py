@@ -11,7 +11,7 @@ from models.base import new_id
 from models.run import SnapshotState
 from producers.enrollments.guards import Tripped
 from producers.enrollments.snapshot import Snapshot
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 EXPIRY_DAYS = 7
 
@@ -108,22 +108,26 @@ _CLOSE_EMPTY = text(
 
 
 def store_holds(
-    connection: Connection, scope: Scope, tripped: Sequence[Tripped], snapshots: Sequence[Snapshot], plan_hash: str
+    connection: Connection,
+    context: RunContext,
+    tripped: Sequence[Tripped],
+    snapshots: Sequence[Snapshot],
+    plan_hash: str,
 ) -> None:
     """Raise or renew a hold for each guard that tripped; clear those that a complete snapshot has overtaken."""
     courses = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
-    read = {"tenant": scope.tenant_id, "run": scope.run_id, "courses": courses}
+    read = {"tenant": context.tenant_id, "run": context.run_id, "courses": courses}
     connection.execute(_CAME_BACK, read)
     connection.execute(_OVERTAKEN, read)
     complete = [snapshot.event_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
-    kept = [_raise(connection, scope, trip, plan_hash, complete) for trip in tripped]
-    connection.execute(_CLOSE_EMPTY, {"tenant": scope.tenant_id})
-    if scope.options.get("person"):
+    kept = [_raise(connection, context, trip, plan_hash, complete) for trip in tripped]
+    connection.execute(_CLOSE_EMPTY, {"tenant": context.tenant_id})
+    if context.options.get("person"):
         return
     cleared = connection.execute(
         _CLEAR,
         {
-            "tenant": scope.tenant_id,
+            "tenant": context.tenant_id,
             "kept": kept,
             "complete": complete,
             "all_complete": len(complete) == len(snapshots),
@@ -132,15 +136,15 @@ def store_holds(
     close_lines(connection, list(cleared), "cleared")
 
 
-def _raise(connection: Connection, scope: Scope, trip: Tripped, plan_hash: str, complete: Sequence[str]) -> str:
+def _raise(connection: Connection, context: RunContext, trip: Tripped, plan_hash: str, complete: Sequence[str]) -> str:
     """A run for one person only adds that person's lines to a hold that is open already."""
-    person = scope.options.get("person")
-    names = {"tenant": scope.tenant_id, "guard": trip.guard.value, "event": trip.event_id, "person": person}
+    person = context.options.get("person")
+    names = {"tenant": context.tenant_id, "guard": trip.guard.value, "event": trip.event_id, "person": person}
     found = connection.execute(_OPEN, names).scalar()
     hold_id = str(found) if found else new_id()
     values = names | {
         "id": hold_id,
-        "run": scope.run_id,
+        "run": context.run_id,
         "hash": plan_hash,
         "measure": dumps(trip.measure),
         "days": EXPIRY_DAYS,

@@ -38,7 +38,7 @@ from models.session import transaction
 from models.tenant import Tenant
 from models.translate import Record, missing_columns, translate
 from producers.event_reader import MAX_RESTARTS, EventReader, Partial, Restart
-from producers.runs.context import Scope
+from producers.runs.context import RunContext
 
 UNUSABLE = {"missing_column", "wrong_environment", "too_many_rows"}
 # Whose row is it? As long as one can't be told, nobody of the event is known to be absent.
@@ -105,7 +105,7 @@ def _now() -> datetime:
     return now
 
 
-def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course, *, foreign: bool) -> Snapshot:
+def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course: Course, *, foreign: bool) -> Snapshot:
     """Read one event into ``snapshot_row`` and judge it.
 
     Args:
@@ -118,8 +118,8 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
     if foreign:
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):
-        with scope.writing() as connection:
-            _forget(connection, scope.run_id, snapshot.course_id)
+        with context.writing() as connection:
+            _forget(connection, context.run_id, snapshot.course_id)
         snapshot.read_at = _now()
         try:
             reader = EventReader(
@@ -127,36 +127,36 @@ def take_snapshot(scope: Scope, afas: AfasClient, tenant: Tenant, course: Course
                 course.getconnector,
                 course.fields,
                 course.event_id,
-                internal_id=scope.options.get("person"),
-                check=scope.check,
+                internal_id=context.options.get("person"),
+                check=context.check,
                 restarts_left=restarts_left,
                 width=course.width,
             )
-            _read(scope, reader, course, snapshot, today)
+            _read(context, reader, course, snapshot, today)
             break
         except Restart:
             continue
-    with scope.writing() as connection:
-        _judge_doubles(connection, scope.run_id, snapshot)
-        snapshot.rows = _count(connection, scope.run_id, snapshot.course_id)
-        if snapshot.state == SnapshotState.COMPLETE and scope.options.get("person") is None:
+    with context.writing() as connection:
+        _judge_doubles(connection, context.run_id, snapshot)
+        snapshot.rows = _count(connection, context.run_id, snapshot.course_id)
+        if snapshot.state == SnapshotState.COMPLETE and context.options.get("person") is None:
             _judge_size(snapshot, course)
     return snapshot
 
 
-def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot, today: date) -> None:
+def _read(context: RunContext, reader: EventReader, course: Course, snapshot: Snapshot, today: date) -> None:
     position = 0
     try:
         for page in reader.pages():
             if page and (missing := sorted({c for row in page for c in missing_columns(row, course.fields)})):
                 snapshot.suspect("missing_column")
                 snapshot.detail = f"missing or replaced: {', '.join(missing)}"
-            with scope.writing() as connection:
+            with context.writing() as connection:
                 records = [translate(row, course.fields, course.event_id, today) for row in page]
                 snapshot.suspect(*sorted({UNCERTAIN_WHO[one.reason] for one in records if one.reason in UNCERTAIN_WHO}))
-                store(connection, scope, course, records, position)
+                store(connection, context, course, records, position)
             position += len(page)
-            scope.progress(pages=1, rows=len(page))
+            context.progress(pages=1, rows=len(page))
     except Partial as error:
         snapshot.suspect("page_failed")
         snapshot.state, snapshot.detail = SnapshotState.PARTIAL, error.code
@@ -167,14 +167,14 @@ def _read(scope: Scope, reader: EventReader, course: Course, snapshot: Snapshot,
     snapshot.width = reader.width
 
 
-def store(connection: Connection, scope: Scope, course: Course, records: Iterable[Record], start: int) -> None:
+def store(connection: Connection, context: RunContext, course: Course, records: Iterable[Record], start: int) -> None:
     """Copy one page into staging."""
     with connection.connection.cursor().copy(_COPY) as copy:
         for position, record in enumerate(records, start):
             copy.write_row(
                 (
-                    scope.run_id,
-                    scope.tenant_id,
+                    context.run_id,
+                    context.tenant_id,
                     course.id,
                     position,
                     record.internal_id,

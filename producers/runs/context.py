@@ -36,7 +36,7 @@ class Sizes:
             self._told = self._rows
 
 
-class Scope(Protocol):
+class RunContext(Protocol):
     """The part of a run's lease that reading and planning need."""
 
     @property
@@ -58,7 +58,7 @@ class Scope(Protocol):
         """Let PostgreSQL know about the many rows this transaction has just written."""
 
 
-class PreviewScope:
+class PreviewContext:
     """A dry run: its run row belongs to nobody else, so there is nothing to lose and nobody to check with."""
 
     def __init__(self, run_id: str, tenant_id: int, options: dict[str, Any]) -> None:

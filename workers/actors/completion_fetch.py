@@ -20,7 +20,7 @@ from models.session import session, transaction
 from models.tenant import Direction, Tenant
 from producers.completions.collect import load
 from producers.completions.planner import Planner
-from producers.completions.record import Finished, Window, record
+from producers.completions.record import DayRange, Finished, record
 from producers.completions.rules import Rule, TitleVerdicts, ask_fields, keep_fields, rules_of
 from producers.completions.webhook_events import Hint, people_in, read
 from producers.runs.request import request_run
@@ -83,7 +83,7 @@ def fetch(delivery: Delivery) -> None:
     with transaction() as connection:
         ids = _record(connection, delivery, tenant, rules, finished)
     with delivery.settle() as connection:
-        planner = Planner(delivery.tenant_id, None, rules, Window())
+        planner = Planner(delivery.tenant_id, None, rules, DayRange())
         due = planner.enqueue(connection, ids, Priority.INTERACTIVE) if ids else 0
         _handled(connection, delivery, _outcome(rules, pluvo_id, finished, due))
 

@@ -17,7 +17,7 @@ from models.session import transaction
 from models.tenant import Direction
 from producers.probes import probe_completions, probe_enrollments
 from tenancy import health
-from tenancy.rate_limit import TooBusy
+from tenancy.rate_limit import RateLimited
 from workers.messages.interruptions import UNFIT
 
 # {direction: a function of the tenant id that makes cheap reads, and raises when the direction does not work}
@@ -90,7 +90,7 @@ def _try(tenant_id: int, direction: str) -> bool:
     except SecretUnreadable:
         UNFIT.set()  # this process's fault: another one will probe
         return False
-    except (TooBusy, TimeoutError):  # no place for a call: it does not count
+    except (RateLimited, TimeoutError):  # no place for a call: it does not count
         with transaction() as connection:
             health.probe_again(connection, tenant_id, direction, called=False)
         return False

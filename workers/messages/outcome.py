@@ -8,7 +8,7 @@ the same with ``retry_after_seconds``      ``wait``: the direction waits everywh
 NoRoom                                     ``room``: waits with all that make accounts, no attempt burnt
 any other Rejected, TooLarge               ``die``: dead letter at once
 Unauthorized, Misconfigured                ``quarantine``: of the tenant's direction, no attempt burnt
-TooBusy, Snooze, TimeoutError (no slot)    ``snooze``: again after the seconds it names, no attempt burnt
+RateLimited, Snooze, TimeoutError          ``snooze``: again after the seconds it names, no attempt burnt
 Held, Waiting, Overtaken                   ``back``: ready again at once, no attempt burnt
 Stopped                                    ``stop``: out of the ledger, its line stays pending
 NotOurs                                    ``drop``: nothing may be recorded
@@ -40,7 +40,7 @@ from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away, transaction
 from models.tenant import Direction
 from tenancy import health
-from tenancy.rate_limit import TooBusy
+from tenancy.rate_limit import RateLimited
 from workers.messages import no_room
 from workers.messages.dead_letters import (
     HISTORY,
@@ -130,7 +130,7 @@ def judge(error: BaseException) -> Verdict:
     for kind, action, code, words, seconds in _OWN:
         if isinstance(error, kind):
             return Verdict(action, Failure(code, words), seconds)
-    if isinstance(error, Snooze | TooBusy):
+    if isinstance(error, Snooze | RateLimited):
         return Verdict("snooze", Failure(getattr(error, "reason", "pace"), "waits for the rate limit"), error.seconds)
     if isinstance(error, UnknownKind):
         return Verdict("retry", Failure("unknown_actor", str(error)))

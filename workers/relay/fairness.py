@@ -1,5 +1,5 @@
-"""How the window is shared: lanes (one direction of one tenant) with the least in flight get the next places, and the
-groups of a lane (messages of one kind and priority) take turns. Pure."""
+"""How the places in flight are shared: lanes (one direction of one tenant) with the least in flight get the next ones,
+and the groups of a lane (messages of one kind and priority) take turns. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ENROLLMENTS_IN_FLIGHT = 16
 # Beside the calls that an AFAS environment takes at once: the next ones stand ready at a worker, where the slots of
 # ``tenancy.call_slots`` keep the limit. More of them would only hold threads that others could use.
 COMPLETIONS_STANDING_BY = 2
-WINDOW_MIN = 32
-WINDOW_PER_THREAD = 3
+IN_FLIGHT_MIN = 32
+IN_FLIGHT_PER_THREAD = 3
 # A row of time-outs: whoever doesn't answer gets one message at a time, until one is answered.
 TIMEOUTS_IN_A_ROW = 3
 # (priority, kind) of messages
@@ -34,9 +34,9 @@ class Lane:
         return (self.tenant_id, self.direction)
 
 
-def window(threads: int) -> int:
+def in_flight_limit(threads: int) -> int:
     """How many messages may be out at once: enough to keep all threads busy, few enough to stay fair."""
-    return max(WINDOW_MIN, WINDOW_PER_THREAD * threads)
+    return max(IN_FLIGHT_MIN, IN_FLIGHT_PER_THREAD * threads)
 
 
 def allocate(lanes: Iterable[Lane], room: int) -> dict[tuple[int, str], int]:
@@ -66,7 +66,7 @@ def cap_of(  # noqa: PLR0917  all of them numbers of one lane
     all threads before that shows. Lanes with a message that takes long already share the half between them: any number
     of them leaves the other half to the rest. Each may always have one.
     """
-    half = max(1, (threads or WINDOW_MIN) // 2)
+    half = max(1, (threads or IN_FLIGHT_MIN) // 2)
     if timeouts >= TIMEOUTS_IN_A_ROW:
         return 1
     if slow:

@@ -1,8 +1,9 @@
-"""Hands messages from the ledger to Redis, a small window at a time, fairly over tenants. One leader at a time does it.
+"""Hands messages from the ledger to Redis, a few at a time, fairly over tenants. One leader at a time does it.
 
-A tick: promote what is due, share the free places of the window, claim, commit, push. What gets lost between the commit
-and a worker is found again in four ways, the quickest first: the sentinel key tells that Redis lost its memory; a push
-that failed is taken back at the next tick; every 5 s what Redis does not know is taken back; and a lease ends.
+A tick: promote what is due, share the free places below the in-flight limit, claim, commit, push. What gets lost
+between the commit and a worker is found again in four ways, the quickest first: the sentinel key tells that Redis lost
+its memory; a push that failed is taken back at the next tick; every 5 s what Redis does not know is taken back; and a
+lease ends.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from workers.relay.fairness import (
     Lane,
     allocate,
     cap_of,
+    in_flight_limit,
     share,
-    window,
 )
 from workers.relay.leader import Leader
 
@@ -133,7 +134,7 @@ class Relay(Loop):
             connection.execute(sql.PROMOTE)
         out = {(row[0], row[1]): (row[2], bool(row[3])) for row in connection.execute(sql.IN_FLIGHT)}
         lanes = self._lanes(connection, out)
-        room = window(self.threads) - sum(count for count, _ in out.values())
+        room = in_flight_limit(self.threads) - sum(count for count, _ in out.values())
         went = self._fill(connection, lanes, room)
         # What waits for a place gets one as soon as something ends, of which nobody tells; what may not go for another
         # reason would only make us ask in vain.
@@ -141,7 +142,7 @@ class Relay(Loop):
         return went
 
     def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> bool:
-        """Claim and push until the window is full or nothing more may go; whether anything went."""
+        """Claim and push until the in-flight limit is reached or nothing more may go; whether anything went."""
         went = False
         while lanes and room > 0:
             quotas = {

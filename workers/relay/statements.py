@@ -1,5 +1,6 @@
-"""The relay's statements. Quotas come from Python: letting each lane take up to the whole window locks far too many
-rows, and joining the claimed ids instead of ``= ANY(ARRAY(…))`` makes the planner walk the whole primary key."""
+"""The relay's statements. Quotas come from Python: letting each lane take up to the whole in-flight limit locks far
+too many rows, and joining the claimed ids instead of ``= ANY(ARRAY(…))`` makes the planner walk the whole primary
+key."""
 
 from __future__ import annotations
 

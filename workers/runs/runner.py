@@ -190,11 +190,11 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
 
 
 class Runners:
-    """``slots`` threads that each claim and work, until ``stop``."""
+    """``count`` threads that each claim and work, until ``stop``."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, count: int) -> None:
         self.stopping = threading.Event()
-        self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(slots)]
+        self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(count)]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -213,5 +213,5 @@ class Runners:
         if lease is not None:
             work(lease)
             return 0.0
-        # The more slots are idle, the less each of them asks.
+        # The more threads are idle, the less each of them asks.
         return POLL_SECONDS * len(self.threads) * random.uniform(0.8, 1.2)  # noqa: S311  spreads the runners, guards nothing

@@ -93,9 +93,9 @@ def reap(pid: int) -> None:
 
 def free_port() -> int:
     """A port of 127.0.0.1 nobody listens on now; another process may still take it first, so callers try again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def server_account() -> tuple[int, int] | None:

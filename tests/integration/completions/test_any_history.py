@@ -4,7 +4,7 @@ Histories of finishes, signals (webhooks and polls, doubled, reordered, lost), f
 type in AFAS, against the simulators and a real ledger. The actor's reading is made to age at once, so that nothing a
 human typed before a PUT may be missed; where the way to a PUT takes a minute, not even what is typed on the way.
 
-In between courses go out and in, a rule names something else for a while, backfills have windows, runs are stopped,
+In between courses go out and in, a rule names something else for a while, backfills have ranges of days, runs stop,
 dead letters are sent again, dates are spelt oddly or can't be, and the report is not whole.
 """
 
@@ -120,7 +120,7 @@ class History:
         assert run.rows == sum(run.outcomes.values())
 
     def backfill(self, since: str | None, until: str | None) -> None:
-        """A run with a window, to its end: nothing outside the window is written."""
+        """A run with a range of days, to its end: nothing outside it is written."""
         puts = len(self.classroom.puts())
         run = self.classroom.begin(since=since, until=until)
         self.classroom.execute("UPDATE run SET status = 'done' WHERE id = :id", id=run.id)

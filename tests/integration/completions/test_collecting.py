@@ -10,7 +10,7 @@ from clients.errors import Unavailable
 from models.completion_dates import NAIVE
 from producers.completions.producer import collect_before_removal, preview
 from producers.enrollments.producer import load
-from producers.runs.context import PreviewScope
+from producers.runs.context import PreviewContext
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tests.fixtures.world import now_removals
 from tests.integration.completions.conftest import TITLE, Classroom
@@ -322,11 +322,11 @@ def test_a_report_that_cannot_be_read_lets_nobody_be_removed(classroom: Classroo
     # given
     classroom.enroll(80)
     classroom.world.fault("pluvo", "status", status=502, match={"operation": "portfolioReport"})
-    scope = PreviewScope("01TEST", classroom.world.tenant_id, {})
+    context = PreviewContext("01TEST", classroom.world.tenant_id, {})
 
     # then
     with pytest.raises(Unavailable):
-        collect_before_removal(scope, [1])
+        collect_before_removal(context, [1])
 
 
 @pytest.mark.parametrize("kind", ["down", "forbidden", "nonsense"])

@@ -111,13 +111,13 @@ def test_a_backfill_never_makes_a_later_date_the_first(classroom: Classroom) -> 
     # then the one whose first day is outside is left alone, and not counted
     assert (classroom.shown(80), classroom.shown(81)) == (None, "2026-03-03")
     assert (run.rows, run.outcomes["written"]) == (1, 1)
-    # and a run without a window writes the first day
+    # and a run without a range writes the first day
     classroom.run()
     assert (classroom.shown(80), len(classroom.puts())) == (EARLY, 2)
 
 
-def test_a_backfill_settles_and_counts_nothing_outside_its_window(classroom: Classroom) -> None:
-    # given six dates inside the window, so the event is read as a page, and one outside that AFAS has already
+def test_a_backfill_settles_and_counts_nothing_outside_its_days(classroom: Classroom) -> None:
+    # given six dates inside the range, so the event is read as a page, and one outside that AFAS has already
     people = range(81, 87)
     classroom.enroll(80, *people)
     classroom.complete(80, EARLY)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from producers.completions.producer import collect_before_removal, unread_before_removal
-from producers.runs.context import PreviewScope
+from producers.runs.context import PreviewContext
 from tests.integration.completions.conftest import TITLE, Classroom
 
 PEOPLE = (80, 81, 82)
@@ -58,8 +58,8 @@ def test_a_count_that_does_not_fit_the_rows_keeps_no_date_from_being_written(fin
     assert (run.outcomes["written"], run.rows) == (3, 3)
     assert (run.snapshot, run.courses[0]["reasons"]) == ("partial", ["listing_incomplete"])
     # and that nothing more is to come can't be concluded: removals wait
-    scope = PreviewScope("01TEST", finished.world.tenant_id, {})
-    assert unread_before_removal(scope, [1]) == "listing_incomplete"
+    context = PreviewContext("01TEST", finished.world.tenant_id, {})
+    assert unread_before_removal(context, [1]) == "listing_incomplete"
 
 
 def test_a_row_that_pluvo_cannot_make_costs_only_itself(finished: Classroom) -> None:
@@ -137,18 +137,18 @@ def test_a_row_that_moves_up_while_the_report_is_read_is_not_lost(
     classroom.world.pluvo.changed()
     moved = False
 
-    def check(self: PreviewScope) -> None:
+    def check(self: PreviewContext) -> None:
         nonlocal moved
         if not moved and any("portfolioReport" in call.fields for call in classroom.world.calls("pluvo")):
             moved = True
             del rows[0]
             classroom.world.pluvo.changed()
 
-    monkeypatch.setattr(PreviewScope, "check", check)
+    monkeypatch.setattr(PreviewContext, "check", check)
     classroom.world.clear_log()
 
     # when the report is read before a removal
-    collect_before_removal(PreviewScope("01TEST", classroom.world.tenant_id, {}), [1])
+    collect_before_removal(PreviewContext("01TEST", classroom.world.tenant_id, {}), [1])
 
     # then
     assert moved

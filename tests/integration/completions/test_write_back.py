@@ -8,7 +8,7 @@ import pytest
 
 from clients.afas import Authorizer
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
-from tenancy.call_slots import slot
+from tenancy.call_slots import call_slot
 from tests.integration.completions.conftest import Classroom
 from workers.messages.delivery import run_delivery
 
@@ -51,7 +51,7 @@ def test_waiting_in_vain_for_a_slot_is_no_attempt(classroom: Classroom, monkeypa
     environment = f"{classroom.world.afas_url}/t/12345/ProfitRestServices"
 
     # when
-    with slot(environment, 2), slot(environment, 2):
+    with call_slot(environment, 2), call_slot(environment, 2):
         classroom.world.drain()
 
     # then it counts as never sent, and is written later

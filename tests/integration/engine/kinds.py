@@ -18,7 +18,7 @@ from clients.http import Call
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease
-from tenancy.call_slots import slot
+from tenancy.call_slots import call_slot
 from workers.messages.delivery import Delivery, handles
 from workers.runs import runner
 
@@ -142,7 +142,7 @@ for _kind in (KIND, WRITES):
 
 def _call(delivery: Delivery) -> None:
     """Like a write-back: a slot for the length of a call, and a check inside it."""
-    with slot(f"https://{delivery.tenant_id}.example.org", 2, 15.0):
+    with call_slot(f"https://{delivery.tenant_id}.example.org", 2, 15.0):
         delivery.check(1)
         time.sleep(0.05)
     with delivery.settle() as connection:

@@ -135,7 +135,7 @@ def probes(engine: Engine, tenant: int) -> int:
     return int(engine.value("SELECT max(probes) FROM tenant_direction WHERE tenant_id = :t", t=tenant))
 
 
-def test_a_probe_counts_when_it_is_sent_and_not_while_the_window_is_full(
+def test_a_probe_counts_when_it_is_sent_and_not_while_the_in_flight_limit_is_reached(
     engine: Engine, client: redis.Redis, leader: psycopg.Connection
 ) -> None:
     sick = engine.tenant("sick")

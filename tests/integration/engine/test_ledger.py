@@ -172,7 +172,7 @@ def test_few_more_write_backs_are_out_than_the_environment_takes(engine: Engine)
 
 
 def test_a_small_tenant_does_not_wait_for_a_big_one(engine: Engine) -> None:
-    # given a tenant with far more work than the window holds
+    # given a tenant with far more work than may be in flight
     big, small = engine.tenant("big"), engine.tenant("small")
     engine.enqueue(big, *range(1, 401))
     with engine.relay(), engine.worker(2):
@@ -182,7 +182,7 @@ def test_a_small_tenant_does_not_wait_for_a_big_one(engine: Engine) -> None:
         engine.enqueue(small, *range(1001, 1006))
         engine.wait(lambda: {1001, 1002, 1003, 1004, 1005} <= set(engine.effects()))
         place = max(i for i, subject in enumerate(engine.effects()) if subject > 1000)
-    # then all of it went within about one window
+    # then all of it went within about one in-flight limit
     assert place < done_before + 60
 
 

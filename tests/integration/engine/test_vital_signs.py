@@ -14,7 +14,7 @@ from models.session import READ_ONLY, TOO_MANY, sqlstate, transaction
 from ops import status
 from ops.cli import errors
 from ops.http import health
-from tenancy import health as directions
+from tenancy.health import pause
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.test_outages import read_only
 from workers.maintenance import vital_signs
@@ -54,7 +54,7 @@ def test_it_shows_that_nothing_goes_although_something_may(engine: Engine, clien
     engine.execute("UPDATE message SET state = 'scheduled', run_at = now() + interval '2 hours'")
     engine.enqueue(tenant, 2, after_id=first)
     with transaction() as connection:
-        directions.pause(connection, paused, "enrollments", "holiday")
+        pause(connection, paused, "enrollments", "holiday")
     engine.enqueue(paused, 3)
     engine.execute("UPDATE message SET run_at = now() - interval '2 minutes' WHERE state = 'ready'")
     assert relay(engine) == "ok"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 import settings
 from models import session
 from tenancy import call_slots
-from tenancy.call_slots import slot
+from tenancy.call_slots import call_slot
 from tests.integration.engine.conftest import closed_database
 
 ENVIRONMENT = "https://12345.rest.afas.online"
@@ -46,7 +46,7 @@ def test_never_more_at_once_than_the_limit_and_nobody_is_left_out(database_url: 
     lock = threading.Lock()
 
     def call() -> None:
-        with slot(ENVIRONMENT, 3, 60):
+        with call_slot(ENVIRONMENT, 3, 60):
             with lock:
                 running[0] += 1
                 most[0] = max(most[0], running[0])
@@ -66,24 +66,24 @@ def test_never_more_at_once_than_the_limit_and_nobody_is_left_out(database_url: 
 
 def test_slots_take_no_connection_of_the_pool_and_one_for_all() -> None:
     session.engine().dispose()
-    with slot(ENVIRONMENT, 5), slot(ENVIRONMENT, 5), slot("https://another", 5):
+    with call_slot(ENVIRONMENT, 5), call_slot(ENVIRONMENT, 5), call_slot("https://another", 5):
         assert session.engine().pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's
 
 
 def test_another_process_counts_too(database_url: str) -> None:
-    with slot(ENVIRONMENT, 1), psycopg.connect(database_url) as other:
+    with call_slot(ENVIRONMENT, 1), psycopg.connect(database_url) as other:
         base = call_slots._keepers[settings.get().need_database()]._held[0].number
         row = other.execute("SELECT pg_try_advisory_lock(%s, %s)", [call_slots._CLASS, base]).fetchone()
         assert row == (False,)
 
 
 def test_who_waits_in_vain_is_told_in_time_and_leaves_nothing_behind(database_url: str) -> None:
-    with slot(ENVIRONMENT, 1):
-        with pytest.raises(TimeoutError), slot(ENVIRONMENT, 1, 0.2):
+    with call_slot(ENVIRONMENT, 1):
+        with pytest.raises(TimeoutError), call_slot(ENVIRONMENT, 1, 0.2):
             pass
-        with slot("https://another", 1, 5):  # another environment's does not wait behind it
+        with call_slot("https://another", 1, 5):  # another environment's does not wait behind it
             pass
-    with slot(ENVIRONMENT, 1, 5):
+    with call_slot(ENVIRONMENT, 1, 5):
         pass
     until(lambda: locks(database_url) == 0)
 
@@ -97,7 +97,7 @@ def test_a_time_limit_anywhere_in_a_call_leaves_no_slot_behind(database_url: str
     def call() -> None:
         try:
             for _ in range(100):
-                with slot(ENVIRONMENT, 2, 5):
+                with call_slot(ENVIRONMENT, 2, 5):
                     pass
         except Interrupted:
             pass
@@ -110,18 +110,18 @@ def test_a_time_limit_anywhere_in_a_call_leaves_no_slot_behind(database_url: str
         thread.join(20)
         assert not thread.is_alive()
     until(lambda: locks(database_url) == 0)
-    with slot(ENVIRONMENT, 2, 5), slot(ENVIRONMENT, 2, 5):
+    with call_slot(ENVIRONMENT, 2, 5), call_slot(ENVIRONMENT, 2, 5):
         pass
 
 
 def test_without_postgresql_who_asks_is_told_and_later_it_works_again(postgres_url: str, database_url: str) -> None:
-    with slot(ENVIRONMENT, 1):
+    with call_slot(ENVIRONMENT, 1):
         with closed_database(postgres_url, database_url), pytest.raises(OperationalError) as caught:  # noqa: SIM117
-            with slot(ENVIRONMENT, 2, 5):
+            with call_slot(ENVIRONMENT, 2, 5):
                 pass
         assert session.is_away(caught.value)
         # the call that went on still counts in this process
-        with pytest.raises(TimeoutError), slot(ENVIRONMENT, 1, 0.5):
+        with pytest.raises(TimeoutError), call_slot(ENVIRONMENT, 1, 0.5):
             pass
-    with slot(ENVIRONMENT, 1, 5):
+    with call_slot(ENVIRONMENT, 1, 5):
         pass

@@ -8,29 +8,29 @@ import pytest
 
 import settings
 from models.installation import redis_prefix
-from tenancy.rate_limit import Pace, TooBusy, redis_client
+from tenancy.rate_limit import RateLimit, RateLimited, redis_client
 
 
 def test_a_clock_that_is_set_back_delays_nobody(configured: settings.Settings) -> None:
     """What was written an hour ahead was written by a clock that stood an hour ahead."""
-    pace = Pace("https://a.example.org", 1.0, 5.0)
-    pace()
+    rate_limit = RateLimit("https://a.example.org", 1.0, 5.0)
+    rate_limit()
     client = redis_client(settings.get().need_redis())
-    key = f"{redis_prefix()}:pace:https://a.example.org"
+    key = f"{redis_prefix()}:rate_limit:https://a.example.org"
     due, seen = (int(part) for part in bytes(client.get(key)).split())  # type: ignore[arg-type]  # bytes
     hour = 3600 * 1_000_000
     client.set(key, f"{due + hour} {seen + hour}")
 
     began = time.monotonic()
-    pace()  # TooBusy, if it were to wait for an hour
+    rate_limit()  # TooBusy, if it were to wait for an hour
 
     assert time.monotonic() - began < 5
 
 
 def test_it_still_waits_for_who_came_before(configured: settings.Settings) -> None:
-    pace = Pace("https://b.example.org", 0.5, 0.5)
-    pace()
-    pace()  # the burst
-    with pytest.raises(TooBusy) as caught:
-        pace()
+    rate_limit = RateLimit("https://b.example.org", 0.5, 0.5)
+    rate_limit()
+    rate_limit()  # the burst
+    with pytest.raises(RateLimited) as caught:
+        rate_limit()
     assert 0.5 < caught.value.seconds <= 2

@@ -22,7 +22,7 @@ from producers.completions.record import Finished, record
 from producers.completions.rules import Rule, rules_of
 from producers.enrollments.leavers import still_blocked, still_gone
 from producers.enrollments.snapshot import UNCERTAIN_WHO
-from producers.runs.context import PreviewScope
+from producers.runs.context import PreviewContext
 from tenancy.systems import afas_of
 from workers.actors.completion_fetch import NotAlone, report_of_one, usable_titles
 from workers.actors.enrollment_upsert.standing import Dropped
@@ -91,7 +91,7 @@ def _remember(work: Work) -> None:
                 raise Unavailable("report_incomplete", "Pluvo's report could not be read in full.", system="Pluvo")
             finished += found.dated
     except NotAlone:  # everybody's report it is, then
-        collect_before_removal(PreviewScope(reading, tenant.id or 0, {}), [course.id or 0 for course in courses])
+        collect_before_removal(PreviewContext(reading, tenant.id or 0, {}), [course.id or 0 for course in courses])
         return
     with transaction() as connection:
         record(connection, tenant, rules, finished, reading=reading)

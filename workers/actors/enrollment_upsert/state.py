@@ -13,7 +13,7 @@ from models.session import session, transaction
 from models.tenant import SAME_ORGANISATION, Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
-from tenancy.systems import outside_of
+from tenancy.systems import systems_of
 from workers.actors.enrollment_upsert import standing
 from workers.actors.enrollment_upsert.places import Place, Places, places_of, target_of
 from workers.actors.enrollment_upsert.standing import FACTS, JOINED
@@ -214,11 +214,11 @@ def load(delivery: Delivery) -> Work | None:
         tenant = remembered(opened, delivery.tenant_id, row.tenant_mark) if row is not None else None
     if row is None or tenant is None:
         return None
-    outside = outside_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=delivery.call_log.append)
+    systems = systems_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=delivery.call_log.append)
     return Work(
         delivery,
         tenant,
-        outside.pluvo,
+        systems.pluvo,
         row,
         pluvo_id=row.pluvo_id,
         ref=row.ref,

@@ -193,7 +193,7 @@ def test_each_call_is_made_in_a_slot_tokens_included_which_is_given_back_also_af
     events: list[str] = []
 
     @contextlib.contextmanager
-    def slot() -> Iterator[None]:
+    def call_slot() -> Iterator[None]:
         events.append("in")
         try:
             yield
@@ -201,7 +201,9 @@ def test_each_call_is_made_in_a_slot_tokens_included_which_is_given_back_also_af
             events.append("out")
 
     server.will(access_token("old"), answer(401), access_token("new"), page(), answer(500))
-    client = with_oauth(server, slot=slot, on_call=lambda call: events.append("token" if call.token else "api"))
+    client = with_oauth(
+        server, call_slot=call_slot, on_call=lambda call: events.append("token" if call.token else "api")
+    )
 
     read(client)
     with pytest.raises(Unavailable):

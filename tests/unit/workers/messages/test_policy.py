@@ -15,7 +15,7 @@ from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unav
 from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_contended
-from tenancy.rate_limit import TooBusy
+from tenancy.rate_limit import RateLimited
 from workers.messages.dead_letters import fingerprint
 from workers.messages.interruptions import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
 from workers.messages.outcome import judge
@@ -37,7 +37,7 @@ def database(error: type[psycopg.Error]) -> OperationalError:
         (TooLarge("too_large", "no"), "die", "too_large"),
         (Unauthorized("token_refused", "no"), "quarantine", "token_refused"),
         (Misconfigured("unknown_field", "no"), "quarantine", "unknown_field"),
-        (TooBusy(3.5), "snooze", "pace"),
+        (RateLimited(3.5), "snooze", "pace"),
         (Snooze(9, "account_busy"), "snooze", "account_busy"),
         (TimeoutError("no free call"), "snooze", "no_slot"),
         (redis.ConnectionError("away"), "snooze", "broker_away"),

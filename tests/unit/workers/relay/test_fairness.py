@@ -1,11 +1,11 @@
-"""The window is shared fairly, never above a cap, and nothing of it is wasted."""
+"""The places in flight are shared fairly, never above a cap, and nothing of it is wasted."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.relay.fairness import WINDOW_MIN, Lane, allocate, cap_of, share, window
+from workers.relay.fairness import IN_FLIGHT_MIN, Lane, allocate, cap_of, in_flight_limit, share
 
 lanes = st.lists(
     st.builds(
@@ -56,9 +56,9 @@ def test_the_least_recently_served_of_equals_goes_first() -> None:
     assert allocate(some, 1) == {(2, "enrollments"): 1}
 
 
-def test_the_window_grows_with_the_threads_and_has_a_least_size() -> None:
-    assert window(0) == 32
-    assert window(16) == 48
+def test_the_in_flight_limit_grows_with_the_threads_and_has_a_least_size() -> None:
+    assert in_flight_limit(0) == 32
+    assert in_flight_limit(16) == 48
 
 
 numbers = st.integers(0, 64)
@@ -69,7 +69,7 @@ def test_a_lane_takes_at_most_half_of_the_threads_and_at_least_one(  # noqa: PLR
     threads: int, wanted: int, ended: int, timeouts: int, slow: bool, slow_lanes: int
 ) -> None:
     cap = cap_of(wanted, threads, ended, timeouts, slow, slow_lanes)
-    assert 1 <= cap <= max(1, (threads or WINDOW_MIN) // 2)
+    assert 1 <= cap <= max(1, (threads or IN_FLIGHT_MIN) // 2)
     assert cap <= wanted
     if timeouts >= 3:
         assert cap == 1
