@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -64,10 +64,14 @@ def json(*, default: str | None = None) -> Any:
     )
 
 
-def one_of(column: str, words: type[StrEnum], *more: str) -> CheckConstraint:
+def listed(words: Iterable[str]) -> str:
+    """Words of our own as SQL has them in a list: ``'a', 'b'``."""
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def one_of(column: str, words: Iterable[str], *more: str) -> CheckConstraint:
     """The database takes nothing but these words (and NULL where the column may be empty)."""
-    listed = ", ".join(f"'{word}'" for word in (*words, *more))
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
+    return CheckConstraint(f"{column} IN ({listed((*words, *more))})", name=column)
 
 
 def referred_to() -> UniqueConstraint:

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
+from models.outcomes import OF_ENROLLMENTS
 
 
 class Desired(StrEnum):
@@ -47,6 +48,7 @@ class Enrollment(SQLModel, table=True):
         one_of("desired", Desired),
         one_of("state", Applied),
         one_of("row_state", RowState),
+        one_of("outcome", OF_ENROLLMENTS),
         Index(None, "tenant_id", "course_id", "state"),
         # Those few that must still leave a place: found without reading everybody.
         Index("ix_enrollment_left_behind", "tenant_id", postgresql_where=text("left_behind <> '[]'")),

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, UniqueCon
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
+from models.run import Action
 
 
 class Guard(StrEnum):
@@ -79,6 +80,7 @@ class HoldLine(SQLModel, table=True):
         same_tenant("hold_id", "hold"),
         same_tenant("enrollment_id", "enrollment"),
         same_tenant("plan_line_id", "plan_line", ondelete="SET NULL (plan_line_id)"),
+        one_of("action", Action),
         one_of("state", HoldLineState),
         Index(None, "enrollment_id"),
         Index(None, "plan_line_id"),

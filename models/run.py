@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from models import outcomes
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
 from models.enrollment import RowState
 from models.tenant import Direction
@@ -41,6 +42,28 @@ class SnapshotState(StrEnum):
     COMPLETE = "complete"
     PARTIAL = "partial"
     SUSPECT = "suspect"
+
+
+class Action(StrEnum):
+    """What a plan line does in the other system. ``none``: nothing; ``write``: a date into AFAS."""
+
+    CREATE = "create"
+    LINK = "link"
+    UPDATE = "update"
+    ENROLL = "enroll"
+    UNENROLL = "unenroll"
+    ARCHIVE = "archive"
+    RESTORE = "restore"
+    NONE = "none"
+    WRITE = "write"
+
+
+class Counted(StrEnum):
+    """What the guards count a plan line as."""
+
+    CREATE = "create"
+    EMAIL_CHANGE = "email_change"
+    REMOVAL = "removal"
 
 
 class Run(SQLModel, table=True):
@@ -167,6 +190,9 @@ class PlanLine(SQLModel, table=True):
         same_tenant("completion_id", "completion", ondelete="SET NULL (completion_id)"),
         same_tenant("hold_id", "hold", ondelete="SET NULL (hold_id)"),
         referred_to(),
+        one_of("action", Action),
+        one_of("kind", Counted),
+        one_of("outcome", outcomes.ALL),
         Index(None, "run_id", "outcome"),
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
@@ -186,9 +212,7 @@ class PlanLine(SQLModel, table=True):
     internal_id: str | None = None
     # True: this line is the outcome of a row read. False: a removal, which no row stands for.
     is_row: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
-    # create, link, update, enroll, unenroll, archive, restore, none; for completions: write
     action: str
-    # What the guards count it as: create, email_change, removal or null
     kind: str | None = None
     outcome: str
     reason: str | None = None

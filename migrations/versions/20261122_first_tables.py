@@ -617,6 +617,12 @@ def upgrade() -> None:
         sa.Column("removal_refused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.CheckConstraint("desired IN ('enrolled', 'removed')", name=op.f("ck_enrollment_desired")),
         sa.CheckConstraint(
+            "outcome IN ('created', 'linked', 'updated', 'unchanged', 'rejected', 'ambiguous', 'held', 'failed',"
+            " 'pending', 'not_yet', 'ended', 'blocked', 'waiting', 'removed', 'kept', 'postponed',"
+            " 'dropped', 'refused')",
+            name=op.f("ck_enrollment_outcome"),
+        ),
+        sa.CheckConstraint(
             "row_state IN ('present', 'blocked', 'not_yet', 'ended', 'rejected', 'absent')",
             name=op.f("ck_enrollment_row_state"),
         ),
@@ -816,6 +822,17 @@ def upgrade() -> None:
         sa.Column("calls", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "action IN ('create', 'link', 'update', 'enroll', 'unenroll', 'archive', 'restore', 'none', 'write')",
+            name=op.f("ck_plan_line_action"),
+        ),
+        sa.CheckConstraint("kind IN ('create', 'email_change', 'removal')", name=op.f("ck_plan_line_kind")),
+        sa.CheckConstraint(
+            "outcome IN ('created', 'linked', 'updated', 'unchanged', 'rejected', 'ambiguous', 'held', 'failed',"
+            " 'pending', 'not_yet', 'ended', 'blocked', 'waiting', 'removed', 'kept', 'postponed',"
+            " 'dropped', 'refused', 'written', 'verified', 'conflict', 'orphan', 'no_date')",
+            name=op.f("ck_plan_line_outcome"),
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "completion_id"],
             ["completion.tenant_id", "completion.id"],
@@ -886,6 +903,10 @@ def upgrade() -> None:
         sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("state", sa.String(), server_default=sa.text("'open'"), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "action IN ('create', 'link', 'update', 'enroll', 'unenroll', 'archive', 'restore', 'none', 'write')",
+            name=op.f("ck_hold_line_action"),
+        ),
         sa.CheckConstraint(
             "state IN ('open', 'released', 'dropped', 'cleared', 'expired', 'refused')", name=op.f("ck_hold_line_state")
         ),

@@ -26,9 +26,10 @@ from sqlalchemy import (
     text,
 )
 
-from models.base import metadata
+from models.base import listed, metadata
 from models.crypto import Encrypted
 from models.folding import fold_email, spellings
+from models.outcomes import OPEN
 from models.session import connect_alone
 
 ERASED = "<erased>"
@@ -98,14 +99,14 @@ _DELETE = {
     "person": "tenant_id = :tenant AND id = :person",
 }
 # Lines stay, so that every row that was read keeps its outcome; whose they were is forgotten.
-_FORGET_LINES = """
+_FORGET_LINES = f"""
     UPDATE plan_line
        SET internal_id = NULL, enrollment_id = NULL, completion_id = NULL, before = NULL, after = NULL, todo = NULL,
-           outcome = CASE WHEN outcome NOT IN ('pending', 'held', 'ambiguous') THEN outcome
+           outcome = CASE WHEN outcome NOT IN ({listed(OPEN)}) THEN outcome
                           WHEN is_row THEN 'rejected' ELSE 'dropped' END,
            reason = 'erased', settled_at = coalesce(settled_at, now())
      WHERE tenant_id = :tenant AND internal_id = :internal_id
-"""
+"""  # noqa: S608  constants
 # Nobody can say whom they are about.
 _EMPTY_UNREADABLE = """
     UPDATE webhook_event SET body = NULL, ref = NULL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.outcomes import NAMED, WAITS, RowOutcome
 from models.run import RunStatus, SnapshotState
 from models.session import transaction
 from models.tenant import Direction
@@ -13,15 +14,6 @@ from ops.listing import Page, checked_limit, page, rows
 from ops.problems import Problem
 from producers.runs.request import request_stop
 
-OUTCOMES = {
-    Direction.ENROLLMENTS: (
-        *("created", "linked", "updated", "unchanged", "rejected", "ambiguous", "held", "failed", "pending"),
-        *("not_yet", "ended", "blocked", "waiting"),
-    ),
-    Direction.COMPLETIONS: (
-        *("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending"),
-    ),
-}
 FAILED = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.QUARANTINED, RunStatus.DONE_WITH_FAILURES}
 
 _RUNS = """
@@ -58,7 +50,7 @@ _LISTED = """
 def document(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run as JSON: every outcome is named, also those that didn't happen."""
     outcomes = run["outcomes"] or {}
-    named = OUTCOMES[Direction(run["direction"])]
+    named = NAMED[run["direction"]]
     acting = run.get("calls_acting") or 0
     enrolling = run["direction"] == "enrollments"
     return {
@@ -160,12 +152,13 @@ def exit_code(runs: Sequence[Mapping[str, Any]], *, timed_out: bool = False) -> 
 
 
 def _failed(run: Mapping[str, Any]) -> bool:
-    return bool(run["status"] in FAILED or run["snapshot"] == SnapshotState.PARTIAL or run["outcomes"].get("failed"))
+    failed = run["outcomes"].get(RowOutcome.FAILED)
+    return bool(run["status"] in FAILED or run["snapshot"] == SnapshotState.PARTIAL or failed)
 
 
 def _waits(run: Mapping[str, Any]) -> bool:
     """Something waits for a person or for later."""
-    counted = any(run["outcomes"].get(name) for name in ("held", "ambiguous", "pending", "conflict"))
+    counted = any(run["outcomes"].get(name) for name in WAITS)
     removals = run["held_removals"] or run["pending_removals"]
     return bool(
         counted or removals or run["status"] == RunStatus.DONE_WITH_HOLDS or run["snapshot"] == SnapshotState.SUSPECT

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from models.outcomes import AT_REST
 from ops.terminal import files, output
 
 SHOWN_OF_A_GROUP = 25
@@ -47,7 +48,7 @@ def _show_plan(run: dict[str, Any]) -> None:
     _show_adoption(run.get("adoption"))
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for line in run["plan"]["lines"]:
-        if line["action"] != "none" or line["outcome"] not in ("unchanged", "not_yet", "ended"):
+        if line["action"] != "none" or line["outcome"] not in AT_REST:
             groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), []).append(line)
     for (event, action, outcome), lines in groups.items():
         _show_group(event, action, outcome, lines)

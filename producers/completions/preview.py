@@ -11,8 +11,9 @@ from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.course import Course
+from models.outcomes import zeros
 from models.session import engine
-from models.tenant import Tenant
+from models.tenant import Direction, Tenant
 from producers.completions.afas_column import note, read_event
 from producers.completions.collect import Collected, collect, forget, load
 from producers.completions.planner import Planner
@@ -22,8 +23,6 @@ from producers.completions.rules import Rule
 from producers.completions.steps import UNREADABLE, count, courses_to_read, plan, settle_by_column
 from producers.runs.context import PreviewContext, RunContext
 from tenancy.systems import Systems, systems_of
-
-OUTCOMES = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _preview(connection: Connection, planner: Planner, found: Collected, systems
     quiet, courses = count(connection, planner, found)
     listed = {"run": planner.run_id, "tenant": planner.tenant_id}
     lines = [dict(row) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
-    outcomes = dict.fromkeys(OUTCOMES, 0) | quiet
+    outcomes = zeros(Direction.COMPLETIONS) | quiet
     for line in connection.execute(_LINE_COUNTS, {"run": planner.run_id}):
         outcomes[line.outcome] += line.lines
     return Preview(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,28 +13,13 @@ from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
+from models.outcomes import zeros
 from models.run import RunStatus
 from models.session import transaction
 from models.tenant import Direction, Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.runs.context import PreviewContext, RunContext
 from tenancy.systems import systems_of
-
-OUTCOMES = (
-    "created",
-    "linked",
-    "updated",
-    "unchanged",
-    "rejected",
-    "ambiguous",
-    "held",
-    "failed",
-    "pending",
-    "not_yet",
-    "ended",
-    "blocked",
-    "waiting",
-)
 
 
 @dataclass(frozen=True)
@@ -202,12 +188,9 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
     )
 
 
-def count(outcomes: Iterable[str]) -> dict[str, int]:
+def count(found: Iterable[str]) -> dict[str, int]:
     """All outcomes with their numbers, also those that did not occur."""
-    counted = dict.fromkeys(OUTCOMES, 0)
-    for outcome in outcomes:
-        counted[outcome] = counted.get(outcome, 0) + 1
-    return counted
+    return zeros(Direction.ENROLLMENTS) | Counter(found)
 
 
 def _adoption(lines: Sequence[dict[str, Any]], only_in_pluvo: list[dict[str, Any]]) -> Adoption:

@@ -18,13 +18,13 @@ from models.session import transaction
 from producers.completions.producer import confirm_written, unread_before_removal
 from producers.enrollments import commit, raise_holds
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
-from producers.enrollments.preview import OUTCOMES, Preview, preview
+from producers.enrollments.preview import Preview, preview
 from producers.runs.context import RunContext
 from producers.runs.lease import RunLease
 from tenancy.alerts import close_alert, open_alert
 from tenancy.systems import systems_of
 
-__all__ = ["OUTCOMES", "Preview", "load", "preview", "run"]
+__all__ = ["Preview", "load", "preview", "run"]
 
 
 def run(lease: RunLease) -> None:

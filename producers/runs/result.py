@@ -1,6 +1,6 @@
 """What came of a run: outcomes of its rows, its removals, and the status that says how it ended.
 
-Law: ``rows`` = the sum of ``outcomes``, for every finished run.
+Which outcomes there are, and what they mean: ``models.outcomes``.
 """
 
 from __future__ import annotations
@@ -11,21 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from models.outcomes import NEEDS_DECISION, RemovalOutcome, RowOutcome, zeros
 from models.run import RunStatus, SnapshotState
-
-ENROLLMENTS: tuple[str, ...] = (
-    "created",
-    "linked",
-    "updated",
-    "unchanged",
-    "rejected",
-    "ambiguous",
-    "held",
-    "failed",
-    "pending",
-)
-ENROLLMENTS += ("not_yet", "ended", "blocked", "waiting")
-COMPLETIONS = ("written", "verified", "unchanged", "conflict", "orphan", "no_date", "rejected", "failed", "pending")
 
 
 @dataclass
@@ -37,14 +24,9 @@ class Count:
     calls: int = 0
 
 
-def empty(direction: str) -> dict[str, int]:
-    """Every outcome of a direction, nought times."""
-    return dict.fromkeys(ENROLLMENTS if direction == "enrollments" else COMPLETIONS, 0)
-
-
 def count(connection: Connection, run: Row[Any]) -> Count:
     """Add up a run's plan lines and its quiet rows."""
-    counted = Count(empty(run.direction))
+    counted = Count(zeros(run.direction))
     for outcome, number in run.quiet.items():
         counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + int(number)
     rows = connection.execute(
@@ -66,9 +48,9 @@ def status_of(counted: Count, snapshot: str | None, *, quarantined: bool = False
     outcomes, removals = counted.outcomes, counted.removals
     if quarantined:
         return RunStatus.QUARANTINED
-    if outcomes.get("failed") or removals.get("failed") or snapshot == SnapshotState.PARTIAL:
+    if outcomes.get(RowOutcome.FAILED) or removals.get(RowOutcome.FAILED) or snapshot == SnapshotState.PARTIAL:
         return RunStatus.DONE_WITH_FAILURES
-    held = outcomes.get("held", 0) + outcomes.get("ambiguous", 0) + removals.get("held", 0)
+    held = any(counts.get(name) for counts in (outcomes, removals) for name in NEEDS_DECISION)
     if held or snapshot == SnapshotState.SUSPECT:
         return RunStatus.DONE_WITH_HOLDS
     return RunStatus.DONE
@@ -94,9 +76,9 @@ def store(connection: Connection, run: Row[Any], counted: Count, status: str, *,
             "outcomes": json.dumps(counted.outcomes),
             "rows": sum(counted.outcomes.values()),
             "calls": counted.calls,
-            "removed": counted.removals.get("removed", 0),
-            "held": counted.removals.get("held", 0),
-            "pending": counted.removals.get("pending", 0),
+            "removed": counted.removals.get(RemovalOutcome.REMOVED, 0),
+            "held": counted.removals.get(RemovalOutcome.HELD, 0),
+            "pending": counted.removals.get(RemovalOutcome.PENDING, 0),
         },
     ).rowcount
     for table in ("snapshot_row", "directory_user"):

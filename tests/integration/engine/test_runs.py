@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from clients.errors import Unauthorized, Unavailable
+from models.outcomes import RowOutcome
 from models.run import RunStatus
 from models.session import transaction
-from producers.runs import result
 from producers.runs.lease import RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import request_run, request_stop
 from tenancy import health
@@ -118,7 +118,7 @@ def test_a_run_without_lines_ends_done(engine: Engine, producer: dict[str, Any])
     row = run(engine, run_id)
     assert (row.status, row.rows, row.lease_owner) == ("done", 0, None)
     assert row.finished_at is not None
-    assert set(row.outcomes) == set(result.ENROLLMENTS)
+    assert set(row.outcomes) == set(RowOutcome)
 
 
 def test_a_run_is_over_when_nothing_can_be_done_now_and_counted_until_all_is_settled(

@@ -25,11 +25,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from models.enrollment import Desired, RowState
+from models.outcomes import NOT_PLANNED
 from workers.messages.interruptions import NotOurs, Overtaken
 
 AWAY = (RowState.ABSENT, RowState.BLOCKED)
-# The newest plan's word about an enrollment, where it is not "go".
-STAYED = ("ambiguous", "held", "rejected")
 
 # Columns for ``obstacle`` and ``check``; e, p, l, c and t are enrollment, person, link, course and tenant.
 FACTS = """
@@ -60,7 +59,7 @@ def obstacle(now: Row[Any]) -> str | None:
     if not now.active:
         return "course_inactive"
     reason = _against_removing(now) if now.desired == Desired.REMOVED else _against_enrolling(now)
-    return reason or ("plan_changed" if now.outcome in STAYED else None)
+    return reason or ("plan_changed" if now.outcome in NOT_PLANNED else None)
 
 
 def _against_removing(now: Row[Any]) -> str | None:

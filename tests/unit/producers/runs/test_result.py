@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producers.runs.result import Count, empty, status_of
+from producers.runs.result import Count, status_of
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,3 @@ def test_status(
     outcomes: dict[str, int], removals: dict[str, int], snapshot: str | None, quarantined: bool, status: str
 ) -> None:
     assert status_of(Count(outcomes, removals), snapshot, quarantined=quarantined) == status
-
-
-def test_every_outcome_of_a_direction_is_named() -> None:
-    assert len(empty("enrollments")) == 13
-    assert len(empty("completions")) == 9
