@@ -136,6 +136,8 @@ class Story:
         self.file = file
         self.worlds: dict[str, World] = {"acme": world}
         self.judge = Judge({1: world})
+        # Whether a plan was made while the policy was "keep": whoever was gone then stays for good.
+        self.kept = False
 
     # ------------------------------------------------------------------------------------------------ begin and end
 
@@ -248,9 +250,18 @@ class Story:
             for (event, internal), row in each.afas.rows.items()
             if not row.blocked
         }
+        kept = {
+            (row["told_account"], row["told_target"])
+            for row in world.rows(
+                "SELECT told_account, told_target FROM enrollment WHERE state = 'kept' AND reason = 'policy_keep'"
+            )
+            if self.kept
+        }
         problems += [f"missing {each}" for each in wanted - now]
         problems += [
-            f"left over {each}" for each in (self.judge.ours & now) - wanted if each[0] not in self.judge.orphaned
+            f"left over {each}"
+            for each in (self.judge.ours & now) - wanted - kept
+            if each[0] not in self.judge.orphaned
         ]
         stranger = world.pluvo.users["stranger"]
         if (stranger["email"], stranger["name"], stranger["archived"]) != ("vreemd@example.org", "Vreemd", False):
@@ -515,6 +526,7 @@ confirm_after = "0s"
         """A run up to its messages."""
         if step.slug in self._stopped():
             return
+        self.kept = self.kept or self.file.policy == "keep"
         try:
             self.judge.has_read(self._of(step).begin(**options), options.get("person"))
         except RemoteError as error:

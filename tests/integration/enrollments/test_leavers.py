@@ -84,6 +84,27 @@ def test_keep_removes_nobody_and_takes_back_who_returns(world: World) -> None:
     assert outcomes(world.sync()) == {"unchanged": 2}
 
 
+def test_a_stricter_policy_later_removes_nobody_who_left_under_keep(world: World) -> None:
+    # given one who left while the policy was to keep people
+    _with(world, "keep")
+    _people(world, 80, 81, 82)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.sync()
+    # when the policy changes, and another one leaves
+    _with(world, "unenroll")
+    world.afas.remove(340, 81)
+    world.sync()
+    # then only the second one is taken out
+    assert {"p80@example.nl", "p82@example.nl"} == set(enrolled(world))
+    # and the first one as well once they came back and left again
+    _people(world, 80)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.sync()
+    assert set(enrolled(world)) == {"p82@example.nl"}
+
+
 def test_keep_also_keeps_who_left_with_a_message_under_way(world: World) -> None:
     # given an update that waits in the ledger
     _with(world, "keep")
