@@ -202,6 +202,8 @@ def session() -> Iterator[Session]:
         yield opened
 
 
+# What PostgreSQL raises, or the pool in its place.
+DATABASE_TROUBLE = (DBAPIError, NoConnection)
 # A statement that was cancelled for taking too long is a fault of ours, not trouble of PostgreSQL's.
 _CANCELLED = "57014"
 # The first digits of what is larger than PostgreSQL takes, whenever it is asked; psycopg counts it as operational.

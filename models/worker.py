@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 from datetime import datetime
+from functools import lru_cache
+from importlib.metadata import version
 
 from sqlalchemy import Column, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
 from models.base import instant
+
+# A process that gave a sign of life less than this ago is alive.
+ALIVE_SECONDS = 15
+# Rises with what stored messages and dead letters mean, not with every release.
+REVISION = 1
+_names: dict[int, str] = {}
 
 
 class Worker(SQLModel, table=True):
@@ -38,3 +49,18 @@ class Service(SQLModel, table=True):
     seen_at: datetime | None = instant(now=True)
     # When the relay last handed something out.
     worked_at: datetime | None = instant()
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """What dead letters and worker rows are stamped with, e.g. ``0.1.0/1``."""
+    return f"{version('koppeling')}/{REVISION}"
+
+
+def worker_id() -> str:
+    """``host:pid:random`` of this process; another one after a fork."""
+    pid = os.getpid()
+    if pid not in _names:
+        # Threads that ask at the same moment get the same answer: what one of them holds is found by this name.
+        _names.setdefault(pid, f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}")
+    return _names[pid]

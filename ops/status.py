@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 import settings
 from models.installation import redis_prefix
-from models.session import transaction
+from models.session import DATABASE_TROUBLE, transaction
 from models.tenant import Direction
 from ops.listing import rows
 from tenancy.rate_limit import redis_client
@@ -48,7 +48,7 @@ def broker() -> str:
         return "unknown"
     try:
         return "refuses" if fault(redis_client(url), redis_prefix()) else "ok"
-    except (redis.RedisError, *heartbeat.DATABASE_TROUBLE):
+    except (redis.RedisError, *DATABASE_TROUBLE):
         return "unreachable"
 
 

@@ -10,10 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from migrations.run import head, revisions
 from models.session import READ_ONLY, TOO_MANY, UNDEFINED_TABLE, sqlstate, transaction
+from models.worker import worker_id
 from ops import status
 from settings import SettingsError
 from workers.maintenance import vital_signs
-from workers.process.heartbeat import worker_id
 
 router = APIRouter()
 LOOK_SECONDS = 5.0

@@ -22,13 +22,13 @@ import structlog
 
 import settings
 from migrations.run import upgrade
-from models.session import transaction
+from models.session import DATABASE_TROUBLE, transaction
 from ops.problems import Problem
 from ops.servers import environment
 from ops.servers.embedded import EmbeddedError, Postgres, Valkey, start_postgres, start_valkey
 from ops.terminal import output
 from workers.process import startup
-from workers.process.heartbeat import DATABASE_TROUBLE, live_workers
+from workers.process.heartbeat import live_workers
 from workers.process.supervisor import ChildSpec, Supervisor
 
 READY_SECONDS = 120.0

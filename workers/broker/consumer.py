@@ -23,10 +23,10 @@ import structlog
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.common import compute_backoff, current_millis
 
+from models.session import DATABASE_TROUBLE
 from workers.broker.unknown_messages import park
 from workers.messages.envelope import MAX_BYTES, VERSION, Defect, Envelope, parse
 from workers.messages.interruptions import STOPPING
-from workers.process.heartbeat import DATABASE_TROUBLE
 
 if TYPE_CHECKING:
     from workers.broker.ledger_broker import LedgerBroker

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from loops import Chores, Loop
-from models.session import transaction
+from models.session import DATABASE_TROUBLE, transaction
 from workers.broker.sweeping import sweep
 from workers.maintenance import retention, vital_signs
 from workers.maintenance.probes import PROBES, probe
@@ -51,5 +51,5 @@ class Upkeep(Loop):
         return TICK_SECONDS
 
     def end(self) -> None:
-        with suppress(*heartbeat.DATABASE_TROUBLE), transaction() as connection:
+        with suppress(*DATABASE_TROUBLE), transaction() as connection:
             heartbeat.resign(connection, SERVICE)

@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models.session import transaction
+from models.worker import ALIVE_SECONDS
 from tenancy.alerts import close_alert, open_alert
-from workers.process.heartbeat import ALIVE_SECONDS
 from workers.relay.statements import STANDS_STILL
 
 SERVICES = ("relay", "maintenance", "timetable")

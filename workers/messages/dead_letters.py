@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, text
 
 from models.base import new_id
+from models.worker import code_version
 from workers.messages.hooks import call_hook
-from workers.process.heartbeat import code_version
 
 if TYPE_CHECKING:
     from workers.messages.delivery import Delivery, Handler

@@ -25,11 +25,11 @@ from sqlalchemy import Connection, Row, text
 import settings
 from clients.http import without_people
 from models.session import is_contended, transaction
+from models.worker import worker_id
 from tenancy import health
 from workers.messages import isolation, outcome
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
-from workers.process.heartbeat import worker_id
 from workers.process.launcher import restart_time_limit
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",

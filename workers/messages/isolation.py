@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from models.session import DATABASE_TROUBLE
+from workers.messages import unrecorded
 from workers.messages.interruptions import KilledAlone, Snooze
-from workers.process.heartbeat import DATABASE_TROUBLE, give_back_later, unrecorded
 
 if TYPE_CHECKING:
     from workers.messages.delivery import Delivery
@@ -61,7 +62,7 @@ def run(delivery: Delivery, module: str) -> None:
         begun = os.read(hears, 1) == BEGINS
         os.close(hears)
     if child.returncode == AWAY:
-        give_back_later(delivery.message_id, delivery.number)
+        unrecorded.remember(delivery.message_id, delivery.number)
     elif child.returncode and not begun:
         log.error("suspect_not_started", message=delivery.message_id, code=child.returncode)
         raise Snooze(NOT_STARTED_SECONDS, "not_started")
@@ -96,7 +97,7 @@ def main(module: str, message_id: int, tenant_id: int, number: int, probe: bool,
     os.write(tells, BEGINS)
     carry_on(delivery)
     # What it could not record would be given back by a worker's heartbeat; here the parent does that.
-    return AWAY if unrecorded() else 0
+    return AWAY if unrecorded.some() else 0
 
 
 if __name__ == "__main__":

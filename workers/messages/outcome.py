@@ -37,11 +37,11 @@ from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarg
 from clients.http import clean, without_people
 from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
-from models.session import is_away, transaction
+from models.session import DATABASE_TROUBLE, is_away, transaction
 from models.tenant import Direction
 from tenancy import health
 from tenancy.rate_limit import RateLimited
-from workers.messages import no_room
+from workers.messages import no_room, unrecorded
 from workers.messages.dead_letters import (
     HISTORY,
     SUPERSEDE,
@@ -64,7 +64,6 @@ from workers.messages.interruptions import (
     UnknownKind,
     Waiting,
 )
-from workers.process.heartbeat import DATABASE_TROUBLE, give_back_later
 
 if TYPE_CHECKING:
     from workers.messages.delivery import Delivery, Handler
@@ -180,7 +179,7 @@ def record(delivery: Delivery, handler: Handler | None, error: BaseException) ->
 
 def leave(message_id: int, delivery: int) -> None:
     """PostgreSQL can't be told now: the process gives the delivery back as soon as it can."""
-    give_back_later(message_id, delivery)
+    unrecorded.remember(message_id, delivery)
 
 
 def carry_out(connection: Connection, delivery: Delivery, handler: Handler | None, verdict: Verdict) -> None:

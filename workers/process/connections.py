@@ -11,8 +11,9 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models import session
-from models.session import RESERVED, transaction
-from workers.process.heartbeat import ALIVE_SECONDS, DATABASE_TROUBLE, beat, worker_id
+from models.session import DATABASE_TROUBLE, RESERVED, transaction
+from models.worker import ALIVE_SECONDS, worker_id
+from workers.process.heartbeat import beat
 
 # Heartbeat, upkeep, leases, probes.
 SERVICES = 4

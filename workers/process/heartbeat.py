@@ -1,37 +1,24 @@
-"""This worker process: its name, the version it runs, its sign of life in PostgreSQL."""
+"""The sign of life of this worker process in PostgreSQL."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import socket
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from loops import Loop
-from models.session import close_idle, transaction
+from models.session import DATABASE_TROUBLE, close_idle
+from models.worker import ALIVE_SECONDS, code_version, worker_id
+from workers.messages import unrecorded
 
-# Rises with what stored messages and dead letters mean, not with every release.
-REVISION = 1
 HEARTBEAT_SECONDS = 3.0
-ALIVE_SECONDS = 15
-DATABASE_TROUBLE = (DBAPIError, NoConnection)
-_names: dict[int, str] = {}
 log = structlog.get_logger("workers.process.heartbeat")
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """What dead letters and worker rows are stamped with, e.g. ``0.1.0/1``."""
-    return f"{version('koppeling')}/{REVISION}"
 
 
 @lru_cache(maxsize=1)
@@ -45,15 +32,6 @@ def machine() -> str:
         space += Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         space += os.readlink("/proc/self/ns/pid")
     return f"{socket.gethostname()}/{hashlib.sha256(space.encode()).hexdigest()[:8]}"
-
-
-def worker_id() -> str:
-    """``host:pid:random`` of this process; another one after a fork."""
-    pid = os.getpid()
-    if pid not in _names:
-        # Threads that ask at the same moment get the same answer: what one of them holds is found by this name.
-        _names.setdefault(pid, f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}")
-    return _names[pid]
 
 
 def beat(connection: Connection, threads: int, connections: int) -> None:
@@ -128,38 +106,6 @@ def resign(connection: Connection, name: str) -> None:
     )
 
 
-# Deliveries that could not be recorded because PostgreSQL was away. They are given back as soon as it answers, so that
-# its trouble costs neither an attempt nor the rest of a lease, and never looks like a message that kills its worker.
-_unrecorded: set[tuple[int, int]] = set()
-
-
-def give_back_later(message_id: int, delivery: int) -> None:
-    """Remember a delivery of this process that ended without being recorded."""
-    _unrecorded.add((message_id, delivery))
-
-
-def unrecorded() -> bool:
-    """Whether this process has something to give back."""
-    return bool(_unrecorded)
-
-
-def give_back(connection: Connection) -> int:
-    """Put the remembered deliveries back to ready; how many there were. Again is harmless."""
-    count = 0
-    for message_id, delivery in list(_unrecorded):
-        count += connection.execute(
-            text(
-                """UPDATE message SET state = 'ready', run_at = now(), started_at = NULL, worker = NULL,
-                          lease_until = NULL
-                    WHERE id = :id AND deliveries = :delivery AND state = 'sent'"""
-            ),
-            {"id": message_id, "delivery": delivery},
-        ).rowcount
-    if count:
-        connection.execute(text("NOTIFY koppeling_ledger"))
-    return count
-
-
 class Heartbeat(Loop):
     """Beats every 3 s until ``stop``; also gives back what could not be recorded, and connections that lie idle."""
 
@@ -169,12 +115,9 @@ class Heartbeat(Loop):
         self.connections = connections
 
     def step(self) -> float:
-        remembered = set(_unrecorded)
-        with transaction() as connection:
+        with unrecorded.given_back() as connection:
             beat(connection, self.threads, self.connections)
             still_serves(connection)
-            give_back(connection)
-        _unrecorded.difference_update(remembered)
         close_idle()
         return HEARTBEAT_SECONDS
 
@@ -182,8 +125,7 @@ class Heartbeat(Loop):
         """End, and take the process off the list (best effort: the row ages otherwise)."""
         super().stop(timeout)
         try:
-            with transaction() as connection:
-                give_back(connection)
+            with unrecorded.given_back() as connection:
                 leave(connection)
         except DATABASE_TROUBLE as error:
             log.warning("worker_row_left", error=type(error).__name__)

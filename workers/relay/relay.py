@@ -21,10 +21,10 @@ from psycopg.rows import namedtuple_row
 
 import settings
 from loops import Loop
+from models.worker import worker_id
 from workers.broker.ledger_broker import LedgerBroker, broker
 from workers.messages.envelope import Envelope
 from workers.messages.lease_expiry import expire
-from workers.process.heartbeat import worker_id
 from workers.relay import statements as sql
 from workers.relay.fairness import (
     COMPLETIONS_STANDING_BY,

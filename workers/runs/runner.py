@@ -23,13 +23,13 @@ from clients.http import clean
 from loops import Loop, each, where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus
-from models.session import is_away, transaction
+from models.session import DATABASE_TROUBLE, is_away, transaction
+from models.worker import worker_id
 from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import drop_messages, lock_runs
 from tenancy import health
 from workers.messages.interruptions import UNFIT
-from workers.process.heartbeat import DATABASE_TROUBLE, worker_id
 
 MAX_CRASHES = 3
 POLL_SECONDS = 0.5

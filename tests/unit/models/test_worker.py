@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from workers.process import heartbeat
+from models import worker
 
 
 def test_threads_that_ask_at_the_same_moment_get_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,13 +16,13 @@ def test_threads_that_ask_at_the_same_moment_get_one_name(monkeypatch: pytest.Mo
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(30):
-            monkeypatch.setattr(heartbeat, "_names", {})
+            monkeypatch.setattr(worker, "_names", {})
             begin = threading.Barrier(8)
             names: list[str] = []
 
             def ask(begin: threading.Barrier = begin, names: list[str] = names) -> None:
                 begin.wait()
-                names.append(heartbeat.worker_id())
+                names.append(worker.worker_id())
 
             threads = [threading.Thread(target=ask) for _ in range(8)]
             for thread in threads:
