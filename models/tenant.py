@@ -29,6 +29,8 @@ class Health(StrEnum):
     PAUSED = "paused"
 
 
+# The policy for leavers under which accounts made by us go to Pluvo's archive.
+ARCHIVING = "unenroll_and_archive"
 # Whether two tenants, rows ``t`` and ``o``, have one Pluvo organisation: the same name, or the same address.
 SAME_ORGANISATION = """(lower(t.pluvo->>'organisation') = lower(o.pluvo->>'organisation')
     OR lower(rtrim(coalesce(t.pluvo->>'base_url', 'https://' || (t.pluvo->>'organisation') || '.pluvo.com'), '/'))

@@ -21,7 +21,7 @@ from models.afas_values import event_number, person_number
 from models.course import Course
 from models.enrollment import Applied, RowState
 from models.run import SnapshotState
-from models.tenant import Tenant
+from models.tenant import ARCHIVING, Tenant
 from models.translate import translate
 from producers.enrollments.plan_lines import Line, store
 from producers.enrollments.snapshot import Snapshot
@@ -33,7 +33,6 @@ PER_QUERY = 4
 PROOF_ROWS = 50  # more than so few people can have, doubles included
 AT_ONCE = 1000
 NOBODY = None  # asked about as well: a row without an id may be anybody's
-ARCHIVING = "unenroll_and_archive"
 NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.

@@ -131,6 +131,24 @@ def test_a_removal_that_waits_is_dropped_once_the_settings_or_an_operator_say_ot
     assert (line["outcome"], line["reason"]) == ("dropped", reason)
 
 
+def test_an_account_is_not_archived_once_the_policy_only_takes_people_out(world: World) -> None:
+    # given the removal of 83, planned while accounts go to the archive
+    world.set_tenant(removals=now_removals() | {"policy": "unenroll_and_archive"})
+    for internal_id in (80, 81, 82, 83):
+        world.person(internal_id)
+    world.sync()
+    world.afas.remove(340, 83)
+    world.begin()
+    # when the policy changes before it is carried out
+    world.set_tenant(removals=now_removals())
+    world.drain()
+    # then
+    assert "p83@example.nl" not in enrolled(world)
+    assert not world.user("p83@example.nl")["archived"]
+    (made,) = world.rows("SELECT outcome, reason FROM enrollment WHERE state = 'removed'")
+    assert (made["outcome"], made["reason"]) == ("removed", "policy_unenroll")
+
+
 def test_a_removal_decided_for_another_account_is_not_carried_out_on_the_new_one(world: World) -> None:
     # given an operator's account for 83, enrolled by hand, while the removal of 83 waits
     _four_of_whom_83_is_to_be_removed(world)

@@ -50,7 +50,7 @@ def archive(work: Work, left: list[Place]) -> tuple[bool, str | None]:
     if obstacle := in_the_way(work, user, left):
         return False, obstacle
     try:
-        work.write("archive")
+        work.write("archive", work.still_archiving)
     except Dropped as changed:
         return False, changed.reason
     if work.pluvo.archive_users([user.id], True):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, text
 
 from clients.pluvo import PluvoClient, PluvoUser, Target
 from models.session import session, transaction
-from models.tenant import SAME_ORGANISATION, Tenant
+from models.tenant import ARCHIVING, SAME_ORGANISATION, Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
 from tenancy.systems import systems_of
@@ -83,6 +83,7 @@ _ACCOUNT_OF = text(
      WHERE p.tenant_id = :tenant AND p.internal_id = :internal
     """
 )
+_POLICY = text("SELECT removals->>'policy' FROM tenant WHERE id = :tenant")
 _UNSURE = text("UPDATE enrollment SET unsure = true WHERE id = :id AND NOT unsure")
 
 
@@ -173,6 +174,11 @@ class Work:
 
         self.delivery.check(CALL_SECONDS, noted)
         self.attempting = operation
+
+    def still_archiving(self, connection: Connection) -> None:
+        """Raise Dropped when the policy archives nobody any more: it may have changed since the plan."""
+        if connection.execute(_POLICY, {"tenant": self.delivery.tenant_id}).scalar() != ARCHIVING:
+            raise standing.Dropped("policy_unenroll")
 
     def wrote(self, before: Values | None, after: Values | None) -> None:
         """Say that it did."""
