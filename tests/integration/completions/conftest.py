@@ -129,6 +129,13 @@ class Classroom:
 
 
 @pytest.fixture
+def world(shared_world: World) -> World:
+    """The world, empty."""
+    shared_world.reset()
+    return shared_world
+
+
+@pytest.fixture
 def classroom(world: World, monkeypatch: pytest.MonkeyPatch) -> Classroom:
     """A classroom of its own; waits between tries are short, nothing is remembered from other tests."""
     monkeypatch.setattr("producers.completions.report.RETRY_WAITS_SECONDS", (0.0, 0.0, 0.0))

@@ -263,7 +263,6 @@ class History:
                 assert writes == (1 if row["written_at"] else 0)
 
 
-@pytest.mark.usefixtures("configured")
 @settings(
     max_examples=20,
     deadline=None,

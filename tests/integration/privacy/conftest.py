@@ -20,6 +20,13 @@ REF = f"afas:12345:{PERSON}"
 
 
 @pytest.fixture
+def world(shared_world: World) -> World:
+    """The world, empty."""
+    shared_world.reset()
+    return shared_world
+
+
+@pytest.fixture
 def account(world: World) -> str:
     """Somebody in the middle of everything; their account's id."""
     world.person(PERSON, name=OLD_NAME, email_primary=OLD_EMAIL)
