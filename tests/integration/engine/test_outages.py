@@ -146,9 +146,10 @@ def test_a_replay_batch_whose_dead_letters_are_gone_ends_and_the_timetable_goes_
 
 
 def test_one_batch_and_one_tenant_in_trouble_keep_the_timetable_from_nobody(
-    engine: Engine, client: redis.Redis
+    engine: Engine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A time zone that this machine doesn't know, a batch that can't be read."""
+    monkeypatch.setattr(timetable, "SLOW_SECONDS", 2.0)
     bad, good = engine.tenant("bad"), engine.tenant("good")
     engine.execute("UPDATE tenant SET timezone = 'Mars/Olympus', first_complete_at = now() WHERE id = :t", t=bad)
     engine.execute("INSERT INTO replay_batch (id, rate, max_failures, ids, started_by) VALUES ('b', 1, 1, '{}', 'me')")

@@ -1,13 +1,19 @@
-"""A worker process of a test: the real one, with the test kinds. Arguments: threads, runners."""
+"""A worker process of a test: the real one, with the test kinds. Arguments: threads, runners.
+
+``TEST_STOP_SECONDS`` is how long it may take to stop, else what it is in real life.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import tests.integration.engine.kinds  # noqa: F401  declares the test actors
+from workers.process import services
 from workers.process.worker import run_worker
 
 if __name__ == "__main__":
+    services.STOP_SECONDS = float(os.environ.get("TEST_STOP_SECONDS", services.STOP_SECONDS))
     logging.basicConfig(level=logging.WARNING)
     sys.exit(run_worker(threads=int(sys.argv[1]), runners=int(sys.argv[2])))
