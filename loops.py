@@ -2,7 +2,7 @@
 
 Every service of ours is such a loop: relay, heartbeat, maintenance, runners, timetable. What a step raises is logged
 once for each kind of trouble, and the step comes again after a moment. A thread that ends all the same, because of
-something that no ``except`` here catches, is noticed by ``workers.process.services``, which ends the process.
+something that no ``except`` here catches, is noticed by ``workers.process.launcher``, which ends the process.
 """
 
 from __future__ import annotations

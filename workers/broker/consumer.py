@@ -6,8 +6,8 @@ Unlike dramatiq's own it never raises and never restarts:
   found again by comparing the acknowledgement set with what this process really holds.
 * An acknowledgement that fails is repeated later by this thread; no worker thread waits for it.
 * A sign of life goes out every 5 s, also while nothing may be fetched.
-* What is no message of ours is parked as a dead letter and acknowledged, one by one. When PostgreSQL is away at that
-  moment it goes to dramatiq's dead-letter set, which the leader sweeps.
+* What is no message of ours becomes a dead letter and is acknowledged, one by one. When PostgreSQL is away at that
+  moment its id stays in the acknowledgement set; ``_care`` requeues it within 5 s.
 """
 
 from __future__ import annotations
@@ -15,43 +15,24 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dramatiq
 import redis
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
-from dramatiq.common import compute_backoff, current_millis
+from dramatiq.common import compute_backoff
 
 from models.session import DATABASE_TROUBLE
-from workers.broker.unknown_messages import park
+from workers.broker.ledger_broker import LedgerBroker, RedisId
+from workers.broker.unknown_messages import record
 from workers.messages.envelope import MAX_BYTES, VERSION, Defect, Envelope, parse
 from workers.messages.interruptions import STOPPING
-
-if TYPE_CHECKING:
-    from workers.broker.ledger_broker import LedgerBroker
 
 CARE_SECONDS = 5.0
 TROUBLE_SECONDS = 0.5
 HASH_BYTES = 16 * 1024 * 1024
-RedisId = str | bytes
 log = structlog.get_logger("workers.broker.consumer")
-
-# Like dramatiq's fetch, and also tells each message's id and size; a body that is too big stays where it is.
-FETCH_SCRIPT = b"""
-redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
-local out = {}
-for _ = 1, tonumber(ARGV[3]) do
-    local id = redis.call('LPOP', KEYS[2])
-    if not id then break end
-    redis.call('SADD', KEYS[4], id)
-    local size = redis.call('HSTRLEN', KEYS[3], id)
-    out[#out + 1] = id
-    out[#out + 1] = size
-    out[#out + 1] = size <= tonumber(ARGV[4]) and redis.call('HGET', KEYS[3], id) or ''
-end
-return out
-"""
 
 
 class LedgerConsumer(Consumer):
@@ -78,7 +59,8 @@ class LedgerConsumer(Consumer):
                 self._care()
             room = self.prefetch - len(self.broker.held[self.queue])
             if room > 0 and not STOPPING.is_set():
-                self._fetch(room)
+                for fetched in self.broker.do_fetch(self.queue, min(room, 500), MAX_BYTES):
+                    self._take(*fetched)
         except redis.RedisError as error:
             self._wait_out(error)
             return None
@@ -127,13 +109,11 @@ class LedgerConsumer(Consumer):
 
     def _care(self) -> None:
         """Sign of life, late acknowledgements, and back to the queue what was taken without our knowing."""
-        client = self.broker.connect()
-        client.zadd(self.broker.key("__heartbeats__"), {self.broker.broker_id: current_millis()})
+        self.broker.show_alive()
         for redis_id in list(self.broker.unacked[self.queue]):
             self.broker.do_ack(self.queue, redis_id)
             self.broker.unacked[self.queue].discard(redis_id)
-        taken = {_text(i) for i in client.smembers(self._acks)}
-        orphans = taken - self.broker.held[self.queue] - self.broker.unacked[self.queue]
+        orphans = self.broker.fetched(self.queue) - self.broker.held[self.queue] - self.broker.unacked[self.queue]
         if orphans:
             log.warning("orphans_given_back", queue=self.queue, count=len(orphans))
             self.broker.do_requeue(self.queue, *orphans)
@@ -142,21 +122,10 @@ class LedgerConsumer(Consumer):
         self.troubled = False
         self.care_at = time.monotonic() + CARE_SECONDS
 
-    def _fetch(self, room: int) -> None:
-        broker = self.broker
-        broker.connect()
-        found = broker.scripts["fetch"](
-            keys=[broker.key("__heartbeats__"), broker.key(self.queue), self._bodies, self._acks],
-            args=[current_millis(), broker.broker_id, min(room, 500), MAX_BYTES],
-        )
-        for position in range(0, len(found), 3):
-            redis_id, size, data = _text(found[position]), int(found[position + 1]), found[position + 2]
-            self._take(redis_id, size, data)
-
     def _take(self, redis_id: RedisId, size: int, data: bytes) -> None:
         # Only what is handed on counts as held: whatever fails here is found again among the acknowledgements.
         if size == 0:  # an id without a body: done already, or never was one
-            self._drop(redis_id)
+            self.broker.do_ack(self.queue, redis_id)
             return
         read = Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data)
         if isinstance(read, Envelope) and read.version == VERSION and read.kind in self.broker.actors:
@@ -164,14 +133,13 @@ class LedgerConsumer(Consumer):
             self.fetched.append(MessageProxy(self._message(redis_id, read)))
             return
         try:
-            park(read, size, self._digest(redis_id, size, data))
-            self._drop(redis_id)
+            record(read, size, self._digest(redis_id, size, data))
+            self.broker.do_ack(self.queue, redis_id)
         except DATABASE_TROUBLE as error:
             log.warning("not_parked_yet", queue=self.queue, error=type(error).__name__)
-            self.broker.do_nack(self.queue, redis_id)
 
     def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
-        """Only what was checked: options or a queue name of somebody else's making go nowhere."""
+        """Only what was checked: foreign options or a foreign queue name go nowhere."""
         return dramatiq.Message(
             queue_name=self.queue,
             actor_name=envelope.kind,
@@ -185,24 +153,5 @@ class LedgerConsumer(Consumer):
         if size > HASH_BYTES:
             return "not read"
         if size > MAX_BYTES:
-            data = self.broker.client.hget(self._bodies, redis_id) or b""  # type: ignore[assignment]  # bytes: not decoded
+            data = self.broker.body(self.queue, redis_id)
         return hashlib.sha256(data).hexdigest()
-
-    def _drop(self, redis_id: RedisId) -> None:
-        self.broker.do_ack(self.queue, redis_id)
-
-    @property
-    def _bodies(self) -> str:
-        return self.broker.key(f"{self.queue}.msgs")
-
-    @property
-    def _acks(self) -> str:
-        return self.broker.acks_key(self.queue)
-
-
-def _text(value: bytes | str) -> RedisId:
-    # An id of somebody else's making may be any bytes.
-    try:
-        return value.decode() if isinstance(value, bytes) else value
-    except UnicodeDecodeError:
-        return value

@@ -3,8 +3,7 @@
 dramatiq's own layout is used (``ns:Q`` list of ids, ``ns:Q.msgs`` bodies, ``ns:__acks__.broker.Q`` fetched ones), with
 differences: messages are pushed by the relay in bulk under ids that name the delivery, there are no delay queues,
 maintenance is done when the leader asks for it instead of by chance, and scripts name every key they touch, all below
-this installation's own prefix: so a user of Redis may be limited to it. Only this file, ``consumer.py`` and
-``sweeping.py`` know Redis keys.
+this installation's own prefix: so a user of Redis may be limited to it. Only this file knows Redis keys.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import dramatiq
 import redis
+from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import settings
 from models.installation import redis_prefix
-from workers.broker.consumer import FETCH_SCRIPT, LedgerConsumer, RedisId
 from workers.messages.envelope import Envelope, encode
-from workers.process.launcher import LeaseTimeLimit, Services
+from workers.messages.time_limit import LeaseTimeLimit
 
+# Ours are text; a foreign one may be any bytes.
+RedisId = str | bytes
 QUEUES = ("enrollments", "completions")
 SOCKET_TIMEOUT_SECONDS = 3
 HEARTBEAT_TIMEOUT_MS = 30_000
@@ -35,6 +35,21 @@ _PUSH = b"""
 for i = 1, #ARGV, 2 do
     if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', KEYS[1], ARGV[i]) end
 end
+"""
+# Like dramatiq's fetch, and also tells each message's id and size; a body that is too big stays where it is.
+_FETCH = b"""
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+local out = {}
+for _ = 1, tonumber(ARGV[3]) do
+    local id = redis.call('LPOP', KEYS[2])
+    if not id then break end
+    redis.call('SADD', KEYS[4], id)
+    local size = redis.call('HSTRLEN', KEYS[3], id)
+    out[#out + 1] = id
+    out[#out + 1] = size
+    out[#out + 1] = size <= tonumber(ARGV[4]) and redis.call('HGET', KEYS[3], id) or ''
+end
+return out
 """
 # KEYS: fetched ids, bodies.
 _ACK = b"""
@@ -47,17 +62,6 @@ _REQUEUE = b"""
 for i = 1, #ARGV do
     if redis.call('SREM', KEYS[1], ARGV[i]) > 0 and redis.call('HEXISTS', KEYS[2], ARGV[i]) > 0 then
         redis.call('RPUSH', KEYS[3], ARGV[i])
-    end
-end
-"""
-# KEYS: fetched ids, bodies, dead ids, their bodies. ARGV: now, id.
-_NACK = b"""
-if redis.call('SREM', KEYS[1], ARGV[2]) > 0 then
-    local body = redis.call('HGET', KEYS[2], ARGV[2])
-    if body then
-        redis.call('ZADD', KEYS[3], ARGV[1], ARGV[2])
-        redis.call('HSET', KEYS[4], ARGV[2], body)
-        redis.call('HDEL', KEYS[2], ARGV[2])
     end
 end
 """
@@ -74,18 +78,19 @@ for i = 2, #KEYS, 3 do
 end
 redis.call('ZREM', KEYS[1], ARGV[1])
 """
-_SCRIPTS = {"push": _PUSH, "fetch": FETCH_SCRIPT, "ack": _ACK, "requeue": _REQUEUE, "nack": _NACK, "bury": _BURY}
+_SCRIPTS = {"push": _PUSH, "fetch": _FETCH, "ack": _ACK, "requeue": _REQUEUE, "bury": _BURY}
 
 
 class LedgerBroker(RedisBroker):
     """dramatiq's Redis broker, connected at first use and told where by the settings of that moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, consumer_class: type[Consumer]) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # dramatiq's Redis broker has no types
             client=redis.Redis(),
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
-            middleware=[LeaseTimeLimit(), Services()],
+            middleware=[LeaseTimeLimit()],
         )
+        self._consumer_class = consumer_class
         self._url: str | None = None
         self._connecting = threading.Lock()
         # Redis ids that this process holds, by queue: fetched and not acknowledged yet.
@@ -93,8 +98,8 @@ class LedgerBroker(RedisBroker):
         self.unacked: dict[str, set[RedisId]] = {}
 
     @property
-    def consumer_class(self) -> type[LedgerConsumer]:
-        return LedgerConsumer
+    def consumer_class(self) -> type[Consumer]:
+        return self._consumer_class
 
     def connect(self) -> redis.Redis:
         """The client. Commands are never repeated by it: a repeated fetch or push would double messages."""
@@ -119,6 +124,26 @@ class LedgerBroker(RedisBroker):
         """Where the ids stand that a process has fetched from a queue."""
         return self.key(f"__acks__.{broker_id or self.broker_id}.{queue}")
 
+    def do_fetch(self, queue: str, count: int, max_bytes: int) -> list[tuple[RedisId, int, bytes]]:
+        """(id, size, body) of the next ones; an empty body where it is above ``max_bytes``."""
+        keys = [self.key("__heartbeats__"), self.key(queue), self.key(f"{queue}.msgs"), self.acks_key(queue)]
+        found = self._run("fetch", keys, [int(time.time() * 1000), self.broker_id, count, max_bytes])
+        return [(_text(found[i]), int(found[i + 1]), found[i + 2]) for i in range(0, len(found), 3)]
+
+    def body(self, queue: str, redis_id: RedisId) -> bytes:
+        """The whole body of a message, however big; empty when it has none."""
+        found: Any = self.connect().hget(self.key(f"{queue}.msgs"), redis_id)
+        return found or b""
+
+    def fetched(self, queue: str) -> set[RedisId]:
+        """What Redis says this process has fetched and not acknowledged."""
+        found: Any = self.connect().smembers(self.acks_key(queue))
+        return {_text(each) for each in found}
+
+    def show_alive(self) -> None:
+        """A sign of life: without one for 30 s, what this process fetched is given back."""
+        self.connect().zadd(self.key("__heartbeats__"), {self.broker_id: int(time.time() * 1000)})
+
     def do_ack(self, queue: str, *ids: RedisId) -> None:
         """Forget fetched messages."""
         self._run("ack", [self.acks_key(queue), self.key(f"{queue}.msgs")], ids)
@@ -126,11 +151,6 @@ class LedgerBroker(RedisBroker):
     def do_requeue(self, queue: str, *ids: RedisId) -> None:
         """Give fetched messages back."""
         self._run("requeue", [self.acks_key(queue), self.key(f"{queue}.msgs"), self.key(queue)], ids)
-
-    def do_nack(self, queue: str, redis_id: RedisId) -> None:
-        """Put a fetched message aside for the leader to sweep."""
-        keys = [self.acks_key(queue), *(self.key(f"{queue}{end}") for end in (".msgs", ".XQ", ".XQ.msgs"))]
-        self._run("nack", keys, [int(time.time() * 1000), redis_id])
 
     def _run(self, script: str, keys: list[str], args: Iterable[Any]) -> Any:
         self.connect()
@@ -181,7 +201,8 @@ class LedgerBroker(RedisBroker):
         return self.connect().set(self.key(MEMORY), 1, get=True) is None
 
 
-broker = LedgerBroker()
-dramatiq.set_broker(broker)
-for _queue in QUEUES:
-    broker.declare_queue(_queue)
+def _text(value: bytes | str) -> RedisId:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value

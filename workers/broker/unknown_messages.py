@@ -16,7 +16,7 @@ from workers.messages.envelope import Defect, Envelope
 from workers.messages.interruptions import UnknownKind
 
 
-def park(read: Defect | Envelope, size: int, digest: str) -> None:
+def record(read: Defect | Envelope, size: int, digest: str) -> None:
     """Record what was found; database trouble raises and nothing is recorded."""
     if isinstance(read, Envelope):
         if _from_ledger(read):

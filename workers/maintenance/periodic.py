@@ -1,4 +1,4 @@
-"""The slow chores, done by one process for all: runs that are over, probes, sweeping, forgetting.
+"""The slow chores, done by one process for all: runs that are over, probes, vital signs, forgetting.
 
 Twice at once, for a moment, does no harm: each chore locks what it changes.
 """
@@ -10,13 +10,12 @@ from contextlib import suppress
 
 from loops import Chores, Loop
 from models.session import DATABASE_TROUBLE, transaction
-from workers.broker.sweeping import sweep
 from workers.maintenance import retention, vital_signs
 from workers.maintenance.probes import PROBES, probe
 from workers.process import heartbeat
 from workers.runs import finalizer
 
-__all__ = ["PROBES", "Upkeep"]
+__all__ = ["PROBES", "Maintenance"]
 
 SERVICE = "maintenance"
 TICK_SECONDS = 0.5
@@ -25,16 +24,15 @@ STANDBY_SECONDS = 3.0
 RENEW_SECONDS = 5.0
 
 
-class Upkeep(Loop):
+class Maintenance(Loop):
     """The chores of one process; idle while another process does them."""
 
     def __init__(self) -> None:
-        super().__init__("upkeep")
+        super().__init__("maintenance")
         self.chores = Chores(
             (0.5, finalizer.finalize),
             (1.0, probe),
             (5.0, finalizer.recount),
-            (15.0, sweep),
             (15.0, vital_signs.watch),
             (3600.0, retention.apply),
         )

@@ -30,7 +30,7 @@ from tenancy import health
 from workers.messages import isolation, outcome
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
-from workers.process.launcher import restart_time_limit
+from workers.messages.time_limit import restart_time_limit
 
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
             m.attempts, m.kills, m.touched, m.deliveries, m.sent_at, m.lease_until"""

@@ -15,7 +15,7 @@ from models.session import DATABASE_TROUBLE, RESERVED, transaction
 from models.worker import ALIVE_SECONDS, worker_id
 from workers.process.heartbeat import beat
 
-# Heartbeat, upkeep, leases, probes.
+# Heartbeat, maintenance, leases, probes.
 SERVICES = 4
 # Outside the pool: the relay's, and the one that holds all call slots.
 ALONE = 2

@@ -1,8 +1,12 @@
-"""dramatiq's hooks, used for two things: the time limit, and what runs beside the messages in every worker process."""
+"""Starts and stops, with a worker process, what runs beside the messages: heartbeat, relay, maintenance and runners.
+
+It is a middleware of dramatiq, so every command that boots a worker process starts them, also ``dramatiq workers``.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from typing import Any
 
@@ -12,59 +16,33 @@ from dramatiq.common import iter_queue
 from dramatiq.middleware import Middleware, TimeLimit
 
 import logs
-import settings
-from workers.messages.interruptions import STOPPING
+from loops import Loop
+from workers.maintenance.periodic import Maintenance
+from workers.messages.interruptions import STOPPING, UNFIT
+from workers.process import connections, startup
+from workers.process.heartbeat import Heartbeat
+from workers.process.parent import started_by
+from workers.relay.relay import Relay
+from workers.runs.runner import Runners
 
 # Beside a web server on the same machine, the server answers first. Alone on a machine it changes nothing.
 NICENESS = 5
+STOP_SECONDS = 25.0
+WATCH_SECONDS = 1.0
 log = structlog.get_logger("workers.process.launcher")
-# The limit under which a thread's message runs.
-_running = threading.local()
 
 
-class LeaseTimeLimit(TimeLimit):
-    """Interrupts a delivery before its lease ends, so that nobody else begins it while it runs."""
-
-    def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
-        self.time_limit = time_limit_seconds() * 1000
-        _running.limit = self
-        super().before_process_message(broker, message)  # type: ignore[no-untyped-call]  # dramatiq's has no types
-
-    def after_process_boot(self, broker: dramatiq.Broker) -> None:
-        if not getattr(self.manager, "ident", None):
-            super().after_process_boot(broker)  # type: ignore[no-untyped-call]  # as above
-
-
-def time_limit_seconds() -> float:
-    """The longest a delivery may take: the lease without a tenth, at most 20 s, to record the failure in."""
-    lease = settings.get().lease
-    return lease - min(20.0, lease / 5)
-
-
-def restart_time_limit() -> None:
-    """Let the message of this thread have the whole time once more: its lease was renewed."""
-    limit: LeaseTimeLimit | None = getattr(_running, "limit", None)
-    if limit is not None:
-        again_ms = time_limit_seconds() * 1000
-        limit.manager.add_timeout(threading.get_ident(), again_ms)  # type: ignore[no-untyped-call]  # as above
-
-
-class Services(Middleware):
-    """Starts relay, runners, upkeep and heartbeat with a worker process, under any command that boots one.
-
-    A ``dramatiq.Worker`` made without booting a process (tests) gets none of them.
-    """
+class Launcher(Middleware):
+    """dramatiq's hooks. A ``dramatiq.Worker`` made without booting a process (tests) starts nothing."""
 
     def __init__(self) -> None:
         self.booted = False
         self.runners = 4
         self.watch_parent = True
         self.connections = 0
-        self.running: Any = None
+        self.running: Running | None = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
-        from workers.process import startup  # noqa: PLC0415  it uses the broker, which has this middleware
-
         self.booted = True
         startup.check_or_exit()
         if not structlog.is_configured():  # under ``dramatiq workers``
@@ -75,16 +53,13 @@ class Services(Middleware):
         worker.queue_prefetch = worker.worker_threads
         worker.worker_timeout = 100
         if self.booted:
-            from workers.process.connections import join  # noqa: PLC0415  as below
-
             os.nice(NICENESS)  # on Linux that is this thread, and those that it starts from here on
-            self.connections = join(worker.worker_threads, self.runners)
+            self.connections = connections.join(worker.worker_threads, self.runners)
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if self.booted:
-            from workers.process.services import start  # noqa: PLC0415  they use the broker, which has this middleware
-
-            self.running = start(worker, self.runners, self.connections, self.watch_parent)
+            self.running = Running(worker, self.runners, self.connections, self.watch_parent)
+            self.running.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """No new work from here on; what was only fetched goes back at once, not after the slowest delivery."""
@@ -98,6 +73,78 @@ class Services(Middleware):
             self.running.stop()
         if not self.booted:
             STOPPING.clear()  # the process lives on
+
+
+# The one that ``workers`` adds to the broker.
+launcher = Launcher()
+
+
+class Running:
+    """Heartbeat, relay, maintenance, runners, and the watch over all threads and the parent process."""
+
+    def __init__(self, worker: dramatiq.Worker, runners: int, connections: int, watch_parent: bool) -> None:
+        self.heartbeat = Heartbeat(worker.worker_threads, connections)
+        self.relay = Relay()
+        self.maintenance = Maintenance()
+        self.runners = Runners(runners)
+        self.ended = threading.Event()
+        # A thread that nothing may end has ended: this process is of no use any more.
+        self.broken = False
+        self.parent = started_by() if watch_parent else None
+        limits: list[Any] = [m.manager for m in worker.broker.middleware if isinstance(m, TimeLimit)]
+        self._dramatiq: list[threading.Thread] = [*worker.consumers.values(), *worker.workers, *limits]
+        self._watch = Loop("watch", self._look, self.ended)
+
+    def start(self) -> None:
+        for service in (self.heartbeat, self.relay, self.maintenance, self.runners, self._watch):
+            service.start()
+
+    def stop_claiming(self) -> None:
+        """No new work; from now on the process has 25 s to end, then it is gone whatever still runs."""
+        for service in (self.runners, self.relay, self.maintenance):
+            service.stopping.set()
+        threading.Thread(target=self._limit, name="stop limit", daemon=True).start()
+
+    def stop(self) -> None:
+        """End all of them. Call it when no message is being worked on any more, or time is up."""
+        self.relay.stop()
+        self.maintenance.stop()
+        self.runners.stop(timeout=5)
+        self.heartbeat.stop()
+        self.ended.set()
+        if self.broken:
+            os._exit(1)
+
+    def _limit(self) -> None:
+        if not self.ended.wait(STOP_SECONDS):
+            log.warning("stopped_with_work_left")
+            os._exit(int(self.broken))
+
+    def threads(self) -> list[threading.Thread]:
+        """What must be alive until this process is told to stop."""
+        return [*self._dramatiq, self.heartbeat, self.relay, self.maintenance, *self.runners.threads]
+
+    def _look(self) -> float | None:
+        """Stop in an orderly way when a thread has ended that may not, when a key is missing or the parent is gone.
+
+        Without its keys a process would hand its work back for ever: others may have them.
+        Without a parent this process would not be started again; with a dead thread it would look alive and do only a
+        part of its work.
+        """
+        if STOPPING.is_set():
+            return None
+        dead = [thread.name for thread in self.threads() if not thread.is_alive()]
+        if UNFIT.is_set():
+            log.error("unfit", reason="a stored secret is under a key that this process does not have")
+        elif dead and not STOPPING.is_set():
+            self.broken = True
+            log.error("thread_ended_or_hangs", threads=dead)
+        elif self.parent in (None, os.getppid()):
+            return WATCH_SECONDS
+        else:
+            log.warning("parent_gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+        return None
 
 
 def give_back_fetched(worker: dramatiq.Worker) -> None:

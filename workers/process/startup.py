@@ -15,7 +15,7 @@ from migrations.run import WrongSchema, need_newest
 from models.crypto import SecretUnreadable, need_keys_of_what_is_stored
 from models.installation import redis_prefix
 from models.session import transaction
-from workers.broker.ledger_broker import broker as ledger_broker
+from workers.broker import broker as ledger_broker
 from workers.broker.rights import fault
 
 POOLED = (

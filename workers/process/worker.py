@@ -13,9 +13,9 @@ from types import FrameType
 import dramatiq
 import structlog
 
-from workers.broker.ledger_broker import broker
+from workers.broker import broker
 from workers.process.heartbeat import live_workers
-from workers.process.launcher import Services
+from workers.process.launcher import launcher
 from workers.process.supervisor import ChildSpec, Supervisor
 
 __all__ = ["ChildSpec", "Supervisor", "live_workers", "run_worker"]
@@ -41,10 +41,8 @@ def run_worker(threads: int = 8, runners: int = 4, *, child: bool = True) -> int
 
     for number in SIGNALS:
         signal.signal(number, stop)
-    for middleware in broker.middleware:
-        if isinstance(middleware, Services):
-            middleware.runners = runners
-            middleware.watch_parent = child
+    launcher.runners = runners
+    launcher.watch_parent = child
     broker.emit_after("process_boot")
     worker = dramatiq.Worker(broker, worker_threads=threads)
     worker.start()

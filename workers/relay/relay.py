@@ -22,7 +22,7 @@ from psycopg.rows import namedtuple_row
 import settings
 from loops import Loop
 from models.worker import worker_id
-from workers.broker.ledger_broker import LedgerBroker, broker
+from workers.broker import LedgerBroker, broker
 from workers.messages.envelope import Envelope
 from workers.messages.lease_expiry import expire
 from workers.relay import statements as sql

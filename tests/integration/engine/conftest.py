@@ -24,7 +24,7 @@ import settings
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from tests.integration.engine import kinds
-from workers.broker.ledger_broker import LedgerBroker, broker
+from workers.broker import LedgerBroker, broker
 from workers.messages.interruptions import STOPPING, UNFIT
 from workers.relay.relay import Relay
 

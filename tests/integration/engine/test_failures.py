@@ -23,7 +23,7 @@ from workers.messages.delivery import HANDLERS, Delivery, Handler, claim, resume
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import LeaseShort, NotOurs, Stopped
 from workers.messages.outcome import record
-from workers.process.launcher import time_limit_seconds
+from workers.messages.time_limit import time_limit_seconds
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from models.session import transaction
 from tenancy import health
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine
-from workers.broker.ledger_broker import broker
+from workers.broker import broker
 from workers.messages.delivery import claim
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import STOPPING

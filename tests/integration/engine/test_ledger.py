@@ -10,7 +10,7 @@ from models.session import transaction
 from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND, WRITES
-from workers.broker.ledger_broker import broker
+from workers.broker import broker
 from workers.messages.delivery import claim, run_delivery
 from workers.messages.envelope import Envelope
 from workers.relay.fairness import COMPLETIONS_STANDING_BY

@@ -14,7 +14,7 @@ from ops.people import links
 from producers.completions.webhook_events import store
 from simulators.pluvo.webhooks import event_body
 from tests.fixtures.world import World
-from workers.broker.ledger_broker import broker
+from workers.broker import broker
 from workers.relay.relay import Relay
 
 

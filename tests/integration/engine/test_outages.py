@@ -84,7 +84,7 @@ def test_everything_in_a_worker_process_outlives_an_outage(
         with closed_database(postgres_url, database_url):
             time.sleep(seconds)
 
-        # messages, runs, upkeep and the sign of life go on in the same process
+        # messages, runs, maintenance and the sign of life go on in the same process
         engine.wait(lambda: bool(engine.enqueue(tenant, 2)), 10)
         engine.empty()
         run = engine.wait(lambda: queue_run(engine, tenant), 10)
