@@ -10,10 +10,10 @@ import os
 import sys
 
 import tests.integration.engine.kinds  # noqa: F401  declares the test actors
-from workers.process import services
+from workers.process import launcher
 from workers.process.worker import run_worker
 
 if __name__ == "__main__":
-    services.STOP_SECONDS = float(os.environ.get("TEST_STOP_SECONDS", services.STOP_SECONDS))
+    launcher.STOP_SECONDS = float(os.environ.get("TEST_STOP_SECONDS", launcher.STOP_SECONDS))
     logging.basicConfig(level=logging.WARNING)
     sys.exit(run_worker(threads=int(sys.argv[1]), runners=int(sys.argv[2])))
