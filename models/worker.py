@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import version
 
-from sqlalchemy import Column, Index, Integer, text
+from sqlalchemy import Column, Connection, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
 from models.base import instant
@@ -64,3 +64,35 @@ def worker_id() -> str:
         # Threads that ask at the same moment get the same answer: what one of them holds is found by this name.
         _names.setdefault(pid, f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}")
     return _names[pid]
+
+
+def serve(connection: Connection, name: str) -> bool:
+    """Do a service that one process at a time does for all; False while another process does it and is alive."""
+    return bool(
+        connection.execute(
+            text(
+                """INSERT INTO service AS s (name, worker) VALUES (:name, :worker)
+                   ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = now()
+                    WHERE s.worker = excluded.worker OR s.seen_at < now() - make_interval(secs => :alive)"""
+            ),
+            {"name": name, "worker": worker_id(), "alive": ALIVE_SECONDS},
+        ).rowcount
+    )
+
+
+def keeps_serving(connection: Connection) -> None:
+    """Keep maintenance with this process while a chore of it takes long."""
+    connection.execute(
+        text(
+            """UPDATE service SET seen_at = now() WHERE name = 'maintenance' AND worker = :worker
+                  AND seen_at > now() - make_interval(secs => :alive)"""
+        ),
+        {"worker": worker_id(), "alive": ALIVE_SECONDS},
+    )
+
+
+def resign(connection: Connection, name: str) -> None:
+    """Let another process do a service at once."""
+    connection.execute(
+        text("DELETE FROM service WHERE name = :name AND worker = :worker"), {"name": name, "worker": worker_id()}
+    )

@@ -18,11 +18,11 @@ from loops import Chores, Loop, each
 from models.base import utc_now
 from models.session import close_idle, transaction
 from models.tenant import Direction
+from models.worker import serve
 from ops.dead_letters import replay_batch
 from ops.listing import rows
 from producers.enrollments import decide_holds
 from producers.runs.request import request_run
-from workers.process import heartbeat
 
 TICK_SECONDS = 1.0
 SLOW_SECONDS = 30.0
@@ -122,7 +122,7 @@ def expire_holds() -> None:
 def show_sign_of_life() -> None:
     """Let ``status`` see that somebody keeps the timetable."""
     with transaction() as connection:
-        heartbeat.serve(connection, "timetable")
+        serve(connection, "timetable")
 
 
 def run(stopping: threading.Event) -> None:

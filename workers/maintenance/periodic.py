@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from loops import Chores, Loop
 from models.session import DATABASE_TROUBLE, transaction
+from models.worker import resign, serve
 from workers.maintenance import retention, vital_signs
 from workers.maintenance.probes import PROBES, probe
-from workers.process import heartbeat
 from workers.runs import finalizer
 
 __all__ = ["PROBES", "Maintenance"]
@@ -41,7 +41,7 @@ class Maintenance(Loop):
     def step(self) -> float:
         if time.monotonic() >= self.leads_until:
             with transaction() as connection:
-                leads = heartbeat.serve(connection, SERVICE)
+                leads = serve(connection, SERVICE)
             if not leads:
                 return STANDBY_SECONDS
             self.leads_until = time.monotonic() + RENEW_SECONDS
@@ -50,4 +50,4 @@ class Maintenance(Loop):
 
     def end(self) -> None:
         with suppress(*DATABASE_TROUBLE), transaction() as connection:
-            heartbeat.resign(connection, SERVICE)
+            resign(connection, SERVICE)

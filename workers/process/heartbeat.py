@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from loops import Loop
 from models.session import DATABASE_TROUBLE, close_idle
-from models.worker import ALIVE_SECONDS, code_version, worker_id
+from models.worker import ALIVE_SECONDS, code_version, keeps_serving, worker_id
 from workers.messages import unrecorded
 
 HEARTBEAT_SECONDS = 3.0
@@ -74,38 +74,6 @@ def live_workers(connection: Connection) -> list[str]:
     return [row.id for row in rows]
 
 
-def serve(connection: Connection, name: str) -> bool:
-    """Do a service that one process at a time does for all; False while another one does it and shows that it lives."""
-    return bool(
-        connection.execute(
-            text(
-                """INSERT INTO service AS s (name, worker) VALUES (:name, :worker)
-                   ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = now()
-                    WHERE s.worker = excluded.worker OR s.seen_at < now() - make_interval(secs => :alive)"""
-            ),
-            {"name": name, "worker": worker_id(), "alive": ALIVE_SECONDS},
-        ).rowcount
-    )
-
-
-def still_serves(connection: Connection) -> None:
-    """Keep this process's services its own while a chore of theirs takes long."""
-    connection.execute(
-        text(
-            """UPDATE service SET seen_at = now() WHERE name = 'maintenance' AND worker = :worker
-                  AND seen_at > now() - make_interval(secs => :alive)"""
-        ),
-        {"worker": worker_id(), "alive": ALIVE_SECONDS},
-    )
-
-
-def resign(connection: Connection, name: str) -> None:
-    """Let another process do a service at once."""
-    connection.execute(
-        text("DELETE FROM service WHERE name = :name AND worker = :worker"), {"name": name, "worker": worker_id()}
-    )
-
-
 class Heartbeat(Loop):
     """Beats every 3 s until ``stop``; also gives back what could not be recorded, and connections that lie idle."""
 
@@ -117,7 +85,7 @@ class Heartbeat(Loop):
     def step(self) -> float:
         with unrecorded.given_back() as connection:
             beat(connection, self.threads, self.connections)
-            still_serves(connection)
+            keeps_serving(connection)
         close_idle()
         return HEARTBEAT_SECONDS
 

@@ -16,9 +16,9 @@ import pytest
 
 from models.message import Kind
 from models.session import transaction
+from models.worker import keeps_serving, serve
 from producers.runs.request import request_run
 from tests.integration.engine.conftest import ROOT, Engine
-from workers.process import heartbeat
 from workers.process.supervisor import Supervisor
 
 
@@ -239,17 +239,17 @@ def test_a_supervisor_knows_what_each_kind_records_when_it_dies() -> None:
 
 def test_maintenance_stays_with_the_process_whose_chore_takes_long(engine: Engine) -> None:
     with transaction() as connection:
-        assert heartbeat.serve(connection, "maintenance")
+        assert serve(connection, "maintenance")
     # 14 seconds later its heartbeat comes, while the chore goes on
     engine.execute("UPDATE service SET seen_at = now() - interval '14 seconds'")
     with transaction() as connection:
-        heartbeat.still_serves(connection)
+        keeps_serving(connection)
     assert engine.value("SELECT seen_at > now() - interval '5 seconds' FROM service")
     # another process takes over only from one that shows no sign of life
     engine.execute("UPDATE service SET worker = 'another'")
     with transaction() as connection:
-        assert not heartbeat.serve(connection, "maintenance")
-        heartbeat.still_serves(connection)
+        assert not serve(connection, "maintenance")
+        keeps_serving(connection)
     engine.execute("UPDATE service SET seen_at = now() - interval '16 seconds'")
     with transaction() as connection:
-        assert heartbeat.serve(connection, "maintenance")
+        assert serve(connection, "maintenance")
