@@ -12,6 +12,7 @@ import typer
 
 import logs
 from ops import audit
+from ops.cli.lazy import HELP
 from ops.problems import Problem
 from ops.servers import environment
 from ops.terminal import output
@@ -22,13 +23,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmati
 Limit = Annotated[int, typer.Option("--limit", help="At most so many items (1 to 1000).")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="The 'next' of the page before.")]
 Slug = Annotated[str, typer.Argument(help="A tenant's slug.", show_default=False)]
+Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
 TenantFilter = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 
-HELP = {"help_option_names": ["-h", "--help"]}
 
-
-def group(help_text: str) -> typer.Typer:
-    """A noun that groups its verbs."""
+def group(help_text: str | None = None) -> typer.Typer:
+    """The verbs of one file; with a help line they stand behind a noun."""
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
 
 

@@ -6,18 +6,15 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import example
+from ops.cli.common import example, group
+from ops.demo.run import play
+
+app = group()
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the command into the application."""
-    app.command("demo", epilog=example("koppeling demo", "koppeling demo --keep"))(demo)
-
-
+@app.command("demo", epilog=example("koppeling demo", "koppeling demo --keep"))
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
 ) -> None:
     """Show the whole job on stand-ins for AFAS and Pluvo; needs nothing, touches nothing of yours."""
-    from ops.demo.run import play  # noqa: PLC0415  the stand-ins are slow to import, and other commands need none
-
     raise typer.Exit(play(keep=keep))

@@ -7,22 +7,61 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from ops.cli import dead_letters, holds, insight, links, processes, runs, sync, tenants
-from ops.cli import demo as cli_demo
-from ops.cli.common import HELP, example
-from ops.cli.errors import explained
-from ops.problems import Problem
+from ops.cli.lazy import HELP, Later
 from ops.terminal.streams import CantPrint, patient_streams
 
-SIMULATOR_PORTS = {"afas": 8801, "pluvo": 8802}
+# name: (file in ops/cli, help line). They are shown in this order.
+VERBS = {
+    "up": ("processes", "Run everything on this machine until Ctrl-C; embedded servers where no URL is set."),
+    "worker": ("processes", "Work on messages and runs until told to stop. Start as many as you like, on any machine."),
+    "scheduler": (
+        "processes",
+        "Keep the timetable until told to stop: due runs, the nightly full ones, holds that expire.",
+    ),
+    "serve": ("serve", "Serve health and webhooks over HTTP until told to stop."),
+    "migrate": ("processes", "Bring the database to the newest schema. Safe from several machines at once."),
+    "sync": ("sync", "Bring enrollments from AFAS to Pluvo."),
+    "completions": ("sync", "Bring completion dates from Pluvo to AFAS."),
+    "status": (
+        "status",
+        "Show how it goes: database, broker, workers, queue, held, dead, quarantined, per tenant too.",
+    ),
+    "explain": ("explain", "Tell everything known and done about someone: why they are, or are not, in Pluvo."),
+    "check": ("check", "Try both sides, reading only: one line a finding, with what to do about a fault."),
+    "token": (
+        "check",
+        "Make an AFAS token from API key, environment key and a mailed code, and store it. Reads standard input.",
+    ),
+    "demo": ("demo", "Show the whole job on stand-ins for AFAS and Pluvo; needs nothing, touches nothing of yours."),
+    "simulate": ("simulate", "Play AFAS or Pluvo over HTTP, with fictitious tenants, until told to stop."),
+}
+NOUNS = {
+    "tenants": ("tenants", "Customers: an AFAS environment with a Pluvo organisation each."),
+    "runs": ("runs", "The ledger of runs: snapshot, plan, outcomes, calls, durations."),
+    "holds": ("holds", "What a guard held back: look, then release or refuse."),
+    "links": ("links", "The ID mapping: which AFAS person is which Pluvo user."),
+    "dead-letters": ("dead_letters", "Messages that gave up: look, replay, discard."),
+}
+
+
+class Root(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for whole, listed in ((False, VERBS), (True, NOUNS)):
+            for name, (file, help_line) in listed.items():
+                self.add_command(Later(name, help_line, f"ops.cli.{file}", whole=whole))
+
 
 app = typer.Typer(
     name="koppeling",
+    cls=Root,
     help="Links AFAS Profit and Pluvo: enrollments one way, completion dates the other, for many tenants at once.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -34,6 +73,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  slow to import, and only asked for here
+
         sys.stdout.write(f"koppeling {version('koppeling')}\n")
         raise typer.Exit()
 
@@ -45,33 +86,6 @@ def root(
     ] = False,
 ) -> None:
     """Nothing is done without a command."""
-
-
-processes.add_to(app)
-sync.add_to(app)
-insight.add_to(app)
-cli_demo.add_to(app)
-app.add_typer(tenants.app, name="tenants")
-app.add_typer(runs.app, name="runs")
-app.add_typer(holds.app, name="holds")
-app.add_typer(links.app, name="links")
-app.add_typer(dead_letters.app, name="dead-letters")
-
-
-@app.command("simulate", epilog=example("koppeling simulate afas --port 8801"))
-def simulate(
-    system: Annotated[str, typer.Argument(help="afas or pluvo", metavar="afas|pluvo")],
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="8801 for AFAS, 8802 for Pluvo.")] = None,
-) -> None:
-    """Play AFAS or Pluvo over HTTP, with fictitious tenants, until told to stop."""
-    if system not in SIMULATOR_PORTS:
-        raise Problem(f"Simulate afas or pluvo, not {system!r}.")
-    from simulators import __main__ as simulators  # noqa: PLC0415 - only this command needs them
-
-    try:
-        simulators.main(system, port or SIMULATOR_PORTS[system])
-    except OSError as error:
-        raise Problem(f"Can't listen ({error.strerror}): choose another --port.") from None
 
 
 def main() -> None:
@@ -92,6 +106,8 @@ def _run() -> None:
     except CantPrint:
         raise
     except Exception as error:
+        from ops.cli.errors import explained  # noqa: PLC0415  it knows the errors of all libraries, which are slow
+
         code = explained(error)
         if code is None:
             raise

@@ -1,4 +1,4 @@
-"""``koppeling up, worker, scheduler, serve, migrate``: one process type each, or all of them."""
+"""``koppeling up, worker, scheduler, migrate``: one process type each, or all of them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,22 @@ import typer
 
 import logs
 import settings
-from loops import Loop
 from migrations.run import head, upgrade
-from models import session
-from ops.cli.common import example
+from ops.cli.common import Child, example, group
 from ops.runs import timetable
 from ops.servers import environment
 from ops.servers.embedded import ensure_postgres, running
 from ops.servers.parent import end_with_parent
 from ops.servers.up import Options, up
 from ops.terminal import output
-from workers.process import connections, startup
+from workers.process import startup
 from workers.process.worker import ChildSpec, Supervisor, run_worker
 
+app = group()
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]
-Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the commands into the application."""
-    app.command("up", epilog=example("koppeling up --workers 4"))(up_)
-    app.command("worker", epilog=example("koppeling worker --processes 4 --threads 8"))(worker)
-    app.command("scheduler", epilog=example("koppeling scheduler"))(scheduler)
-    app.command("serve", epilog=example("koppeling serve --port 8000"))(serve)
-    app.command("migrate", epilog=example("koppeling migrate"))(migrate)
-
-
+@app.command("up", epilog=example("koppeling up --workers 4"))
 def up_(
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Worker processes.")] = 2,
     threads: Threads = 8,
@@ -52,6 +42,7 @@ def up_(
     raise typer.Exit(up(Options(workers, threads, port, not no_scheduler, not no_console)))
 
 
+@app.command("worker", epilog=example("koppeling worker --processes 4 --threads 8"))
 def worker(
     processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="Processes on this machine.")] = 1,
     threads: Threads = 8,
@@ -66,6 +57,7 @@ def worker(
     raise typer.Exit(Supervisor([ChildSpec(f"worker {number + 1}", one) for number in range(processes)]).run())
 
 
+@app.command("scheduler", epilog=example("koppeling scheduler"))
 def scheduler(child: Child = False) -> None:
     """Keep the timetable until told to stop: due runs, the nightly full ones, holds that expire."""
     logs.configure()
@@ -82,35 +74,7 @@ def scheduler(child: Child = False) -> None:
     timetable.run(stopping)
 
 
-def serve(
-    host: Annotated[str, typer.Option("--host", help="Address to bind to.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
-    no_console: Annotated[
-        bool, typer.Option("--no-console", hidden=True, help="Health and webhooks only, which is all there is.")
-    ] = False,
-    child: Child = False,
-) -> None:
-    """Serve health and webhooks over HTTP until told to stop."""
-    from ops.http.app import check_bind, make_app  # noqa: PLC0415 - every other command starts faster without it
-    from ops.http.health import look  # noqa: PLC0415 - the same
-    from ops.http.server import run  # noqa: PLC0415 - the same
-
-    logs.configure()
-    check_bind(host)
-    environment.need_all()
-    if child:
-        end_with_parent()
-    session.use_pool(connections.SERVE_POOL)
-    Loop("idle connections", _give_back_idle).start()
-    Loop("health", look).start()
-    run(make_app(host), host, port)
-
-
-def _give_back_idle() -> float:
-    session.close_idle()
-    return session.IDLE_SECONDS / 3
-
-
+@app.command("migrate", epilog=example("koppeling migrate"))
 def migrate() -> None:
     """Bring the database to the newest schema. Safe from several machines at once."""
     logs.configure(level=30)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from models.tenant import Direction
-from ops.cli.common import Json, at_database, day, example, show
+from ops.cli.common import Json, at_database, day, example, group, show
 from ops.people.links import checked_id
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
@@ -19,6 +19,7 @@ from ops.terminal import output, plan_view
 from ops.terminal.progress import RunProgress
 from settings import parse_duration
 
+app = group()
 Slugs = Annotated[list[str] | None, typer.Argument(help="Tenants.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All tenants; paused ones are left out.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")]
@@ -41,12 +42,7 @@ COLUMNS = (
 NOTABLE = ("removed", "held", "pending removals")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the two commands into the application."""
-    app.command("sync", epilog=example("koppeling sync acme --wait", "koppeling sync --all --dry-run"))(sync)
-    app.command("completions", epilog=example("koppeling completions --all --wait"))(completions)
-
-
+@app.command("sync", epilog=example("koppeling sync acme --wait", "koppeling sync --all --dry-run"))
 def sync(
     *,
     slugs: Slugs = None,
@@ -70,6 +66,7 @@ def sync(
     _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 
 
+@app.command("completions", epilog=example("koppeling completions --all --wait"))
 def completions(
     *,
     slugs: Slugs = None,

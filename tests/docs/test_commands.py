@@ -6,21 +6,25 @@ import re
 from pathlib import Path
 
 import pytest
-import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 from typer.testing import CliRunner
 
+from ops.cli.lazy import Later
 from ops.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
-def commands(group: typer.Typer = app, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def commands() -> list[tuple[str, ...]]:
     """The words of every command."""
-    found = [(*prefix, str(one.name)) for one in group.registered_commands if not one.hidden]
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        found += commands(inner.typer_instance, (*prefix, str(inner.name)))
+    found: list[tuple[str, ...]] = []
+    for name, later in get_group(app).commands.items():
+        assert isinstance(later, Later)
+        real = later.real
+        verbs = real.commands.items() if isinstance(real, TyperGroup) else ()
+        found += [(name, verb) for verb, command in verbs if not command.hidden] or [(name,)]
     return found
 
 
@@ -32,6 +36,12 @@ def test_a_command_is_documented_and_its_help_ends_with_an_example(words: tuple[
     assert last.startswith("Example: koppeling ")
     assert f"koppeling {' '.join(words)}" in last
     assert f"`koppeling {' '.join(words)}`" in OPERATIONS
+
+
+def test_the_list_of_commands_says_of_each_what_the_command_says_itself() -> None:
+    for name, later in get_group(app).commands.items():
+        assert isinstance(later, Later)
+        assert (later.real.help, later.real.hidden) == (later.help, False), name
 
 
 def test_every_example_in_the_docs_names_a_command_that_exists() -> None:

@@ -1,0 +1,37 @@
+"""Commands whose modules are imported when they are chosen: ``koppeling --help`` needs none of them.
+
+Typer builds every command from its function, and the functions' modules import all they work with. So the names and
+the help lines stand in ``ops/cli/main.py``, and a command becomes the real one once its arguments are read.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Later(TyperCommand):
+    """Stands for a command in the list of commands: all verbs of ``module``, or the one verb of this name in it."""
+
+    def __init__(self, name: str, help_line: str, module: str, *, whole: bool) -> None:
+        super().__init__(name, help=help_line)
+        self.module, self.whole = module, whole
+
+    @cached_property
+    def real(self) -> TyperCommand | TyperGroup:
+        """The command itself."""
+        group = get_group(import_module(self.module).app)
+        found: TyperCommand | TyperGroup = group if self.whole else group.commands[str(self.name)]  # type: ignore[assignment]
+        return found
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> typer.Context:
+        """Read the arguments, which is the first that is done with a chosen command: its context names the real one."""
+        context: Any = self.real.make_context(info_name, args, parent, **extra)
+        return context  # type: ignore[no-any-return]

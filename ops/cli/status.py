@@ -1,0 +1,33 @@
+"""``koppeling status``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.cli.common import Json, at_database, example, group, show
+from ops.status import document
+from ops.terminal import output
+
+app = group()
+
+
+@app.command("status", epilog=example("koppeling status --json"))
+def status(json: Json = False) -> None:
+    """Show how it goes: database, broker, workers, queue, held, dead, quarantined, per tenant too."""
+    with at_database():
+        found = document()
+    show(found, json, _show_status)
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    output.show_fields(found, skip=("tenants", "alerts"))
+    columns = ("tenant", "ready", "in_flight", "scheduled", "oldest_pending_seconds", "held", "ambiguous", "dead")
+    rows = [
+        [*(one[column] for column in columns), one["enrollments"]["state"], one["completions"]["state"]]
+        for one in found["tenants"]
+    ]
+    if rows:
+        output.say("")
+        output.show_table([*columns, "enrollments", "completions"], rows)
+    for alert in found["alerts"]:
+        output.say(f"! {alert['tenant'] or '-'}: {alert['text']} (since {output.shown(alert['opened_at'])})")
