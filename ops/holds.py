@@ -11,7 +11,7 @@ from models.hold import Guard, HoldState
 from models.session import transaction
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows
-from ops.people.links import checked_id
+from ops.lookup import checked_id
 from ops.problems import Problem
 from producers.enrollments import decide_holds
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from models.afas_values import person_number
+from models.folding import fold_account
 from models.tenant import Direction
 from ops.problems import Problem
+
+PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def tenant_id(connection: Connection, slug: str) -> int:
@@ -43,3 +48,21 @@ def one(connection: Connection, sql: str, missing: str, **parameters: Any) -> di
     if row is None:
         raise Problem(missing)
     return dict(row)
+
+
+def checked_id(internal_id: str) -> str:
+    """An internal id (CdId) in its one form: ``00080`` and ``80.0`` are 80."""
+    found = person_number(internal_id)
+    if found is None:
+        raise Problem(
+            f"{internal_id[:60]!r} is no internal id: that is the whole number (CdId) that AFAS gives a person."
+        )
+    return found
+
+
+def checked_account(pluvo_id: str) -> str:
+    """A Pluvo id (a UUID); not an address, not a ref."""
+    account = fold_account(pluvo_id.strip())
+    if not PLUVO_ID.fullmatch(account):
+        raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
+    return account

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."
+
 
 class Problem(Exception):
     """Wrong usage, an unknown slug or id, a paused tenant, nothing that could do the work. The text says what to do."""

@@ -16,6 +16,7 @@ from ops.cli.lazy import HELP
 from ops.problems import Problem
 from ops.servers import environment
 from ops.terminal import output
+from settings import parse_duration
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who does this, for the record.", show_default="your user name")]
@@ -102,3 +103,11 @@ def day(value: str | None, option: str) -> str | None:
         return date.fromisoformat(value).isoformat() if value is not None else None
     except ValueError:
         raise Problem(f"{option}: write a day such as 2026-11-22.") from None
+
+
+def duration(value: str, option: str) -> int:
+    """Seconds of ``45s``, ``15m``, ``2h`` or ``7d``."""
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise Problem(f"{option}: {error}") from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from models.session import transaction
 from ops.cli.common import (
     Cursor,
     Json,
@@ -14,6 +13,7 @@ from ops.cli.common import (
     TenantFilter,
     Who,
     at_database,
+    duration,
     example,
     group,
     instant,
@@ -21,13 +21,8 @@ from ops.cli.common import (
     show,
 )
 from ops.dead_letters import inbox, replay_batch
-from ops.dead_letters import replay as replays
 from ops.dead_letters.inbox import Filters
-from ops.problems import Problem
-from ops.servers import environment
 from ops.terminal import output
-from settings import parse_duration
-from workers.process import heartbeat
 
 app = group("Messages that gave up: look, replay, discard.")
 Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids.", show_default=False)]
@@ -101,44 +96,25 @@ def replay(
 ) -> None:
     """Send dead letters again, for the newest desired state: one as a canary, then the rest."""
     filters = Filters(tenant, kind, error, instant(since, "--since"), instant(until, "--until"))
-    if ids and (filters.given or everything):
-        raise Problem("Name dead letters or give filters, not both.")
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as wrong:
-        raise Problem(f"--timeout: {wrong}") from None
+    seconds = duration(timeout, "--timeout")
     with at_database():
         chosen = inbox.choose(ids or [], filters, everything=everything)
         if dry_run:
-            with transaction() as connection:
-                found = {"batch": None, "state": "dry_run", "lines": replays.preview(connection, chosen)}
+            found = replay_batch.preview(chosen)
         else:
-            found = _send(chosen, rate=rate, max_failures=max_failures, wait=wait, seconds=seconds, who=named(who))
+            found = replay_batch.replay_now(
+                chosen,
+                rate=rate,
+                max_failures=max_failures,
+                wait=wait,
+                timeout_seconds=seconds,
+                who=named(who),
+            )
     show(found, json, _show_lines)
-    raise typer.Exit(_exit_code(found, wait))
+    raise typer.Exit(replay_batch.exit_code(found, waited=wait))
 
 
-def _send(chosen: list[str], *, rate: float, max_failures: int, wait: bool, seconds: int, who: str) -> dict[str, Any]:
-    """Drive the batch: with --wait until all is settled; without it as long as no canary has to be waited for."""
-    with transaction() as connection:
-        judged = replays.preview(connection, chosen)
-        workers = heartbeat.live_workers(connection)
-    to_do = [line["id"] for line in judged if line["result"] in (replays.WILL_DO, replays.SUPERSEDED)]
-    untouched = [line for line in judged if line["id"] not in to_do]
-    if not to_do:
-        return {"batch": None, "state": "done", "lines": judged}
-    if wait and not workers:
-        raise Problem(environment.NO_WORKER)
-    batch = replay_batch.create(to_do, rate=rate, max_failures=max_failures, who=who)
-    if workers or wait:
-        told, over = replay_batch.drive(batch, until_settled=wait, timeout_seconds=seconds, watch=lambda told: None)
-    else:
-        told, over = replay_batch.advance(batch) or {"state": "running"}, True
-    lines = sorted([*replay_batch.lines(batch), *untouched], key=lambda line: str(line["id"]))
-    return {"batch": batch, "state": told["state"], "lines": lines, "timed_out": not over}
-
-
-def _show_lines(found: dict[str, Any]) -> None:
+def _show_lines(found: replay_batch.Replayed) -> None:
     if not found["lines"]:
         output.say("There is nothing to replay.")
         return
@@ -147,14 +123,6 @@ def _show_lines(found: dict[str, Any]) -> None:
         output.say("Stopped: what was sent failed again. The rest stays as it is.")
     if found["state"] == "running":
         output.say("One is sent; the rest follows when a worker has done it.")
-
-
-def _exit_code(found: dict[str, Any], wait: bool) -> int:
-    results = {line["result"] for line in found["lines"]}
-    if found["state"] == "stopped" or (wait and "failed" in results):
-        return 1
-    waits = {"pending", "under_way", "not_sent"} if wait else set()
-    return 3 if results & (waits | {replays.STILL_BLOCKED}) or found.get("timed_out") else 0
 
 
 @app.command("discard", epilog=example('koppeling dead-letters discard 01J… --reason "left the company"'))

@@ -75,11 +75,8 @@ def set_(
 ) -> None:
     """Give an existing Pluvo user their AFAS id, also before the person was seen. The next run acts on it."""
     with at_database():
-        internal_id, pluvo_id = links.checked_id(internal_id), links.checked_account(pluvo_id)
-        links_check.account(slug, internal_id, pluvo_id, sure=yes)
-        done = links.set_link(slug, internal_id, pluvo_id, who=named(who), reason=reason)
-    document = {"tenant": slug, "internal_id": internal_id, "pluvo_id": pluvo_id, "result": done}
-    show(document, json, lambda _: output.say(f"{slug} {internal_id}: {done}."))
+        done = links_check.set_checked(slug, internal_id, pluvo_id, sure=yes, who=named(who), reason=reason)
+    show(done, json, lambda _: output.say(f"{slug} {done['internal_id']}: {done['result']}."))
 
 
 @app.command("import", epilog=example("koppeling links import links.csv"))
@@ -109,15 +106,10 @@ def decide(
 ) -> None:
     """Say who an ambiguous person is. Remembered; the next run acts on it."""
     with at_database():
-        internal_id = links.checked_id(internal_id)
-        if decision == "link" and pluvo_id is not None:
-            links_check.account(slug, internal_id, links.checked_account(pluvo_id), sure=True)
-        elif decision == "create":
-            links_check.new_account(slug, internal_id)
-        done = links.decide(slug, internal_id, decision, pluvo_id, who=named(who), reason=reason)
-    document = {"tenant": slug, "internal_id": internal_id, "decision": decision, "result": done}
-    hint = f"The next run acts on it; now: koppeling sync {slug} --person {internal_id}"
-    show(document, json, lambda _: output.say(f"{slug} {internal_id}: {done}. {hint}"))
+        done = links_check.decide_checked(slug, internal_id, decision, pluvo_id, who=named(who), reason=reason)
+    person = done["internal_id"]
+    hint = f"The next run acts on it; now: koppeling sync {slug} --person {person}"
+    show(done, json, lambda _: output.say(f"{slug} {person}: {done['result']}. {hint}"))
 
 
 @app.command("remove", epilog=example("koppeling links remove acme 80 --yes"))

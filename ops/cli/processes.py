@@ -11,16 +11,12 @@ from typing import Annotated
 import typer
 
 import logs
-import settings
-from migrations.run import head, upgrade
 from ops.cli.common import Child, example, group
 from ops.runs import timetable
 from ops.servers import environment
-from ops.servers.embedded import ensure_postgres, running
 from ops.servers.parent import end_with_parent
 from ops.servers.up import Options, up
 from ops.terminal import output
-from workers.process import startup
 from workers.process.worker import ChildSpec, Supervisor, run_worker
 
 app = group()
@@ -78,16 +74,4 @@ def scheduler(child: Child = False) -> None:
 def migrate() -> None:
     """Bring the database to the newest schema. Safe from several machines at once."""
     logs.configure(level=30)
-    found = settings.get()
-    if found.database_url:
-        environment.check_url()
-        startup.refuse_pooler(found.need_database())
-        upgrade(found.need_database())
-    else:
-        url = running(found.home).database_url
-        if url:
-            upgrade(url)
-        else:
-            with ensure_postgres(found.home) as postgres:
-                upgrade(postgres.url)
-    output.say(f"The database is at {head()}.")
+    output.say(f"The database is at {environment.migrate()}.")

@@ -70,7 +70,7 @@ def _show_run(found: dict[str, Any]) -> None:
 def stop(run: RunId, who: Who = None, json: Json = False) -> None:
     """Stop a run: nothing new of it begins. What it did stays, the next run does the rest."""
     with at_database():
-        before = history.stop(run, who=named(who))
-    over = before not in ("queued", "running", "applying")
-    said = f"{run} was over already: {before}." if over else f"{run} is told to stop (it was {before})."
-    show({"run": run, "status_before": before, "stopping": not over}, json, lambda _: output.say(said))
+        found = history.stop(run, who=named(who))
+    before = found["status_before"]
+    said = f"{run} is told to stop (it was {before})." if found["stopping"] else f"{run} was over already: {before}."
+    show(found, json, lambda _: output.say(said))

@@ -7,15 +7,8 @@ from typing import Annotated
 import typer
 
 import logs
-from loops import Loop
-from models import session
 from ops.cli.common import Child, example, group
-from ops.http.app import check_bind, make_app
-from ops.http.health import look
-from ops.http.server import run
-from ops.servers import environment
-from ops.servers.parent import end_with_parent
-from workers.process import connections
+from ops.http import app as web
 
 app = group()
 
@@ -31,16 +24,4 @@ def serve(
 ) -> None:
     """Serve health and webhooks over HTTP until told to stop."""
     logs.configure()
-    check_bind(host)
-    environment.need_all()
-    if child:
-        end_with_parent()
-    session.use_pool(connections.SERVE_POOL)
-    Loop("idle connections", _give_back_idle).start()
-    Loop("health", look).start()
-    run(make_app(host), host, port)
-
-
-def _give_back_idle() -> float:
-    session.close_idle()
-    return session.IDLE_SECONDS / 3
+    web.serve(host, port, child=child)

@@ -9,15 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from models.tenant import Direction
-from ops.cli.common import Json, at_database, day, example, group, show
-from ops.people.links import checked_id
+from ops.cli.common import Json, at_database, day, duration, example, group, show
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
 from ops.runs import history, start
 from ops.servers import environment
 from ops.terminal import output, plan_view
 from ops.terminal.progress import RunProgress
-from settings import parse_duration
 
 app = group()
 Slugs = Annotated[list[str] | None, typer.Argument(help="Tenants.", show_default=False)]
@@ -58,11 +56,7 @@ def sync(
     json: Json = False,
 ) -> None:
     """Bring enrollments from AFAS to Pluvo."""
-    options: dict[str, Any] = {"full": True} if full else {}
-    if person is not None:
-        if everyone or len(slugs or []) != 1:
-            raise Problem("--person needs an internal id and exactly one tenant.")
-        options["person"] = checked_id(person)
+    options = start.enrollment_options(slugs or [], everyone=everyone, full=full, person=person)
     _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 
 
@@ -80,10 +74,7 @@ def completions(
     json: Json = False,
 ) -> None:
     """Bring completion dates from Pluvo to AFAS."""
-    first, last = day(since, "--since"), day(until, "--until")
-    options = {name: value for name, value in (("since", first), ("until", last)) if value}
-    if first and last and first > last:
-        raise Problem("--since comes after --until.")
+    options = start.completion_options(since=day(since, "--since"), until=day(until, "--until"))
     _run(Direction.COMPLETIONS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 
 
@@ -95,10 +86,7 @@ def _run(
     how: tuple[bool, bool, str, Path | None, bool],
 ) -> None:
     dry_run, wait, timeout, csv, json = how
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as error:
-        raise Problem(f"--timeout: {error}") from None
+    seconds = duration(timeout, "--timeout")
     if csv and not dry_run:
         raise Problem("--csv goes with --dry-run.")
     if wait and not dry_run:

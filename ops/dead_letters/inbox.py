@@ -96,6 +96,8 @@ def show(dead_letter_id: str) -> dict[str, Any]:
 
 def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[str]:
     """The dead letters named, or the open ones that fit the filters, oldest first."""
+    if ids and (filters.given or everything):
+        raise Problem("Name dead letters or give filters, not both.")
     with transaction() as connection:
         if ids:
             known = connection.execute(

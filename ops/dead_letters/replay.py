@@ -8,8 +8,9 @@ Doing it twice does nothing the second time. Many at once go in a batch (``ops/d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import Connection, text
 
@@ -50,70 +51,87 @@ _FACTS = """
 """
 
 
+class Line(TypedDict):
+    """What a replay tells of one dead letter. ``state`` is the letter's, where it went in a batch."""
+
+    id: str
+    tenant: str | None
+    kind: str | None
+    internal_id: str | None
+    event_id: str | None
+    error: str | None
+    result: str
+    reason: str | None
+    state: NotRequired[str]
+
+
 @dataclass(frozen=True)
-class Verdict:
+class ReplayVerdict:
     """What a replay would do with one dead letter, or did, and why."""
 
     result: str
     reason: str = ""
 
 
-def judge(facts: dict[str, Any]) -> Verdict:
+def judge(facts: dict[str, Any]) -> ReplayVerdict:
     """Pure: what a replay does with one dead letter."""
     if facts["state"] != DeadLetterState.OPEN:
-        return Verdict(SETTLED, f"{facts['state']} before")
+        return ReplayVerdict(SETTLED, f"{facts['state']} before")
     if facts["newer"]:
-        return Verdict(SUPERSEDED, "a newer dead letter is about the same")
+        return ReplayVerdict(SUPERSEDED, "a newer dead letter is about the same")
     if facts["in_ledger"]:
-        return Verdict(SUPERSEDED, "newer work for it is under way")
+        return ReplayVerdict(SUPERSEDED, "newer work for it is under way")
     verdict = _OF_KIND.get(facts["kind"], _unknown)(facts)
     if verdict.result == WILL_DO and facts["health"] in (Health.PAUSED, Health.QUARANTINED):
-        return Verdict(
+        return ReplayVerdict(
             STILL_BLOCKED, f"{facts['tenant']} is {facts['health']}: {facts['health_reason'] or ''}".rstrip(": ")
         )
     return verdict
 
 
-def _upsert(facts: dict[str, Any]) -> Verdict:
+def _upsert(facts: dict[str, Any]) -> ReplayVerdict:
     if facts["enrollment_id"] is None:
-        return Verdict(SUPERSEDED, "the enrollment is known no more")
+        return ReplayVerdict(SUPERSEDED, "the enrollment is known no more")
     if facts["link_state"] in ("ambiguous", "ignored") and facts["decision"] in (None, "ignore"):
-        return Verdict(STILL_BLOCKED, f"the person is {facts['link_state']}")
+        return ReplayVerdict(STILL_BLOCKED, f"the person is {facts['link_state']}")
     # Who has no account yet may have one planned by the time this is carried out.
     if facts.get("against") not in (None, "no_longer_linked"):
-        return Verdict(SUPERSEDED, f"no longer wanted ({facts['against']}): the next run plans afresh")
+        return ReplayVerdict(SUPERSEDED, f"no longer wanted ({facts['against']}): the next run plans afresh")
     if facts["failed_code"] is None and facts["applied_version"] == facts["version"]:
-        return Verdict(SUPERSEDED, "done meanwhile")
-    return Verdict(WILL_DO)
+        return ReplayVerdict(SUPERSEDED, "done meanwhile")
+    return ReplayVerdict(WILL_DO)
 
 
-def _write_back(facts: dict[str, Any]) -> Verdict:
+def _write_back(facts: dict[str, Any]) -> ReplayVerdict:
     state = facts["completion_state"]
     if state is None:
-        return Verdict(SUPERSEDED, "the completion is known no more")
+        return ReplayVerdict(SUPERSEDED, "the completion is known no more")
     if state in (CompletionState.WRITTEN, CompletionState.VERIFIED, CompletionState.UNCHANGED):
-        return Verdict(SUPERSEDED, f"{state} meanwhile")
+        return ReplayVerdict(SUPERSEDED, f"{state} meanwhile")
     if state in (CompletionState.CONFLICT, CompletionState.ORPHAN, CompletionState.NO_DATE):
-        return Verdict(STILL_BLOCKED, f"the completion is {state}")
-    return Verdict(WILL_DO)
+        return ReplayVerdict(STILL_BLOCKED, f"the completion is {state}")
+    return ReplayVerdict(WILL_DO)
 
 
-def _fetch(facts: dict[str, Any]) -> Verdict:
+def _fetch(facts: dict[str, Any]) -> ReplayVerdict:
     if facts["event_number"] is None or facts["handled_at"] is not None:
-        return Verdict(SUPERSEDED, "the webhook was handled meanwhile" if facts["event_number"] else "known no more")
-    return Verdict(WILL_DO)
+        return ReplayVerdict(
+            SUPERSEDED, "the webhook was handled meanwhile" if facts["event_number"] else "known no more"
+        )
+    return ReplayVerdict(WILL_DO)
 
 
-def _unknown(facts: dict[str, Any]) -> Verdict:
-    return Verdict(STILL_BLOCKED, "nothing is known that could be sent again: look at it, then discard it")
+def _unknown(facts: dict[str, Any]) -> ReplayVerdict:
+    return ReplayVerdict(STILL_BLOCKED, "nothing is known that could be sent again: look at it, then discard it")
 
 
 _OF_KIND = {Kind.UPSERT: _upsert, Kind.WRITE_BACK: _write_back, Kind.FETCH: _fetch}
 
 
-def preview(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
-    """Per dead letter: ``{"id", "tenant", "kind", "result", "reason", …}``. Changes nothing."""
-    return [_told(facts, judge(facts)) for facts in _facts(connection, ids)]
+def preview(connection: Connection, ids: list[str]) -> list[Line]:
+    """What a replay would do with each. Changes nothing."""
+    judged = [(facts, judge(facts)) for facts in _facts(connection, ids)]
+    return [told(facts, verdict.result, verdict.reason) for facts, verdict in judged]
 
 
 def _facts(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
@@ -124,19 +142,26 @@ def _facts(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> dict[str, Any]:
+def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> Line:
     """Replay one, in the caller's transaction. Whoever comes second finds it settled."""
     connection.execute(text("SELECT id FROM dead_letter WHERE id = :id FOR UPDATE"), {"id": dead_letter_id})
     found = _facts(connection, [dead_letter_id])
     if not found:  # with its tenant, or forgotten by now
-        gone = dict.fromkeys(("tenant", "kind", "internal_id", "event_id", "error"))
-        return {"id": dead_letter_id} | gone | {"result": SETTLED, "reason": "it is known no more"}
+        gone = {
+            "id": dead_letter_id,
+            "tenant": None,
+            "kind": None,
+            "internal_id": None,
+            "event_id": None,
+            "error": None,
+        }
+        return told(gone, SETTLED, "it is known no more")
     facts = found[0]
     verdict = judge(facts)
     if verdict.result == WILL_DO:
         _clear_failure(connection, facts)
         ledger.enqueue(connection, [_message(connection, facts)])
-        verdict = Verdict(REPLAYED)
+        verdict = ReplayVerdict(REPLAYED)
     if verdict.result in (REPLAYED, SUPERSEDED):
         closed = {"id": dead_letter_id, "state": verdict.result, "who": who, "reason": reason or verdict.reason or None}
         connection.execute(_CLOSE, closed | {"again": int(verdict.result == REPLAYED)})
@@ -149,7 +174,7 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
             reason=reason,
             detail={"result": verdict.result, "batch": batch},
         )
-    return _told(facts, verdict)
+    return told(facts, verdict.result, verdict.reason)
 
 
 _CLOSE = text(
@@ -200,6 +225,15 @@ def _message(connection: Connection, facts: dict[str, Any]) -> NewMessage:
     )
 
 
-def _told(facts: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    keys = ("id", "tenant", "kind", "internal_id", "event_id", "error")
-    return {key: facts[key] for key in keys} | {"result": verdict.result, "reason": verdict.reason or None}
+def told(facts: Mapping[str, Any], result: str, reason: str | None) -> Line:
+    """The line of a dead letter."""
+    return {
+        "id": facts["id"],
+        "tenant": facts["tenant"],
+        "kind": facts["kind"],
+        "internal_id": facts["internal_id"],
+        "event_id": facts["event_id"],
+        "error": facts["error"],
+        "result": result,
+        "reason": reason or None,
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import structlog
 from sqlalchemy import Connection, text
@@ -20,7 +20,8 @@ from models.session import is_away, transaction
 from ops import lookup
 from ops.dead_letters import replay
 from ops.listing import rows
-from ops.problems import Problem
+from ops.problems import NO_WORKER, Problem
+from workers.process.heartbeat import live_workers
 
 RATE, MAX_FAILURES = 10.0, 5
 _LOCK = 7_301_011
@@ -41,6 +42,55 @@ _FATES = """
                             AND n.id > d.id LIMIT 1) n ON true
      WHERE d.id = ANY(:ids) AND d.state = 'replayed' ORDER BY d.closed_at, d.id
 """
+
+
+class Replayed(TypedDict):
+    """What ``dead-letters replay`` tells. ``state``: running, done, stopped, cancelled or dry_run."""
+
+    batch: str | None
+    state: str
+    lines: list[replay.Line]
+    timed_out: NotRequired[bool]
+
+
+def preview(chosen: list[str]) -> Replayed:
+    """What a replay would do; changes nothing."""
+    with transaction() as connection:
+        return {"batch": None, "state": "dry_run", "lines": replay.preview(connection, chosen)}
+
+
+def replay_now(
+    chosen: list[str], *, rate: float, max_failures: int, wait: bool, timeout_seconds: float, who: str
+) -> Replayed:
+    """Replay what can be done; returns when all of it is sent, with ``wait`` when all of it is settled.
+
+    Without a worker only what is due at once is sent: no canary could be waited for.
+    """
+    with transaction() as connection:
+        judged = replay.preview(connection, chosen)
+        workers = live_workers(connection)
+    to_do = [line["id"] for line in judged if line["result"] in (replay.WILL_DO, replay.SUPERSEDED)]
+    if not to_do:
+        return {"batch": None, "state": "done", "lines": judged}
+    if wait and not workers:
+        raise Problem(NO_WORKER)
+    batch = create(to_do, rate=rate, max_failures=max_failures, who=who)
+    if workers:
+        told, over = drive(batch, until_settled=wait, timeout_seconds=timeout_seconds)
+    else:
+        told, over = advance(batch) or {"state": "running"}, True
+    untouched = [line for line in judged if line["id"] not in to_do]
+    listed = sorted([*lines(batch), *untouched], key=lambda line: line["id"])
+    return {"batch": batch, "state": told["state"], "lines": listed, "timed_out": not over}
+
+
+def exit_code(found: Replayed, *, waited: bool) -> int:
+    """0, 1 or 3: something failed again, or something waits."""
+    results = {line["result"] for line in found["lines"]}
+    if found["state"] == "stopped" or (waited and "failed" in results):
+        return 1
+    waits = {"pending", "under_way", "not_sent"} if waited else set()
+    return 3 if results & (waits | {replay.STILL_BLOCKED}) or found.get("timed_out") else 0
 
 
 def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILURES, who: str) -> str:
@@ -159,7 +209,11 @@ def advance_all() -> None:
 
 
 def drive(
-    batch: str, *, until_settled: bool, timeout_seconds: float, watch: Callable[[dict[str, Any]], None]
+    batch: str,
+    *,
+    until_settled: bool,
+    timeout_seconds: float,
+    watch: Callable[[dict[str, Any]], None] = lambda told: None,
 ) -> tuple[dict[str, Any], bool]:
     """Advance a batch until all is sent, or (``until_settled``) until nothing of it is under way.
 
@@ -178,13 +232,15 @@ def drive(
         time.sleep(TICK_SECONDS)
 
 
-def lines(batch: str) -> list[dict[str, Any]]:
+def lines(batch: str) -> list[replay.Line]:
     """What became of each dead letter of a batch so far."""
     with transaction() as connection:
         ids = connection.execute(text("SELECT ids FROM replay_batch WHERE id = :id"), {"id": batch}).scalar_one()
         fates = {row["id"]: _shown(row["fate"]) for row in rows(connection, _FATES, ids=ids)}
         found = rows(connection, _LINES, ids=ids)
-    return [row | {"result": _result(row, fates.get(row["id"]))} for row in found]
+    return [
+        replay.told(row, _result(row, fates.get(row["id"])), row["reason"]) | {"state": row["state"]} for row in found
+    ]
 
 
 _LINES = """

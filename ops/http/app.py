@@ -7,9 +7,14 @@ import ipaddress
 from fastapi import FastAPI
 
 import settings
-from ops.http import front, health
+from loops import Loop
+from models import session
+from ops.http import front, health, server
 from ops.http.webhooks import router as webhooks
 from ops.problems import Problem
+from ops.servers import environment
+from ops.servers.parent import end_with_parent
+from workers.process import connections
 
 
 def make_app(host: str = "127.0.0.1") -> FastAPI:
@@ -23,6 +28,23 @@ def make_app(host: str = "127.0.0.1") -> FastAPI:
     if token and not is_loopback(host):
         app.add_middleware(front.Login, token=token)
     return app
+
+
+def serve(host: str, port: int, *, child: bool) -> None:
+    """Serve until told to stop; a ``child`` ends with the process that started it."""
+    check_bind(host)
+    environment.need_all()
+    if child:
+        end_with_parent()
+    session.use_pool(connections.SERVE_POOL)
+    Loop("idle connections", _give_back_idle).start()
+    Loop("health", health.look).start()
+    server.run(make_app(host), host, port)
+
+
+def _give_back_idle() -> float:
+    session.close_idle()
+    return session.IDLE_SECONDS / 3
 
 
 def check_bind(host: str) -> None:

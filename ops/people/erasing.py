@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import sql
 from sqlalchemy import (
     JSON,
     CheckConstraint,
@@ -30,7 +29,6 @@ from models.base import listed, metadata
 from models.crypto import Encrypted
 from models.folding import fold_email, spellings
 from models.outcomes import OPEN
-from models.session import connect_alone
 
 ERASED = "<erased>"
 # Held in one transaction, in the order in which everybody else takes them.
@@ -154,13 +152,6 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
     for table_name, count in _clean_others(connection, tenant, known):
         gone[table_name] = gone.get(table_name, 0) + count
     return {table: count for table, count in gone.items() if count}
-
-
-def tidy_up(tables: Iterable[str]) -> None:
-    """Let PostgreSQL reuse the room of what was erased now; until then it stands in the files. After the commit."""
-    with connect_alone("tidy", "-c statement_timeout=15min") as connection:
-        for table in sorted(set(tables) & set(metadata.tables)):
-            connection.execute(sql.SQL("VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) {}").format(sql.Identifier(table)))
 
 
 def _known(connection: Connection, keys: dict[str, Any]) -> Known:

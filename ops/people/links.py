@@ -5,25 +5,22 @@ by a run; the next run acts on it (``koppeling sync SLUG --person INTERNAL_ID`` 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import Connection, text
 
 from models import locks
-from models.afas_values import person_number
-from models.folding import fold_account
 from models.person import LinkState
 from models.session import transaction
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, number_cursor, page, rows
+from ops.lookup import checked_account, checked_id
 from ops.people import erasing
 from ops.people.candidates import CANDIDATES
-from ops.people.erasing import tidy_up
 from ops.problems import Problem
+from ops.tidy import tidy_up
 
-PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 DECISIONS = ("link", "create", "ignore")
 
 _COLUMNS = f"""
@@ -37,6 +34,16 @@ _LIST = f"""{_COLUMNS}
        AND (CAST(:cursor AS bigint) IS NULL OR p.id > :cursor)
      ORDER BY p.id LIMIT :limit
 """
+
+
+class LinkDone(TypedDict):
+    """What ``links set`` and ``links decide`` tell. ``result``: linked, moved, decided or unchanged."""
+
+    tenant: str
+    internal_id: str
+    pluvo_id: NotRequired[str]
+    decision: NotRequired[str]
+    result: str
 
 
 def listing(
@@ -236,24 +243,6 @@ def _erase(slug: str, internal_id: str, *, who: str) -> dict[str, int]:
         audit.record(connection, who=who, verb="links remove", tenant_id=tenant, detail=detail)
     tidy_up(gone)
     return gone
-
-
-def checked_id(internal_id: str) -> str:
-    """An internal id (CdId) in its one form: ``00080`` and ``80.0`` are 80."""
-    found = person_number(internal_id)
-    if found is None:
-        raise Problem(
-            f"{internal_id[:60]!r} is no internal id: that is the whole number (CdId) that AFAS gives a person."
-        )
-    return found
-
-
-def checked_account(pluvo_id: str) -> str:
-    """A Pluvo id (a UUID); not an address, not a ref."""
-    account = fold_account(pluvo_id.strip())
-    if not PLUVO_ID.fullmatch(account):
-        raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
-    return account
 
 
 def hold_known(connection: Connection, people: Sequence[tuple[int, str]]) -> None:

@@ -12,6 +12,8 @@ from models.folding import fold_account
 from models.session import session, transaction
 from models.tenant import Tenant
 from ops import lookup
+from ops.lookup import checked_account, checked_id
+from ops.people import links
 from ops.problems import Problem
 from tenancy.systems import systems_of
 
@@ -39,6 +41,29 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
         raise Problem(f"{slug}: Pluvo can't be asked for {pluvo_id}: {error.message}") from None
     if found is None:
         raise Problem(f"Pluvo has no user with the id {pluvo_id}: look it up there, it is the id, not the ref.")
+
+
+def set_checked(
+    slug: str, internal_id: str, pluvo_id: str, *, sure: bool, who: str, reason: str | None
+) -> links.LinkDone:
+    """Link a person to an account after Pluvo was asked for it."""
+    internal_id, pluvo_id = checked_id(internal_id), checked_account(pluvo_id)
+    account(slug, internal_id, pluvo_id, sure=sure)
+    done = links.set_link(slug, internal_id, pluvo_id, who=who, reason=reason)
+    return {"tenant": slug, "internal_id": internal_id, "pluvo_id": pluvo_id, "result": done}
+
+
+def decide_checked(
+    slug: str, internal_id: str, decision: str, pluvo_id: str | None, *, who: str, reason: str | None
+) -> links.LinkDone:
+    """Settle who an ambiguous person is, after Pluvo was asked whether that can work."""
+    internal_id = checked_id(internal_id)
+    if decision == "link" and pluvo_id is not None:
+        account(slug, internal_id, checked_account(pluvo_id), sure=True)
+    elif decision == "create":
+        new_account(slug, internal_id)
+    done = links.decide(slug, internal_id, decision, pluvo_id, who=who, reason=reason)
+    return {"tenant": slug, "internal_id": internal_id, "decision": decision, "result": done}
 
 
 def accounts(tenant: Tenant, wanted: Mapping[int, tuple[str, str]], *, ask: bool, sure: bool) -> list[tuple[int, str]]:

@@ -22,6 +22,7 @@ from clients.pluvo import same_email
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email
+from ops import lookup
 from ops.people import links, links_check
 from ops.problems import FileProblems, Problem
 from ops.terminal import files
@@ -106,8 +107,8 @@ def _wrong(values: list[str], by_email: bool) -> str | None:
     if by_email and not is_email(values[2]):
         return "is no e-mail address"
     try:
-        values[1] = links.checked_id(values[1])
-        values[2] = values[2] if by_email else links.checked_account(values[2])
+        values[1] = lookup.checked_id(values[1])
+        values[2] = values[2] if by_email else lookup.checked_account(values[2])
     except Problem as problem:
         return str(problem)
     return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from models.outcomes import NAMED, WAITS, RowOutcome
-from models.run import RunStatus, SnapshotState
+from models.run import UNFINISHED, RunStatus, SnapshotState
 from models.session import transaction
 from models.tenant import Direction
 from ops import audit, lookup
@@ -129,8 +129,16 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> dict[s
     return item(run) | told | {"holds": holds, "listed": listed, "lines": cut.items, "next": cut.next}
 
 
-def stop(run_id: str, *, who: str) -> str:
-    """Ask a run to stop; returns the status it had. One that is over already is left as it is."""
+class Stopped(TypedDict):
+    """What ``runs stop`` tells; a run that was over already is not ``stopping``."""
+
+    run: str
+    status_before: str
+    stopping: bool
+
+
+def stop(run_id: str, *, who: str) -> Stopped:
+    """Ask a run to stop. One that is over already is left as it is."""
     with transaction() as connection:
         run = lookup.one(
             connection,
@@ -138,10 +146,11 @@ def stop(run_id: str, *, who: str) -> str:
             f"There is no run {run_id!r}: `koppeling runs list` shows them.",
             run=run_id,
         )
-        if run["status"] in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING):
+        stopping = run["status"] in UNFINISHED
+        if stopping:
             request_stop(connection, run_id)
             audit.record(connection, who=who, verb="runs stop", tenant_id=run["tenant_id"], subject=run_id)
-    return str(run["status"])
+    return {"run": run_id, "status_before": run["status"], "stopping": stopping}
 
 
 def exit_code(runs: Sequence[Mapping[str, Any]], *, timed_out: bool = False) -> int:

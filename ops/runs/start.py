@@ -14,9 +14,9 @@ from models.run import UNFINISHED, RunStatus
 from models.session import transaction
 from models.tenant import Direction, Health
 from ops.listing import rows
-from ops.problems import Problem
+from ops.lookup import checked_id
+from ops.problems import NO_WORKER, Problem
 from ops.runs import history
-from ops.servers import environment
 from producers.runs import request
 from tenancy import health
 from workers.process import heartbeat
@@ -40,6 +40,23 @@ class Started:
     run_ids: list[str] = field(default_factory=list)
     paused: list[dict[str, Any]] = field(default_factory=list)
     workers: int = 0
+
+
+def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, person: str | None) -> dict[str, Any]:
+    """What an enrollment run is asked for beside its tenant."""
+    options: dict[str, Any] = {"full": True} if full else {}
+    if person is not None:
+        if everyone or len(slugs) != 1:
+            raise Problem("--person needs an internal id and exactly one tenant.")
+        options["person"] = checked_id(person)
+    return options
+
+
+def completion_options(*, since: str | None, until: str | None) -> dict[str, Any]:
+    """What a completion run is asked for; days as ``YYYY-MM-DD``."""
+    if since and until and since > until:
+        raise Problem("--since comes after --until.")
+    return {name: day for name, day in (("since", since), ("until", until)) if day}
 
 
 def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, direction: Direction) -> list[dict[str, Any]]:
@@ -66,7 +83,7 @@ def start(
         started.workers = len(heartbeat.live_workers(connection))
         tenants = chosen(connection, slugs, everyone, direction)
         if need_worker and not started.workers:
-            raise Problem(environment.NO_WORKER)
+            raise Problem(NO_WORKER)
         for tenant in tenants:
             if tenant["state"] == Health.PAUSED:
                 started.paused.append(tenant)

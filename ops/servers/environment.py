@@ -22,14 +22,13 @@ import settings
 from migrations.run import head, refuse_strange, upgrade
 from models.crypto import missing_words, stored_under
 from models.session import transaction
-from ops.problems import Problem
+from ops.problems import NO_WORKER, Problem
 from ops.servers.embedded import ensure_postgres, running
 from ops.servers.embedded.postgres import is_made
 from ops.servers.embedded.process import owner_name
 from workers.process import startup
 
 KEY_FILE = "secret.key"
-NO_WORKER = "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`."
 NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
 NOTHING_HERE = (
     "There is no koppeling in {home} yet: begin with `koppeling up`, or set KOPPELING_HOME to the folder where it is."
@@ -141,6 +140,21 @@ def database(*, create: bool = False, keys: bool = False, lost_keys: bool = Fals
         if keys or lost_keys:
             need_keys(make=create, lost=lost_keys)
         yield
+
+
+def migrate() -> str | None:
+    """Bring the named database, or this home's, to the newest schema; returns its revision."""
+    found = settings.get()
+    if found.database_url:
+        check_url()
+        startup.refuse_pooler(found.need_database())
+        upgrade(found.need_database())
+    elif url := running(found.home).database_url:
+        upgrade(url)
+    else:
+        with ensure_postgres(found.home) as postgres:
+            upgrade(postgres.url)
+    return head()
 
 
 def connect_running() -> None:

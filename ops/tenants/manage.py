@@ -12,8 +12,8 @@ from models.session import transaction
 from models.tenant import Direction, Health
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows
-from ops.people.erasing import tidy_up
 from ops.problems import Problem
+from ops.tidy import tidy_up
 from tenancy import health
 
 _LIST = """
