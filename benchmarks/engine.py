@@ -145,8 +145,9 @@ def main() -> int:
                 int(
                     connection.execute(
                         text(
-                            """INSERT INTO tenant (slug, name, timezone, interval_seconds)
-                               VALUES (:slug, :slug, 'UTC', 3600) RETURNING id"""
+                            """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)
+                               VALUES (:slug, :slug, 'UTC', 3600, '{"member_id": "12345"}',
+                                       '{"organisation": "acme", "client_id": "koppeling"}') RETURNING id"""
                         ),
                         {"slug": f"t{number}"},
                     ).scalar_one()

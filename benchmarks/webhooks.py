@@ -41,6 +41,7 @@ from models.enrollment import Enrollment
 from models.person import Link, Person
 from models.session import session, transaction
 from models.tenant import Direction, Tenant, TenantDirection
+from models.tenant_settings import AfasSettings, CompletionRule, CourseTarget, FieldMap, PluvoSettings, RemovalSettings
 from ops.servers.embedded import start_postgres, start_valkey
 from simulators.afas import AfasSimulator
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, UPDATE_CONNECTOR, OAuthClient
@@ -51,10 +52,12 @@ from simulators.pluvo.webhooks import event_body, signed_headers
 
 KOPPELING = str(Path(sys.executable).with_name("koppeling"))
 SECRET, PASSWORD, TITLE, DAY = "whk-geheim", "geheim", "Training 340", "2026-06-30T22:30:00Z"
-FIELDS = {
-    **{"event_id": "CrId", "internal_id": "Intern_ID", "external_id": "Extern_ID", "name": "Naam"},
-    **{"email_primary": "Email_werk", "completion": "Voltooid_op"},
-}
+FIELDS = FieldMap.model_validate(
+    {
+        **{"event_id": "CrId", "internal_id": "Intern_ID", "external_id": "Extern_ID", "name": "Naam"},
+        **{"email_primary": "Email_werk", "completion": "Voltooid_op"},
+    }
+)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -119,24 +122,24 @@ def make_tenant(afas: str, pluvo: str) -> int:
     ControlClient(afas).add({"12345": {"oauth_clients": {"koppeling": vars(OAuthClient([PASSWORD]))}}})
     ControlClient(pluvo).add({"acme": {"organisation": "acme", "clients": {"koppeling": {"secret": PASSWORD}}}})
     ControlClient(pluvo).do("acme", "add_training", title=TITLE)
-    shared = {"client_id": "koppeling"}
     with session() as database:
         tenant = Tenant(
             slug="acme", name="Acme", timezone="Europe/Amsterdam", interval_seconds=3600,
-            afas=shared | {"member_id": "12345", "environment": "production", "auth": "oauth", "parallel_calls": 2,
-                           "base_url": f"{afas}/t/12345/ProfitRestServices"},
-            pluvo=shared | {"organisation": "acme", "calls_per_second": 0, "base_url": f"{pluvo}/t/acme"},
-            removals={"policy": "keep", "confirm_after": 3600, "limits": {}}, afas_client_secret=PASSWORD,
+            afas=AfasSettings(member_id="12345", client_id="koppeling", base_url=f"{afas}/t/12345/ProfitRestServices"),
+            pluvo=PluvoSettings(organisation="acme", client_id="koppeling", calls_per_second=0,
+                                base_url=f"{pluvo}/t/acme"),
+            removals=RemovalSettings(policy="keep"), afas_client_secret=PASSWORD,
             pluvo_client_secret=PASSWORD, webhook_secret=SECRET,
         )  # fmt: skip
         database.add(tenant)
         database.flush()
-        rule = {"level": "training", "title": TITLE, "field": COMPLETION_FIELD, "type": "date", "column": "Voltooid_op"}
+        rule = CompletionRule(title=TITLE, field=COMPLETION_FIELD, type="date", column="Voltooid_op")
         for direction in Direction:
             database.add(TenantDirection(tenant_id=tenant.id or 0, direction=direction))
         database.add(
             Course(tenant_id=tenant.id or 0, event_id="340", getconnector=GET_CONNECTOR,
-                   updateconnector=UPDATE_CONNECTOR, fields=FIELDS, pluvo={"offer_event_ref": "afas-340"}, rules=[rule])
+                   updateconnector=UPDATE_CONNECTOR, fields=FIELDS, pluvo=CourseTarget(offer_event_ref="afas-340"),
+                   rules=[rule])
         )  # fmt: skip
         return int(tenant.id or 0)
 

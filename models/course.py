@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, Column, Computed, ForeignKey, String, UniqueCons
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, referred_to
+from models.tenant_settings import CompletionRule, CourseTarget, FieldMap, stored
 
 # Where the people of a course are in Pluvo, as one word: two courses with the same one lead to the same place.
 TARGET = """CASE WHEN pluvo ? 'group_ref' THEN 'group:' || (pluvo ->> 'group_ref')
@@ -24,15 +25,12 @@ class Course(SQLModel, table=True):
     event_id: str
     getconnector: str
     updateconnector: str
-    # Field map: our word → the column name the customer's administrator chose.
-    fields: dict[str, Any] = json(default="{}")
-    # {"offer_event_ref"} or {"group_ref"}, and "send_invite"
-    pluvo: dict[str, Any] = json(default="{}")
+    fields: FieldMap = stored(FieldMap)
+    pluvo: CourseTarget = stored(CourseTarget)
     # "offer_event:<ref>" or "group:<ref>"
     target: str | None = Field(default=None, sa_column=Column(String, Computed(TARGET, persisted=True)))
-    # What is written back: [{"level", "title", "field", "type" (null: ask metainfo), "format", "column"}], the first
-    # is the default one. "column" is the GetConnector column that shows the field, where there is one.
-    rules: list[dict[str, Any]] = json(default="[]")
+    # What is written back; the first is the default one.
+    rules: list[CompletionRule] = stored(CompletionRule, many=True, default="[]")
     # False once the course was taken out of the tenants file: its people are not leavers.
     active: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
     # Pluvo's own id of the offer event or group, once it was asked.

@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of
 from models.crypto import Encrypted, bind_secrets
+from models.tenant_settings import AfasSettings, PluvoSettings, RemovalSettings, stored
 
 
 class Direction(StrEnum):
@@ -24,17 +25,12 @@ class Health(StrEnum):
     # Imported, and nobody has begun a run yet: the timetable leaves it alone.
     NEW = "new"
     HEALTHY = "healthy"
-    DEGRADED = "degraded"
     QUARANTINED = "quarantined"
     PAUSED = "paused"
 
 
 # The policy for leavers under which accounts made by us go to Pluvo's archive.
 ARCHIVING = "unenroll_and_archive"
-# Whether two tenants, rows ``t`` and ``o``, have one Pluvo organisation: the same name, or the same address.
-SAME_ORGANISATION = """(lower(t.pluvo->>'organisation') = lower(o.pluvo->>'organisation')
-    OR lower(rtrim(coalesce(t.pluvo->>'base_url', 'https://' || (t.pluvo->>'organisation') || '.pluvo.com'), '/'))
-     = lower(rtrim(coalesce(o.pluvo->>'base_url', 'https://' || (o.pluvo->>'organisation') || '.pluvo.com'), '/')))"""
 
 
 class Tenant(SQLModel, table=True):
@@ -48,12 +44,9 @@ class Tenant(SQLModel, table=True):
     name: str
     timezone: str
     interval_seconds: int
-    # {"member_id", "environment", "auth", "client_id", "parallel_calls", "base_url"}
-    afas: dict[str, Any] = json(default="{}")
-    # {"organisation", "client_id", "calls_per_second", "base_url"}
-    pluvo: dict[str, Any] = json(default="{}")
-    # {"policy", "confirm_after" (seconds), "limits": {…}}
-    removals: dict[str, Any] = json(default="{}")
+    afas: AfasSettings = stored(AfasSettings)
+    pluvo: PluvoSettings = stored(PluvoSettings)
+    removals: RemovalSettings = stored(RemovalSettings, default="{}")
     afas_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     afas_token: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     pluvo_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from models.afas_values import Unreadable, day, event_number, identifier, person_number, yes_or_no
 from models.enrollment import RowState
 from models.folding import fold_email, fold_space, is_visible, nfc
+from models.tenant_settings import FieldMap
 
 REPLACED = "(vervangen)"  # AFAS fills a column whose field was removed with this text
 MAX_EMAIL = 254
@@ -49,9 +50,9 @@ def is_email(text: str) -> bool:
     return len(text) <= MAX_EMAIL and text.isprintable() and ".." not in text and bool(_EMAIL.match(text))
 
 
-def missing_columns(row: Mapping[str, Any], fields: Mapping[str, str]) -> list[str]:
+def missing_columns(row: Mapping[str, Any], columns: Iterable[str]) -> list[str]:
     """Mapped columns that the row lacks or that AFAS says were replaced."""
-    return sorted({c for c in fields.values() if c not in row or fold_space(row[c]).casefold() == REPLACED})
+    return sorted({c for c in columns if c not in row or fold_space(row[c]).casefold() == REPLACED})
 
 
 def fingerprint(*parts: str | None) -> str:
@@ -66,19 +67,20 @@ def choose_email(primary: Any, secondary: Any) -> str:
     return first if is_visible(first) else str(secondary or "").strip() or first
 
 
-def _state(row: Mapping[str, Any], fields: Mapping[str, str], today: date) -> tuple[str, str | None]:
+def _value(row: Mapping[str, Any], column: str | None) -> Any:
+    return row.get(column) if column is not None else None
+
+
+def _state(row: Mapping[str, Any], fields: FieldMap, today: date) -> tuple[str, str | None]:
     """Where the row stands by its own columns, and what of them can't be read."""
 
-    def value(word: str) -> Any:
-        return row.get(fields[word]) if word in fields else None
-
     try:
-        if yes_or_no(value("blocked")):
+        if yes_or_no(_value(row, fields.blocked)):
             return RowState.BLOCKED, None
     except Unreadable:
         return RowState.REJECTED, "bad_blocked"
     try:
-        start, end = day(value("start")), day(value("end"))
+        start, end = day(_value(row, fields.start)), day(_value(row, fields.end))
     except Unreadable:
         return RowState.REJECTED, "bad_date"
     if end and end < today:
@@ -101,23 +103,22 @@ def _rejection(internal_id: str | None, event_ok: bool, name: str, email: str, u
     return next((reason for fine, reason in checks if not fine), None)
 
 
-def translate(row: Mapping[str, Any], fields: Mapping[str, str], event_id: str, today: date) -> Record:
+def translate(row: Mapping[str, Any], fields: FieldMap, event_id: str, today: date) -> Record:
     """Our record of one AFAS row.
 
     Args:
         row: as AFAS gave it, e.g. ``{"CrId": 340, "Intern_ID": 80, "Naam": "Jansen, P.", "Email_werk": null}``.
-        fields: our word → column name, as in the tenants file.
+        fields: which column is what.
         event_id: the event that was asked for; a row of another one is rejected.
         today: the day in the tenant's zone, for start and end columns.
     """
-    internal_id = person_number(row.get(fields["internal_id"]))
-    external_id = identifier(row.get(fields["external_id"])) if "external_id" in fields else None
-    name = fold_space(row.get(fields["name"]))
-    secondary = row.get(fields["email_secondary"]) if "email_secondary" in fields else None
-    email = choose_email(row.get(fields["email_primary"]), secondary)
-    completion = row.get(fields["completion"]) if "completion" in fields else None
+    internal_id = person_number(row.get(fields.internal_id))
+    external_id = identifier(row.get(fields.external_id))
+    name = fold_space(row.get(fields.name))
+    email = choose_email(row.get(fields.email_primary), _value(row, fields.email_secondary))
+    completion = _value(row, fields.completion)
     state, unread = _state(row, fields, today)
-    event = event_number(row.get(fields["event_id"]))
+    event = event_number(row.get(fields.event_id))
     event_ok = event is not None and event == event_number(event_id)
     reason = _rejection(internal_id, event_ok, name, email, unread)
     # A blocked or ended row is that first: its other faults matter to nobody.

@@ -16,6 +16,7 @@ import settings
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
 from clients.errors import Rejected, TooLarge, Unavailable
 from models.afas_values import person_number
+from models.tenant_settings import FieldMap
 
 RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
 SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
@@ -63,7 +64,7 @@ class EventReader:
         self,
         afas: AfasClient,
         connector: str,
-        fields: Mapping[str, str],
+        fields: FieldMap,
         event_id: str,
         *,
         internal_id: str | None = None,
@@ -74,7 +75,7 @@ class EventReader:
         """Args: ``width``: the connector's columns as last seen; a page is rows times columns, and AFAS limits that."""
         self.afas = afas
         self.connector = connector
-        self.event_column, self.key_column = fields["event_id"], fields["internal_id"]
+        self.event_column, self.key_column = fields.event_id, fields.internal_id
         self.event_id = event_id
         self.internal_id = internal_id
         self.check = check

@@ -27,7 +27,7 @@ def probe_enrollments(tenant_id: int) -> None:
     away: Unavailable | None = None
     answered = False
     for connector, course in {course.getconnector: course for course in courses}.items():
-        event, key = course.fields["event_id"], course.fields["internal_id"]
+        event, key = course.fields.event_id, course.fields.internal_id
         where = [[Condition(event, Operator.EQUAL, course.event_id)]]
         try:
             systems.afas.rows(connector, take=1, order_by=[event, key], where=where)

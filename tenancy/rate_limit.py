@@ -59,7 +59,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
-        """Wait for a place; TooBusy when it is further away than the patience."""
+        """Wait for a place; RateLimited when it is further away than the patience."""
         if self.per_second <= 0:
             return
         interval = 1.0 / self.per_second

@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 import settings
-from clients.afas import AfasClient, OAuth, Token, afas_base_url
+from clients.afas import AFAS_HOSTS, AfasClient, OAuth, Token, afas_base_url
 from clients.errors import Misconfigured
 from clients.http import Call, checked_base_url
-from clients.pluvo import PluvoClient, SchemaMemory, pluvo_base_url
+from clients.pluvo import PLUVO_HOSTS, PluvoClient, SchemaMemory, pluvo_base_url
 from models.tenant import Tenant
+from models.tenant_settings import AfasSettings
 from tenancy.call_slots import call_slot
 from tenancy.rate_limit import RateLimit
 
-AFAS_HOSTS = ".afas.online"
-PLUVO_HOSTS = ".pluvo.com"
+# Whether two tenants, rows ``t`` and ``o``, have one Pluvo organisation: the same name, or the same address.
+_OWN = f"'https://' || ({{0}}->>'organisation') || '{PLUVO_HOSTS}'"
+_ADDRESS = f"lower(rtrim(coalesce({{0}}->>'base_url', {_OWN}), '/'))"
+SAME_ORGANISATION = (
+    "(lower(t.pluvo->>'organisation') = lower(o.pluvo->>'organisation')"
+    f" OR {_ADDRESS.format('t.pluvo')} = {_ADDRESS.format('o.pluvo')})"
+)
 
 
 class Counts:
@@ -59,17 +65,20 @@ def address(override: str | None, standard: str, hosts: str) -> str:
         raise Misconfigured("insecure_url", f"base_url {error}.") from None
 
 
+def afas_address(config: AfasSettings) -> str:
+    """The base URL of an AFAS environment. Raises Misconfigured."""
+    return address(config.base_url, afas_base_url(config.member_id, config.environment), AFAS_HOSTS)
+
+
 def afas_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float = 120.0) -> AfasClient:
     """The AFAS client of a tenant."""
     config = tenant.afas
-    base = address(config.get("base_url"), afas_base_url(config["member_id"], config["environment"]), AFAS_HOSTS)
-    if config["auth"] == "oauth":
-        auth: OAuth | Token = OAuth(config["client_id"], tenant.afas_client_secret or "")
+    base = afas_address(config)
+    if config.auth == "oauth":
+        auth: OAuth | Token = OAuth(config.client_id or "", tenant.afas_client_secret or "")
     else:
         auth = Token(tenant.afas_token or "")
-    hold: Callable[[], AbstractContextManager[None]] = partial(
-        call_slot, base, config["parallel_calls"], patience_seconds
-    )
+    hold: Callable[[], AbstractContextManager[None]] = partial(call_slot, base, config.parallel_calls, patience_seconds)
     return AfasClient(
         base_url=base, auth=auth, integration_id=settings.get().integration_id or None, call_slot=hold, on_call=on_call
     )
@@ -84,12 +93,12 @@ def _memory(base_url: str, settings_version: int) -> SchemaMemory:
 def pluvo_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float) -> PluvoClient:
     """The Pluvo client of a tenant; it waits for the rate limit at most ``patience_seconds`` before a call."""
     config = tenant.pluvo
-    base = address(config.get("base_url"), pluvo_base_url(config["organisation"]), PLUVO_HOSTS)
+    base = address(config.base_url, pluvo_base_url(config.organisation), PLUVO_HOSTS)
     return PluvoClient(
         base_url=base,
-        client_id=config["client_id"],
+        client_id=config.client_id,
         client_secret=tenant.pluvo_client_secret or "",
-        wait_for_rate_limit=RateLimit(base, config["calls_per_second"], patience_seconds),
+        wait_for_rate_limit=RateLimit(base, config.calls_per_second, patience_seconds),
         on_call=on_call,
         memory=_memory(base, tenant.settings_version),
     )
@@ -114,6 +123,6 @@ def systems_of(
     return Systems(
         afas=afas_of(tenant, heard),
         pluvo=pluvo_of(tenant, heard, patience_seconds),
-        member_id=tenant.afas["member_id"],
+        member_id=tenant.afas.member_id,
         counts=counts,
     )

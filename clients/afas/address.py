@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+AFAS_HOSTS = ".afas.online"  # what every host of AFAS ends with
 HOSTS = {"production": "rest", "test": "resttest", "accept": "restaccept"}
 
 _NUMBER = r"(?P<id>[1-9][0-9]{4})"
@@ -36,4 +37,4 @@ def afas_base_url(member_id: str, environment: str) -> str:
         raise ValueError("An AFAS member id is five digits, such as 12345.")
     if environment not in HOSTS:
         raise ValueError(f"The AFAS environment is one of {', '.join(HOSTS)}.")
-    return f"https://{member_id}.{HOSTS[environment]}.afas.online/ProfitRestServices"
+    return f"https://{member_id}.{HOSTS[environment]}{AFAS_HOSTS}/ProfitRestServices"

@@ -1,6 +1,6 @@
 """Pluvo over HTTP: accounts, enrollments, portfolios, as GraphQL documents."""
 
-from clients.pluvo.client import PluvoClient, pluvo_base_url
+from clients.pluvo.client import PLUVO_HOSTS, PluvoClient, pluvo_base_url
 from clients.pluvo.graphql import SchemaMemory
 from clients.pluvo.operations import OPERATIONS, Operation
 from clients.pluvo.records import (
@@ -23,6 +23,7 @@ from clients.pluvo.records import (
 
 __all__ = [
     "OPERATIONS",
+    "PLUVO_HOSTS",
     "Applied",
     "Enrollment",
     "Group",

@@ -46,6 +46,7 @@ Level = Literal["TRAINING", "COURSE"]
 EMAILS_A_DOCUMENT = 5  # each costs three root fields
 REFS_A_DOCUMENT = 15
 _STATES = ("active", "archived")
+PLUVO_HOSTS = ".pluvo.com"  # what every host of Pluvo ends with
 NIL_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -54,7 +55,7 @@ def pluvo_base_url(organisation: str) -> str:
     label = organisation.strip().lower()
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label, re.ASCII):
         raise ValueError("Type the organisation as in https://<organisation>.pluvo.com: letters, digits and hyphens.")
-    return f"https://{label}.pluvo.com"
+    return f"https://{label}{PLUVO_HOSTS}"
 
 
 class PluvoClient:

@@ -57,19 +57,17 @@ def upgrade() -> None:
         sa.Column("interval_seconds", sa.Integer(), nullable=False),
         sa.Column(
             "afas",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
-            server_default=sa.text("'{}'::jsonb"),
+            postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
         ),
         sa.Column(
             "pluvo",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
-            server_default=sa.text("'{}'::jsonb"),
+            postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
         ),
         sa.Column(
             "removals",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            postgresql.JSONB(astext_type=sa.Text()),
             server_default=sa.text("'{}'::jsonb"),
             nullable=False,
         ),
@@ -163,14 +161,12 @@ def upgrade() -> None:
         sa.Column("updateconnector", sa.String(), nullable=False),
         sa.Column(
             "fields",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
-            server_default=sa.text("'{}'::jsonb"),
+            postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
         ),
         sa.Column(
             "pluvo",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
-            server_default=sa.text("'{}'::jsonb"),
+            postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
         ),
         sa.Column(
@@ -185,7 +181,7 @@ def upgrade() -> None:
         ),
         sa.Column(
             "rules",
-            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            postgresql.JSONB(astext_type=sa.Text()),
             server_default=sa.text("'[]'::jsonb"),
             nullable=False,
         ),
@@ -511,7 +507,7 @@ def upgrade() -> None:
         sa.Column("last_full_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_tenant_direction_direction")),
         sa.CheckConstraint(
-            "state IN ('new', 'healthy', 'degraded', 'quarantined', 'paused')", name=op.f("ck_tenant_direction_state")
+            "state IN ('new', 'healthy', 'quarantined', 'paused')", name=op.f("ck_tenant_direction_state")
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_tenant_direction_tenant_id_tenant"), ondelete="CASCADE"

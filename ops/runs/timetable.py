@@ -32,18 +32,18 @@ FULL_EVERY = timedelta(days=6)  # at most once in so long: its own night comes o
 
 _DUE = """
     SELECT d.id FROM tenant_direction d
-     WHERE d.state IN ('healthy', 'degraded') AND d.next_run_at <= now() ORDER BY d.next_run_at LIMIT 50
+     WHERE d.state = 'healthy' AND d.next_run_at <= now() ORDER BY d.next_run_at LIMIT 50
 """
 _TAKE = """
     SELECT d.id, d.tenant_id, d.direction, t.interval_seconds
       FROM tenant_direction d JOIN tenant t ON t.id = d.tenant_id
-     WHERE d.id = :id AND d.state IN ('healthy', 'degraded') AND d.next_run_at <= now()
+     WHERE d.id = :id AND d.state = 'healthy' AND d.next_run_at <= now()
        FOR UPDATE OF d SKIP LOCKED
 """
 _NIGHTLY = """
     SELECT d.id, d.tenant_id, t.timezone, d.last_full_at
       FROM tenant_direction d JOIN tenant t ON t.id = d.tenant_id
-     WHERE d.state IN ('healthy', 'degraded') AND d.direction = 'enrollments' AND t.first_complete_at IS NOT NULL
+     WHERE d.state = 'healthy' AND d.direction = 'enrollments' AND t.first_complete_at IS NOT NULL
        AND (d.last_full_at IS NULL OR d.last_full_at < now() - CAST(:every AS interval))
        AND (CAST(:id AS bigint) IS NULL OR d.id = :id)
 """

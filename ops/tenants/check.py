@@ -20,12 +20,13 @@ from clients.pluvo import PluvoClient
 from models.course import Course
 from models.folding import fold_title
 from models.session import session
-from models.tenant import SAME_ORGANISATION, Tenant
+from models.tenant import Tenant
+from models.tenant_settings import CompletionRule
 from ops.problems import Problem
 from ops.tenants import check_rows
 from ops.tenants.check_findings import Finding, fault, warning
 from producers.completions.rules import judge_title
-from tenancy.systems import systems_of
+from tenancy.systems import SAME_ORGANISATION, systems_of
 
 _NO_SUCH_ADDRESS = (404, 405, 410)
 LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people
@@ -62,7 +63,7 @@ def _findings(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> 
     yield from _afas(systems.afas, tenant, courses)
     yield from _pluvo(systems.pluvo, courses)
     if sharing:
-        cause = f"{tenant.pluvo['organisation']} is also the organisation of {', '.join(sharing)}"
+        cause = f"{tenant.pluvo.organisation} is also the organisation of {', '.join(sharing)}"
         yield warning("pluvo organisation", "organisation_shared", cause)
     if not courses:
         yield warning("courses", "no_courses", "no course of this tenant is active")
@@ -110,8 +111,8 @@ def _environment(meta: MetaInfo, tenant: Tenant) -> Finding:
     name = "afas environment"
     if tenant.envid and meta.envid != tenant.envid:
         return fault(name, "envid_changed", f"this token is of {meta.envid}, the tenant began with {tenant.envid}")
-    if tenant.afas["member_id"] not in meta.envid:
-        return fault(name, "environment_mismatch", f"this token is of {meta.envid}, not of {tenant.afas['member_id']}")
+    if tenant.afas.member_id not in meta.envid:
+        return fault(name, "environment_mismatch", f"this token is of {meta.envid}, not of {tenant.afas.member_id}")
     return Finding(name, True)
 
 
@@ -120,11 +121,11 @@ def _getconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -
         yield fault(name, "connector_missing", _near(course.getconnector, meta.get_connectors))
         return
     known = {field.id: field for field in afas.get_connector_fields(course.getconnector)}
-    lacking = sorted(set(course.fields.values()) - known.keys())
+    lacking = sorted(set(course.fields.columns()) - known.keys())
     if lacking:
         yield fault(name, "column_missing", f"no column {', '.join(lacking)}")
         return
-    column = course.fields["internal_id"]
+    column = course.fields.internal_id
     if known[column].data_type == "string":
         cause = f"{column} is a text: AFAS then sorts 9 after 10, and nobody of such a listing counts as gone"
         yield warning(name, "id_is_text", cause)
@@ -146,20 +147,18 @@ def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str
     fields = {field.id: field for field in afas.update_connector_fields(course.updateconnector)}
     yield Finding(name, True)
     for rule in course.rules:
-        yield _completion_field(f"completion field {rule['field']} (event {course.event_id})", rule, fields)
+        yield _completion_field(f"completion field {rule.field} (event {course.event_id})", rule, fields)
 
 
-def _completion_field(name: str, rule: dict[str, Any], fields: dict[str, Field]) -> Finding:
-    field = fields.get(rule["field"])
+def _completion_field(name: str, rule: CompletionRule, fields: dict[str, Field]) -> Finding:
+    field = fields.get(rule.field)
     if field is None:
-        return fault(name, "completion_field_missing", f"the UpdateConnector has no field {rule['field']}")
+        return fault(name, "completion_field_missing", f"the UpdateConnector has no field {rule.field}")
     kind = "date" if field.data_type in ("date", "datetime") else "text"
     if field.data_type not in ("date", "datetime", "string", "") or field.values:
         return fault(name, "completion_field_type", f"{field.label} is {field.data_type}, bound to a list or no date")
-    if rule["type"] and rule["type"] != kind:
-        return fault(
-            name, "completion_field_type", f"{field.label} is {field.data_type}, completion_type {rule['type']}"
-        )
+    if rule.type and rule.type != kind:
+        return fault(name, "completion_field_type", f"{field.label} is {field.data_type}, completion_type {rule.type}")
     if kind == "text" and 0 < field.length < 10:
         return fault(name, "completion_field_short", f"{field.label} takes {field.length} characters, a date needs 10")
     return Finding(name, True)
@@ -213,7 +212,7 @@ def _assumed(pluvo: PluvoClient) -> Iterator[Finding]:
 
 
 def _target(pluvo: PluvoClient, course: Course) -> Iterator[Finding]:
-    event, group = course.pluvo.get("offer_event_ref"), course.pluvo.get("group_ref")
+    event, group = course.pluvo.offer_event_ref, course.pluvo.group_ref
     name = f"pluvo target (event {course.event_id})"
     if event and pluvo.offer_event_id(event) is None:
         yield fault(name, "offer_event_unknown", f"Pluvo has no offer event with ref {event}")
@@ -223,13 +222,13 @@ def _target(pluvo: PluvoClient, course: Course) -> Iterator[Finding]:
         yield Finding(name, True)
 
 
-def _title(pluvo: PluvoClient, rule: dict[str, Any], name: str) -> Iterator[Finding]:
-    verdict = judge_title(pluvo, rule["level"], fold_title(rule["title"]))
+def _title(pluvo: PluvoClient, rule: CompletionRule, name: str) -> Iterator[Finding]:
+    verdict = judge_title(pluvo, rule.level, fold_title(rule.title))
     if verdict.reason is None:
         yield Finding(name, True)
         return
     listed = ", ".join(f"{one['title']!r}{' (archived)' if one['archived'] else ''}" for one in verdict.candidates)
-    yield fault(name, verdict.reason, f"{rule['title']!r}: " + (f"Pluvo has {listed}" if listed else "Pluvo has none"))
+    yield fault(name, verdict.reason, f"{rule.title!r}: " + (f"Pluvo has {listed}" if listed else "Pluvo has none"))
 
 
 def _own_link(pluvo: PluvoClient) -> Iterator[Finding]:

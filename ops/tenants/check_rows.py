@@ -22,7 +22,7 @@ _NOBODYS = {"no_internal_id": "id_unreadable", "other_event": "other_event"}
 def sample(afas: AfasClient, course: Course, columns: int) -> Iterator[Finding]:
     """Read one page of the event; each kind of trouble is a finding."""
     name = f"sample page (event {course.event_id})"
-    event, key = course.fields["event_id"], course.fields["internal_id"]
+    event, key = course.fields.event_id, course.fields.internal_id
     where = [[Condition(event, Operator.EQUAL, course.event_id)]]
     rows = afas.rows(course.getconnector, take=min(ROWS, page_size(columns)), order_by=[event, key], where=where)
     if not rows:
@@ -31,7 +31,7 @@ def sample(afas: AfasClient, course: Course, columns: int) -> Iterator[Finding]:
         else:
             yield fault(name, "no_rows", "the GetConnector gives no rows at all")
         return
-    replaced = sorted(column for column in course.fields.values() if any(_replaced(row.get(column)) for row in rows))
+    replaced = sorted(column for column in course.fields.columns() if any(_replaced(row.get(column)) for row in rows))
     if replaced:
         yield fault(name, "column_replaced", f"AFAS fills {', '.join(replaced)} with {REPLACED}")
         return
@@ -58,7 +58,7 @@ def _unusable(name: str, records: Sequence[Record]) -> Iterator[Finding]:
 def _order(name: str, records: Sequence[Record], course: Course) -> Iterator[Finding]:
     known = [int(record.internal_id) for record in records if record.internal_id is not None]
     if any(later < earlier for earlier, later in pairwise(known)):
-        yield warning(name, "id_is_text", f"AFAS does not sort {course.fields['internal_id']} by number")
+        yield warning(name, "id_is_text", f"AFAS does not sort {course.fields.internal_id} by number")
 
 
 def _doubles(name: str, records: Sequence[Record]) -> Iterator[Finding]:

@@ -66,7 +66,7 @@ def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
     found: list[tuple[tuple[str | int, ...], str]] = []
     tenants: list[Tenant] = []
     try:
-        tenants = file_spec.File.model_validate(document, context=context).tenants
+        tenants = file_spec.File.model_validate(document, context=context, extra="forbid").tenants
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         found += [_problem(detail) for detail in details[: 10 * MAX_TOLD]]

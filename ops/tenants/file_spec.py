@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import date, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from clients.afas import normalise_token, parse_member_id
+from clients.afas import AFAS_HOSTS, normalise_token, parse_member_id
 from clients.http import checked_base_url
-from clients.pluvo import pluvo_base_url
+from clients.pluvo import PLUVO_HOSTS, pluvo_base_url
 from models.afas_values import event_number
+from models.tenant_settings import (
+    AfasSettings,
+    CompletionRule,
+    CourseTarget,
+    DateFormat,
+    FieldMap,
+    FieldName,
+    Level,
+    PluvoSettings,
+    RemovalSettings,
+    Table,
+    Text,
+)
 from ops.problems import FileProblems
 from ops.terminal.files import read_text
 from settings import format_duration, parse_duration
-from tenancy.systems import AFAS_HOSTS, PLUVO_HOSTS
 
 MAX_SECRET_BYTES = 100_000
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -61,7 +63,7 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
     return found.strip()
 
 
-def _duration(minimum: str, maximum: str) -> Any:
+def _duration(minimum: str, maximum: str) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if not isinstance(value, str):
             raise ValueError('must be text such as "60m", between quotes')
@@ -70,41 +72,27 @@ def _duration(minimum: str, maximum: str) -> Any:
             raise ValueError(f"must be {minimum} to {maximum}, not {format_duration(seconds)}")
         return seconds
 
-    return Annotated[int, BeforeValidator(check)]
+    return check
 
 
-def _base_url(hosts: str) -> Any:
-    def check(value: str, info: ValidationInfo) -> str:
-        insecure = bool(info.context and info.context["allow_insecure_urls"])
-        return checked_base_url(value, hosts, insecure=insecure)
-
-    return Annotated[Text, AfterValidator(check)]
+def _checked(value: str | None, info: ValidationInfo, hosts: str) -> str | None:
+    insecure = bool(info.context and info.context["allow_insecure_urls"])
+    return value if value is None else checked_base_url(value, hosts, insecure=insecure)
 
 
-Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=500)]
 Secret = Annotated[Text, BeforeValidator(_secret)]
-Flag = Annotated[bool, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
-Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 
-class Table(BaseModel):
-    """A TOML table: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Afas(Table):
-    member_id: Text
-    environment: Literal["production", "test", "accept"] = "production"
-    auth: Literal["oauth", "token"] = "oauth"
-    client_id: Text | None = None
+class Afas(AfasSettings):
     client_secret: Secret | None = Field(default=None, repr=False)
     token: Secret | None = Field(default=None, repr=False)
-    parallel_calls: Annotated[int, Field(strict=True, ge=1, le=5)] = 2
-    base_url: _base_url(AFAS_HOSTS) | None = None  # type: ignore[valid-type]  # made by a function
 
     _digits = field_validator("member_id")(parse_member_id)
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _checked(value, info, AFAS_HOSTS)
 
     @field_validator("token")
     @classmethod
@@ -121,14 +109,19 @@ class Afas(Table):
                 raise ValueError(f'{" and ".join(lacking)} missing: auth = "oauth" needs them')
         return self
 
+    def stored(self) -> AfasSettings:
+        """Without the secrets."""
+        return AfasSettings.model_validate(self.model_dump())
 
-class Pluvo(Table):
-    organisation: Text
-    client_id: Text
+
+class Pluvo(PluvoSettings):
     client_secret: Secret = Field(repr=False)
     webhook_secret: Secret | None = Field(default=None, repr=False)
-    calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
-    base_url: _base_url(PLUVO_HOSTS) | None = None  # type: ignore[valid-type]  # made by a function
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _checked(value, info, PLUVO_HOSTS)
 
     @field_validator("organisation")
     @classmethod
@@ -136,98 +129,38 @@ class Pluvo(Table):
         pluvo_base_url(value)
         return value.lower()
 
-
-class Limits(Table):
-    event_count: Count = 3
-    event_percent: Percent = 10
-    run_count: Count = 10
-    run_percent: Percent = 5
-    window_count: Count = 25
-    window_percent: Percent = 15
-    creates_count: Count = 100
-    creates_percent: Percent = 50
-    email_changes_count: Count = 10
-    email_changes_percent: Percent = 20
+    def stored(self) -> PluvoSettings:
+        """Without the secrets."""
+        return PluvoSettings.model_validate(self.model_dump())
 
 
-class Removals(Table):
-    policy: Literal["keep", "unenroll", "unenroll_and_archive"] = "unenroll"
-    confirm_after: _duration("0s", "30d") = 3600  # type: ignore[valid-type]  # made by a function
-    limits: Limits = Limits()
+class Removals(RemovalSettings):
+    _seconds = field_validator("confirm_after", mode="before")(_duration("0s", "30d"))
+
+    def stored(self) -> RemovalSettings:
+        """With the duration in seconds."""
+        return RemovalSettings.model_validate(self.model_dump())
 
 
-class Fields(Table):
-    event_id: Text
-    internal_id: Text
-    external_id: Text
-    name: Text
-    email_primary: Text
-    email_secondary: Text | None = None
-    completion: Text | None = None
-    modified: Text | None = None
-    start: Text | None = None
-    end: Text | None = None
-    blocked: Text | None = None
-
-    @field_validator("event_id", "internal_id")
-    @classmethod
-    def _can_be_ordered_on(cls, value: str) -> str:
-        if re.search(r"[.,;]", value):
-            raise ValueError("AFAS can't order or filter on a column with a dot, comma or semicolon: have it renamed")
-        return value
-
-    @model_validator(mode="after")
-    def _two_ids(self) -> Fields:
-        if self.event_id == self.internal_id:
-            raise ValueError("event_id and internal_id name the same column")
-        return self
-
-
-def _format(value: str) -> str:
-    day = date(2026, 12, 31)
-    try:
-        if datetime.strptime(day.strftime(value), value).date() == day:  # noqa: DTZ007 - a day has no zone
-            return value
-    except ValueError:
-        pass
-    raise ValueError("must write a whole date that can be read back, such as %Y-%m-%d or %d-%m-%Y")
-
-
-class Rule(Table):
-    """Which completion goes into which field."""
-
-    level: Literal["training", "course"] = "training"
-    title: Text
-    field: Annotated[Text, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
-    type: Literal["date", "text"] | None = None
-    format: Annotated[Text, AfterValidator(_format)] = "%Y-%m-%d"
-    column: Text | None = None
-
-
-class CoursePluvo(Table):
-    offer_event_ref: Text | None = None
-    group_ref: Text | None = None
-    completion_level: Literal["training", "course"] = "training"
+class CoursePluvo(CourseTarget):
+    completion_level: Level = "training"
     completion_title: Text | None = None
-    send_invite: Flag = False
 
-    @model_validator(mode="after")
-    def _one_target(self) -> CoursePluvo:
-        if (self.offer_event_ref is None) == (self.group_ref is None):
-            raise ValueError("give offer_event_ref or group_ref, one of the two: it says where the person is enrolled")
-        return self
+    def stored(self) -> CourseTarget:
+        """Only where people are enrolled."""
+        return CourseTarget.model_validate(self.model_dump())
 
 
 class Course(Table):
     event_id: Text
     getconnector: Text
     updateconnector: Text = "KnCourseMember"
-    completion_field: Annotated[Text, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")] | None = None
+    completion_field: FieldName | None = None
     completion_type: Literal["date", "text"] | None = None
-    completion_format: Annotated[Text, AfterValidator(_format)] = "%Y-%m-%d"
-    fields: Fields
+    completion_format: DateFormat = "%Y-%m-%d"
+    fields: FieldMap
     pluvo: CoursePluvo
-    completions: list[Rule] = []
+    completions: tuple[CompletionRule, ...] = ()
 
     @field_validator("event_id")
     @classmethod
@@ -246,11 +179,11 @@ class Course(Table):
             raise ValueError(f"{', '.join(twice)} is filled by more than one completion")
         return self
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> list[CompletionRule]:
         """What is written back: the course's own keys first, then its ``completions`` tables."""
         if self.completion_field is None or self.pluvo.completion_title is None:
             return list(self.completions)
-        standard = Rule(
+        standard = CompletionRule(
             level=self.pluvo.completion_level,
             title=self.pluvo.completion_title,
             field=self.completion_field,
@@ -265,11 +198,13 @@ class Tenant(Table):
     slug: Text
     name: Text
     timezone: Text = "Europe/Amsterdam"
-    interval: _duration("15m", "24h") = 3600  # type: ignore[valid-type]  # made by a function
+    interval: int = 3600
     afas: Afas
     pluvo: Pluvo
     removals: Removals = Removals()
-    courses: list[Course] = []
+    courses: tuple[Course, ...] = ()
+
+    _seconds = field_validator("interval", mode="before")(_duration("15m", "24h"))
 
     @field_validator("slug")
     @classmethod

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
+from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.orm import defer
 from sqlmodel import Session, select
@@ -27,6 +28,7 @@ from ops import audit
 from ops.problems import Problem
 from ops.tenants import file_spec
 from tenancy import health
+from tenancy.systems import SAME_ORGANISATION
 
 _SECRETS = {
     "afas_client_secret": "afas.client_secret",
@@ -67,7 +69,7 @@ def apply(specs: list[file_spec.Tenant], who: str, *, replace_lost: bool = False
 
 _SHARING = text(
     f"""SELECT o.slug, t.afas->>'member_id' = o.afas->>'member_id' AS same_member, t.pluvo->>'organisation' AS named
-          FROM tenant t JOIN tenant o ON {tables.SAME_ORGANISATION}
+          FROM tenant t JOIN tenant o ON {SAME_ORGANISATION}
          WHERE t.slug = :slug AND o.id <> t.id ORDER BY o.slug"""  # noqa: S608 - a constant
 )
 
@@ -128,21 +130,19 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, who: str, replace_lost: 
 
 def _plain(spec: file_spec.Tenant) -> dict[str, Any]:
     """The columns of a tenant that hold no secret."""
-    afas = spec.afas.model_dump(exclude={"client_secret", "token"}, exclude_none=True)
-    pluvo = spec.pluvo.model_dump(exclude={"client_secret", "webhook_secret"}, exclude_none=True)
     return {
         "name": spec.name,
         "timezone": spec.timezone,
         "interval_seconds": spec.interval,
-        "afas": afas,
-        "pluvo": pluvo,
-        "removals": spec.removals.model_dump(),
+        "afas": spec.afas.stored(),
+        "pluvo": spec.pluvo.stored(),
+        "removals": spec.removals.stored(),
     }
 
 
 def _set_plain(stored: tables.Tenant, spec: file_spec.Tenant, *, new: bool) -> list[str]:
     changes: list[str] = []
-    if not new and any(stored.afas.get(key) != getattr(spec.afas, key) for key in ("member_id", "environment")):
+    if not new and any(getattr(stored.afas, key) != getattr(spec.afas, key) for key in ("member_id", "environment")):
         stored.envid = None  # another environment on purpose: the next complete read names it again
     for column, value in _plain(spec).items():
         if not new:
@@ -153,6 +153,8 @@ def _set_plain(stored: tables.Tenant, spec: file_spec.Tenant, *, new: bool) -> l
 
 def differences(name: str, before: Any, after: Any) -> Iterator[str]:
     """Lines such as ``afas.parallel_calls: 2 → 3``."""
+    if isinstance(before, BaseModel) and isinstance(after, BaseModel):
+        before, after = before.model_dump(), after.model_dump()
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted(before.keys() | after.keys()):
             yield from differences(f"{name}.{key}", before.get(key), after.get(key))
@@ -167,10 +169,10 @@ def _shown(value: Any) -> str:
 def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: file_spec.Tenant) -> None:
     """Links pair people of one AFAS member with accounts of one organisation; elsewhere both ids name others."""
     ids = {
-        "pluvo.organisation": (stored.pluvo.get("organisation"), spec.pluvo.organisation),
-        "afas.member_id": (stored.afas.get("member_id"), spec.afas.member_id),
+        "pluvo.organisation": (stored.pluvo.organisation, spec.pluvo.organisation),
+        "afas.member_id": (stored.afas.member_id, spec.afas.member_id),
     }
-    changed = {name: pair for name, pair in ids.items() if pair[0] not in (None, pair[1])}
+    changed = {name: pair for name, pair in ids.items() if pair[0] != pair[1]}
     if not changed:
         return
     links = opened.execute(
@@ -240,13 +242,12 @@ def _set_secrets(stored: tables.Tenant, spec: file_spec.Tenant, before: dict[str
 
 
 def _course_columns(spec: file_spec.Course) -> dict[str, Any]:
-    target = {"offer_event_ref": spec.pluvo.offer_event_ref, "group_ref": spec.pluvo.group_ref}
     return {
         "getconnector": spec.getconnector,
         "updateconnector": spec.updateconnector,
-        "fields": spec.fields.model_dump(exclude_none=True),
-        "pluvo": {key: ref for key, ref in target.items() if ref} | {"send_invite": spec.pluvo.send_invite},
-        "rules": [rule.model_dump() for rule in spec.rules()],
+        "fields": spec.fields,
+        "pluvo": spec.pluvo.stored(),
+        "rules": spec.rules(),
         "active": True,
     }
 
@@ -281,7 +282,7 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
             changes.append("completions: changed")
         else:
             changes += differences(column, before, value)
-        if column == "pluvo" and any(before.get(key) != value.get(key) for key in ("offer_event_ref", "group_ref")):
+        if column == "pluvo" and before.place != value.place:
             changes.append(_MOVE)
         setattr(known, column, value)
         if column in ("updateconnector", "rules"):

@@ -10,7 +10,7 @@ from typing import cast
 
 from sqlmodel import select
 
-from clients.afas import AfasOtp, afas_base_url
+from clients.afas import AfasOtp
 from clients.errors import RemoteError
 from models.base import utc_now
 from models.session import session
@@ -18,7 +18,7 @@ from models.tenant import Tenant
 from ops import audit
 from ops.problems import Problem
 from tenancy import health
-from tenancy.systems import AFAS_HOSTS, address
+from tenancy.systems import afas_address
 
 Ask = Callable[[str, bool], str]
 
@@ -42,11 +42,11 @@ def make(slug: str, ask: Ask, *, who: str) -> None:
 
 def _base(slug: str) -> str:
     with session() as opened:
-        config = opened.exec(select(Tenant.afas).where(Tenant.slug == slug)).one_or_none()
-    if config is None:
+        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
+    if tenant is None:
         raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
     try:
-        return address(config.get("base_url"), afas_base_url(config["member_id"], config["environment"]), AFAS_HOSTS)
+        return afas_address(tenant.afas)
     except RemoteError as error:
         raise Problem(error.message) from None
 
@@ -62,7 +62,7 @@ def _store(slug: str, token: str, who: str) -> None:
     with session() as opened:
         tenant = opened.exec(select(Tenant).where(Tenant.slug == slug).with_for_update()).one()
         tenant.afas_token = token
-        tenant.afas = tenant.afas | {"auth": "token"}
+        tenant.afas = tenant.afas.model_copy(update={"auth": "token"})
         tenant.settings_version += 1
         tenant.updated_at = utc_now()
         health.try_again(opened.connection(), cast(int, tenant.id))

@@ -135,7 +135,7 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
     Raises Unavailable("missing_column") when it can't be seen: nothing is written over what we can't see; and
     "unasked_rows" for an answer with other rows or unreadable ids only, which proves nobody's absence.
     """
-    event_column, key_column = course.fields["event_id"], course.fields["internal_id"]
+    event_column, key_column = course.fields.event_id, course.fields.internal_id
     asked: list[float] = []
     rows = afas.rows(
         course.getconnector,
@@ -173,16 +173,16 @@ def read_event(
 
 
 def _take(values: Values, rows: Sequence[Mapping[str, Any]], course: Course, rule: Rule) -> None:
-    columns = {name: course.fields[name] for name in ("event_id", "internal_id")} | {"completion": rule.column or ""}
+    event, key, shown = course.fields.event_id, course.fields.internal_id, rule.column or ""
     for row in rows:
-        if missing_columns(row, columns):
+        if missing_columns(row, [event, key, shown]):
             raise Unavailable(
                 "missing_column", "The completion column is not in the GetConnector's answer.", system="afas"
             )
-        person = person_number(row[columns["internal_id"]])
-        if person is None or event_number(row[columns["event_id"]]) != course.event_id:
+        person = person_number(row[key])
+        if person is None or event_number(row[event]) != course.event_id:
             continue
-        value = storable(str(row[rule.column or ""] or "").strip())
+        value = storable(str(row[shown] or "").strip())
         known = values.get(person)
         # Two rows of one person that disagree: neither may be overwritten.
         values[person] = f"{known} / {value}" if known and value and known != value else known or value
@@ -253,7 +253,7 @@ def confirm_written(connection: Connection, course: Course) -> int:
     Opens the alert ``not_visible`` for a course where something written is not to be seen after 24 hours, and closes
     it when nothing is missing any more. AFAS's own modified stamp plays no part anywhere, so our write echoes nowhere.
     """
-    default = course.fields.get("completion")
+    default = course.fields.completion
     rules = [rule for rule in rules_of(course) if rule.column]
     fields = [rule.field for rule in rules if rule.column == default]
     lock_completions(connection, course.tenant_id)

@@ -79,7 +79,7 @@ def find_groups(pluvo: PluvoClient, courses: Sequence[Course], notes: Notes) -> 
     groups: dict[int, str | None] = {}
     for course in courses:
         assert course.id is not None  # noqa: S101  read from the database
-        ref = course.pluvo.get("group_ref")
+        ref = course.pluvo.group_ref
         group_id = (course.target_id or pluvo.group_id(ref)) if ref else None
         if ref and group_id is None:
             notes[course.id].refuse("group_unknown")

@@ -76,14 +76,14 @@ def rules_of(course: Course, known: KnownFields | None = None) -> list[Rule]:
         rule = Rule(
             course_id=course.id,
             event_id=course.event_id,
-            field=one["field"],
-            level="course" if one.get("level") == "course" else "training",
-            title=fold_title(one["title"]),
-            column=one.get("column") or None,
+            field=one.field,
+            level=one.level,
+            title=fold_title(one.title),
+            column=one.column,
             target=None,
         )
         try:
-            rule = replace(rule, target=target_of(one.get("type"), one.get("format"), types.get(rule.field)))
+            rule = replace(rule, target=target_of(one.type, one.format, types.get(rule.field)))
         except UnfitField as error:
             rule = replace(rule, refusal=error.reason)
         made.setdefault(rule.field, rule)
@@ -113,7 +113,7 @@ def ask_fields(afas: AfasClient, courses: Sequence[Course], beside: Sequence[Cou
                 continue
             except (Misconfigured, Unauthorized) as error:
                 refused[name] = error
-        wanted = {one["field"] for one in course.rules}
+        wanted = {one.field for one in course.rules}
         answers[course.id] = {field: one for field, one in asked.get(name, {}).items() if field in wanted}
     if refused and not asked and not any_works(afas, {course.updateconnector for course in beside} - refused.keys()):
         raise next(iter(refused.values()))

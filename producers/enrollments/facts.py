@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, text
 
 from models.folding import fold_email, loose_email
 from models.run import SnapshotState
-from models.tenant import SAME_ORGANISATION
 from producers.enrollments import facts_sql as sql
 from producers.enrollments.matching import Candidate, Move, Peer
 from producers.enrollments.snapshot import Snapshot
 from producers.runs.context import RunContext
+from tenancy.systems import SAME_ORGANISATION
 
 CHUNK = 500
 # Other tenants of the same Pluvo organisation: their people's accounts are taken.

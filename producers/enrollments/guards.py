@@ -28,22 +28,11 @@ from sqlalchemy import Connection, text
 from models.hold import Guard
 from models.run import SnapshotState
 from models.tenant import Tenant
+from models.tenant_settings import Limits
 from producers.enrollments.snapshot import Snapshot
 from producers.runs.context import RunContext
 
 WINDOW_DAYS = 7
-DEFAULT_LIMITS = {
-    "event_count": 3,
-    "event_percent": 10,
-    "run_count": 10,
-    "run_percent": 5,
-    "window_count": 25,
-    "window_percent": 15,
-    "creates_count": 100,
-    "creates_percent": 50,
-    "email_changes_count": 10,
-    "email_changes_percent": 20,
-}
 
 
 @dataclass(frozen=True)
@@ -57,9 +46,10 @@ class Tripped:
     stays: bool = False
 
 
-def allowed(limits: dict[str, Any], name: str, base: int) -> float:
+def allowed(limits: Limits, name: str, base: int) -> float:
     """The most that may pass: the larger of a count and a share of the base."""
-    return max(float(limits[f"{name}_count"]), base * float(limits[f"{name}_percent"]) / 100)
+    count, percent = getattr(limits, f"{name}_count"), getattr(limits, f"{name}_percent")
+    return max(float(count), base * float(percent) / 100)
 
 
 _REMOVALS = text(
@@ -167,7 +157,7 @@ class Judge:
         self.run = {"run": context.run_id}
         self.one = context.options.get("person") is not None
         self.tenant = tenant
-        self.limits = DEFAULT_LIMITS | tenant.removals.get("limits", {})
+        self.limits = tenant.removals.limits
         size = connection.execute(_SIZE, {"tenant": tenant.id}).one()
         self.enrollments, self.people = int(size.enrollments), int(size.people)
 

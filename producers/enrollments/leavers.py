@@ -85,7 +85,7 @@ def plan_leavers(
     """
     if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
         return 0
-    confirm_after = timedelta(seconds=tenant.removals["confirm_after"])
+    confirm_after = timedelta(seconds=tenant.removals.confirm_after)
     waiting = 0
     with context.writing() as connection:
         # Some at a time: a whole roster may be gone.
@@ -163,7 +163,7 @@ def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | N
     """Whose rows these are; None stands for anybody's: no readable id, or another event."""
     fields, event = course.fields, event_number(course.event_id)
     return {
-        person_number(row.get(fields["internal_id"])) if event_number(row.get(fields["event_id"])) == event else None
+        person_number(row.get(fields.internal_id)) if event_number(row.get(fields.event_id)) == event else None
         for row in rows
     }
 
@@ -177,7 +177,7 @@ def _absent(
         "course": course.id,
         "person": context.options.get("person"),
         "settings": tenant.settings_version,
-        "archiving": all_read and tenant.removals["policy"] == ARCHIVING,
+        "archiving": all_read and tenant.removals.policy == ARCHIVING,
     }
     return connection.execute(_ABSENT, values)
 
@@ -189,9 +189,9 @@ def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> b
 
 
 def _line(row: Row[Any], course: Course, tenant: Tenant, why: str, all_read: bool) -> Line:
-    wanted = tenant.removals["policy"] == ARCHIVING and bool(row.created_by_us)
+    wanted = tenant.removals.policy == ARCHIVING and bool(row.created_by_us)
     archive = wanted and all_read
-    outcome, reason = _outcome(row, tenant.removals["policy"], why)
+    outcome, reason = _outcome(row, tenant.removals.policy, why)
     send = outcome == "pending"
     out_already = row.state == Applied.REMOVED and archive  # the guards judged it then
     return Line(
@@ -262,13 +262,13 @@ def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: 
     told whose it is. ``minus`` "-" asks from the last on.
     """
     fields = course.fields
-    event = Condition(fields["event_id"], Operator.EQUAL, course.event_id)
-    key = fields["internal_id"]
+    event = Condition(fields.event_id, Operator.EQUAL, course.event_id)
+    key = fields.internal_id
     whose = [
         Condition(key, Operator.EMPTY) if internal_id is NOBODY else Condition(key, Operator.EQUAL, internal_id)
         for internal_id in people
     ]
-    order_by = [fields["event_id"], minus + key]
+    order_by = [fields.event_id, minus + key]
     where = [[event, one] for one in whose]
     return _people_of(afas.rows(course.getconnector, take=PROOF_ROWS, order_by=order_by, where=where), course)
 
@@ -306,8 +306,8 @@ def still_blocked(afas: AfasClient, tenant: Tenant, course: Course, internal_id:
     fields = course.fields
     where = [
         [
-            Condition(fields["event_id"], Operator.EQUAL, course.event_id),
-            Condition(fields["internal_id"], Operator.EQUAL, internal_id),
+            Condition(fields.event_id, Operator.EQUAL, course.event_id),
+            Condition(fields.internal_id, Operator.EQUAL, internal_id),
         ]
     ]
     today = datetime.now(ZoneInfo(tenant.timezone)).date()
@@ -315,7 +315,7 @@ def still_blocked(afas: AfasClient, tenant: Tenant, course: Course, internal_id:
         rows = afas.rows(
             course.getconnector,
             take=PROOF_ROWS,
-            order_by=[fields["event_id"], fields["internal_id"]],
+            order_by=[fields.event_id, fields.internal_id],
             where=where,
         )
     except NO_ANSWER:

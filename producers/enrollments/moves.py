@@ -45,7 +45,7 @@ _INSERT = text(
 
 def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
     """A removal line for each enrollment that left a place behind, from complete listings only."""
-    if tenant.removals["policy"] == "keep":
+    if tenant.removals.policy == "keep":
         return
     complete = [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
     values = {"run": context.run_id, "tenant": context.tenant_id, "courses": complete}

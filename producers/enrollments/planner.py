@@ -56,7 +56,7 @@ class Planner:
         """Plan everybody with work; returns the number of lines."""
         self._settle_moves()
         planned = 0
-        for chunk in self.facts.chunks(lambda internal_id: our_ref(self.tenant.afas["member_id"], internal_id)):
+        for chunk in self.facts.chunks(lambda internal_id: our_ref(self.tenant.afas.member_id, internal_id)):
             moving = self._moving_away(chunk)
             lines = [line for person in chunk for line in self.person(person, moving)]
             planned += store(self.connection, self.context, lines)
@@ -94,7 +94,7 @@ class Planner:
                 internal_id=person.internal_id,
                 name=person.name,
                 email=person.email,
-                our_ref=our_ref(self.tenant.afas["member_id"], person.internal_id),
+                our_ref=our_ref(self.tenant.afas.member_id, person.internal_id),
                 decision=first.decision,
                 by_afas_id=person.by_afas_id,
                 by_ref=person.by_ref,

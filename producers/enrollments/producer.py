@@ -57,7 +57,7 @@ def _confirm_completions(connection: Connection, courses: Sequence[Course], plan
     """The snapshot shows the completion columns too: what was written and stands there is verified."""
     usable = {snapshot.course_id for snapshot in plan.snapshots if snapshot.usable}
     for course in courses:
-        if course.id in usable and "completion" in course.fields:
+        if course.id in usable and course.fields.completion:
             confirm_written(connection, course)
 
 

@@ -148,7 +148,7 @@ def _read(context: RunContext, reader: EventReader, course: Course, snapshot: Sn
     position = 0
     try:
         for page in reader.pages():
-            if page and (missing := sorted({c for row in page for c in missing_columns(row, course.fields)})):
+            if page and (missing := sorted({c for row in page for c in missing_columns(row, course.fields.columns())})):
                 snapshot.suspect("missing_column")
                 snapshot.detail = f"missing or replaced: {', '.join(missing)}"
             with context.writing() as connection:

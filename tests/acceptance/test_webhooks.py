@@ -86,7 +86,9 @@ def test_forged_oversized_and_misdirected_webhooks_change_nothing(world: World, 
     body = finished(world, 80)
     for slug, secret in (("borg", "another"), ("delta", None)):
         world.rows(
-            """INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:slug, :slug, 'UTC', 3600)
+            """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)
+               VALUES (:slug, :slug, 'UTC', 3600, '{"member_id": "67890"}',
+                       '{"organisation": "other", "client_id": "koppeling"}')
                RETURNING id""",
             slug=slug,
         )

@@ -259,7 +259,7 @@ def test_a_column_that_is_mapped_on_the_way_is_looked_at(due: Classroom, monkeyp
 @pytest.mark.parametrize("who", [999, None, "8O"])
 def test_an_answer_with_other_rows_makes_nobody_an_orphan(due: Classroom, who: object) -> None:
     # given AFAS answers the look with somebody else's row, or with one that nobody can read
-    row = dict.fromkeys(FIELDS.values()) | {"CrId": 340, "Intern_ID": who}
+    row = dict.fromkeys(FIELDS.columns()) | {"CrId": 340, "Intern_ID": who}
     body = json.dumps({"skip": 0, "take": 10, "rows": [row]})
     due.world.fault("afas", "status", match={"operation": "page"}, status=200, body=body, times=1)
 

@@ -49,9 +49,10 @@ class Engine:
     def tenant(self, slug: str = "acme", parallel_calls: int = 2) -> int:
         """Insert a tenant with two healthy directions; its id."""
         tenant_id = self.value(
-            """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas)
+            """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)
                VALUES (:slug, :slug, 'Europe/Amsterdam', 3600,
-                       jsonb_build_object('parallel_calls', CAST(:calls AS int)))
+                       jsonb_build_object('member_id', '12345', 'parallel_calls', CAST(:calls AS int)),
+                       '{"organisation": "acme", "client_id": "koppeling"}')
                RETURNING id""",
             slug=slug,
             calls=parallel_calls,

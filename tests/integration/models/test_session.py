@@ -40,7 +40,8 @@ def test_idle_connections_that_were_closed_are_replaced(
     "statement",
     [
         "INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:v, :v, :v, NULL)",
-        "INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES (:v, :v, 'UTC', 1), (:v, :v, 'UTC', 1)",
+        "INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)"
+        " VALUES (:v, :v, 'UTC', 1, '{}', '{}'), (:v, :v, 'UTC', 1, '{}', '{}')",
         "INSERT INTO message (tenant_id, kind, direction, subject_id, lock) VALUES (1, :v, :v, 1, :v)",
         "SELECT CAST(:v AS bigint)",
         "SELECT CAST(:v AS jsonb)",

@@ -104,7 +104,11 @@ def test_somebody_never_seen_gets_a_useful_answer(acme: int) -> None:
 
 def test_a_person_of_another_tenant_is_not_shown(acme: int) -> None:
     add_enrollment(acme, "80")
-    run_sql("INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES ('borg', 'B', 'UTC', 3600)")
+    run_sql(
+        """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)
+           VALUES ('borg', 'B', 'UTC', 3600, '{"member_id": "67890"}',
+                   '{"organisation": "other", "client_id": "koppeling"}')"""
+    )
     assert explain("borg", "80")["found"] is False
     with pytest.raises(Problem, match="no tenant 'nope'"):
         explain("nope", "80")

@@ -13,7 +13,9 @@ from tests.fixtures.world import World
 def foreign(world: World) -> dict[str, Any]:
     """A run with a line, and a message, of another tenant."""
     (tenant,) = world.rows(
-        """INSERT INTO tenant (slug, name, timezone, interval_seconds) VALUES ('borg', 'Borg', 'UTC', 3600)
+        """INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)
+           VALUES ('borg', 'Borg', 'UTC', 3600, '{"member_id": "67890"}',
+                   '{"organisation": "other", "client_id": "koppeling"}')
            RETURNING id"""
     )
     world.rows(

@@ -22,7 +22,7 @@ def test_a_clock_that_is_set_back_delays_nobody(configured: settings.Settings) -
     client.set(key, f"{due + hour} {seen + hour}")
 
     began = time.monotonic()
-    rate_limit()  # TooBusy, if it were to wait for an hour
+    rate_limit()  # RateLimited, if it were to wait for an hour
 
     assert time.monotonic() - began < 5
 

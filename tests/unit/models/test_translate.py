@@ -9,22 +9,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.tenant_settings import FieldMap
 from models.translate import choose_email, fingerprint, is_email, missing_columns, translate
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 
-FIELDS = {
-    "event_id": "CrId",
-    "internal_id": "Intern_ID",
-    "external_id": "Extern_ID",
-    "name": "Naam",
-    "email_primary": "Email_werk",
-    "email_secondary": "Email_prive",
-    "completion": "Voltooid_op",
-    "blocked": "Geblokkeerd",
-    "start": "Van",
-    "end": "Tot",
-}
+FIELDS = FieldMap.model_validate(
+    {
+        "event_id": "CrId",
+        "internal_id": "Intern_ID",
+        "external_id": "Extern_ID",
+        "name": "Naam",
+        "email_primary": "Email_werk",
+        "email_secondary": "Email_prive",
+        "completion": "Voltooid_op",
+        "blocked": "Geblokkeerd",
+        "start": "Van",
+        "end": "Tot",
+    }
+)
 ROW: dict[str, Any] = {
     "CrId": 340,
     "Intern_ID": 80,
@@ -109,8 +112,8 @@ def test_two_spellings_of_one_name_are_one_content() -> None:
 
 def test_missing_and_replaced_columns_are_named() -> None:
     row = {key: value for key, value in ROW.items() if key != "Naam"} | {"Tot": " (Vervangen) "}
-    assert missing_columns(row, FIELDS) == ["Naam", "Tot"]
-    assert missing_columns(ROW, FIELDS) == []
+    assert missing_columns(row, FIELDS.columns()) == ["Naam", "Tot"]
+    assert missing_columns(ROW, FIELDS.columns()) == []
 
 
 def test_parts_of_a_fingerprint_do_not_run_into_each_other() -> None:

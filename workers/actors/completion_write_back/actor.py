@@ -147,7 +147,7 @@ def _another_is_read(work: Work, afas: AfasClient) -> bool:
     """Whether another GetConnector of the tenant answers: then it is this one's trouble alone."""
     _, courses = collecting.load(work.course.tenant_id)
     for course in {one.getconnector: one for one in courses if one.getconnector != work.course.getconnector}.values():
-        event, key = course.fields["event_id"], course.fields["internal_id"]
+        event, key = course.fields.event_id, course.fields.internal_id
         try:
             where = [[Condition(event, Operator.EQUAL, course.event_id)]]
             afas.rows(course.getconnector, take=1, order_by=[event, key], where=where)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, text
 from clients.errors import Rejected
 from clients.pluvo import Enrollment, Group, OfferEvent, Target
 from models.session import transaction
-from models.tenant import SAME_ORGANISATION
+from tenancy.systems import SAME_ORGANISATION
 
 if TYPE_CHECKING:
     from workers.actors.enrollment_upsert.state import Work

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Row, text
 
 from clients.pluvo import PluvoClient, PluvoUser, Target
 from models.session import session, transaction
-from models.tenant import ARCHIVING, SAME_ORGANISATION, Tenant
+from models.tenant import ARCHIVING, Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
-from tenancy.systems import systems_of
+from tenancy.systems import SAME_ORGANISATION, systems_of
 from workers.actors.enrollment_upsert import standing
 from workers.actors.enrollment_upsert.places import Place, Places, places_of, target_of
 from workers.actors.enrollment_upsert.standing import FACTS, JOINED
@@ -135,7 +135,7 @@ class Work:
     @property
     def our_ref(self) -> str:
         """The ref that an account made by us for this person carries."""
-        return our_ref(self.tenant.afas["member_id"], self.internal_id)
+        return our_ref(self.tenant.afas.member_id, self.internal_id)
 
     def safe_ref(self, ref: str | None) -> str | None:
         """The ref of an account if we chose it; others may give theirs to somebody else at any time."""

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import settings
+from clients.afas import AFAS_HOSTS
 from clients.errors import Misconfigured
 from clients.http import checked_base_url
-from tenancy.systems import AFAS_HOSTS, address
+from tenancy.systems import address
 
 FINE = [
     "https://12345.rest.afas.online/ProfitRestServices",

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producers.enrollments.guards import DEFAULT_LIMITS, allowed
+from models.tenant_settings import Limits
+from producers.enrollments.guards import allowed
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine too
 
@@ -29,11 +30,11 @@ calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # 
     ],
 )
 def test_default_limits(name: str, base: int, most: float) -> None:
-    assert allowed(DEFAULT_LIMITS, name, base) == pytest.approx(most)
+    assert allowed(Limits(), name, base) == pytest.approx(most)
 
 
 @calm
 @given(st.integers(0, 500), st.integers(0, 100), st.integers(0, 100_000))
 def test_limit_is_never_under_the_count_nor_under_the_share(count: int, percent: int, base: int) -> None:
-    most = allowed({"event_count": count, "event_percent": percent}, "event", base)
+    most = allowed(Limits(event_count=count, event_percent=percent), "event", base)
     assert most == max(count, base * percent / 100)

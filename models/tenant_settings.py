@@ -1,0 +1,178 @@
+"""What the tenants file says of a tenant and its courses, as it is stored: every key, its kind, limits and default.
+
+The columns ``tenant.afas``, ``.pluvo``, ``.removals`` and ``course.fields``, ``.pluvo``, ``.rules`` hold these classes
+as JSON. ``ops/tenants/file_spec.py`` adds what only the file has: secrets, durations as text, addresses to be checked.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from sqlalchemy import Column, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field as TableField
+
+Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=500)]
+FieldName = Annotated[Text, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
+Flag = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
+Level = Literal["training", "course"]
+
+
+def _format(value: str) -> str:
+    day = date(2026, 12, 31)
+    try:
+        if datetime.strptime(day.strftime(value), value).date() == day:  # noqa: DTZ007 - a day has no zone
+            return value
+    except ValueError:
+        pass
+    raise ValueError("must write a whole date that can be read back, such as %Y-%m-%d or %d-%m-%Y")
+
+
+DateFormat = Annotated[Text, AfterValidator(_format)]
+
+
+class Table(BaseModel):
+    """One JSON object. What a newer release stored and this one does not know is left out when it is read."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class AfasSettings(Table):
+    """An AFAS environment. ``client_id`` is there when ``auth`` is ``oauth``."""
+
+    member_id: Text
+    environment: Literal["production", "test", "accept"] = "production"
+    auth: Literal["oauth", "token"] = "oauth"
+    client_id: Text | None = None
+    parallel_calls: Annotated[int, Field(strict=True, ge=1, le=5)] = 2
+    base_url: Text | None = None
+
+
+class PluvoSettings(Table):
+    """A Pluvo organisation. No limit when ``calls_per_second`` is 0."""
+
+    organisation: Text
+    client_id: Text
+    calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
+    base_url: Text | None = None
+
+
+class Limits(Table):
+    """Of the guards: the larger of a count and a percentage may pass."""
+
+    event_count: Count = 3
+    event_percent: Percent = 10
+    run_count: Count = 10
+    run_percent: Percent = 5
+    window_count: Count = 25
+    window_percent: Percent = 15
+    creates_count: Count = 100
+    creates_percent: Percent = 50
+    email_changes_count: Count = 10
+    email_changes_percent: Percent = 20
+
+
+class RemovalSettings(Table):
+    """What happens to people who are gone from an AFAS event; ``confirm_after`` in seconds."""
+
+    policy: Literal["keep", "unenroll", "unenroll_and_archive"] = "unenroll"
+    confirm_after: int = 3600
+    limits: Limits = Limits()
+
+
+class FieldMap(Table):
+    """Our word → the name of the GetConnector's column that the customer's administrator chose."""
+
+    event_id: Text
+    internal_id: Text
+    external_id: Text
+    name: Text
+    email_primary: Text
+    email_secondary: Text | None = None
+    completion: Text | None = None
+    modified: Text | None = None
+    start: Text | None = None
+    end: Text | None = None
+    blocked: Text | None = None
+
+    @field_validator("event_id", "internal_id")
+    @classmethod
+    def _can_be_ordered_on(cls, value: str) -> str:
+        if re.search(r"[.,;]", value):
+            raise ValueError("AFAS can't order or filter on a column with a dot, comma or semicolon: have it renamed")
+        return value
+
+    @model_validator(mode="after")
+    def _two_ids(self) -> FieldMap:
+        if self.event_id == self.internal_id:
+            raise ValueError("event_id and internal_id name the same column")
+        return self
+
+    def columns(self) -> list[str]:
+        """The columns that are mapped."""
+        return [column for _, column in self if column is not None]
+
+
+class CompletionRule(Table):
+    """Which completion goes into which field of AFAS. ``column`` shows that field in the GetConnector."""
+
+    level: Level = "training"
+    title: Text
+    field: FieldName
+    # None: as metainfo says
+    type: Literal["date", "text"] | None = None
+    format: DateFormat = "%Y-%m-%d"
+    column: Text | None = None
+
+
+class CourseTarget(Table):
+    """Where the people of a course are enrolled in Pluvo: an offer event or a group."""
+
+    offer_event_ref: Text | None = None
+    group_ref: Text | None = None
+    send_invite: Flag = False
+
+    @model_validator(mode="after")
+    def _one_target(self) -> CourseTarget:
+        if (self.offer_event_ref is None) == (self.group_ref is None):
+            raise ValueError("give offer_event_ref or group_ref, one of the two: it says where the person is enrolled")
+        return self
+
+    @property
+    def place(self) -> tuple[str | None, str | None]:
+        """Another one is another place."""
+        return self.offer_event_ref, self.group_ref
+
+
+class Stored(TypeDecorator[Any]):
+    """A JSONB column that holds one of these classes without its empty keys, or a list of them with all keys."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, kind: type[Table], *, many: bool = False) -> None:
+        super().__init__()
+        self.kind = kind
+        self.many = many
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        if self.many:
+            return [one.model_dump() for one in value]
+        return value.model_dump(exclude_none=True)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        if self.many:
+            return [self.kind.model_validate(one) for one in value]
+        return self.kind.model_validate(value)
+
+
+def stored(kind: type[Table], *, many: bool = False, default: str | None = None) -> Any:
+    """A column of the kind; ``default`` is its SQL text, where all of its keys have defaults."""
+    server = text(f"'{default}'::jsonb") if default is not None else None
+    return TableField(sa_column=Column(Stored(kind, many=many), nullable=False, server_default=server))
