@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -42,6 +43,12 @@ class SnapshotState(StrEnum):
     COMPLETE = "complete"
     PARTIAL = "partial"
     SUSPECT = "suspect"
+
+
+def worst(states: Iterable[str]) -> str:
+    """A run shows its worst snapshot."""
+    order = [SnapshotState.COMPLETE, SnapshotState.SUSPECT, SnapshotState.PARTIAL]
+    return max((SnapshotState(state) for state in states), key=order.index, default=SnapshotState.COMPLETE)
 
 
 class Action(StrEnum):

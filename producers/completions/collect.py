@@ -10,13 +10,12 @@ from sqlmodel import col
 
 from clients.errors import RemoteError, Unavailable
 from models.course import Course
-from models.run import SnapshotState
+from models.run import SnapshotState, worst
 from models.session import session
 from models.tenant import Tenant
 from producers.completions.record import Finished, record
 from producers.completions.report import CourseNote, Notes, find_groups, read_report, usable_rules
 from producers.completions.rules import KnownFields, Rule, ask_fields, rules_of
-from producers.enrollments.snapshot import worst
 from producers.runs.context import RunContext
 from tenancy.rate_limit import RateLimited
 from tenancy.systems import Systems, systems_of

@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from clients.afas import MetaInfo
 from models.course import Course
-from models.run import RunStatus
+from models.run import RunStatus, worst
 from models.session import session
 from models.tenant import Tenant
 from producers.enrollments import pluvo_directory
@@ -24,7 +24,7 @@ from producers.enrollments.leavers import plan_leavers, prove_leavers
 from producers.enrollments.moves import plan_moves
 from producers.enrollments.plan_lines import plan_hash, store_rejected
 from producers.enrollments.planner import Planner
-from producers.enrollments.snapshot import Snapshot, take_snapshot, worst
+from producers.enrollments.snapshot import Snapshot, take_snapshot
 from producers.event_reader import patiently
 from producers.runs.context import RunContext
 from tenancy.systems import Systems

@@ -92,12 +92,6 @@ class Snapshot:
         return shown | ({"detail": self.detail} if self.detail else {})
 
 
-def worst(states: Iterable[str]) -> str:
-    """A run shows its worst snapshot."""
-    order = [SnapshotState.COMPLETE, SnapshotState.SUSPECT, SnapshotState.PARTIAL]
-    return max((SnapshotState(state) for state in states), key=order.index, default=SnapshotState.COMPLETE)
-
-
 def _now() -> datetime:
     """PostgreSQL's time: what a reading is compared with was written down by other machines, with other clocks."""
     with transaction() as connection:
