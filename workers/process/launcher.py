@@ -29,6 +29,8 @@ from workers.runs.runner import Runners
 NICENESS = 5
 STOP_SECONDS = 25.0
 WATCH_SECONDS = 1.0
+# No step of heartbeat or relay lasts so long: all they wait for has a limit.
+STUCK_SECONDS = 180.0
 log = structlog.get_logger("workers.process.launcher")
 
 
@@ -88,7 +90,7 @@ class Running:
         self.maintenance = Maintenance()
         self.runners = Runners(runners)
         self.ended = threading.Event()
-        # A thread that nothing may end has ended: this process is of no use any more.
+        # A thread that must not end has ended or hangs: this process is of no use any more.
         self.broken = False
         self.parent = started_by() if watch_parent else None
         limits: list[Any] = [m.manager for m in worker.broker.middleware if isinstance(m, TimeLimit)]
@@ -120,12 +122,14 @@ class Running:
             log.warning("stopped_with_work_left")
             os._exit(int(self.broken))
 
-    def threads(self) -> list[threading.Thread]:
-        """What must be alive until this process is told to stop."""
-        return [*self._dramatiq, self.heartbeat, self.relay, self.maintenance, *self.runners.threads]
+    def ended_or_stuck(self) -> list[str]:
+        """Names of the threads that must be alive until this process is told to stop, and are not or hang."""
+        threads = [*self._dramatiq, self.heartbeat, self.relay, self.maintenance, *self.runners.threads]
+        ended = [thread.name for thread in threads if not thread.is_alive()]
+        return ended + [loop.name for loop in (self.heartbeat, self.relay) if loop.busy_seconds() > STUCK_SECONDS]
 
     def _look(self) -> float | None:
-        """Stop in an orderly way when a thread has ended that may not, when a key is missing or the parent is gone.
+        """Stop in an orderly way when a thread ended or hangs that may not, a key is missing or the parent is gone.
 
         Without its keys a process would hand its work back for ever: others may have them.
         Without a parent this process would not be started again; with a dead thread it would look alive and do only a
@@ -133,7 +137,7 @@ class Running:
         """
         if STOPPING.is_set():
             return None
-        dead = [thread.name for thread in self.threads() if not thread.is_alive()]
+        dead = self.ended_or_stuck()
         if UNFIT.is_set():
             log.error("unfit", reason="a stored secret is under a key that this process does not have")
         elif dead and not STOPPING.is_set():
