@@ -11,10 +11,9 @@ from sqlmodel.sql.sqltypes import AutoString
 
 import models  # noqa: F401  registers every table
 import settings
+from models.advisory_locks import AdvisoryLock
 from models.base import metadata
 from models.crypto import Encrypted
-
-MIGRATION_LOCK = 7_301_000
 
 
 def plain_types(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
@@ -31,7 +30,7 @@ def run() -> None:
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
     with engine.connect() as connection:
         # Two machines that start at once migrate one after the other.
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": AdvisoryLock.MIGRATION})
         connection.execute(text("SET lock_timeout = '10s'"))
         connection.execute(text("SET statement_timeout = '15min'"))
         connection.commit()

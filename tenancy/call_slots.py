@@ -23,9 +23,9 @@ from sqlalchemy.exc import OperationalError
 
 import settings
 from loops import Loop
+from models.advisory_locks import AdvisoryLock
 from models.session import connect_alone
 
-_CLASS = 7_301_002
 IDLE_SECONDS = 10.0
 _TRY = """
     SELECT number FROM unnest(%(numbers)s::int[]) AS number WHERE pg_try_advisory_lock(%(class)s, number) LIMIT 1
@@ -147,7 +147,7 @@ class _Keeper:
         self._waiting = [wish for wish in self._waiting if not wish.over]
         for wish in [wish for wish in self._held if wish.over]:
             if self._connection is not None and not wish.lost:
-                self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", [_CLASS, wish.number])
+                self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", [AdvisoryLock.CALL_SLOT, wish.number])
             self._held.remove(wish)
 
     def _grant(self) -> None:
@@ -161,7 +161,7 @@ class _Keeper:
             if self._connection is None or self._connection.closed:
                 self._connection = connect_alone("calls")
             random.shuffle(numbers)
-            row = self._connection.execute(_TRY, {"numbers": numbers, "class": _CLASS}).fetchone()
+            row = self._connection.execute(_TRY, {"numbers": numbers, "class": AdvisoryLock.CALL_SLOT}).fetchone()
             if row is None:
                 full.add(wish.numbers[0])
                 continue

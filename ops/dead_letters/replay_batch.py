@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 from loops import each, where
+from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.dead_letter import DeadLetterState
 from models.session import is_away, transaction
@@ -24,7 +25,6 @@ from ops.problems import NO_WORKER, Problem
 from workers.process.heartbeat import live_workers
 
 RATE, MAX_FAILURES = 10.0, 5
-_LOCK = 7_301_011
 TICK_SECONDS = 0.2
 log = structlog.get_logger("ops.dead_letters.replay_batch")
 
@@ -119,7 +119,7 @@ def cancel(batch: str) -> bool:
 def advance(batch: str) -> dict[str, Any] | None:
     """Send what is due. None while somebody else does; else ``{"state", "position", "of", "fates"}``."""
     with transaction() as connection:
-        key = {"class": _LOCK, "key": hash_of(batch)}
+        key = {"class": AdvisoryLock.REPLAY_BATCH, "key": hash_of(batch)}
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:class, :key)"), key).scalar():
             return None
         stored = rows(

@@ -19,6 +19,7 @@ from sqlmodel import Session, select
 
 import settings
 from models import tenant as tables
+from models.advisory_locks import AdvisoryLock
 from models.base import utc_now
 from models.course import Course
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint, place_of
@@ -36,7 +37,6 @@ _SECRETS = {
     "pluvo_client_secret": "pluvo.client_secret",
     "webhook_secret": "pluvo.webhook_secret",
 }
-_LOCK = 7_301_010
 
 
 @dataclass
@@ -59,7 +59,7 @@ def apply(specs: list[file_spec.Tenant], who: str, *, replace_lost: bool = False
     ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
     """
     with session() as opened:
-        opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
         done = [_apply_one(opened, spec, who, replace_lost) for spec in specs]
         opened.flush()
         for one in done:

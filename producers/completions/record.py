@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from models.advisory_locks import AdvisoryLock
 from models.completion import CompletionState
 from models.completion_dates import day_of, plausible
 from models.enrollment import RowState
@@ -166,7 +167,6 @@ _UPSERT = text(
 _TODAY = text("SELECT CAST(now() AT TIME ZONE :zone AS date)")
 
 
-_LOCK_CLASS = 7_301_003
 # The name of an execution option: this connection writes into copies of its own, so nobody is to wait for it.
 COPIES = "koppeling_copies"
 
@@ -179,7 +179,7 @@ def lock_completions(connection: Connection, tenant_id: int) -> None:
     if connection.get_execution_options().get(COPIES):
         return
     connection.execute(
-        text("SELECT pg_advisory_xact_lock(:class, :tenant)"), {"class": _LOCK_CLASS, "tenant": tenant_id}
+        text("SELECT pg_advisory_xact_lock(:class, :tenant)"), {"class": AdvisoryLock.COMPLETIONS, "tenant": tenant_id}
     )
 
 

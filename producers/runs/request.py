@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.run import RunStatus
 from producers.runs import result
-
-CLASS = 7_301_004
 
 
 def request_run(
@@ -53,7 +52,7 @@ def lock_runs(connection: Connection, tenant_id: int, direction: str) -> None:
     """Until the end of this transaction nobody else queues or claims a run of this tenant and direction."""
     connection.execute(
         text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))"),
-        {"class": CLASS, "key": f"{tenant_id}:{direction}"},
+        {"class": AdvisoryLock.RUNS, "key": f"{tenant_id}:{direction}"},
     )
 
 

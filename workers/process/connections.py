@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 from models import session
+from models.advisory_locks import AdvisoryLock
 from models.session import DATABASE_TROUBLE, RESERVED, transaction
 from models.worker import ALIVE_SECONDS, worker_id
 from workers.process.heartbeat import beat
@@ -23,7 +24,6 @@ SMALLEST_POOL = 3
 # The web server and a scheduler, which run somewhere beside the workers.
 SERVE_POOL = 10
 BESIDE = SERVE_POOL + session.COMMAND_POOL
-_LOCK = 7_301_005
 log = structlog.get_logger("workers.process.connections")
 
 
@@ -38,7 +38,7 @@ def join(threads: int, runners: int) -> int:
     try:
         with transaction() as connection:
             # One after the other: two that start together must not both take what is left.
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": AdvisoryLock.CONNECTIONS})
             left = _left(connection)
             size = max(SMALLEST_POOL, min(wanted, left - ALONE))
             beat(connection, threads, size + ALONE)

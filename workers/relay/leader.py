@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import psycopg
 
+from models.advisory_locks import AdvisoryLock
 from models.session import connect_alone
 
 IDLE_SECONDS = 15
@@ -17,7 +18,7 @@ _OPTIONS = f"-c idle_session_timeout={IDLE_SECONDS}s -c statement_timeout=30s -c
 class Leader:
     """One candidate for one lock. Not thread-safe: one thread asks, leads and works."""
 
-    def __init__(self, key: int, name: str) -> None:
+    def __init__(self, key: AdvisoryLock, name: str) -> None:
         self.key = key
         self.name = name
         self.connection: psycopg.Connection | None = None

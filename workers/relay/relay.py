@@ -21,6 +21,7 @@ from psycopg.rows import namedtuple_row
 
 import settings
 from loops import Loop
+from models.advisory_locks import AdvisoryLock
 from models.worker import worker_id
 from workers.broker import LedgerBroker, broker
 from workers.messages.envelope import Envelope
@@ -38,7 +39,6 @@ from workers.relay.fairness import (
 )
 from workers.relay.leader import Leader
 
-LOCK = 7_301_001
 TICK_SECONDS = 0.03
 IDLE_SECONDS = 0.25
 WAKE_SECONDS = 0.005
@@ -58,7 +58,7 @@ class Relay(Loop):
     def __init__(self, to: LedgerBroker = broker) -> None:
         super().__init__("relay")
         self.broker = to
-        self.leader = Leader(LOCK, "relay")
+        self.leader = Leader(AdvisoryLock.RELAY, "relay")
         self.threads = 0
         self.served: dict[tuple[int, str], int] = {}
         self.ticks = 0

@@ -14,6 +14,7 @@ import pytest
 import redis
 from sqlalchemy import Connection
 
+from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.session import transaction
 from models.tenant import Direction
@@ -181,7 +182,7 @@ def test_a_direction_that_somebody_holds_delays_no_other(
         )
     with psycopg.connect(database_url) as connection:
         key = f"{held}:enrollments"
-        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [request.CLASS, key])
+        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [AdvisoryLock.RUNS, key])
         assert timetable.request_due() == 1
     assert engine.execute("SELECT tenant_id FROM run") == [(other,)]
     assert timetable.request_due() == 1

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 import settings
 from models import session
+from models.advisory_locks import AdvisoryLock
 from tenancy import call_slots
 from tenancy.call_slots import call_slot
 from tests.integration.engine.conftest import closed_database
@@ -29,7 +30,7 @@ def locks(database_url: str) -> int:
         row = connection.execute(
             """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-            [call_slots._CLASS],
+            [AdvisoryLock.CALL_SLOT],
         ).fetchone()
     return int(row[0]) if row else -1
 
@@ -73,7 +74,7 @@ def test_slots_take_no_connection_of_the_pool_and_one_for_all() -> None:
 def test_another_process_counts_too(database_url: str) -> None:
     with call_slot(ENVIRONMENT, 1), psycopg.connect(database_url) as other:
         base = call_slots._keepers[settings.get().need_database()]._held[0].number
-        row = other.execute("SELECT pg_try_advisory_lock(%s, %s)", [call_slots._CLASS, base]).fetchone()
+        row = other.execute("SELECT pg_try_advisory_lock(%s, %s)", [AdvisoryLock.CALL_SLOT, base]).fetchone()
         assert row == (False,)
 
 
