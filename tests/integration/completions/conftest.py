@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from models.base import new_id
 from models.run import Run
-from models.session import session, transaction
+from models.session import _Pool, session, transaction
 from models.tenant import Direction
 from producers.completions import producer
 from producers.completions.webhook_events import store
@@ -129,8 +129,9 @@ class Classroom:
 
 
 @pytest.fixture
-def world(shared_world: World) -> World:
-    """The world, empty."""
+def world(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world, empty. Whatever nests two connections in one thread fails at once."""
+    monkeypatch.setattr(_Pool, "one_each", True)
     shared_world.reset()
     return shared_world
 

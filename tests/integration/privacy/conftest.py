@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from models.session import transaction
+from models.session import _Pool, transaction
 from ops.tenants import manage
 from producers.completions.webhook_events import store
 from simulators.pluvo.webhooks import event_body
@@ -20,8 +20,9 @@ REF = f"afas:12345:{PERSON}"
 
 
 @pytest.fixture
-def world(shared_world: World) -> World:
-    """The world, empty."""
+def world(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world, empty. Whatever nests two connections in one thread fails at once."""
+    monkeypatch.setattr(_Pool, "one_each", True)
     shared_world.reset()
     return shared_world
 
