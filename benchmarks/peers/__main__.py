@@ -1,6 +1,6 @@
 """``python -m benchmarks.peers [--people 2000] [--delays 0,20]``: the product beside what people would build instead.
 
-Prints tables, and writes ``result-peers-….json`` and ``.svg``. For Celery, once:
+Prints tables, and writes ``benchmarks/peers/result-….json`` and ``.svg``. For Celery, once:
 ``.venv/bin/pip install -r benchmarks/peers/requirements.txt``.
 """
 
@@ -68,7 +68,7 @@ def main() -> int:
         show_killed(result["killed"])
     for name, words in LACKS.items():
         output.say(f"\n{name}: {words}")
-    path = Path(__file__).parent.parent / f"result-peers-{now:%Y%m%d-%H%M%S}.json"
+    path = Path(__file__).parent / f"result-{now:%Y%m%d-%H%M%S}.json"
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     caption = f"people a second, {given.people} newcomers, {now:%Y-%m-%d}, {result['machine']['cores']} cores"
     path.with_suffix(".svg").write_text(svg(bars(result["timed"]), caption), encoding="utf-8")
