@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
+# Each command compares revisions; only those that migrate import alembic, which is slow.
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 HERE = Path(__file__).parent
+_NAMES = re.compile(r"""^(revision|down_revision)\b[^=\n]*= ["'](\w+)["']""", re.MULTILINE)
 
 
 class WrongSchema(Exception):
@@ -21,6 +25,8 @@ class WrongSchema(Exception):
 
 def config(url: str) -> Config:
     """Alembic's configuration for one database URL (``postgresql+psycopg://…``)."""
+    from alembic.config import Config  # noqa: PLC0415
+
     made = Config()
     made.set_main_option("script_location", str(HERE))
     made.set_main_option("path_separator", "os")
@@ -38,6 +44,8 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises WrongSchema for a database that a newer version made, or somebody else.
     """
+    from alembic import command  # noqa: PLC0415
+
     refuse_strange(url)
     command.upgrade(config(driver_url(url)), revision)
     if revision == "head":
@@ -52,12 +60,15 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 def downgrade(url: str, revision: str) -> None:
     """Down to a revision; ``base`` empties the database."""
+    from alembic import command  # noqa: PLC0415
+
     command.downgrade(config(driver_url(url)), revision)
 
 
 def head() -> str | None:
     """The newest revision this code knows."""
-    return ScriptDirectory.from_config(config("postgresql://")).get_current_head()
+    made, followed = _revisions()
+    return next(iter(made - followed), None)
 
 
 def current(url: str) -> str | None:
@@ -95,12 +106,24 @@ def refuse_strange(url: str) -> str | None:
 
 def revisions() -> set[str]:
     """All revisions that this code knows."""
-    return {script.revision for script in ScriptDirectory.from_config(config("postgresql://")).walk_revisions()}
+    return set(_revisions()[0])
+
+
+@lru_cache(maxsize=1)
+def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+    """All revisions, and those that another one follows, as the files of ``versions`` name them."""
+    named = [one for path in (HERE / "versions").glob("*.py") for one in _NAMES.findall(path.read_text("utf-8"))]
+    return (
+        frozenset(name for what, name in named if what == "revision"),
+        frozenset(name for what, name in named if what == "down_revision"),
+    )
 
 
 def _revision(connection: Connection) -> str | None:
-    heads = MigrationContext.configure(connection).get_current_heads()
-    return heads[0] if heads else None
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
 
 
 def _connected(url: str) -> Connection:

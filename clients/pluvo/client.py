@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
-
-from graphql import GraphQLSchema
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
 from clients.http import Call, TokenCache
-from clients.pluvo import records, schema_check
+from clients.pluvo import records
 from clients.pluvo.answer import Answer
 from clients.pluvo.enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
 from clients.pluvo.errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
@@ -40,6 +38,10 @@ from clients.pluvo.records import (
     same_email,
     spellings,
 )
+
+# Whoever checks Pluvo's schema imports graphql-core then: it is large, and no other call needs it.
+if TYPE_CHECKING:
+    from graphql import GraphQLSchema
 
 T = TypeVar("T")
 Level = Literal["TRAINING", "COURSE"]
@@ -371,6 +373,8 @@ class PluvoClient:
 
     def check_operations(self) -> list[str]:
         """List what the live schema would refuse of our operations; [] when it fits or does not show itself."""
+        from clients.pluvo import schema_check  # noqa: PLC0415
+
         schema = self._schema()
         return [] if schema is None else schema_check.differences(schema, self._line.operations)
 
@@ -379,6 +383,8 @@ class PluvoClient:
 
         Where it does not show itself, a few reads that find nobody tell part of it.
         """
+        from clients.pluvo import schema_check  # noqa: PLC0415
+
         schema = self._schema()
         if schema is not None:
             return True, sorted(schema_check.spared(schema, self._line.operations))
@@ -387,6 +393,8 @@ class PluvoClient:
         return False, sorted({name for _, name in self._line.refused})
 
     def _schema(self) -> GraphQLSchema | None:
+        from clients.pluvo import schema_check  # noqa: PLC0415
+
         answer = self._line.send(schema_check.INTROSPECTION)
         error = answer.whole
         if error is not None and (isinstance(error, Unavailable) or error.code == AUTH_REFUSED):

