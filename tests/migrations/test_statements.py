@@ -1,0 +1,65 @@
+"""Every statement that stands as a constant fits the tables: PostgreSQL prepares each on the migrated database."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.sql.elements import TextClause
+
+PACKAGES = ("models", "tenancy", "producers", "workers", "ops")
+LEAST = 200  # so that a search that finds none can't pass
+# They begin as a statement does, and others are made of them.
+PARTS = {
+    "ops.people.erasing._CALLED",
+    "producers.enrollments.facts_sql._MOVING",
+    "workers.relay.statements._HAND_OUT",
+}
+STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s", re.ASCII)
+NAMED = re.compile(r"(?<![:\w\\]):(\w+)(?!:)|%\((\w+)\)s")
+
+
+def constants() -> Iterator[tuple[str, str]]:
+    """(module.NAME, statement) of all modules: what ``text()`` made, and strings that begin as a statement does."""
+    for package in PACKAGES:
+        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if found.name.endswith("__main__"):
+                continue
+            for name, value in vars(importlib.import_module(found.name)).items():
+                statement = value.text if isinstance(value, TextClause) else value
+                # With braces it is a template that other constants are made of.
+                if isinstance(statement, str) and STATEMENT.match(statement) and "{" not in statement.replace("'{", ""):
+                    yield f"{found.name}.{name}", statement
+
+
+def numbered(statement: str) -> str:
+    """With ``$1`` for its first name, as PREPARE wants it."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return NAMED.sub(number, statement).replace("\\:", ":")
+
+
+def test_every_constant_statement_fits_the_migrated_database(database_url: str) -> None:
+    faults = {}
+    statements = {name: statement for name, statement in constants() if name not in PARTS}
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for name, statement in statements.items():
+            try:
+                connection.execute(sql.SQL("PREPARE one AS ") + sql.SQL(numbered(statement)))  # type: ignore[arg-type]
+                connection.execute("DEALLOCATE one")
+            except psycopg.errors.IndeterminateDatatype:
+                pass  # everything else in it is known; the type comes with the value
+            except psycopg.Error as error:
+                faults[name] = str(error)
+    assert not faults, "\n".join(f"{name}: {said}" for name, said in faults.items())
+    assert len(statements) >= LEAST
