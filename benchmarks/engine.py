@@ -27,13 +27,14 @@ from migrations.run import upgrade
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from ops.servers.embedded import start_postgres, start_valkey
-from workers.messages.delivery import Delivery, handles
+from workers.messages.delivery import Delivery
+from workers.messages.execute import actor
 from workers.process.worker import run_worker
 
 KIND = "bench.noop"
 
 
-@handles(KIND)
+@actor(KIND)
 def nothing(delivery: Delivery) -> None:
     """Settle at once; the first of a measurement of latency says when it began."""
     with delivery.settle() as connection:

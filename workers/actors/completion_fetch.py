@@ -25,7 +25,8 @@ from producers.completions.rules import Rule, TitleVerdicts, ask_fields, keep_fi
 from producers.completions.webhook_events import Hint, people_in, read
 from producers.runs.request import request_run
 from tenancy.systems import afas_of, pluvo_of
-from workers.messages.delivery import Delivery, handles
+from workers.messages.delivery import Delivery
+from workers.messages.execute import actor
 from workers.messages.interruptions import Snooze
 
 PATIENCE_SECONDS = 15.0
@@ -59,7 +60,7 @@ class NotAlone(Exception):
     """This Pluvo can't be asked for one person: everybody's report would have to be read."""
 
 
-@handles(Kind.FETCH)
+@actor(Kind.FETCH)
 def fetch(delivery: Delivery) -> None:
     """Look at one person. The event itself is only a hint: no date is taken from it.
 

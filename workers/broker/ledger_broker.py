@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 import settings
 from models.installation import redis_prefix
+from workers.messages.delivery import HOOKS
 from workers.messages.envelope import Envelope, encode
 from workers.messages.time_limit import LeaseTimeLimit
 
@@ -91,6 +92,7 @@ class LedgerBroker(RedisBroker):
             middleware=[LeaseTimeLimit()],
         )
         self._consumer_class = consumer_class
+        self.actor_options |= HOOKS
         self._url: str | None = None
         self._connecting = threading.Lock()
         # Redis ids that this process holds, by queue: fetched and not acknowledged yet.

@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from models.session import transaction
 from workers.messages import outcome
-from workers.messages.dead_letters import insert_parked
+from workers.messages.dead_letters import insert_unknown
 from workers.messages.delivery import SCHEMA, delivery_of
 from workers.messages.envelope import Defect, Envelope
 from workers.messages.interruptions import UnknownKind
+from workers.messages.policy import classify
 
 
 def record(read: Defect | Envelope, size: int, digest: str) -> None:
@@ -23,7 +24,7 @@ def record(read: Defect | Envelope, size: int, digest: str) -> None:
             return
         read = Defect("unknown_actor", "names a kind of message that does not exist here", read.kind)
     with transaction() as connection:
-        insert_parked(connection, read.kind, read.code, f"A message {read.text}; {size} bytes, sha256 {digest}")
+        insert_unknown(connection, read.kind, read.code, f"A message {read.text}; {size} bytes, sha256 {digest}")
 
 
 def _from_ledger(envelope: Envelope) -> bool:
@@ -45,5 +46,5 @@ def _from_ledger(envelope: Envelope) -> bool:
         if row is None:
             return False
         error = UnknownKind(f"{envelope.kind} version {envelope.version} is not known to this worker")
-        outcome.carry_out(connection, delivery_of(row), None, outcome.judge(error))
+        outcome.carry_out(connection, delivery_of(row), classify(error))
         return True

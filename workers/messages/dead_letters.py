@@ -5,38 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import structlog
 from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.worker import code_version
-from workers.messages.hooks import call_hook
-
-if TYPE_CHECKING:
-    from workers.messages.delivery import Delivery, Handler
+from workers.messages.delivery import SUPERSEDE, Delivery, settle_line, superseded_by
+from workers.messages.envelope import Envelope
+from workers.messages.policy import Failure
 
 HISTORY = 20
+log = structlog.get_logger("workers.messages.dead_letters")
 _VARYING = (
     (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
     (re.compile(r"\b[0-9a-fA-F]{8,}\b|\d+"), "#"),
     (re.compile(r"\s+"), " "),
 )
-SUPERSEDE = """
-UPDATE dead_letter SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
- WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'
-"""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong, in words that may be stored: ``text`` is cleaned, ``code`` is one of the error tables'."""
-
-    code: str
-    text: str
-    status: int | None = None
-    reference: str | None = None
 
 
 def fingerprint(kind: str, code: str, words: str) -> str:
@@ -46,12 +32,12 @@ def fingerprint(kind: str, code: str, words: str) -> str:
     return hashlib.sha256(f"{kind}\n{code}\n{words.strip().lower()}".encode()).hexdigest()[:16]
 
 
-def bury(connection: Connection, delivery: Delivery, handler: Handler | None, failure: Failure) -> str:
+def bury(connection: Connection, delivery: Delivery, failure: Failure) -> str:
     """Move a message out of the ledger into a dead letter, and settle its plan line. Returns the dead letter's id.
 
     The message's row must be locked by this transaction. An older open dead letter of the same subject is superseded.
     """
-    described = call_hook(connection, handler.describe, delivery) or {} if handler else {}
+    described = delivery.hook(connection, "describe") or {}
     connection.execute(text(SUPERSEDE), superseded_by(delivery, "died again"))
     letter = new_id()
     connection.execute(
@@ -80,8 +66,7 @@ def bury(connection: Connection, delivery: Delivery, handler: Handler | None, fa
             "version": code_version(),
         },
     )
-    if handler:
-        call_hook(connection, handler.died, delivery, failure.code)
+    delivery.hook(connection, "on_dead", failure.code)
     settle_line(connection, delivery, "failed", failure.code)
     connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": delivery.message_id})
     return letter
@@ -93,24 +78,7 @@ def entry(connection: Connection, failure: Failure) -> dict[str, Any]:
     return {"at": at.isoformat(), "code": failure.code, "text": failure.text, "status": failure.status}
 
 
-def settle_line(connection: Connection, delivery: Delivery, outcome: str, reason: str | None) -> None:
-    """Write the outcome of the message's plan line, where it has one."""
-    if delivery.plan_line_id is not None:
-        connection.execute(
-            text(
-                """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
-                    WHERE id = :line AND tenant_id = :tenant"""
-            ),
-            {"line": delivery.plan_line_id, "tenant": delivery.tenant_id, "outcome": outcome, "reason": reason},
-        )
-
-
-def superseded_by(delivery: Delivery, why: str) -> dict[str, Any]:
-    """The names in SUPERSEDE: close what is open for the delivery's subject, and why."""
-    return {"kind": delivery.kind, "subject": delivery.subject_id, "tenant": delivery.tenant_id, "why": why}
-
-
-def insert_parked(connection: Connection, kind: str, code: str, words: str) -> str:
+def insert_unknown(connection: Connection, kind: str, code: str, words: str) -> str:
     """A dead letter for something in Redis that belongs to no message of the ledger, and so to no tenant."""
     letter = new_id()
     connection.execute(
@@ -128,3 +96,28 @@ def insert_parked(connection: Connection, kind: str, code: str, words: str) -> s
         },
     )
     return letter
+
+
+def record_foreign(connection: Connection, envelope: Envelope) -> None:
+    """Tell a double or late delivery (nothing to do) from a forged one, which becomes a dead letter of no tenant."""
+    row = connection.execute(
+        text(
+            """SELECT tenant_id, kind, deliveries,
+                      :id > coalesce(pg_sequence_last_value(pg_get_serial_sequence('message', 'id')::regclass), 0)
+                          AS unborn
+                 FROM (SELECT) AS one LEFT JOIN message ON id = :id"""
+        ),
+        {"id": envelope.message_id},
+    ).one()
+    if row.unborn:
+        wrong = "an id that was never given out"
+    elif row.tenant_id is None:
+        return
+    elif row.tenant_id != envelope.tenant_id:
+        wrong = "another tenant than the message's own"
+    elif row.kind != envelope.kind or envelope.delivery > row.deliveries:
+        wrong = "another kind or delivery than the ledger's"
+    else:
+        return
+    log.error("foreign_message", message=envelope.message_id, kind=envelope.kind)
+    insert_unknown(connection, envelope.kind, "foreign_message", f"A message names {wrong}")

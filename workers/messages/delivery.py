@@ -1,14 +1,6 @@
-"""One message being worked on: claimed, held to its lease, and settled in one transaction.
+"""One message being worked on: held to its lease, and settled in one transaction.
 
-Life of a message (rows of ``models.message``; who moves it stands in brackets)::
-
-    ready ─[relay]→ sent ─[claim]→ sent + started ─[settle]→ deleted
-      ▲                │                 │
-      │                │ lease over      ├─[policy]→ scheduled ─[relay, when due]→ ready
-      └────────────────┴─────────────────┤
-                                         └─[policy]→ deleted + dead letter
-
-A delivery is named by (id, deliveries). Whoever holds an older one can claim, settle and record nothing.
+A delivery is named by (id, deliveries). An older one can claim, settle and record nothing.
 """
 
 from __future__ import annotations
@@ -20,40 +12,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dramatiq
+import structlog
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
-import settings
 from clients.http import without_people
-from models.session import is_contended, transaction
-from models.worker import worker_id
+from loops import where
+from models.session import transaction
+from models.tenant import Direction
 from tenancy import health
-from workers.messages import isolation, outcome
-from workers.messages.envelope import Envelope
-from workers.messages.interruptions import STOPPING, Control, Held, LeaseShort, NotOurs, Stopped, Waiting
+from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOurs, Stopped, Waiting
+from workers.messages.policy import Consequence
 from workers.messages.time_limit import restart_time_limit
 
+# Options of an actor: what else is to be recorded when its message dies or waits, and how its dead letter names it.
+HOOKS = {"on_dead", "on_wait", "describe"}
+OUR_FAULTS = (ProgrammingError, DataError, IntegrityError)
+# The other side kept a thread waiting for nothing.
+NO_ANSWER = ("timeout", "connect_failed", "time_limit")
+log = structlog.get_logger("workers.messages.delivery")
+
+# What ``delivery_of`` reads, of a message ``m``.
 SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
             m.attempts, m.kills, m.touched, m.deliveries, m.sent_at, m.lease_until"""
-# A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles): it need not wait for the disk.
-_CLAIM = text(
-    f"""
-    WITH claimed AS (
-        UPDATE message AS m
-           SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
-         WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
-           AND m.state = 'sent' AND m.started_at IS NULL
-        RETURNING {SCHEMA}
-    )
-    SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
-           set_config('synchronous_commit', 'off', true)
-      FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
-    """  # noqa: S608  only names of columns are put in
-)
-_RESUME = text(
-    f"""SELECT {SCHEMA}, extract(epoch FROM m.lease_until - now()) AS remaining FROM message m
-         WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery
-           AND m.state = 'sent' AND m.started_at IS NOT NULL"""  # noqa: S608  only names of columns are put in
-)
 # Noted before the call, for whoever comes next when this one can't tell any more what came of it.
 _CHECK = text(
     """
@@ -68,27 +49,16 @@ _CHECK = text(
      WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery AND m.state = 'sent'
     """
 )
-
-
 _RENEW = text(
     """
     UPDATE message SET lease_until = now() + make_interval(secs => :lease)
      WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent'
     """
 )
-
-
-@dataclass(frozen=True)
-class Handler:
-    """What a kind of message needs: the work, and what else is to be recorded when it waits or dies."""
-
-    work: Callable[[Delivery], None]
-    died: Callable[[Connection, Delivery, str], None] | None = None
-    waiting: Callable[[Connection, Delivery, str], None] | None = None
-    describe: Callable[[Connection, Delivery], dict[str, Any]] | None = None
-
-
-HANDLERS: dict[str, Handler] = {}
+SUPERSEDE = """
+UPDATE dead_letter SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
+ WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'
+"""
 
 
 @dataclass
@@ -133,8 +103,27 @@ class Delivery:
         answer = without_people(answer, self.people)
         self.last_call = {"operation": operation, "request": request, "status": status, "answer": answer}
 
+    def hook(self, connection: Connection, name: str, *arguments: Any) -> Any:
+        """Call what the actor wants to record besides, in a savepoint; what it gives, or None when there is none.
+
+        A fault in it is logged: it must not keep a death or a retry from being recorded. Trouble of PostgreSQL's own
+        is raised: then nothing is recorded, and the delivery comes back.
+        """
+        actor = dramatiq.get_broker().actors.get(self.kind)
+        hook = actor.options.get(name) if actor else None
+        if hook is None:
+            return None
+        try:
+            with connection.begin_nested():
+                return hook(connection, self, *arguments)
+        except Exception as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, OUR_FAULTS):
+                raise
+            log.error("hook_broke", hook=name, where=where(error), **self.names)
+            return None
+
     def check(self, need_seconds: float, note: Callable[[Connection], None] | None = None) -> None:
-        """Call right before every outside write that may take ``need_seconds``; raises a Control when it may not go.
+        """Call right before an outside write that may take ``need_seconds``; raises an Interruption when it may not go.
 
         ``note`` writes down in the same transaction what is about to be done, if it may be; what it raises takes
         everything back. A lease that may end during the write begins anew: what came before may have been slow.
@@ -154,7 +143,7 @@ class Delivery:
             self._deadline = time.monotonic() + self.lease_seconds
             restart_time_limit()
 
-    def _obstacle(self, row: Row[Any] | None, *, short: bool) -> Control | None:
+    def _obstacle(self, row: Row[Any] | None, *, short: bool) -> Interruption | None:
         if row is None:
             return NotOurs("the delivery ended meanwhile")
         if short and not self.renewable:
@@ -175,20 +164,25 @@ class Delivery:
         with transaction() as connection:
             row = self.lock(connection)
             yield connection
-            outcome.count_calls(connection, self)
+            count_calls(connection, self)
             if self.outdated(row):
                 self.put_back(connection, fresh=True, recorded=True)
             else:
-                outcome.remove(connection, self)
+                remove(connection, self)
             if self.probe:
-                outcome.judge_probe(connection, self)
-            outcome.count_answer(connection, self)
+                answer_probe(connection, self)
+            count_answer(connection, self)
         self.settled = True
 
     @property
     def key(self) -> dict[str, int]:
         """What names this delivery in SQL."""
         return {"id": self.message_id, "tenant": self.tenant_id, "delivery": self.number}
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What names this message in the log."""
+        return {"message": self.message_id, "tenant": self.tenant_id, "kind": self.kind}
 
     def lock(self, connection: Connection) -> Row[Any]:
         """Lock the message's row for this transaction; NotOurs when the delivery ended."""
@@ -244,102 +238,71 @@ def delivery_of(row: Row[Any]) -> Delivery:
     )
 
 
-def claim(envelope: Envelope) -> Delivery | None:
-    """Begin a delivery, or None when there is nothing to do: it is a double, late or not this process's to begin."""
-    lease = settings.get().lease
-    names = {
-        "id": envelope.message_id,
-        "tenant": envelope.tenant_id,
-        "kind": envelope.kind,
-        "delivery": envelope.delivery,
-    }
-    with transaction() as connection:
-        row = connection.execute(_CLAIM, names | {"worker": worker_id(), "lease": lease}).first()
-        if row is None:
-            outcome.park_foreign(connection, envelope)
-            return None
-        delivery = delivery_of(row)
-        delivery.lease_seconds = lease
-        delivery._deadline = time.monotonic() + lease
-        delivery.slow = bool(row.slow)
-        delivery.probe = row.health == "quarantined" and bool(row.sent_since)
-        if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not delivery.probe):
-            delivery.put_back(connection)
-            if delivery.probe:  # this process ends: nobody was called
-                health.probe_again(connection, delivery.tenant_id, delivery.direction, called=False)
-            return None
-    return delivery
+def count_calls(connection: Connection, delivery: Delivery) -> None:
+    """Add the calls of this delivery to its plan line, from which a run's total is counted."""
+    made = sum(not call.token for call in delivery.call_log)
+    # What a removal asks AFAS before it is carried out belongs to the run's reading.
+    read = 0
+    if delivery.direction == Direction.ENROLLMENTS:
+        read = sum(not call.token for call in delivery.call_log if call.system.lower() == "afas")
+    if read and delivery.run_id is not None:
+        connection.execute(
+            text("UPDATE run SET calls_afas = calls_afas + :read WHERE id = :run AND tenant_id = :tenant"),
+            {"read": read, "run": delivery.run_id, "tenant": delivery.tenant_id},
+        )
+    made -= read
+    if made and delivery.plan_line_id is not None:
+        connection.execute(
+            text("UPDATE plan_line SET calls = calls + :made WHERE id = :line AND tenant_id = :tenant"),
+            {"made": made, "line": delivery.plan_line_id, "tenant": delivery.tenant_id},
+        )
 
 
-def handles(
-    kind: str,
-    *,
-    died: Callable[[Connection, Delivery, str], None] | None = None,
-    waiting: Callable[[Connection, Delivery, str], None] | None = None,
-    describe: Callable[[Connection, Delivery], dict[str, Any]] | None = None,
-) -> Callable[[Callable[[Delivery], None]], Callable[[Delivery], None]]:
-    """Register the handler of a kind and declare the actor of that name on its queue.
-
-    ``died`` and ``waiting`` record more in the transaction in which the message dies or waits for another try;
-    ``describe`` names ``internal_id`` and ``event_id`` for its dead letter.
-    """
-
-    def register(work: Callable[[Delivery], None]) -> Callable[[Delivery], None]:
-        HANDLERS[kind] = Handler(work, died, waiting, describe)
-        queue = "completions" if kind.startswith("completion.") else "enrollments"
-        dramatiq.actor(actor_name=kind, queue_name=queue)(run_delivery)
-        return work
-
-    return register
+def count_answer(connection: Connection, delivery: Delivery, code: str | None = None) -> None:
+    """Keep the row of time-outs: one more, or over with the first answer."""
+    if code in NO_ANSWER:
+        health.count_timeout(connection, delivery.tenant_id, delivery.direction)
+    elif delivery.slow and any(call.status is not None for call in delivery.call_log):
+        health.answered(connection, delivery.tenant_id, delivery.direction)
 
 
-def run_delivery(envelope: Envelope) -> None:
-    """What every actor does: claim, work, and let the policy record how it failed. Never raises for a failure."""
-    try:
-        delivery = claim(envelope)
-    except outcome.DATABASE_TROUBLE:
-        outcome.leave(envelope.message_id, envelope.delivery)
-        return
-    if delivery is None:
-        return
-    if delivery.kills < isolation.SUSPECT_KILLS:
-        carry_on(delivery)
-        return
-    try:
-        isolation.run(delivery, HANDLERS[delivery.kind].work.__module__)
-    except BaseException as error:
-        outcome.record(delivery, HANDLERS[delivery.kind], error)
+def answer_probe(connection: Connection, delivery: Delivery, consequence: Consequence | None = None) -> None:
+    """Reopen the direction when its probe got an answer to the call that had failed; one without it proves nothing."""
+    if consequence is not None and consequence.action not in ("die", "room", "back", "snooze", "stop"):
+        return  # it failed: the next probe has its time already
+    state = health.state(connection, delivery.tenant_id, delivery.direction)
+    if consequence is not None and consequence.action in ("back", "snooze", "stop"):
+        answered: list[Any] = []
+    else:
+        # A refusal of this one record is an answer too: the last call's.
+        answered = [call for call in delivery.call_log if call.error_code is None or call is delivery.call_log[-1]]
+    if state is not None and health.proves(state.first_call, answered):
+        if health.reopen(connection, delivery.tenant_id, delivery.direction):
+            log.info("reopened", tenant=delivery.tenant_id, direction=delivery.direction)
+    else:
+        health.probe_again(connection, delivery.tenant_id, delivery.direction, called=bool(delivery.call_log))
 
 
-def carry_on(delivery: Delivery) -> None:
-    """Work on a claimed delivery in this process."""
-    tries = 0
-    while True:
-        tries += 1
-        try:
-            HANDLERS[delivery.kind].work(delivery)
-            if not delivery.settled:
-                raise RuntimeError("the handler ended without settling its message")
-            return
-        except BaseException as error:
-            if is_contended(error) and tries < 3 and not delivery.settled:
-                continue
-            if not delivery.settled:
-                outcome.record(delivery, HANDLERS[delivery.kind], error)
-            elif not isinstance(error, Exception):
-                raise
-            return
+def remove(connection: Connection, delivery: Delivery) -> None:
+    """Take a settled message out of the ledger; what was dead for its subject is settled with it."""
+    connection.execute(
+        text(f"WITH gone AS (DELETE FROM message WHERE id = :id) {SUPERSEDE}"),  # noqa: S608  a constant
+        {"id": delivery.message_id} | superseded_by(delivery, "settled by a later message"),
+    )
 
 
-def resume(message_id: int, tenant_id: int, number: int) -> Delivery | None:
-    """A delivery that another process claimed for this one, or None when it ended meanwhile."""
-    with transaction() as connection:
-        row = connection.execute(_RESUME, {"id": message_id, "tenant": tenant_id, "delivery": number}).first()
-    if row is None:
-        return None
-    delivery = delivery_of(row)
-    # What starting took of the lease must not look like work: a slow machine would never get to its first write.
-    delivery.lease_seconds = float(row.remaining)
-    delivery.renewable = False
-    delivery._deadline = time.monotonic() + delivery.lease_seconds
-    return delivery
+def settle_line(connection: Connection, delivery: Delivery, outcome: str, reason: str | None) -> None:
+    """Write the outcome of the message's plan line, where it has one."""
+    if delivery.plan_line_id is not None:
+        connection.execute(
+            text(
+                """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
+                    WHERE id = :line AND tenant_id = :tenant"""
+            ),
+            {"line": delivery.plan_line_id, "tenant": delivery.tenant_id, "outcome": outcome, "reason": reason},
+        )
+
+
+def superseded_by(delivery: Delivery, why: str) -> dict[str, Any]:
+    """The names in SUPERSEDE: close what is open for the delivery's subject, and why."""
+    return {"kind": delivery.kind, "subject": delivery.subject_id, "tenant": delivery.tenant_id, "why": why}

@@ -10,35 +10,47 @@ STOPPING = threading.Event()
 UNFIT = threading.Event()
 
 
-class Control(Exception):
+class Interruption(Exception):
     """Base: none of these burns an attempt."""
 
 
-class NotOurs(Control):
+class NotOurs(Interruption):
     """The delivery ended meanwhile (lease over, replaced, finished elsewhere): nothing may be recorded."""
 
 
-class LeaseShort(Control):
+class LeaseShort(Interruption):
     """Too little is left of a lease that can't be renewed: an attempt more, later."""
 
 
-class Held(Control):
+class Held(Interruption):
     """The direction is paused or quarantined: the message stays in the ledger."""
 
 
-class Waiting(Control):
+class Waiting(Interruption):
     """The direction was told to wait (``Retry-After``): the message stays in the ledger."""
 
 
-class Stopped(Control):
+class Stopped(Interruption):
     """The run was stopped: the message leaves the ledger, its line stays ``pending``."""
 
 
-class Overtaken(Control):
+class Overtaken(Interruption):
     """An operator or a run decided something newer about it meanwhile: the message begins again at once."""
 
 
-class Snooze(Control):
+class DatabaseAway(Interruption):
+    """PostgreSQL can't do its work now."""
+
+
+class BrokerAway(Interruption):
+    """Redis did not answer."""
+
+
+class KeyMissing(Interruption):
+    """This process has not the key of a stored secret."""
+
+
+class Snooze(Interruption):
     """Try again after ``seconds``, for ``reason`` (a stable word)."""
 
     def __init__(self, seconds: float, reason: str) -> None:
@@ -49,6 +61,10 @@ class Snooze(Control):
 
 class KilledAlone(Exception):
     """The message killed the process that it had to itself."""
+
+
+class SecretBroken(Exception):
+    """A stored secret is damaged."""
 
 
 class UnknownKind(Exception):

@@ -3,33 +3,23 @@
 Whoever is killed takes what it worked on with it, and most of that is innocent: messages that only ran beside a killer,
 or while somebody killed workers. Alone in a process there is no doubt: if that dies while its parent lives, the message
 did it, and becomes a dead letter.
-
-    python -m workers.messages.isolation MODULE MESSAGE TENANT DELIVERY PROBE PIPE
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
-from importlib import import_module
-from typing import TYPE_CHECKING
 
 import structlog
 
-from models.session import DATABASE_TROUBLE
 from workers.messages import unrecorded
+from workers.messages.delivery import Delivery
 from workers.messages.interruptions import KilledAlone, Snooze
-
-if TYPE_CHECKING:
-    from workers.messages.delivery import Delivery
 
 SUSPECT_KILLS = 2
 POLL_SECONDS = 0.05
-PARENT_SECONDS = 0.2
 # The child could not reach PostgreSQL: nothing was done, or nothing of it was recorded. (EX_TEMPFAIL of sysexits)
 AWAY = 75
 # What the child writes before it begins with the message: until then whatever ends it is not the message's fault.
@@ -41,7 +31,7 @@ log = structlog.get_logger("workers.messages.isolation")
 
 def run(delivery: Delivery, module: str) -> None:
     """Let a process of its own do a claimed delivery and record it. Raises KilledAlone when it dies of it."""
-    argv = [sys.executable, "-m", "workers.messages.isolation", module]
+    argv = [sys.executable, "-m", "workers.messages.isolated", module]
     argv += [str(delivery.message_id), str(delivery.tenant_id), str(delivery.number), str(int(delivery.probe))]
     log.warning("suspect_alone", message=delivery.message_id, tenant=delivery.tenant_id, kills=delivery.kills)
     hears, tells = os.pipe()
@@ -68,39 +58,3 @@ def run(delivery: Delivery, module: str) -> None:
         raise Snooze(NOT_STARTED_SECONDS, "not_started")
     elif child.returncode:
         raise KilledAlone(f"its process ended with {child.returncode}")
-
-
-def _watch(parent: int) -> None:
-    """An orphan ends at once: the message is handed out again when its parent's lease is released."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_SECONDS)
-    os._exit(1)
-
-
-def main(module: str, message_id: int, tenant_id: int, number: int, probe: bool, tells: int) -> int:  # noqa: PLR0917
-    """Do the one delivery; the parent decides when to give up."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-    import logs  # noqa: PLC0415  this program alone needs it
-    from workers.messages.delivery import carry_on, resume  # noqa: PLC0415  it starts this module as a program
-
-    import_module(module)
-    logs.configure()
-    try:
-        delivery = resume(message_id, tenant_id, number)
-    except DATABASE_TROUBLE:
-        return AWAY
-    if delivery is None:
-        return 0
-    delivery.probe = probe
-    os.write(tells, BEGINS)
-    carry_on(delivery)
-    # What it could not record would be given back by a worker's heartbeat; here the parent does that.
-    return AWAY if unrecorded.some() else 0
-
-
-if __name__ == "__main__":
-    _module, *_ids, _probe, _tells = sys.argv[1:]
-    _message, _tenant, _number = map(int, _ids)
-    sys.exit(main(_module, _message, _tenant, _number, _probe == "1", int(_tells)))

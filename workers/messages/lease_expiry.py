@@ -13,8 +13,9 @@ import structlog
 from sqlalchemy import Connection, Row, text
 
 from models.session import transaction
-from workers.messages.dead_letters import Failure, bury
-from workers.messages.delivery import HANDLERS, SCHEMA, delivery_of
+from workers.messages.dead_letters import bury
+from workers.messages.delivery import SCHEMA, delivery_of
+from workers.messages.policy import Failure
 
 MAX_KILLS = 8
 POISON = Failure("poison", "A worker died on it eight times")
@@ -77,6 +78,6 @@ def _take_back(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     for message_id, kills in connection.execute(_BACK, {"ids": list(out)}):
         if kills >= MAX_KILLS:
             delivery = out[message_id]
-            log.error("poison", message=message_id, tenant=delivery.tenant_id, kind=delivery.kind)
-            bury(connection, delivery, HANDLERS.get(delivery.kind), POISON)
+            log.error("poison", **delivery.names)
+            bury(connection, delivery, POISON)
     connection.execute(text("NOTIFY koppeling_ledger"))

@@ -7,16 +7,13 @@ quarantine's probes; the others sleep until an account could be made or restored
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
 import settings
 from models.message import Kind
 from tenancy.alerts import close_alert, open_alert
-
-if TYPE_CHECKING:
-    from workers.messages.delivery import Delivery
+from workers.messages.delivery import Delivery
 
 NO_ROOM = "no_room"
 

@@ -24,7 +24,7 @@ from models.session import transaction
 from ops.dead_letters import replay as replays
 from producers.runs.request import request_stop
 from tests.integration.completions.conftest import TITLE, Classroom
-from workers.messages.delivery import run_delivery
+from workers.messages.execute import run_delivery
 
 PEOPLE = (80, 81, 82)
 WHO = st.sampled_from(PEOPLE)

@@ -10,7 +10,7 @@ from clients.afas import Authorizer
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tenancy.call_slots import call_slot
 from tests.integration.completions.conftest import Classroom
-from workers.messages.delivery import run_delivery
+from workers.messages.execute import run_delivery
 
 MANY = range(80, 90)
 

@@ -19,7 +19,8 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease
 from tenancy.call_slots import call_slot
-from workers.messages.delivery import Delivery, handles
+from workers.messages.delivery import Delivery
+from workers.messages.execute import actor
 from workers.runs import runner
 
 TABLES = """
@@ -137,7 +138,7 @@ def _work(delivery: Delivery) -> None:  # noqa: PLR0912  one branch for each act
 
 
 for _kind in (KIND, WRITES):
-    handles(_kind, died=_hook("died"), waiting=_hook("waiting"), describe=_describe)(_work)  # type: ignore[arg-type]
+    actor(_kind, on_dead=_hook("died"), on_wait=_hook("waiting"), describe=_describe)(_work)
 
 
 def _call(delivery: Delivery) -> None:
@@ -155,7 +156,7 @@ def _call(delivery: Delivery) -> None:
         )
 
 
-handles(CALLS)(_call)
+actor(CALLS)(_call)
 
 
 def _produce(lease: RunLease) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 
+import dramatiq
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
@@ -19,8 +20,9 @@ from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
 from workers.maintenance.probes import PROBES, probe
 from workers.messages import lease_expiry
-from workers.messages.delivery import HANDLERS, Delivery, Handler, claim, resume, run_delivery
+from workers.messages.delivery import Delivery
 from workers.messages.envelope import Envelope
+from workers.messages.execute import claim, resume, run_delivery
 from workers.messages.interruptions import LeaseShort, NotOurs, Stopped
 from workers.messages.outcome import record
 from workers.messages.time_limit import time_limit_seconds
@@ -129,7 +131,7 @@ def test_newer_content_is_tried_instead_of_dying_with_the_old(engine: Engine) ->
     engine.script(1, "rejected")
     delivery = begin(engine, message)
     engine.enqueue(tenant, 1, version=2)
-    record(delivery, None, Rejected("functional", "no"))
+    record(delivery, Rejected("functional", "no"))
     assert engine.letters() == []
     assert (engine.message(message).state, engine.message(message).attempts) == ("ready", 0)
 
@@ -181,7 +183,7 @@ def test_our_own_fault_is_tried_three_times_and_leaves_no_data(
 
 
 def test_a_handler_that_forgets_to_settle_is_a_fault_of_ours(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(HANDLERS, KIND, Handler(lambda delivery: None))
+    monkeypatch.setattr(dramatiq.get_broker().get_actor(KIND), "fn", lambda delivery: None)
     message = engine.enqueue(engine.tenant(), 1)[1]
     deliver(engine, message)
     assert engine.message(message).history[0]["code"] == "internal_error"
@@ -324,7 +326,7 @@ def test_a_stopped_run_lets_no_write_happen_and_leaves_its_line_pending(engine: 
         assert request_stop(connection, "run1") == "stopped"
     with pytest.raises(Stopped):
         delivery.check(1)
-    record(delivery, None, Stopped())
+    record(delivery, Stopped())
     assert engine.value("SELECT count(*) FROM message") == 0
     assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
     assert engine.value("SELECT status FROM run") == "stopped"
@@ -346,7 +348,7 @@ def test_stopping_a_run_waits_for_nobody_and_what_was_held_stops_by_itself(engin
     delivery = begin(engine, held)
     with pytest.raises(Stopped):
         delivery.check(1)
-    record(delivery, None, Stopped())
+    record(delivery, Stopped())
     assert engine.value("SELECT count(*) FROM message") == 0
     assert set(engine.execute("SELECT outcome, reason FROM plan_line")) == {("pending", "stopped")}
 
@@ -404,7 +406,7 @@ def test_a_lease_that_nobody_can_renew_costs_an_attempt(engine: Engine) -> None:
     # when
     with pytest.raises(LeaseShort) as short:
         alone.check(30)
-    record(alone, None, short.value)
+    record(alone, short.value)
     # then it does not go round at once
     row = engine.message(delivery.message_id)
     assert (row.state, row.attempts, row.history[0]["code"]) == ("scheduled", 1, "lease_short")

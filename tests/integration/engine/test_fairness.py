@@ -14,8 +14,8 @@ from tenancy import health
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine
 from workers.broker import broker
-from workers.messages.delivery import claim
 from workers.messages.envelope import Envelope
+from workers.messages.execute import claim
 from workers.messages.interruptions import STOPPING
 from workers.relay.relay import Relay
 

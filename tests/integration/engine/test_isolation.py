@@ -9,8 +9,9 @@ import redis
 from tests.integration.engine import kinds
 from tests.integration.engine.conftest import Engine, closed_database
 from workers.messages import isolation, outcome
-from workers.messages.delivery import HANDLERS, Delivery, claim
+from workers.messages.delivery import Delivery
 from workers.messages.envelope import Envelope
+from workers.messages.execute import claim
 from workers.messages.interruptions import Snooze
 
 
@@ -32,7 +33,7 @@ def test_a_process_that_does_not_even_start_is_not_the_messages_fault(engine: En
     try:
         isolation.run(delivery, "module_of_the_next_version")
     except Snooze as error:
-        outcome.record(delivery, HANDLERS[delivery.kind], error)
+        outcome.record(delivery, error)
     assert engine.letters() == []
     row = engine.execute("SELECT state, attempts, kills, run_at > now() + interval '30 seconds' FROM message")[0]
     assert tuple(row) == ("scheduled", 0, 2, True)

@@ -11,8 +11,8 @@ from tenancy import health
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND, WRITES
 from workers.broker import broker
-from workers.messages.delivery import claim, run_delivery
 from workers.messages.envelope import Envelope
+from workers.messages.execute import claim, run_delivery
 from workers.relay.fairness import COMPLETIONS_STANDING_BY
 
 

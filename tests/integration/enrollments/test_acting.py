@@ -20,7 +20,7 @@ from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
 from workers.actors.enrollment_upsert import record, standing
-from workers.messages.delivery import run_delivery
+from workers.messages.execute import run_delivery
 
 UNENROLL = "unenrollUserFromOfferEvent"
 

@@ -36,7 +36,7 @@ from simulators.afas.tenant import COMPLETION_FIELD, OAuthClient
 from tests.fixtures.judge import Judge, memberships
 from tests.fixtures.looking import retry_now
 from tests.fixtures.world import World
-from workers.messages.delivery import run_delivery
+from workers.messages.execute import run_delivery
 
 PARTS = 4  # so that several processes share the work
 SHRINK = bool(os.environ.get("PYTEST_SHRINK"))  # takes minutes

@@ -249,7 +249,7 @@ def _kill_each_once(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool) 
 
 
 def _killable(envelope: Any) -> None:
-    from workers.messages.delivery import run_delivery
+    from workers.messages.execute import run_delivery
 
     try:
         run_delivery(envelope)

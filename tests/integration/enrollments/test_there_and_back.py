@@ -8,7 +8,7 @@ import pytest
 
 from clients.pluvo import PluvoClient
 from tests.fixtures.world import World, now_removals
-from workers.messages.delivery import run_delivery
+from workers.messages.execute import run_delivery
 
 
 class Killed(BaseException):

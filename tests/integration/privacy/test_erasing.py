@@ -18,7 +18,7 @@ from producers.runs.lease import RunLease, RunLost
 from tests.fixtures.looking import link, outcomes, traces
 from tests.fixtures.world import World
 from tests.integration.privacy.conftest import EMAIL, NAME, NAMESAKE, OLD_EMAIL, OLD_NAME, OTHER, PERSON, REF, words
-from workers.messages.delivery import run_delivery
+from workers.messages.execute import run_delivery
 
 
 def test_the_scene_is_worth_it(world: World, account: str) -> None:

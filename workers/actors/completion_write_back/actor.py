@@ -39,7 +39,8 @@ from workers.actors.completion_write_back.record import (
     settle_completion,
     waiting,
 )
-from workers.messages.delivery import Delivery, handles
+from workers.messages.delivery import Delivery
+from workers.messages.execute import actor
 
 # An older look of the run's is not worth a try: the PUT has its own check.
 FRESH_SECONDS = 45.0
@@ -51,7 +52,7 @@ ROUNDS = 6
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
 
-@handles(Kind.WRITE_BACK, died=died, waiting=waiting, describe=describe)
+@actor(Kind.WRITE_BACK, on_dead=died, on_wait=waiting, describe=describe)
 def write_back(delivery: Delivery) -> None:
     """Bring one completion into AFAS, or find out why not. Each round goes by what is true when it begins."""
     with_code, looked = True, False

@@ -32,10 +32,11 @@ from workers.actors.enrollment_upsert.link import accept, empty_afas_ids, find_o
 from workers.actors.enrollment_upsert.remove import remove
 from workers.actors.enrollment_upsert.standing import Dropped, obstacle
 from workers.actors.enrollment_upsert.state import Parked, Work, load
-from workers.messages.delivery import Delivery, handles
+from workers.messages.delivery import Delivery
+from workers.messages.execute import actor
 
 
-@handles(Kind.UPSERT, died=records.died, waiting=records.waiting, describe=records.describe)
+@actor(Kind.UPSERT, on_dead=records.died, on_wait=records.waiting, describe=records.describe)
 def upsert(delivery: Delivery) -> None:
     """Make Pluvo match the newest desired state of one enrollment."""
     work = load(delivery)

@@ -18,7 +18,7 @@ from models.session import is_contended
 from tenancy.rate_limit import RateLimited
 from workers.messages.dead_letters import fingerprint
 from workers.messages.interruptions import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
-from workers.messages.outcome import judge
+from workers.messages.outcome import consequence_of
 
 
 def database(error: type[psycopg.Error]) -> OperationalError:
@@ -61,14 +61,14 @@ def database(error: type[psycopg.Error]) -> OperationalError:
     ],
 )
 def test_each_exception_has_its_action_and_code(error: BaseException, action: str, code: str) -> None:
-    verdict = judge(error)
-    assert (verdict.action, verdict.failure.code) == (action, code)
-    assert "jan" not in verdict.failure.text
+    consequence = consequence_of(error)
+    assert (consequence.action, consequence.failure.code) == (action, code)
+    assert "jan" not in consequence.failure.text
 
 
 def test_faults_of_our_own_are_tried_three_times_and_others_by_the_schedule() -> None:
-    assert judge(KeyError()).tries == 3
-    assert judge(Unavailable("x", "y")).tries is None
+    assert consequence_of(KeyError()).tries == 3
+    assert consequence_of(Unavailable("x", "y")).tries is None
 
 
 @pytest.mark.parametrize("kind", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
@@ -80,7 +80,9 @@ def test_what_postgresql_asks_to_repeat_is_repeated(kind: type[psycopg.Error]) -
 
 def test_a_rejection_keeps_what_the_other_side_said_without_addresses() -> None:
     said = "De waarde bij 'Medewerker' van jan@example.org bestaat niet"
-    failure = judge(Rejected("functional", "AFAS refused it", status=500, reference="ABC", remote_text=said)).failure
+    failure = consequence_of(
+        Rejected("functional", "AFAS refused it", status=500, reference="ABC", remote_text=said)
+    ).failure
     assert failure.text == "AFAS refused it: De waarde bij 'Medewerker' van <e-mail> bestaat niet"
     assert (failure.status, failure.reference) == (500, "ABC")
 

@@ -1,0 +1,146 @@
+"""What an actor does with a message that came out of Redis: claim it, work, and have recorded how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dramatiq
+from sqlalchemy import text
+
+import settings
+from models.session import DATABASE_TROUBLE, is_contended, transaction
+from models.worker import worker_id
+from tenancy import health
+from workers.messages import isolation, outcome, unrecorded
+from workers.messages.dead_letters import record_foreign
+from workers.messages.delivery import SCHEMA, Delivery, delivery_of
+from workers.messages.envelope import Envelope
+from workers.messages.interruptions import STOPPING
+
+# A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles): it need not wait for the disk.
+_CLAIM = text(
+    f"""
+    WITH claimed AS (
+        UPDATE message AS m
+           SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
+         WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
+           AND m.state = 'sent' AND m.started_at IS NULL
+        RETURNING {SCHEMA}
+    )
+    SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
+           set_config('synchronous_commit', 'off', true)
+      FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
+    """  # noqa: S608  only names of columns are put in
+)
+_RESUME = text(
+    f"""SELECT {SCHEMA}, extract(epoch FROM m.lease_until - now()) AS remaining FROM message m
+         WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery
+           AND m.state = 'sent' AND m.started_at IS NOT NULL"""  # noqa: S608  only names of columns are put in
+)
+
+
+class LedgerActor(dramatiq.Actor[..., None]):
+    """A dramatiq actor whose messages are rows of the ledger: ``fn`` gets the claimed ``Delivery``."""
+
+    def __call__(self, envelope: Envelope) -> None:
+        """What dramatiq's worker calls."""
+        run_delivery(envelope)
+
+    def message_with_options(self, **options: Any) -> Any:
+        """Refuse: the way into Redis leads through the ledger."""
+        raise TypeError(f"enqueue {self.actor_name} through models.ledger: a message is a row first")
+
+
+def actor(kind: str, **hooks: Any) -> Callable[[Callable[[Delivery], None]], LedgerActor]:
+    """``dramatiq.actor`` with the queue and class of the ledger's messages.
+
+    ``on_dead`` and ``on_wait`` (connection, delivery, code) record more in the transaction in which the message dies or
+    waits for another try; ``describe`` (connection, delivery) gives ``internal_id`` and ``event_id`` of a dead letter.
+    """
+    queue = "completions" if kind.startswith("completion.") else "enrollments"
+    return dramatiq.actor(actor_name=kind, queue_name=queue, actor_class=LedgerActor, **hooks)  # type: ignore[return-value]  # its class
+
+
+def claim(envelope: Envelope) -> Delivery | None:
+    """Begin a delivery, or None when there is nothing to do: it is a double, late or not this process's to begin."""
+    lease = settings.get().lease
+    names = {
+        "id": envelope.message_id,
+        "tenant": envelope.tenant_id,
+        "kind": envelope.kind,
+        "delivery": envelope.delivery,
+    }
+    with transaction() as connection:
+        row = connection.execute(_CLAIM, names | {"worker": worker_id(), "lease": lease}).first()
+        if row is None:
+            record_foreign(connection, envelope)
+            return None
+        delivery = delivery_of(row)
+        delivery.lease_seconds = lease
+        delivery._deadline = time.monotonic() + lease
+        delivery.slow = bool(row.slow)
+        delivery.probe = row.health == "quarantined" and bool(row.sent_since)
+        if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not delivery.probe):
+            delivery.put_back(connection)
+            if delivery.probe:  # this process ends: nobody was called
+                health.probe_again(connection, delivery.tenant_id, delivery.direction, called=False)
+            return None
+    return delivery
+
+
+def run_delivery(envelope: Envelope) -> None:
+    """What every actor does: claim, work, and let the policy record how it failed. Never raises for a failure."""
+    try:
+        delivery = claim(envelope)
+    except DATABASE_TROUBLE:
+        unrecorded.remember(envelope.message_id, envelope.delivery)
+        return
+    if delivery is None:
+        return
+    if delivery.kills < isolation.SUSPECT_KILLS:
+        carry_on(delivery)
+        return
+    try:
+        isolation.run(delivery, _work(delivery).__module__)
+    except BaseException as error:
+        outcome.record(delivery, error)
+
+
+def carry_on(delivery: Delivery) -> None:
+    """Work on a claimed delivery in this process."""
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            _work(delivery)(delivery)
+            if not delivery.settled:
+                raise RuntimeError("the handler ended without settling its message")
+            return
+        except BaseException as error:
+            if is_contended(error) and tries < 3 and not delivery.settled:
+                continue
+            if not delivery.settled:
+                outcome.record(delivery, error)
+            elif not isinstance(error, Exception):
+                raise
+            return
+
+
+def resume(message_id: int, tenant_id: int, number: int) -> Delivery | None:
+    """A delivery that another process claimed for this one, or None when it ended meanwhile."""
+    with transaction() as connection:
+        row = connection.execute(_RESUME, {"id": message_id, "tenant": tenant_id, "delivery": number}).first()
+    if row is None:
+        return None
+    delivery = delivery_of(row)
+    # What starting took of the lease must not look like work: a slow machine would never get to its first write.
+    delivery.lease_seconds = float(row.remaining)
+    delivery.renewable = False
+    delivery._deadline = time.monotonic() + delivery.lease_seconds
+    return delivery
+
+
+def _work(delivery: Delivery) -> Callable[[Delivery], None]:
+    return dramatiq.get_broker().get_actor(delivery.kind).fn
