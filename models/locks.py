@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 # To be put into a statement with a person ``p``: these joins, and then this key.
 UPSERT_JOINS = """
       LEFT JOIN link k ON k.person_id = p.id AND k.pluvo_id IS NOT NULL
-      LEFT JOIN person sp ON sp.tenant_id = p.tenant_id AND sp.internal_id = p.match->>'internal_id'
-                         AND p.match->>'action' = 'share'
+      LEFT JOIN person sp ON sp.tenant_id = p.tenant_id AND sp.internal_id = p.match_with
+                         AND p.match = 'share'
       LEFT JOIN link sk ON sk.person_id = sp.id AND sk.pluvo_id IS NOT NULL
 """
 UPSERT_KEY = "coalesce('account:' || k.pluvo_id, 'account:' || sk.pluvo_id, 'person:' || coalesce(sp.id, p.id))"
@@ -29,8 +29,7 @@ _WITH_SHARERS = """
     SELECT unnest(CAST(:people AS bigint[])) AS id
      UNION
     SELECT o.id FROM person who
-      JOIN person o ON o.tenant_id = who.tenant_id AND o.match->>'action' = 'share'
-                   AND o.match->>'internal_id' = who.internal_id
+      JOIN person o ON o.tenant_id = who.tenant_id AND o.match = 'share' AND o.match_with = who.internal_id
      WHERE who.id = ANY(:people)
 """
 _ABOUT = text(

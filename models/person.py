@@ -34,6 +34,14 @@ class Decision(StrEnum):
     IGNORE = "ignore"
 
 
+class AccountFrom(StrEnum):
+    """Where the account of someone without a link comes from: a new one, one in Pluvo, or that of another person."""
+
+    CREATE = "create"
+    LINK = "link"
+    SHARE = "share"
+
+
 class Person(SQLModel, table=True):
     """Identity = (tenant, internal id). Desired name and address, and what Pluvo was last told."""
 
@@ -43,13 +51,10 @@ class Person(SQLModel, table=True):
         referred_to(),
         Index(None, "tenant_id", "email_folded"),
         Index(None, "tenant_id", "external_id"),
-        # Who waits for the account of somebody else
-        Index(
-            "ix_person_sharing",
-            "tenant_id",
-            text("(match->>'internal_id')"),
-            postgresql_where=text("match->>'action' = 'share'"),
-        ),
+        one_of("match", AccountFrom),
+        one_of("match_by", LinkedBy),
+        # Who waits for the account of another person
+        Index("ix_person_sharing", "tenant_id", "match_with", postgresql_where=text("match = 'share'")),
     )
 
     id: int | None = identity()
@@ -64,9 +69,12 @@ class Person(SQLModel, table=True):
     applied_version: int | None = Field(default=None, sa_column=Column(BigInteger))
     applied_name: str | None = None
     applied_email: str | None = None
-    # What the plan decided for someone without a link:
-    # {"action": "create"} or {"action": "link", "pluvo_id", "linked_by"} or {"action": "share", "person_id"}
-    match: dict[str, Any] | None = json()
+    # What the plan decided for someone without a link: an ``AccountFrom``, null with the link. For "link" the account
+    # and what it was found by, for "share" the internal id of the person who has or gets the account.
+    match: str | None = None
+    match_account: str | None = None
+    match_by: str | None = None
+    match_with: str | None = None
     # Accounts that an operator took from them. The AFAS id there may be one that we wrote: it is no evidence any more.
     not_theirs: list[str] = json(default="[]")
     # Reserved before an account is created, cleared with the link: a crash in between means "look before repeating".

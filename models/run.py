@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 from models import outcomes
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
 from models.enrollment import RowState
+from models.person import AccountFrom, LinkedBy
 from models.tenant import Direction
 
 
@@ -71,6 +72,16 @@ class Counted(StrEnum):
     CREATE = "create"
     EMAIL_CHANGE = "email_change"
     REMOVAL = "removal"
+
+
+# How a plan line forgets whom it is about: what is left can't be carried out any more.
+EMPTIED = "changes_person = false, " + ", ".join(
+    f"{column} = NULL"
+    for column in (
+        *("before", "after", "fingerprint", "name", "email", "email_folded", "external_id"),
+        *("match", "match_account", "match_by", "match_with", "after_person"),
+    )
+)
 
 
 class Run(SQLModel, table=True):
@@ -200,6 +211,8 @@ class PlanLine(SQLModel, table=True):
         one_of("action", Action),
         one_of("kind", Counted),
         one_of("outcome", outcomes.ALL),
+        one_of("match", AccountFrom),
+        one_of("match_by", LinkedBy),
         Index(None, "run_id", "outcome"),
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
@@ -225,8 +238,29 @@ class PlanLine(SQLModel, table=True):
     reason: str | None = None
     before: dict[str, Any] | None = json()
     after: dict[str, Any] | None = json()
-    # What the commit of the plan needs beyond before and after, e.g. {"match": {…}, "fingerprint": "…"}
-    todo: dict[str, Any] | None = json()
+    # Of the row it was planned for
+    fingerprint: str | None = None
+    # This line changes the account itself: to the name and address that follow, and for someone without a link to
+    # the account of ``match`` (as in Person).
+    changes_person: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    name: str | None = None
+    email: str | None = None
+    email_folded: str | None = None
+    external_id: str | None = None
+    match: str | None = None
+    match_account: str | None = None
+    match_by: str | None = None
+    match_with: str | None = None
+    # Internal id of the person whose line must be done first
+    after_person: str | None = None
+    # Look at Pluvo whatever it was told before
+    full: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # A removal after which the account may go to the archive
+    archive: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # Someone who stays in the event leaves a place they were put before
+    take_out: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # A guard or an operator let the same work go before: it is not judged again
+    decided: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     hold_id: str | None = None
     # Calls that its message made, tokens not counted
     calls: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))

@@ -273,7 +273,10 @@ def upgrade() -> None:
         sa.Column("applied_version", sa.BigInteger(), nullable=True),
         sa.Column("applied_name", sa.String(), nullable=True),
         sa.Column("applied_email", sa.String(), nullable=True),
-        sa.Column("match", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("match", sa.String(), nullable=True),
+        sa.Column("match_account", sa.String(), nullable=True),
+        sa.Column("match_by", sa.String(), nullable=True),
+        sa.Column("match_with", sa.String(), nullable=True),
         sa.Column(
             "not_theirs",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
@@ -284,6 +287,8 @@ def upgrade() -> None:
         sa.Column("invited_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("match IN ('create', 'link', 'share')", name=op.f("ck_person_match")),
+        sa.CheckConstraint("match_by IN ('afas_id', 'email', 'created', 'operator')", name=op.f("ck_person_match_by")),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenant.id"], name=op.f("fk_person_tenant_id_tenant"), ondelete="CASCADE"
         ),
@@ -296,9 +301,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_person_sharing",
         "person",
-        ["tenant_id", sa.literal_column("(match->>'internal_id')")],
+        ["tenant_id", "match_with"],
         unique=False,
-        postgresql_where=sa.text("match->>'action' = 'share'"),
+        postgresql_where=sa.text("match = 'share'"),
     )
     op.create_table(
         "run",
@@ -813,7 +818,21 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
-        sa.Column("todo", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("fingerprint", sa.String(), nullable=True),
+        sa.Column("changes_person", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("name", sa.String(), nullable=True),
+        sa.Column("email", sa.String(), nullable=True),
+        sa.Column("email_folded", sa.String(), nullable=True),
+        sa.Column("external_id", sa.String(), nullable=True),
+        sa.Column("match", sa.String(), nullable=True),
+        sa.Column("match_account", sa.String(), nullable=True),
+        sa.Column("match_by", sa.String(), nullable=True),
+        sa.Column("match_with", sa.String(), nullable=True),
+        sa.Column("after_person", sa.String(), nullable=True),
+        sa.Column("full", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("archive", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("take_out", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("decided", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("hold_id", sa.String(), nullable=True),
         sa.Column("calls", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -823,6 +842,10 @@ def upgrade() -> None:
             name=op.f("ck_plan_line_action"),
         ),
         sa.CheckConstraint("kind IN ('create', 'email_change', 'removal')", name=op.f("ck_plan_line_kind")),
+        sa.CheckConstraint("match IN ('create', 'link', 'share')", name=op.f("ck_plan_line_match")),
+        sa.CheckConstraint(
+            "match_by IN ('afas_id', 'email', 'created', 'operator')", name=op.f("ck_plan_line_match_by")
+        ),
         sa.CheckConstraint(
             "outcome IN ('created', 'linked', 'updated', 'unchanged', 'rejected', 'ambiguous', 'held', 'failed',"
             " 'pending', 'not_yet', 'ended', 'blocked', 'waiting', 'removed', 'kept', 'postponed',"

@@ -29,6 +29,7 @@ from models.base import listed, metadata
 from models.crypto import Encrypted
 from models.folding import fold_email, spellings
 from models.outcomes import OPEN
+from models.run import EMPTIED
 
 ERASED = "<erased>"
 # Held in one transaction, in the order in which everybody else takes them.
@@ -69,10 +70,11 @@ _NAMES = """
     UNION SELECT name, email FROM directory_user WHERE tenant_id = :tenant AND pluvo_id = ANY(:own)
     UNION SELECT j->>'name', j->>'email' FROM (
           SELECT unnest(ARRAY[before, after]) AS j FROM change WHERE tenant_id = :tenant AND internal_id = :internal_id
-          UNION ALL SELECT unnest(ARRAY[before, after, todo]) FROM plan_line
+          UNION ALL SELECT unnest(ARRAY[before, after]) FROM plan_line
            WHERE tenant_id = :tenant AND internal_id = :internal_id
           UNION ALL SELECT unnest(ARRAY[before, after]) FROM hold_line
            WHERE tenant_id = :tenant AND internal_id = :internal_id) x
+    UNION SELECT name, email FROM plan_line WHERE tenant_id = :tenant AND internal_id = :internal_id
 """
 _MINE = "tenant_id = :tenant AND internal_id = :internal_id"
 _HOOKS = "tenant_id = :tenant AND (pluvo_id = ANY(:accounts) OR ref = ANY(:refs) OR lower(ref) = ANY(:emails))"
@@ -99,12 +101,21 @@ _DELETE = {
 # Lines stay, so that every row that was read keeps its outcome; whose they were is forgotten.
 _FORGET_LINES = f"""
     UPDATE plan_line
-       SET internal_id = NULL, enrollment_id = NULL, completion_id = NULL, before = NULL, after = NULL, todo = NULL,
+       SET internal_id = NULL, enrollment_id = NULL, completion_id = NULL, {EMPTIED},
            outcome = CASE WHEN outcome NOT IN ({listed(OPEN)}) THEN outcome
                           WHEN is_row THEN 'rejected' ELSE 'dropped' END,
            reason = 'erased', settled_at = coalesce(settled_at, now())
      WHERE tenant_id = :tenant AND internal_id = :internal_id
 """  # noqa: S608  constants
+# What was decided about other people and leads to the person or an account of theirs: the next run decides again.
+_FORGET_DECISIONS = (
+    "UPDATE plan_line SET after_person = NULL WHERE tenant_id = :tenant AND after_person = :internal_id",
+    *(
+        f"""UPDATE {table} SET match = NULL, match_account = NULL, match_by = NULL, match_with = NULL
+             WHERE tenant_id = :tenant AND (match_with = :internal_id OR match_account = ANY(:own))"""  # noqa: S608
+        for table in ("person", "plan_line")
+    ),
+)
 # Nobody can say whom they are about.
 _EMPTY_UNREADABLE = """
     UPDATE webhook_event SET body = NULL, ref = NULL
@@ -145,6 +156,8 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
     connection.execute(text(_END_DRY_RUNS), keys)
     known = _known(connection, keys)
     gone = {"plan_line": connection.execute(text(_FORGET_LINES), keys).rowcount}
+    for forget in _FORGET_DECISIONS:
+        connection.execute(text(forget), keys | known.values)
     for table, where in _DELETE.items():
         statement = text(f"DELETE FROM {table} WHERE {where}")  # noqa: S608  constants only
         gone[table] = connection.execute(statement, keys | known.values).rowcount
@@ -187,8 +200,6 @@ _TITLES = {"title", "field"}
 _THEIRS = {"person", "snapshot_row", "directory_user"}
 # Lists of accounts: an account of the person's is taken out, not made unrecognisable.
 _LISTS_OF_ACCOUNTS = {"candidates"}
-# What a plan decided: a decision that names the person is no longer one.
-_DECISIONS = {"match", "todo"}
 # Under these keys a number is a person's.
 _PERSON_KEYS = {"person", "internal_id", "after", "linked_to", "persons", "people", "subject"}
 
@@ -310,9 +321,6 @@ class Cleaner:
         if isinstance(value, list):
             return self._list(value, key)
         if isinstance(value, dict):
-            if key in _DECISIONS:
-                left = {name: item for name, item in value.items() if self.value(item, name) == item}
-                return left or (value if not value else None)
             return {name: self.value(item, name) for name, item in value.items()}
         return value
 

@@ -4,14 +4,13 @@ by a run; the next run acts on it (``koppeling sync SLUG --person INTERNAL_ID`` 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import Connection, text
 
 from models import locks
-from models.person import LinkState
+from models.person import AccountFrom, LinkedBy, LinkState
 from models.session import transaction
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, number_cursor, page, rows
@@ -120,7 +119,7 @@ def link_person(
     connection.execute(_LINK, {"tenant": tenant, "person": person, "pluvo_id": account, "reason": reason})
     if row and row.pluvo_id != account:
         _forget_applied(connection, tenant, person)
-    _decided(connection, person, {"action": "link", "pluvo_id": account, "linked_by": "operator"})
+    _decided(connection, person, AccountFrom.LINK, account, LinkedBy.OPERATOR)
     detail = {"before": before, "after": account}
     audit.record(connection, who=who, verb=verb, tenant_id=tenant, subject=internal_id, reason=reason, detail=detail)
     return "moved" if before else "linked"
@@ -182,7 +181,7 @@ def decide(
         connection.execute(_DECIDE, {"tenant": tenant, "person": person, "state": state, "decision": decision})
         if decision == "create" and row and row.pluvo_id:
             _forget_applied(connection, tenant, person)
-        _decided(connection, person, {"action": "create"} if decision == "create" else None)
+        _decided(connection, person, AccountFrom.CREATE if decision == "create" else None)
         audit.record(
             connection,
             who=who,
@@ -294,9 +293,14 @@ def _forget_applied(connection: Connection, tenant: int, person: int) -> None:
     )
 
 
-def _decided(connection: Connection, person: int, match: dict[str, Any] | None) -> None:
+def _decided(
+    connection: Connection, person: int, match: str | None, account: str | None = None, by: str | None = None
+) -> None:
     connection.execute(
-        text("UPDATE person SET match = CAST(:match AS jsonb) WHERE id = :person"),
-        {"person": person, "match": json.dumps(match) if match else None},
+        text(
+            """UPDATE person SET match = :match, match_account = :account, match_by = :by, match_with = NULL
+                WHERE id = :person"""
+        ),
+        {"person": person, "match": match, "account": account, "by": by},
     )
     locks.follow(connection, person)

@@ -108,17 +108,21 @@ _DESIRED_PEOPLE = text(
     f"""
     UPDATE person t
        SET name = x.name, email = x.email, email_folded = x.email_folded, external_id = x.external_id,
-           match = coalesce(x.match, t.match), seen_at = now(), version = t.version + 1
-      FROM (SELECT p.id, l.todo->>'name' AS name, l.todo->>'email' AS email, l.todo->>'email_folded' AS email_folded,
-                   l.todo->>'external_id' AS external_id, l.todo->'match' AS match
-            {_GOING} AND l.outcome = 'pending' AND l.is_row AND CAST(l.todo->>'person' AS boolean)) x
+           match = coalesce(x.match, t.match),
+           match_account = CASE WHEN x.match IS NULL THEN t.match_account ELSE x.match_account END,
+           match_by = CASE WHEN x.match IS NULL THEN t.match_by ELSE x.match_by END,
+           match_with = CASE WHEN x.match IS NULL THEN t.match_with ELSE x.match_with END,
+           seen_at = now(), version = t.version + 1
+      FROM (SELECT p.id, l.name, l.email, l.email_folded, l.external_id, l.match, l.match_account, l.match_by,
+                   l.match_with
+            {_GOING} AND l.outcome = 'pending' AND l.is_row AND l.changes_person) x
      WHERE t.id = x.id
     """  # noqa: S608  constants only
 )
 # The same work planned again keeps its version: a message that waits for its next attempt goes on waiting.
 _SAME_WORK = """
-    (x.send AND t.desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END
-     AND (x.remove OR t.fingerprint IS NOT DISTINCT FROM x.fp)
+    (x.outcome = 'pending' AND t.desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END
+     AND (x.remove OR t.fingerprint IS NOT DISTINCT FROM x.fingerprint)
      AND EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = t.id))
 """
 _DESIRED_ENROLLMENTS = text(
@@ -126,16 +130,13 @@ _DESIRED_ENROLLMENTS = text(
     UPDATE enrollment t
        SET desired = CASE WHEN x.remove THEN 'removed' ELSE 'enrolled' END, archive = x.archive,
            take_out = t.take_out OR x.take_out,
-           fingerprint = coalesce(x.fp, t.fingerprint),
+           fingerprint = coalesce(x.fingerprint, t.fingerprint),
            version = CASE WHEN {_SAME_WORK} THEN t.version ELSE t.version + 1 END,
-           applied_version = CASE WHEN x.send THEN t.applied_version ELSE t.version + 1 END,
+           applied_version = CASE WHEN x.outcome = 'pending' THEN t.applied_version ELSE t.version + 1 END,
            state = CASE WHEN x.outcome = 'kept' THEN 'kept' ELSE t.state END,
            failed_code = NULL, outcome = x.outcome, reason = x.reason
-      FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason, l.todo->>'fp' AS fp,
-                   coalesce(CAST(l.todo->>'remove' AS boolean), false) AS remove,
-                   coalesce(CAST(l.todo->>'archive' AS boolean), false) AS archive,
-                   coalesce(CAST(l.todo->>'take_out' AS boolean), false) AS take_out,
-                   coalesce(CAST(l.todo->>'send' AS boolean), false) AS send
+      FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason, l.fingerprint,
+                   NOT (l.is_row OR l.take_out) AS remove, l.archive, l.take_out
             {_GOING} AND l.outcome IN ('pending', 'unchanged', 'kept')) x
      WHERE t.person_id = x.person_id AND t.course_id = x.course_id
     """  # noqa: S608  constants only
@@ -146,7 +147,7 @@ _NOTE_OUTCOMES = text(
       FROM (SELECT p.id AS person_id, l.course_id, l.outcome, l.reason {_GOING}
                AND l.outcome IN ('ambiguous', 'held', 'failed', 'rejected')
                -- a place left behind says nothing about the row
-               AND NOT coalesce(CAST(l.todo->>'take_out' AS boolean), false)) x
+               AND NOT l.take_out) x
      WHERE t.person_id = x.person_id AND t.course_id = x.course_id
        AND (t.outcome, t.reason) IS DISTINCT FROM (x.outcome, x.reason)
     """  # noqa: S608  constants only
@@ -155,15 +156,15 @@ _NOTE_OUTCOMES = text(
 _HOLD_MOVES = text(
     f"""
     UPDATE enrollment t SET take_out = false
-      FROM (SELECT l.enrollment_id AS id {_GOING} AND l.outcome = 'held' AND l.todo ? 'take_out') x
+      FROM (SELECT l.enrollment_id AS id {_GOING} AND l.outcome = 'held' AND l.take_out) x
      WHERE t.id = x.id AND t.take_out
     """  # noqa: S608  constants only
 )
 _PARK = text(
     f"""
     INSERT INTO link AS k (tenant_id, person_id, state, reason, candidates)
-    SELECT DISTINCT ON (p.id) l.tenant_id, p.id, 'ambiguous', l.todo#>>'{{park,reason}}', l.todo#>'{{park,candidates}}'
-    {_GOING} AND l.outcome = 'ambiguous' AND l.todo ? 'park'
+    SELECT DISTINCT ON (p.id) l.tenant_id, p.id, 'ambiguous', l.reason, l.before->'candidates'
+    {_GOING} AND l.outcome = 'ambiguous'
      ORDER BY p.id, l.id
     ON CONFLICT (person_id) DO UPDATE
        SET state = 'ambiguous', reason = excluded.reason, candidates = excluded.candidates, updated_at = now()
@@ -201,13 +202,13 @@ _SEND = text(
            {locks.UPSERT_KEY},
            -- what is released goes on although its run was stopped
            e.version, (SELECT r.id FROM run r WHERE r.id = l.run_id AND r.status <> 'stopped'), l.id, :priority,
-           coalesce(CAST(l.todo->>'full' AS boolean), false)
+           l."full"
       FROM plan_line l
       JOIN enrollment e ON e.id = l.enrollment_id
       JOIN person p ON p.id = e.person_id
       {locks.UPSERT_JOINS}
      WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
-       AND l.outcome = 'pending' AND CAST(l.todo->>'send' AS boolean)
+       AND l.outcome = 'pending'
      ORDER BY l.id
     ON CONFLICT (kind, subject_id) DO UPDATE SET
         version = excluded.version, lock = excluded.lock, run_id = excluded.run_id,
@@ -224,9 +225,9 @@ _AFTER = text(
     """
     UPDATE message m SET after_id = first.id
       FROM plan_line l, plan_line fl, message first
-     WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.todo->>'after' IS NOT NULL
-       AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.todo->>'after' AND fl.is_row
-       AND CAST(fl.todo->>'person' AS boolean) AND first.plan_line_id = fl.id AND first.id <> m.id
+     WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.after_person IS NOT NULL
+       AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.after_person AND fl.is_row
+       AND fl.changes_person AND first.plan_line_id = fl.id AND first.id <> m.id
        AND m.tenant_id = l.tenant_id AND first.tenant_id = l.tenant_id
        AND m.kind = :kind AND m.subject_id = l.enrollment_id
        AND first.kind = :kind AND first.subject_id = fl.enrollment_id

@@ -19,9 +19,9 @@ from producers.runs.context import PreviewContext
 # A line is still true when its enrollment is as it was planned and the person is as absent, or as present, as then.
 _STILL_TRUE = """
     e.version = h.version AND coalesce(k.revision, 0) = h.revision AND c.active
-    AND (e.outcome = 'held' OR coalesce(l.todo ? 'take_out', false) OR :guard = 'short_snapshot')
+    AND (e.outcome = 'held' OR l.take_out OR :guard = 'short_snapshot')
     AND CASE WHEN l.is_row THEN e.row_state = 'present' AND e.absent_since IS NULL
-        WHEN l.todo ? 'take_out' THEN e.row_state = 'present' AND e.left_behind <> '[]'
+        WHEN l.take_out THEN e.row_state = 'present' AND e.left_behind <> '[]'
         ELSE (e.state IN ('enrolled', 'new') OR e.told_target IS NOT NULL OR e.archive)
              AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
 """
@@ -108,10 +108,10 @@ def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> di
     connection.execute(
         text(
             """UPDATE enrollment e
-                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR coalesce(l.todo ? 'take_out', false)),
+                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR l.take_out),
                       -- they stay where they were put before, and nobody asks again
-                      left_behind = CASE WHEN l.todo ? 'take_out' THEN '[]' ELSE e.left_behind END,
-                      refused_fingerprint = CASE WHEN l.is_row THEN l.todo->>'fp' ELSE e.refused_fingerprint END,
+                      left_behind = CASE WHEN l.take_out THEN '[]' ELSE e.left_behind END,
+                      refused_fingerprint = CASE WHEN l.is_row THEN l.fingerprint ELSE e.refused_fingerprint END,
                       outcome = CASE WHEN l.is_row THEN 'rejected' ELSE e.outcome END,
                       reason = 'refused_by_operator'
                  FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id

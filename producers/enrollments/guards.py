@@ -54,7 +54,7 @@ def allowed(limits: Limits, name: str, base: int) -> float:
 
 _REMOVALS = text(
     """
-    SELECT l.event_id, count(*) AS removals, count(*) FILTER (WHERE l.todo ? 'take_out') AS moving,
+    SELECT l.event_id, count(*) AS removals, count(*) FILTER (WHERE l.take_out) AS moving,
            (SELECT count(*) FROM enrollment e WHERE e.course_id = l.course_id AND e.state = 'enrolled') AS base
       FROM plan_line l WHERE l.run_id = :run AND l.kind = 'removal' AND l.outcome = 'pending'
      GROUP BY l.event_id, l.course_id
@@ -68,17 +68,17 @@ _SIZE = text(
 # What was let go before, by a guard or an operator, and still waits in the ledger: it is decided.
 _DECIDED = text(
     """
-    UPDATE plan_line l SET todo = l.todo || '{"decided": true}'
+    UPDATE plan_line l SET decided = true
       FROM enrollment e
       JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
       JOIN plan_line o ON o.id = m.plan_line_id
      WHERE l.run_id = :run AND l.outcome = 'pending' AND l.is_row AND e.id = l.enrollment_id
-       AND e.desired = 'enrolled' AND e.outcome = 'pending' AND e.fingerprint = l.todo->>'fp' AND o.action = l.action
+       AND e.desired = 'enrolled' AND e.outcome = 'pending' AND e.fingerprint = l.fingerprint AND o.action = l.action
     """
 )
 _OPEN = text(
     """SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
-          AND NOT coalesce(todo ? 'decided', false)"""
+          AND NOT decided"""
 )
 # A hold stays until a run that read all it is about: what is on it stays held till then, whoever plans it again.
 _STAY = text(
@@ -89,7 +89,7 @@ _STAY = text(
           JOIN hold_line hl ON hl.hold_id = h.id AND hl.state = 'open'
           JOIN plan_line o ON o.id = hl.plan_line_id
           JOIN plan_line l ON l.run_id = :run AND l.enrollment_id = hl.enrollment_id AND l.outcome = 'pending'
-                          AND l.is_row = o.is_row AND NOT coalesce(l.todo ? 'decided', false)
+                          AND l.is_row = o.is_row AND NOT l.decided
          WHERE h.tenant_id = :tenant AND h.state = 'open'
            AND l.kind IS NOT DISTINCT FROM o.kind AND (l.kind IS NOT NULL OR l.action = o.action)
            AND (:one OR NOT CASE WHEN h.event_id IS NULL THEN :all_complete ELSE h.event_id = ANY(:complete) END)),
@@ -124,7 +124,7 @@ _WINDOW = text(
 _HOLD = text(
     """
     UPDATE plan_line SET outcome = 'held', reason = :guard
-     WHERE run_id = :run AND kind = :kind AND outcome = 'pending' AND NOT coalesce(todo ? 'decided', false)
+     WHERE run_id = :run AND kind = :kind AND outcome = 'pending' AND NOT decided
        AND (CAST(:event AS text) IS NULL OR event_id = :event)
     """
 )
@@ -133,8 +133,8 @@ _HOLD_FOLLOWERS = text(
     """
     UPDATE plan_line f SET outcome = 'held', reason = l.reason
       FROM plan_line l
-     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.todo->>'after' = l.internal_id
-       AND l.outcome = 'held' AND l.is_row AND NOT coalesce(f.todo ? 'decided', false)
+     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.after_person = l.internal_id
+       AND l.outcome = 'held' AND l.is_row AND NOT f.decided
     """
 )
 # A new account that is held holds every event of that person.
@@ -144,7 +144,7 @@ _HOLD_REST_OF_PERSON = text(
       FROM plan_line l
      WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.is_row AND f.action = 'enroll'
        AND f.internal_id = l.internal_id AND l.outcome = 'held' AND l.action IN ('create', 'link')
-       AND NOT coalesce(f.todo ? 'decided', false)
+       AND NOT f.decided
     """
 )
 

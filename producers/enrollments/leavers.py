@@ -206,7 +206,7 @@ def _line(row: Row[Any], course: Course, tenant: Tenant, why: str, all_read: boo
         kind="removal" if send and not out_already else None,
         before={"name": row.applied_name, "email": row.applied_email, "enrolled": True},
         after={"enrolled": False, "archived": archive} if send else None,
-        todo={"send": send, "remove": True, "archive": wanted, "blocked": row.blocked},
+        archive=wanted,
     )
 
 

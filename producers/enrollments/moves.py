@@ -19,15 +19,14 @@ from producers.runs.context import RunContext
 _INSERT = text(
     f"""
     INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, is_row, action, kind,
-                           outcome, reason, before, after, todo)
+                           outcome, reason, before, take_out)
     SELECT s.run_id, s.tenant_id, c.id, e.id, c.event_id, p.internal_id, false,
            CASE WHEN f.failed THEN 'none' ELSE 'unenroll' END, CASE WHEN f.failed THEN NULL ELSE 'removal' END,
            CASE WHEN f.failed THEN 'failed' ELSE 'pending' END,
            CASE WHEN f.failed THEN e.failed_code
                 WHEN e.left_behind @> jsonb_build_array(jsonb_build_object('account', l.pluvo_id)) THEN 'target_changed'
                 ELSE 'account_changed' END,
-           jsonb_build_object('name', p.applied_name, 'email', p.applied_email, 'places', e.left_behind), NULL,
-           jsonb_build_object('send', NOT f.failed, 'take_out', true)
+           jsonb_build_object('name', p.applied_name, 'email', p.applied_email, 'places', e.left_behind), true
     {
         JOINED.replace(
             "WHERE",

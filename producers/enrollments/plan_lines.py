@@ -1,11 +1,4 @@
-"""The lines of a plan: one for each row that needs something, and one for each removal.
-
-``todo`` carries what the commit needs beyond what a person wants to read:
-``{"name", "email", "email_folded", "external_id", "fp", "match", "person": this line changes the account,
-"send": a message goes, "full": look at Pluvo whatever was told before, "after": internal id whose line must be done
-first, "park": {"reason", "candidates"}, "remove", "archive", "blocked",
-"take_out": somebody who stays leaves a place they were put before}``.
-"""
+"""The lines of a plan: one for each row that needs something, and one for each removal."""
 
 from __future__ import annotations
 
@@ -24,12 +17,14 @@ PLANNED = "planned"
 _INSERT = text(
     """
     INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, is_row, action, kind,
-                           outcome, reason, before, after, todo)
-    SELECT :run, :tenant, r.course_id, r.enrollment_id, r.event_id, r.internal_id, r.is_row, r.action, r.kind,
-           r.outcome, r.reason, r.before, r.after, r.todo
+                           outcome, reason, before, after, fingerprint, changes_person, name, email, email_folded,
+                           external_id, match, match_account, match_by, match_with, after_person, "full", archive)
+    SELECT :run, :tenant, r.*
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
            course_id bigint, enrollment_id bigint, event_id text, internal_id text, is_row boolean, action text,
-           kind text, outcome text, reason text, before jsonb, after jsonb, todo jsonb)
+           kind text, outcome text, reason text, before jsonb, after jsonb, fingerprint text, changes_person boolean,
+           name text, email text, email_folded text, external_id text, match text, match_account text, match_by text,
+           match_with text, after_person text, "full" boolean, archive boolean)
     """
 )
 _REJECTED = text(
@@ -46,7 +41,7 @@ _REJECTED = text(
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a plan."""
+    """One line of a plan. Its fields are columns of ``PlanLine``."""
 
     course_id: int
     event_id: str
@@ -59,7 +54,19 @@ class Line:
     kind: str | None = None
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
-    todo: dict[str, Any] | None = None
+    fingerprint: str | None = None
+    changes_person: bool = False
+    name: str | None = None
+    email: str | None = None
+    email_folded: str | None = None
+    external_id: str | None = None
+    match: str | None = None
+    match_account: str | None = None
+    match_by: str | None = None
+    match_with: str | None = None
+    after_person: str | None = None
+    full: bool = False
+    archive: bool = False
 
 
 def store(connection: Connection, context: RunContext, lines: Iterable[Line]) -> int:

@@ -7,11 +7,16 @@ and only ``commit.py`` turns what is left into desired state and messages.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from models.enrollment import Applied, Desired
+from models.folding import fold_email
+from models.outcomes import RowOutcome
+from models.person import AccountFrom
+from models.run import Action, Counted
 from models.tenant import Tenant
 from producers.enrollments.facts import FactReader, PersonFacts
 from producers.enrollments.matching import (
@@ -107,32 +112,21 @@ class Planner:
         )
         if found.action == "ambiguous":
             return [self._parked(row, found) for row in person.rows]
-        action = "create" if found.action == "create" else "link"
+        action = Action.CREATE if found.action == "create" else Action.LINK
         refused = next((failed for row in person.rows if (failed := self._still_failed(row))), None)
         if refused:  # their account was refused: no event of theirs can go on
-            return [
-                _line(
-                    row, action="none", outcome="failed", reason=refused.reason, todo={"send": False, "person": False}
-                )
-                for row in person.rows
-            ]
-        lines: list[Line] = []
-        for row in person.rows:
-            if not lines:
-                before = _shown_candidate(found.candidate)
-                lines.append(
-                    self._send(
-                        row,
-                        action,
-                        before=before,
-                        kind=self._counted_as(action, found.candidate, person),
-                        reason=_match_reason(found),
-                        todo={"match": _match_json(found), "person": True, "after": found.after or found.share_with},
-                    )
-                )
-            else:
-                lines.append(self._send(row, "enroll", before=None, todo={"person": False}))
-        return lines
+            return [_line(row, Action.NONE, RowOutcome.FAILED, refused.reason) for row in person.rows]
+        first_line = replace(
+            _changing(_pending(first, action, _match_reason(found)), first.external_id, first.name, first.email),
+            before=found.candidate.shown() if found.candidate else None,
+            kind=self._counted_as(action, found.candidate, person),
+            after_person=found.after or found.share_with,
+            match=AccountFrom.SHARE if found.share_with else action,
+            match_account=found.candidate.pluvo_id if found.candidate else None,
+            match_by=found.linked_by if found.candidate else None,
+            match_with=found.share_with,
+        )
+        return [first_line, *(_pending(row, Action.ENROLL) for row in person.rows[1:])]
 
     def _linked(self, person: PersonFacts) -> list[Line]:
         first = person.rows[0]
@@ -147,7 +141,6 @@ class Planner:
         changed = known != {(person.name, person.email)}
         # A preset link (nothing applied yet) is made now; a changed one is updated; both with the first open row.
         after = verdict.after if verdict and (email_changes or preset) else None
-        todo = _wanted(person) | {"person": True, "after": after}
         lines: list[Line] = []
         carried = not (changed or first.link_state == "ambiguous")
         for row in person.rows:
@@ -157,13 +150,13 @@ class Planner:
                 lines.append(failed)
             elif not carried:
                 carried = True
+                line = _pending(row, Action.LINK if preset else _return_or(row, Action.UPDATE))
                 lines.append(
-                    self._send(
-                        row,
-                        "link" if preset else _return_or(row, "update"),
+                    replace(
+                        _changing(line, row.external_id, person.name, person.email),
                         before=_before_update(person, preset),
-                        kind="email_change" if email_changes else self._counted_as("link", adopted, person),
-                        todo=todo,
+                        kind=Counted.EMAIL_CHANGE if email_changes else self._counted_as(Action.LINK, adopted, person),
+                        after_person=after,
                     )
                 )
             else:
@@ -173,9 +166,9 @@ class Planner:
     @staticmethod
     def _counted_as(action: str, account: Candidate | None, person: PersonFacts) -> str | None:
         """What the guards count an account's first line as."""
-        if action == "create":
-            return "create"
-        return "email_change" if takes_over(account, person.name, person.email) else None
+        if action == Action.CREATE:
+            return Counted.CREATE
+        return Counted.EMAIL_CHANGE if takes_over(account, person.name, person.email) else None
 
     def _open(self, row: Row[Any]) -> bool:
         return self.facts.full or not row.settled
@@ -184,52 +177,25 @@ class Planner:
         """The account is as it should be; only this enrollment may need something."""
         enrolled = row.state == Applied.ENROLLED and row.desired == Desired.ENROLLED and row.in_place
         if enrolled and row.waiting and row.applied_version == row.version:
-            todo = {"person": False, "full": True}
-            return self._send(row, "none", before=_enrolled(row, False), reason="waiting_list", todo=todo)
+            line = _pending(row, Action.NONE, "waiting_list")
+            return replace(line, before=_enrolled(row, False), full=True)
         look = self.facts.full or row.unsure
         if enrolled and row.applied_version == row.version and not look:
-            return _line(row, action="none", outcome="unchanged", todo=_content(row) | {"person": False, "send": False})
+            return _line(row, Action.NONE, RowOutcome.UNCHANGED)
         if enrolled and look:
-            return self._send(row, "none", before=_enrolled(row, True), todo={"person": False, "full": True})
-        todo = {"person": False}
-        return self._send(row, _return_or(row, "enroll"), before=_enrolled(row, False), reason=_moved(row), todo=todo)
-
-    def _send(
-        self,
-        row: Row[Any],
-        action: str,
-        *,
-        todo: dict[str, Any],
-        before: dict[str, Any] | None,
-        kind: str | None = None,
-        reason: str | None = None,
-    ) -> Line:
-        return _line(
-            row,
-            action=action,
-            outcome="pending",
-            reason=reason or PLANNED,
-            kind=kind,
-            before=before,
-            todo=_content(row) | {"send": True} | todo,
-        )
+            return replace(_pending(row, Action.NONE), before=_enrolled(row, True), full=True)
+        line = _pending(row, _return_or(row, Action.ENROLL), _moved(row) or PLANNED)
+        return replace(line, before=_enrolled(row, False))
 
     def _still_failed(self, row: Row[Any]) -> Line | None:
         same = row.failed_code and row.failed_version == row.version and row.known_fingerprint == row.fingerprint
         if not same or row.failed_settings != self.tenant.settings_version:
             return None
-        return _failed(row, row.failed_code)
+        return _line(row, Action.NONE, RowOutcome.FAILED, row.failed_code)
 
     def _parked(self, row: Row[Any], found: Match) -> Line:
-        park = {"reason": found.reason, "candidates": [candidate.shown() for candidate in found.candidates]}
-        return _line(
-            row,
-            action="none",
-            outcome="ambiguous",
-            reason=found.reason,
-            before={"candidates": park["candidates"]},
-            todo=_content(row) | {"park": park, "send": False, "person": False},
-        )
+        line = _line(row, Action.NONE, RowOutcome.AMBIGUOUS, found.reason)
+        return replace(line, before={"candidates": [candidate.shown() for candidate in found.candidates]})
 
     def _taken(self, person: PersonFacts, verdict: Verdict) -> Match:
         pluvo_id = person.rows[0].pluvo_id
@@ -238,37 +204,32 @@ class Planner:
         return Match("ambiguous", reason=verdict.reason, candidates=others or ([rival] if rival else []))
 
 
-def _line(row: Row[Any], **given: Any) -> Line:
-    after = {"name": row.name, "email": row.email, "enrolled": True} if given["outcome"] != "rejected" else None
+def _line(row: Row[Any], action: str, outcome: str, reason: str | None = None) -> Line:
     return Line(
         row.course_id,
         row.event_id,
         row.internal_id,
+        action=action,
+        outcome=outcome,
+        reason=reason,
         enrollment_id=row.enrollment_id,
-        **({"after": after} | given),
+        after={"name": row.name, "email": row.email, "enrolled": True} if outcome != RowOutcome.REJECTED else None,
+        fingerprint=row.fingerprint,
     )
 
 
-def _failed(row: Row[Any], reason: str | None) -> Line:
-    return _line(row, action="none", outcome="failed", reason=reason, todo={"send": False, "person": False})
+def _pending(row: Row[Any], action: str, reason: str = PLANNED) -> Line:
+    return _line(row, action, RowOutcome.PENDING, reason)
 
 
 def _refused(row: Row[Any], reason: str) -> Line:
-    return _line(row, action="none", outcome="rejected", reason=reason, todo={"send": False, "person": False})
+    return _line(row, Action.NONE, RowOutcome.REJECTED, reason)
 
 
-def _content(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "email": row.email,
-        "email_folded": row.email_folded,
-        "external_id": row.external_id,
-        "fp": row.fingerprint,
-    }
-
-
-def _wanted(person: PersonFacts) -> dict[str, Any]:
-    return {"name": person.name, "email": person.email, "email_folded": person.email_folded}
+def _changing(line: Line, external_id: str | None, name: str, email: str) -> Line:
+    """A line that gives the person's account this name and address."""
+    folded = fold_email(email)
+    return replace(line, changes_person=True, external_id=external_id, name=name, email=email, email_folded=folded)
 
 
 def _enrolled(row: Row[Any], enrolled: bool) -> dict[str, Any]:
@@ -290,11 +251,7 @@ def _before_update(person: PersonFacts, preset: bool) -> dict[str, Any]:
 
 
 def _return_or(row: Row[Any], action: str) -> str:
-    return "restore" if row.state in (Applied.REMOVED, Applied.KEPT) or row.archived else action
-
-
-def _shown_candidate(candidate: Candidate | None) -> dict[str, Any] | None:
-    return candidate.shown() if candidate else None
+    return Action.RESTORE if row.state in (Applied.REMOVED, Applied.KEPT) or row.archived else action
 
 
 def _match_reason(found: Match) -> str:
@@ -303,22 +260,3 @@ def _match_reason(found: Match) -> str:
     if found.share_with:
         return f"same_person_as:{found.share_with}"
     return f"by_{found.linked_by.value}" if found.linked_by else PLANNED
-
-
-def _match_json(found: Match) -> dict[str, Any]:
-    if found.share_with:
-        return {"action": "share", "internal_id": found.share_with}
-    if found.candidate is None:
-        return {"action": "create"}
-    account = found.candidate
-    return {
-        "action": "link",
-        "pluvo_id": account.pluvo_id,
-        "ref": account.ref,
-        "linked_by": found.linked_by,
-        "name": account.name,
-        "email": account.email,
-        "archived": account.archived,
-        "fill_person_id": not account.afas_person_id,
-        "fill_contact_id": not account.afas_contact_id,
-    }

@@ -84,7 +84,7 @@ _ONLY_IN_PLUVO = text(
     SELECT d.pluvo_id, d.name, d.email, d.archived FROM directory_user d
      WHERE d.run_id = :run
        AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id)
-       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.todo#>>'{match,pluvo_id}' = d.pluvo_id)
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.match_account = d.pluvo_id)
      ORDER BY d.name, d.pluvo_id
     """
 )

@@ -74,8 +74,7 @@ _CAME_BACK = text(
     WITH back AS (
         UPDATE hold_line h SET state = 'dropped', decided_at = now()
           FROM plan_line l, hold o
-         WHERE h.tenant_id = :tenant AND h.state = 'open' AND l.id = h.plan_line_id AND NOT l.is_row
-           AND NOT coalesce(l.todo ? 'take_out', false)
+         WHERE h.tenant_id = :tenant AND h.state = 'open' AND l.id = h.plan_line_id AND NOT l.is_row AND NOT l.take_out
            AND o.id = h.hold_id AND o.state = 'open'
            AND EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = ANY(:courses)
                           AND s.course_id = l.course_id AND s.internal_id = h.internal_id AND s.row_state <> 'blocked')

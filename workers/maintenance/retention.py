@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import text
 
 import settings
+from models.run import EMPTIED
 from models.session import transaction
 
 BITE = 5000
@@ -46,10 +47,10 @@ def _older(column: str) -> str:
 
 # By run, so that the lines of years need not be looked through each hour.
 _LINES = f"""
-    UPDATE plan_line SET before = NULL, after = NULL, todo = NULL WHERE id = ANY(ARRAY(
+    UPDATE plan_line SET {EMPTIED} WHERE id = ANY(ARRAY(
         SELECT l.id FROM run r JOIN plan_line l ON l.run_id = r.id
          WHERE r.has_payloads AND {_older("r.created_at")}
-           AND (l.before IS NOT NULL OR l.after IS NOT NULL OR l.todo IS NOT NULL) LIMIT :bite))
+           AND (l.before IS NOT NULL OR l.after IS NOT NULL OR l.email IS NOT NULL) LIMIT :bite))
 """  # noqa: S608  constants only
 _HELD = f"""
     UPDATE hold_line SET before = NULL, after = NULL WHERE id = ANY(ARRAY(
@@ -90,7 +91,7 @@ _PEOPLE = f"""
         DELETE FROM completion c USING gone g WHERE c.tenant_id = g.tenant_id AND c.internal_id = g.internal_id),
     lines AS (
         UPDATE plan_line l
-           SET internal_id = NULL, enrollment_id = NULL, completion_id = NULL, before = NULL, after = NULL, todo = NULL
+           SET internal_id = NULL, enrollment_id = NULL, completion_id = NULL, {EMPTIED}
           FROM gone g WHERE l.tenant_id = g.tenant_id AND l.internal_id = g.internal_id)
     DELETE FROM person p USING gone g WHERE p.id = g.id
 """  # noqa: S608  constants only

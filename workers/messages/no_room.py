@@ -36,7 +36,7 @@ _PARK = text(
         UPDATE message m SET state = 'scheduled', run_at = now() + make_interval(secs => :later * (1 + random()))
           FROM enrollment e JOIN person p ON p.id = e.person_id LEFT JOIN link k ON k.person_id = p.id
          WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'ready' AND m.id <> :id AND m.after_id IS NULL
-           AND e.id = m.subject_id AND e.desired = 'enrolled' AND p.match ->> 'action' = 'create' AND k.pluvo_id IS NULL
+           AND e.id = m.subject_id AND e.desired = 'enrolled' AND p.match = 'create' AND k.pluvo_id IS NULL
         RETURNING m.subject_id, m.plan_line_id),
     told AS (
         UPDATE plan_line l SET reason = 'no_room' FROM parked

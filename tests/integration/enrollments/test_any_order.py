@@ -425,7 +425,7 @@ class Story:
             for row in self.world.rows(
                 """SELECT e.left_behind FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id
                      JOIN enrollment e ON e.id = h.enrollment_id
-                    WHERE h.hold_id = :hold AND h.state = 'open' AND l.todo ? 'take_out'""",
+                    WHERE h.hold_id = :hold AND h.state = 'open' AND l.take_out""",
                 hold=hold,
             ):
                 self.judge.ours -= {(place["account"], place["target"]) for place in row["left_behind"]}

@@ -94,7 +94,7 @@ def test_making_an_account_does_not_read_everybody(world: World) -> None:
         connection.execute(
             text(
                 """INSERT INTO person (tenant_id, internal_id, match)
-                   SELECT :tenant, n::text, '{"action": "create"}' FROM generate_series(1, 5000) AS n"""
+                   SELECT :tenant, n::text, 'create' FROM generate_series(1, 5000) AS n"""
             ),
             {"tenant": world.tenant_id},
         )

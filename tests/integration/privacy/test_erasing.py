@@ -25,7 +25,7 @@ def test_the_scene_is_worth_it(world: World, account: str) -> None:
     found = traces(world, *words(account), NAME)
     assert found >= {
         "person.email", "person.applied_name", "link.pluvo_id", "link.candidates", "enrollment.told_account",
-        "hold_line.before", "plan_line.before", "plan_line.after", "plan_line.todo", "change.before", "change.after",
+        "hold_line.before", "plan_line.before", "plan_line.after", "plan_line.email", "change.before", "change.after",
         "dead_letter.message", "dead_letter.history", "webhook_event.body", "webhook_event.ref", "message.lock",
         "operator_action.reason", "run.options", "completion.pluvo_id",
     }  # fmt: skip
@@ -38,7 +38,7 @@ def test_an_erased_person_is_in_no_column_of_any_table(world: World, account: st
 
     # the candidates of the one who uses the address now keep nothing of the account
     assert traces(world, *[word for word in words(account) if word != EMAIL]) == set()
-    theirs = {"person.email", "person.email_folded", "plan_line.after", "plan_line.todo"}
+    theirs = {"person.email", "person.email_folded", "plan_line.after", "plan_line.email", "plan_line.email_folded"}
     assert traces(world, EMAIL) <= theirs | {"dead_letter.message", "dead_letter.history"}
     assert world.rows("SELECT DISTINCT internal_id FROM plan_line WHERE lower(after::text) LIKE '%quirijn.zk%'") in (
         [{"internal_id": str(OTHER)}],

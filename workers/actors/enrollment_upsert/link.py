@@ -6,7 +6,6 @@ account is made. It is only ever added to a person who has none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
 from models.afas_values import person_number
 from models.folding import fold_email, fold_name
-from models.person import LinkedBy
+from models.person import AccountFrom, LinkedBy
 from producers.enrollments.matching import names_another
 from workers.actors.enrollment_upsert import places
 from workers.actors.enrollment_upsert import record as records
@@ -30,17 +29,17 @@ SHARED_ACCOUNT_SECONDS = 30.0
 
 def find_or_make(work: Work) -> None:
     """Give someone without a link an account, as the plan decided."""
-    decided = work.row.match or {}  # without one it would have been dropped
+    row = work.row
     # A try went before and its answer is not known: look before anything is repeated.
-    if work.row.intent_at is not None and (found := ours(work)):
+    if row.intent_at is not None and (found := ours(work)):
         adopt(work, found, LinkedBy.CREATED, outcome="created")
-    elif decided.get("action") == "share":
-        adopt_shared(work, decided["internal_id"])
-    elif decided.get("action") == "link":
-        user = existing(work, decided["pluvo_id"])
-        if not still_theirs(work, user, decided):
+    elif row.match == AccountFrom.SHARE:
+        adopt_shared(work, row.match_with)
+    elif row.match == AccountFrom.LINK:
+        user = existing(work, row.match_account)
+        if not still_theirs(work, user, row.match_by):
             raise Dropped("plan_changed")
-        adopt(work, user, LinkedBy(decided["linked_by"]), outcome="linked")
+        adopt(work, user, LinkedBy(row.match_by), outcome="linked")
     else:
         create(work)
 
@@ -60,11 +59,11 @@ def gone(work: Work) -> Parked:
     return Parked("account_gone", same)
 
 
-def still_theirs(work: Work, user: PluvoUser, decided: Mapping[str, Any]) -> bool:
+def still_theirs(work: Work, user: PluvoUser, linked_by: str) -> bool:
     """Whether the account still shows what the plan went by: an AFAS id, our own ref, or the address."""
-    if decided["linked_by"] == LinkedBy.AFAS_ID:
+    if linked_by == LinkedBy.AFAS_ID:
         return person_number(user.afas_contact_id) == work.internal_id
-    if decided["linked_by"] == LinkedBy.CREATED:
+    if linked_by == LinkedBy.CREATED:
         return user.ref == work.our_ref
     if names_another(user.afas_contact_id, user.ref, work.internal_id, work.our_ref):
         return False

@@ -41,7 +41,7 @@ _LINK = text(
 _PERSON_LINKED = text(
     """
     UPDATE person
-       SET intent_at = NULL, match = NULL,
+       SET intent_at = NULL, match = NULL, match_account = NULL, match_by = NULL, match_with = NULL,
            invited_at = CASE WHEN :invited THEN coalesce(invited_at, now()) ELSE invited_at END,
            applied_name = CASE WHEN version = :version THEN name ELSE applied_name END,
            applied_email = CASE WHEN version = :version THEN email ELSE applied_email END,

@@ -33,7 +33,8 @@ AWAY = (RowState.ABSENT, RowState.BLOCKED)
 
 # Columns for ``obstacle`` and ``check``; e, p, l, c and t are enrollment, person, link, course and tenant.
 FACTS = """
-    e.version, e.desired, e.state, e.row_state, e.outcome, e.removal_refused, p.version AS person_version, p.match,
+    e.version, e.desired, e.state, e.row_state, e.outcome, e.removal_refused, p.version AS person_version,
+    p.match, p.match_account, p.match_by, p.match_with,
     l.pluvo_id, l.state AS link_state, l.decision, coalesce(l.revision, 0) AS revision, c.active, c.target,
     t.removals->>'policy' AS policy
 """
