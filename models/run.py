@@ -111,8 +111,8 @@ class Run(SQLModel, table=True):
     courses: list[dict[str, Any]] = json(default="[]")
     rows: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     # Rows without a plan line (nothing to do): {"unchanged": 1183, "not_yet": 2, …}
-    quiet: dict[str, Any] = json(default="{}")
-    # Sum over quiet and plan lines, as last counted.
+    rows_without_line: dict[str, Any] = json(default="{}")
+    # Sum over these and the plan lines, as last counted.
     outcomes: dict[str, Any] = json(default="{}")
     removed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     held_removals: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))

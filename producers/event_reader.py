@@ -102,7 +102,7 @@ class EventReader:
             self.evidence.pages += 1
             last_page = len(rows) < self.take and len(rows) != SILENT_DEFAULT
             keys = [number(row.get(self.key_column)) for row in rows]
-            self._judge_order(keys, cursor)
+            self._note_order(keys, cursor)
             highest = max((key for key in keys if key is not None), default=None)
             read += len(rows)
             if endless := self._endless(rows, before, highest, cursor, read):
@@ -138,7 +138,7 @@ class EventReader:
             return "same_page"  # whatever is asked, it gives what it gave
         return None
 
-    def _judge_order(self, keys: Sequence[int | None], cursor: int | None) -> None:
+    def _note_order(self, keys: Sequence[int | None], cursor: int | None) -> None:
         known = [key for key in keys if key is not None]
         if cursor is not None and any(key < cursor for key in known):
             self._odd("read_twice")

@@ -335,7 +335,7 @@ def upgrade() -> None:
         ),
         sa.Column("rows", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column(
-            "quiet",
+            "rows_without_line",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
             server_default=sa.text("'{}'::jsonb"),
             nullable=False,

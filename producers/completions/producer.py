@@ -68,7 +68,7 @@ def finish(context: RunContext, planner: Planner, found: Collected, systems: Sys
             text(
                 """
                 UPDATE run SET status = :status, reason = :why, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
-                       courses = CAST(:courses AS jsonb), quiet = CAST(:quiet AS jsonb), plan_hash = :hash,
+                       courses = CAST(:courses AS jsonb), rows_without_line = CAST(:quiet AS jsonb), plan_hash = :hash,
                        rows = (SELECT count(*) FROM plan_line WHERE run_id = :run AND is_row) + :quiet_rows,
                        calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo
                  WHERE id = :run

@@ -1,4 +1,4 @@
-"""Decide about what guards hold: release it, refuse it, let it expire. ``holding.py`` raises and clears it.
+"""Decide about what guards hold: release it, refuse it, let it expire. ``raise_holds.py`` raises and clears it.
 
 A release is bound to the plan it was raised for and looks at every line again: who came back, or changed meanwhile, is
 dropped. Released lines go on in the run that planned them.

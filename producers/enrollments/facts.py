@@ -39,19 +39,19 @@ class PersonFacts:
     account: Candidate | None = None
 
     @property
-    def keeps(self) -> bool:
-        """Whether name and address stay as stored: the row that speaks for them could not be read."""
-        return bool(self.rows[0].keeps and self.rows[0].applied_email is not None)
+    def keeps_stored_contact(self) -> bool:
+        """Whether name and address stay as stored: their primary row could not be read."""
+        return bool(self.rows[0].keeps_stored_contact and self.rows[0].applied_email is not None)
 
     @property
     def name(self) -> str:
         """The name to have."""
-        return str(self.rows[0].stored_name if self.keeps else self.rows[0].name)
+        return str(self.rows[0].stored_name if self.keeps_stored_contact else self.rows[0].name)
 
     @property
     def email(self) -> str:
         """The address to have."""
-        return str(self.rows[0].stored_email if self.keeps else self.rows[0].email)
+        return str(self.rows[0].stored_email if self.keeps_stored_contact else self.rows[0].email)
 
     @property
     def email_folded(self) -> str:

@@ -42,7 +42,7 @@ NEWCOMERS = text(
      ORDER BY s.email
     """
 )
-# The row that speaks for somebody's name and address: of the lowest event, unless a still lower one of theirs could not
+# Name and address come from the primary row: of the lowest event, unless a still lower one of theirs could not
 # be read this time: then what is stored stays.
 _UNREAD_LOWER = """
     EXISTS (SELECT 1 FROM enrollment le JOIN course lc ON lc.id = le.course_id
@@ -68,7 +68,8 @@ ROWS = text(
            (SELECT re.refused_fingerprint FROM enrollment re
              WHERE re.person_id = p.id AND re.refused_fingerprint = s.fingerprint LIMIT 1) AS refused_fingerprint,
            e.fingerprint AS known_fingerprint,
-           {SETTLED} AS settled, {IN_PLACE} AS in_place, e.told_account, e.waiting, {_UNREAD_LOWER} AS keeps
+           {SETTLED} AS settled, {IN_PLACE} AS in_place, e.told_account, e.waiting,
+           {_UNREAD_LOWER} AS keeps_stored_contact
     {JOINED} AND s.internal_id = ANY(:people) ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position
     """
 )
@@ -107,16 +108,16 @@ PEERS = text(
 )
 # Linked people whose address is another one now.
 _MOVING = f"""
-    WITH speaking AS (
+    WITH primary_row AS (
         SELECT DISTINCT ON (s.internal_id) s.internal_id, s.tenant_id, s.run_id, s.name, s.email, s.email_folded,
-               p.applied_email, l.pluvo_id, {_UNREAD_LOWER} AS keeps
+               p.applied_email, l.pluvo_id, {_UNREAD_LOWER} AS keeps_stored_contact
         {JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
            AND (CAST(:people AS text[]) IS NULL OR s.internal_id = ANY(:people))
          ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position),
     moving AS (
-        SELECT * FROM speaking
+        SELECT * FROM primary_row
          WHERE email_folded <> {SQL_FOLD_EMAIL.format("coalesce(applied_email, '')")}
-           AND NOT (keeps AND applied_email IS NOT NULL))
+           AND NOT (keeps_stored_contact AND applied_email IS NOT NULL))
 """
 NEW_ADDRESSES = text(f"{_MOVING} SELECT DISTINCT email FROM moving WHERE applied_email IS NOT NULL LIMIT :limit")
 # Accounts that an operator named and that were told nothing yet.

@@ -38,7 +38,7 @@ class Plan:
     tripped: list[Tripped]
     hash: str
     # Rows that have no line: {"unchanged": 1183, "not_yet": 2, …}
-    quiet: dict[str, int]
+    rows_without_line: dict[str, int]
     # Absent, but not for long enough
     unconfirmed: int
     envid: str
@@ -81,7 +81,9 @@ def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], sy
         for course_id in usable:
             store_rejected(connection, context, course_id)
         planner = Planner(connection, context, tenant, snapshots, unread=known.unread)
-        known.quiet["unchanged"] = known.quiet.get("unchanged", 0) + planner.facts.count_settled()
+        known.rows_without_line["unchanged"] = (
+            known.rows_without_line.get("unchanged", 0) + planner.facts.count_settled()
+        )
         planned = planner.build()
     context.progress(planned=planned)
     unconfirmed = 0
@@ -97,10 +99,10 @@ def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], sy
         unconfirmed += prove_leavers(context, systems.afas, course, snapshot)
     with context.writing() as connection:
         hashed = plan_hash(connection, context.run_id)
-        return Plan(snapshots, tripped, hashed, known.quiet, unconfirmed, info.envid, known.missing_users)
+        return Plan(snapshots, tripped, hashed, known.rows_without_line, unconfirmed, info.envid, known.missing_users)
 
 
-_QUIET = text(
+_ROWS_WITHOUT_LINE = text(
     """
     SELECT CASE WHEN row_state = 'double' THEN 'unchanged' ELSE row_state END AS outcome, count(*)
       FROM snapshot_row
@@ -114,7 +116,7 @@ _QUIET = text(
 class _Known:
     """What was asked before planning: rows that need no line, by outcome; and what Pluvo could not tell."""
 
-    quiet: dict[str, int]
+    rows_without_line: dict[str, int]
     # Users that Pluvo counts and did not give; None when nobody had to be listed
     missing_users: int | None = None
     # Folded addresses of newcomers that a user may have whom Pluvo can't read
@@ -128,10 +130,12 @@ def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot],
         unlinked = reader.someone_unlinked()
         addresses = reader.new_addresses(pluvo_directory.FEW_ADDRESSES + 1)
         presets = reader.preset_accounts(pluvo_directory.FEW_ADDRESSES + 1)
-        found = connection.execute(_QUIET, {"run": context.run_id, "courses": list(usable)}).all()
+        found = connection.execute(_ROWS_WITHOUT_LINE, {"run": context.run_id, "courses": list(usable)}).all()
     refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
-    quiet = {str(outcome): int(count) for outcome, count in found} | ({"rejected": refused} if refused else {})
-    known = _Known(quiet)
+    rows_without_line = {str(outcome): int(count) for outcome, count in found} | (
+        {"rejected": refused} if refused else {}
+    )
+    known = _Known(rows_without_line)
     if unlinked or max(len(addresses), len(presets)) > pluvo_directory.FEW_ADDRESSES:
         known.missing_users = pluvo_directory.list_everyone(context, systems.pluvo)
         if known.missing_users:
@@ -160,8 +164,8 @@ def record_run(connection: Connection, run_id: str, plan: Plan, status: RunStatu
     connection.execute(
         text(
             """UPDATE run SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
-                      courses = CAST(:courses AS jsonb), rows = :rows, quiet = CAST(:quiet AS jsonb),
-                      plan_hash = :hash, unconfirmed = :unconfirmed
+                      courses = CAST(:courses AS jsonb), rows = :rows,
+                      rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash, unconfirmed = :unconfirmed
                 WHERE id = :run"""
         ),
         {
@@ -171,7 +175,7 @@ def record_run(connection: Connection, run_id: str, plan: Plan, status: RunStatu
             "reasons": dumps(plan.reasons),
             "courses": dumps([snapshot.as_json() for snapshot in plan.snapshots]),
             "rows": plan.rows,
-            "quiet": dumps(plan.quiet),
+            "rows_without_line": dumps(plan.rows_without_line),
             "hash": plan.hash,
             "unconfirmed": plan.unconfirmed,
         },

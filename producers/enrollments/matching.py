@@ -58,7 +58,7 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Facts:
+class MatchInput:
     """All that decides about one person without a link."""
 
     internal_id: str
@@ -97,71 +97,71 @@ def ambiguous(reason: str, candidates: Sequence[Candidate]) -> Match:
     return Match("ambiguous", reason=reason, candidates=candidates)
 
 
-def match(facts: Facts) -> Match:
+def match(given: MatchInput) -> Match:
     """Decide about one person without a link."""
-    if facts.decision == "create":
-        return _as_decided(facts)
-    if sure := _by_our_ref(facts) or _by_afas_id(facts):
+    if given.decision == "create":
+        return _as_decided(given)
+    if sure := _by_our_ref(given) or _by_afas_id(given):
         return sure
-    if facts.unread:
-        return ambiguous("account_unreadable", facts.by_email)
-    if found := _by_email(facts) or _by_peer(facts):
+    if given.unread:
+        return ambiguous("account_unreadable", given.by_email)
+    if found := _by_email(given) or _by_peer(given):
         return found
     # ß and ss, É and é: two mailboxes for a mail server, and perhaps one for whoever typed them.
-    return ambiguous("similar_email", facts.alike) if facts.alike else Match("create")
+    return ambiguous("similar_email", given.alike) if given.alike else Match("create")
 
 
-def _free(candidate: Candidate, facts: Facts) -> bool:
+def _free(candidate: Candidate, given: MatchInput) -> bool:
     if candidate.linked_to is None:
         return not candidate.elsewhere
-    return candidate.linked_to == facts.internal_id
+    return candidate.linked_to == given.internal_id
 
 
-def _as_decided(facts: Facts) -> Match:
+def _as_decided(given: MatchInput) -> Match:
     """An operator wants a new account. It can only be made once nobody has the address."""
-    if ours := _by_our_ref(facts):
+    if ours := _by_our_ref(given):
         return ours
-    staying = [candidate for candidate in facts.by_email if candidate.linked_to not in facts.moving_away]
+    staying = [candidate for candidate in given.by_email if candidate.linked_to not in given.moving_away]
     if staying:
         return ambiguous("email_taken", staying)
-    after = next((candidate.linked_to for candidate in facts.by_email), None)
+    after = next((candidate.linked_to for candidate in given.by_email), None)
     return Match("create", reason="operator", after=after)
 
 
-def _by_our_ref(facts: Facts) -> Match | None:
+def _by_our_ref(given: MatchInput) -> Match | None:
     """An account that carries our own ref was made by us for this very person: the answer got lost then."""
-    mine = (None, facts.internal_id)
-    ours = [candidate for candidate in facts.by_ref if candidate.ref == facts.our_ref and candidate.linked_to in mine]
+    mine = (None, given.internal_id)
+    ours = [candidate for candidate in given.by_ref if candidate.ref == given.our_ref and candidate.linked_to in mine]
     return Match("link", linked_by=LinkedBy.CREATED, candidate=ours[0]) if ours else None
 
 
-def _by_afas_id(facts: Facts) -> Match | None:
-    found = [candidate for candidate in facts.by_afas_id if not _numbered_elsewhere(candidate, facts.our_ref)]
+def _by_afas_id(given: MatchInput) -> Match | None:
+    found = [candidate for candidate in given.by_afas_id if not _numbered_elsewhere(candidate, given.our_ref)]
     if not found:
         return None
     if len(found) > 1:
         return ambiguous("several_with_afas_id", found)
-    if not _free(found[0], facts):
+    if not _free(found[0], given):
         return ambiguous("candidate_taken", found)
     return Match("link", linked_by=LinkedBy.AFAS_ID, candidate=found[0])
 
 
-def _by_email(facts: Facts) -> Match | None:
-    held = list(facts.by_email)
-    leaving = [candidate for candidate in held if candidate.linked_to in facts.moving_away]
+def _by_email(given: MatchInput) -> Match | None:
+    held = list(given.by_email)
+    leaving = [candidate for candidate in held if candidate.linked_to in given.moving_away]
     held = [candidate for candidate in held if candidate not in leaving]
     if not held:
         if not leaving:
             return None
-        return _by_peer(facts) or Match("create", after=leaving[0].linked_to)
+        return _by_peer(given) or Match("create", after=leaving[0].linked_to)
     if len(held) > 1:
         return ambiguous("several_with_email", held)
     candidate = held[0]
-    if not _free(candidate, facts):
-        return _by_peer(facts) or ambiguous("candidate_taken", held)
-    if names_another(candidate.afas_contact_id, candidate.ref, facts.internal_id, facts.our_ref):
+    if not _free(candidate, given):
+        return _by_peer(given) or ambiguous("candidate_taken", held)
+    if names_another(candidate.afas_contact_id, candidate.ref, given.internal_id, given.our_ref):
         return ambiguous("other_afas_id", held)
-    return _by_peer(facts, held) or Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
+    return _by_peer(given, held) or Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
 
 
 def _numbered_elsewhere(candidate: Candidate, our_ref: str) -> bool:
@@ -184,16 +184,16 @@ def names_another(contact_id: str | None, ref: str | None, internal_id: str, our
     return (ref or "").startswith(our_ref.rpartition(":")[0] + ":") and ref != our_ref
 
 
-def _by_peer(facts: Facts, held: Sequence[Candidate] = ()) -> Match | None:
+def _by_peer(given: MatchInput, held: Sequence[Candidate] = ()) -> Match | None:
     """Several AFAS persons with one address: whoever has the account, else the lowest id, comes first."""
-    first = first_of(facts.internal_id, facts.peers)
+    first = first_of(given.internal_id, given.peers)
     if first is None:
         return None
-    if fold_name(first.name) == fold_name(facts.name):
+    if fold_name(first.name) == fold_name(given.name):
         return Match("share", linked_by=LinkedBy.EMAIL, share_with=first.internal_id)
-    shown = held or [candidate for candidate in facts.by_email if candidate.linked_to in (None, first.internal_id)]
+    shown = held or [candidate for candidate in given.by_email if candidate.linked_to in (None, first.internal_id)]
     # Also when that account is still to be made: who decides must know whose it will be.
-    theirs = Candidate(first.pluvo_id or "", facts.email, first.name, linked_to=first.internal_id)
+    theirs = Candidate(first.pluvo_id or "", given.email, first.name, linked_to=first.internal_id)
     return ambiguous("same_email", list(shown) or [theirs])
 
 
@@ -219,7 +219,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MoveVerdict:
     """Whether a move can go, after whose, or why not (``email_taken``, ``email_cycle``)."""
 
     possible: bool
@@ -227,14 +227,14 @@ class Verdict:
     reason: str | None = None
 
 
-def order_moves(moves: Mapping[str, Move], movers: frozenset[str] | set[str]) -> dict[str, Verdict]:
+def order_moves(moves: Mapping[str, Move], movers: frozenset[str] | set[str]) -> dict[str, MoveVerdict]:
     """Decide the moves that find their address taken.
 
     Args:
         moves: by internal id, only those whose new address somebody else holds.
         movers: every linked person who gives up their present address in this run, held up or not.
     """
-    verdicts: dict[str, Verdict] = {}
+    verdicts: dict[str, MoveVerdict] = {}
     for start in moves:
         path: list[str] = []
         here: str | None = start
@@ -243,20 +243,20 @@ def order_moves(moves: Mapping[str, Move], movers: frozenset[str] | set[str]) ->
             here = moves[here].holder
         if here is not None and here in path:
             for member in path[path.index(here) :]:
-                verdicts[member] = Verdict(False, reason="email_cycle")
+                verdicts[member] = MoveVerdict(False, reason="email_cycle")
             path = path[: path.index(here)]
         for member in reversed(path):
             verdicts[member] = _after_holder(moves[member], verdicts, movers)
     return verdicts
 
 
-def _after_holder(move: Move, verdicts: Mapping[str, Verdict], movers: frozenset[str] | set[str]) -> Verdict:
+def _after_holder(move: Move, verdicts: Mapping[str, MoveVerdict], movers: frozenset[str] | set[str]) -> MoveVerdict:
     holder = move.holder
     if move.foreign or holder is None or holder not in movers:
-        return Verdict(False, reason="email_taken")
+        return MoveVerdict(False, reason="email_taken")
     if holder in verdicts and not verdicts[holder].possible:
-        return Verdict(False, reason="email_taken")
-    return Verdict(True, after=holder)
+        return MoveVerdict(False, reason="email_taken")
+    return MoveVerdict(True, after=holder)
 
 
 def changes_email(applied: str | None, desired: str) -> bool:

@@ -21,10 +21,10 @@ from models.tenant import Tenant
 from producers.enrollments.facts import FactReader, PersonFacts
 from producers.enrollments.matching import (
     Candidate,
-    Facts,
     Match,
+    MatchInput,
     Move,
-    Verdict,
+    MoveVerdict,
     changes_email,
     is_linked,
     match,
@@ -54,7 +54,7 @@ class Planner:
         self.context = context
         self.tenant = tenant
         self.facts = FactReader(connection, context, snapshots)
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, MoveVerdict] = {}
         self.rivals: dict[str, Candidate] = {}
 
     def build(self) -> int:
@@ -77,12 +77,12 @@ class Planner:
     def _moving_away(self, chunk: Sequence[PersonFacts]) -> frozenset[str]:
         holders = {c.linked_to for person in chunk for c in person.by_email if c.linked_to}
         movers = self.facts.movers(sorted(holders))
-        return frozenset(m for m in movers if self.verdicts.get(m, Verdict(True)).possible)
+        return frozenset(m for m in movers if self.verdicts.get(m, MoveVerdict(True)).possible)
 
     # ------------------------------------------------------------------------------------------------- one person
 
     def person(self, person: PersonFacts, moving_away: frozenset[str]) -> list[Line]:
-        """All lines of one person: the row of the lowest event speaks for name and address."""
+        """All lines of one person: name and address come from the row of the lowest event."""
         first = person.rows[0]
         if first.link_state == "ignored":
             return [_refused(row, "ignored") for row in person.rows]
@@ -95,7 +95,7 @@ class Planner:
     def _unlinked(self, person: PersonFacts, moving_away: frozenset[str]) -> list[Line]:
         first = person.rows[0]
         found = match(
-            Facts(
+            MatchInput(
                 internal_id=person.internal_id,
                 name=person.name,
                 email=person.email,
@@ -197,7 +197,7 @@ class Planner:
         line = _line(row, Action.NONE, RowOutcome.AMBIGUOUS, found.reason)
         return replace(line, before={"candidates": [candidate.shown() for candidate in found.candidates]})
 
-    def _taken(self, person: PersonFacts, verdict: Verdict) -> Match:
+    def _taken(self, person: PersonFacts, verdict: MoveVerdict) -> Match:
         pluvo_id = person.rows[0].pluvo_id
         others = [candidate for candidate in person.by_email if candidate.pluvo_id != pluvo_id]
         rival = self.rivals.get(person.internal_id)

@@ -1,4 +1,4 @@
-"""A whole listing of one event and the verdict on it: complete, partial or suspect, with every reason.
+"""A whole listing of one event and whether it can be trusted: complete, partial or suspect, with every reason.
 
 Removals come only from ``complete``. Whatever is wrong with a listing, it can at worst delay a removal.
 
@@ -53,7 +53,10 @@ COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external
 
 @dataclass
 class Snapshot:
-    """The verdict on one event. ``read_at`` is when reading began: what is absent was absent then."""
+    """What was read of one event, and whether it may be acted on.
+
+    ``read_at`` is when reading began: who is absent was absent then.
+    """
 
     course_id: int
     event_id: str
@@ -100,12 +103,12 @@ def _now() -> datetime:
 
 
 def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course: Course, *, foreign: bool) -> Snapshot:
-    """Read one event into ``snapshot_row`` and judge it.
+    """Read one event into ``snapshot_row`` and say whether it may be acted on.
 
     Args:
         foreign: AFAS named another environment id than at the first complete read.
 
-    Raises what concerns the whole tenant (``Unauthorized``); everything else ends in the verdict.
+    Raises what concerns the whole tenant (``Unauthorized``); everything else ends in its ``state`` and ``reasons``.
     """
     today = datetime.now(ZoneInfo(tenant.timezone)).date()
     snapshot = Snapshot(course.id or 0, course.event_id, _now())
@@ -131,10 +134,10 @@ def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course:
         except Restart:
             continue
     with context.writing() as connection:
-        _judge_doubles(connection, context.run_id, snapshot)
+        _settle_doubles(connection, context.run_id, snapshot)
         snapshot.rows = _count(connection, context.run_id, snapshot.course_id)
         if snapshot.state == SnapshotState.COMPLETE and context.options.get("person") is None:
-            _judge_size(snapshot, course)
+            _note_size(snapshot, course)
     return snapshot
 
 
@@ -213,14 +216,14 @@ _MARK_DOUBLES = text(
 )
 
 
-def _judge_doubles(connection: Connection, run_id: str, snapshot: Snapshot) -> None:
+def _settle_doubles(connection: Connection, run_id: str, snapshot: Snapshot) -> None:
     """Equal doubles count once as themselves and once as unchanged; contradictory ones are rejected, all of them."""
     found = connection.execute(_MARK_DOUBLES, {"run": run_id, "course": snapshot.course_id}).scalars().all()
     if any(versions > 1 for versions in found):
         snapshot.suspect("contradictory")
 
 
-def _judge_size(snapshot: Snapshot, course: Course) -> None:
+def _note_size(snapshot: Snapshot, course: Course) -> None:
     base = course.base_rows or 0
     if (base and not snapshot.rows) or (base >= SHORT_FROM and snapshot.rows < SHORT_SHARE * base):
         snapshot.suspect("short")

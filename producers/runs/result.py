@@ -25,9 +25,9 @@ class Count:
 
 
 def count(connection: Connection, run: Row[Any]) -> Count:
-    """Add up a run's plan lines and its quiet rows."""
+    """Add up a run's plan lines and the rows without one."""
     counted = Count(zeros(run.direction))
-    for outcome, number in run.quiet.items():
+    for outcome, number in run.rows_without_line.items():
         counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + int(number)
     rows = connection.execute(
         text(
@@ -90,8 +90,8 @@ def find(connection: Connection, run_id: str) -> Row[Any] | None:
     """A run with what counting needs, locked."""
     return connection.execute(
         text(
-            """SELECT id, tenant_id, direction, status, quiet, snapshot, rows, fence, stop_requested FROM run
-                WHERE id = :id FOR UPDATE"""
+            """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, rows, fence, stop_requested
+                 FROM run WHERE id = :id FOR UPDATE"""
         ),
         {"id": run_id},
     ).first()

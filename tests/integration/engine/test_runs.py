@@ -124,7 +124,7 @@ def test_a_run_without_lines_ends_done(engine: Engine, producer: dict[str, Any])
 def test_a_run_is_over_when_nothing_can_be_done_now_and_counted_until_all_is_settled(
     engine: Engine, producer: dict[str, Any]
 ) -> None:
-    # given a run with quiet rows, settled lines, a line whose message waits, and one still to be done
+    # given a run with rows that need no line, settled lines, a line whose message waits, and one still to be done
     tenant = engine.tenant()
     run_id = request(tenant)
 
@@ -135,7 +135,7 @@ def test_a_run_is_over_when_nothing_can_be_done_now_and_counted_until_all_is_set
             engine.enqueue(tenant, subject, run_id=run_id, plan_line_id=line(engine, tenant, run_id, "pending"))
         with lease.writing() as connection:
             connection.exec_driver_sql(
-                """UPDATE run SET status = 'applying', quiet = '{"unchanged": 7}', snapshot = 'complete',
+                """UPDATE run SET status = 'applying', rows_without_line = '{"unchanged": 7}', snapshot = 'complete',
                           unconfirmed = 3"""
             )
 

@@ -115,8 +115,8 @@ def bring_up_to_date(work: Work) -> None:
     known = as_told(work) if sure else as_found(work)
     work.outcome = work.planned_outcome
     changes = UserChanges(
-        name=row.name if row.speaks and known.name != row.name else None,
-        email=row.email if row.speaks and known.email != row.email else None,
+        name=row.name if row.is_primary and known.name != row.name else None,
+        email=row.email if row.is_primary and known.email != row.email else None,
         archived=False if known.archived else None,
         **known.fill,
     )

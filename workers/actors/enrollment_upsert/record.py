@@ -218,7 +218,7 @@ def settle(
             places.hand_over(connection, work)
             if state == "enrolled":
                 _applied(connection, work)
-            if state == "removed" and work.pluvo_id and row.speaks and row.applied_email:
+            if state == "removed" and work.pluvo_id and row.is_primary and row.applied_email:
                 told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
                 connection.execute(_OTHERS_SPEAK, told | {"tenant": work.delivery.tenant_id, "person": row.person_id})
             if state and work.pluvo_id:

@@ -34,7 +34,7 @@ _LOAD = text(
            -- its run has read then what those who leave had finished
            coalesce((SELECT hold_id IS NULL AND created_at > now() - interval '60 seconds' FROM plan_line
                       WHERE id = :line AND tenant_id = :tenant), false) AS just_planned,
-           -- Of those who share an account the lowest id speaks, also while parked for an address.
+           -- Of those who share an account the lowest id is the primary one, also while parked for an address.
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
                 WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state IN ('linked', 'ambiguous')
@@ -46,7 +46,7 @@ _LOAD = text(
                 WHERE o.id < t.id AND {SAME_ORGANISATION} AND ol.pluvo_id = l.pluvo_id
                   AND ol.state IN ('linked', 'ambiguous')
                   AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = ol.person_id AND oe.state = 'enrolled')
-           ) AS speaks
+           ) AS is_primary
       {JOINED}
      WHERE e.id = :id AND e.tenant_id = :tenant
     """  # noqa: S608  constants

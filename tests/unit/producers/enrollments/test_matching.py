@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from producers.enrollments.matching import (
     Candidate,
-    Facts,
     Match,
+    MatchInput,
     Move,
+    MoveVerdict,
     Peer,
-    Verdict,
     changes_email,
     first_of,
     is_linked,
@@ -30,7 +30,7 @@ OURS = "afas:12345:80"
 
 def decide(**known: Any) -> Match:
     return match(
-        Facts(**({"internal_id": "80", "name": "Jan Smit", "email": "jan@example.nl", "our_ref": OURS} | known))
+        MatchInput(**({"internal_id": "80", "name": "Jan Smit", "email": "jan@example.nl", "our_ref": OURS} | known))
     )
 
 
@@ -172,7 +172,7 @@ candidates = st.lists(
     max_size=3,
 )
 facts = st.builds(
-    Facts,
+    MatchInput,
     internal_id=st.just("80"),
     name=st.sampled_from(["Jan", "jan ", "Piet"]),
     email=st.just("jan@example.nl"),
@@ -193,7 +193,7 @@ facts = st.builds(
 
 @calm
 @given(facts)
-def test_nobody_is_ever_linked_to_an_account_that_another_person_has(known: Facts) -> None:
+def test_nobody_is_ever_linked_to_an_account_that_another_person_has(known: MatchInput) -> None:
     found = match(known)
     if found.action == "link":
         assert found.candidate is not None
@@ -246,5 +246,5 @@ def test_cycle_is_told_from_a_queue(wanted: dict[str, Move]) -> None:
 
 
 def test_holder_who_stays_blocks() -> None:
-    assert order_moves({"1": Move("1", "2")}, {"1"}) == {"1": Verdict(False, reason="email_taken")}
-    assert order_moves({"1": Move("1", "2")}, {"1", "2"}) == {"1": Verdict(True, after="2")}
+    assert order_moves({"1": Move("1", "2")}, {"1"}) == {"1": MoveVerdict(False, reason="email_taken")}
+    assert order_moves({"1": Move("1", "2")}, {"1", "2"}) == {"1": MoveVerdict(True, after="2")}
