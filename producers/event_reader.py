@@ -23,7 +23,8 @@ SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
 # Columns that a connector is taken to have as long as nobody has seen one of its pages.
 UNSEEN_WIDTH = 600
 MAX_RESTARTS = 2
-Row = Mapping[str, Any]
+# One row as AFAS gave it: the customer chooses its columns, and a value may be any JSON.
+AfasRow = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -51,7 +52,7 @@ class Evidence:
             self.reasons.append(reason)
 
 
-def number(value: Any) -> int | None:
+def number(value: object) -> int | None:
     """An internal id as AFAS orders it; None when it is no whole number."""
     found = person_number(value)
     return int(found) if found is not None else None
@@ -87,13 +88,13 @@ class EventReader:
         self.take = min(self._largest, page_size(width or UNSEEN_WIDTH))
         self._seam = False
 
-    def pages(self) -> Iterator[list[Row]]:
+    def pages(self) -> Iterator[list[AfasRow]]:
         """Yield the rows, each once, in pages. Raises Restart, Partial, or what the client says of the whole tenant.
 
         Ends with a reason in ``evidence`` where a source would go on for ever.
         """
-        held: list[Row] = []
-        before: Sequence[Row] = ()
+        held: list[AfasRow] = []
+        before: Sequence[AfasRow] = ()
         cursor: int | None = None
         skip = read = 0
         while True:
@@ -129,7 +130,7 @@ class EventReader:
             self._fit_take(rows)
 
     def _endless(
-        self, rows: Sequence[Row], before: Sequence[Row], highest: int | None, cursor: int | None, read: int
+        self, rows: Sequence[AfasRow], before: Sequence[AfasRow], highest: int | None, cursor: int | None, read: int
     ) -> str | None:
         """Why to stop asking a source that does not come to an end."""
         if read > self.most:
@@ -153,7 +154,7 @@ class EventReader:
             raise Restart
         self.evidence.note(reason)
 
-    def _fit_take(self, rows: Sequence[Row]) -> None:
+    def _fit_take(self, rows: Sequence[AfasRow]) -> None:
         if rows:
             self.width = max(len(row) for row in rows)
             self.take = min(self._largest, page_size(self.width))
@@ -167,7 +168,7 @@ class EventReader:
             conditions.append(Condition(self.key_column, Operator.AT_LEAST, str(cursor)))
         return conditions
 
-    def _page(self, cursor: int | None, skip: int) -> list[dict[str, Any]]:
+    def _page(self, cursor: int | None, skip: int) -> Sequence[AfasRow]:
         waits = iter(RETRY_WAITS_SECONDS)
         while True:
             self.check()

@@ -6,8 +6,6 @@ that person, for whatever reason it was sent, would carry it out after all.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, text
 
 from models import locks
@@ -281,7 +279,7 @@ def commit_plan(connection: Connection, context: RunContext, lines: list[int] | 
 
     Run inside the transaction that holds the run, after ``lock_messages``: either all of it happened, or none.
     """
-    values: dict[str, Any] = {
+    values = {
         "run": context.run_id,
         "lines": lines,
         "kind": Kind.UPSERT.value,

@@ -7,12 +7,14 @@ dropped. Released lines go on in the run that planned them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models.hold import Guard
 from producers.enrollments.commit import commit_plan, lock_messages
+from producers.enrollments.guards import Measure
 from producers.enrollments.raise_holds import close_lines
 from producers.runs.context import PreviewContext
 
@@ -39,6 +41,25 @@ _CHOOSE = text(
      FOR UPDATE OF h
     """  # noqa: S608  constants only
 )
+_HOLD = text("SELECT id, tenant_id, run_id, guard, event_id, state, measure FROM hold WHERE id = :id FOR UPDATE")
+
+
+@dataclass(frozen=True)
+class OpenHold:
+    """The hold that is decided about, locked."""
+
+    id: str
+    tenant_id: int
+    run_id: str
+    guard: str
+    event_id: str | None
+    state: str
+    measure: Measure
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> OpenHold:
+        """Of a row of ``_HOLD``."""
+        return cls(**row._mapping)
 
 
 class HoldClosed(Exception):
@@ -93,7 +114,7 @@ def _believe(connection: Connection, enrollments: Sequence[int]) -> None:
     )
 
 
-def _new_base(connection: Connection, hold: Any) -> None:
+def _new_base(connection: Connection, hold: OpenHold) -> None:
     """An operator says that the event really is this small."""
     connection.execute(
         text("UPDATE course SET base_rows = :rows, base_at = now() WHERE tenant_id = :tenant AND event_id = :event"),
@@ -151,10 +172,11 @@ def expire(connection: Connection) -> int:
     return len(holds)
 
 
-def _lock(connection: Connection, hold_id: str) -> Any:
-    hold = connection.execute(text("SELECT * FROM hold WHERE id = :id FOR UPDATE"), {"id": hold_id}).first()
-    if hold is None:
+def _lock(connection: Connection, hold_id: str) -> OpenHold:
+    found = connection.execute(_HOLD, {"id": hold_id}).first()
+    if found is None:
         raise KeyError(hold_id)
+    hold = OpenHold.from_row(found)
     if hold.state != "open":
         raise HoldClosed(hold.state)
     return hold
@@ -183,7 +205,7 @@ def _set_lines(connection: Connection, lines: Sequence[int], outcome: str | None
     )
 
 
-def _finish(connection: Connection, hold: Any, state: str, reason: str, who: str) -> int:
+def _finish(connection: Connection, hold: OpenHold, state: str, reason: str, who: str) -> int:
     """Close the hold when no line is open any more; returns how many are."""
     left = connection.execute(
         text("SELECT count(*) FROM hold_line WHERE hold_id = :id AND state = 'open'"), {"id": hold.id}

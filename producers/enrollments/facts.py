@@ -24,12 +24,59 @@ _OTHERS = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RosterRow:
+    """A row that is present in this run, with what is stored of its person, link and enrollment (null without one)."""
+
+    internal_id: str
+    external_id: str | None
+    name: str
+    email: str
+    fingerprint: str
+    course_id: int
+    event_id: str
+    # The person: wanted so far, and what Pluvo was last told
+    stored_name: str | None
+    stored_email: str | None
+    applied_name: str | None
+    applied_email: str | None
+    not_theirs: list[str] | None
+    # The link
+    link_state: str | None
+    pluvo_id: str | None
+    decision: str | None
+    archived: bool | None
+    # The enrollment
+    enrollment_id: int | None
+    state: str | None
+    desired: str | None
+    version: int | None
+    applied_version: int | None
+    failed_code: str | None
+    failed_version: int | None
+    failed_settings: int | None
+    unsure: bool | None
+    refused_fingerprint: str | None
+    known_fingerprint: str | None
+    told_account: str | None
+    waiting: bool | None
+    # Nothing is to be done, and Pluvo was asked for this very place
+    settled: bool
+    in_place: bool
+    keeps_stored_contact: bool
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> RosterRow:
+        """Of a row of ``facts_sql.ROWS``."""
+        return cls(**row._mapping)
+
+
 @dataclass
 class PersonFacts:
     """All rows of one person in this run, and everything known about them."""
 
     internal_id: str
-    rows: list[Row[Any]]
+    rows: list[RosterRow]
     by_email: list[Candidate] = field(default_factory=list)
     alike: list[Candidate] = field(default_factory=list)
     by_afas_id: list[Candidate] = field(default_factory=list)
@@ -125,9 +172,9 @@ class FactReader:
             after = people[-1]
 
     def _chunk(self, people: list[str], ref_of: Callable[[str], str]) -> list[PersonFacts]:
-        rows: dict[str, list[Row[Any]]] = defaultdict(list)
+        rows: dict[str, list[RosterRow]] = defaultdict(list)
         for row in self.connection.execute(sql.ROWS, self.base | {"people": people}):
-            rows[row.internal_id].append(row)
+            rows[row.internal_id].append(RosterRow.from_row(row))
         refs = {ref_of(internal_id): internal_id for internal_id in people}
         facts = {internal_id: PersonFacts(internal_id, rows[internal_id]) for internal_id in people}
         by_email: dict[str, list[PersonFacts]] = defaultdict(list)

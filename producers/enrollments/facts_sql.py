@@ -60,9 +60,9 @@ PEOPLE = text(
 )
 ROWS = text(
     f"""
-    SELECT s.internal_id, s.external_id, s.name, s.email, s.email_folded, s.fingerprint, s.course_id, s.position,
-           c.event_id, p.id AS person_id, p.name AS stored_name, p.email AS stored_email, p.applied_name,
-           p.applied_email, p.not_theirs, l.state AS link_state, l.pluvo_id, l.ref, l.decision, l.archived,
+    SELECT s.internal_id, s.external_id, s.name, s.email, s.fingerprint, s.course_id, c.event_id,
+           p.name AS stored_name, p.email AS stored_email, p.applied_name,
+           p.applied_email, p.not_theirs, l.state AS link_state, l.pluvo_id, l.decision, l.archived,
            e.id AS enrollment_id, e.state, e.desired, e.version, e.applied_version, e.failed_code, e.failed_version,
            e.failed_settings, e.unsure,
            (SELECT re.refused_fingerprint FROM enrollment re

@@ -20,8 +20,8 @@ email_changes       new addresses of a tenant's run            more than max(cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 from sqlalchemy import Connection, text
 
@@ -35,13 +35,24 @@ from producers.runs.context import RunContext
 WINDOW_DAYS = 7
 
 
+class Measure(TypedDict, total=False):
+    """What tripped a guard: how many lines, how many may be, of how many; ``before``: in the days before."""
+
+    count: int
+    limit: float
+    base: int
+    before: int
+    moving: int
+    rows: int
+
+
 @dataclass(frozen=True)
 class Tripped:
     """A guard that holds, its scope, and the measure that tripped it."""
 
     guard: Guard
     event_id: str | None
-    measure: dict[str, Any] = field(default_factory=dict)
+    measure: Measure
     # These lines only stay on a hold that is open already, and that this run can't overtake.
     stays: bool = False
 
@@ -207,8 +218,9 @@ class Judge:
                 guard = Guard.REMOVALS_EVENT
             if guard:
                 self._hold(guard, "removal", row.event_id)
-                measure = {"count": row.removals, "limit": limit, "base": row.base}
-                measure |= {"moving": row.moving} if row.moving else {}
+                measure = Measure(count=row.removals, limit=limit, base=row.base)
+                if row.moving:
+                    measure["moving"] = row.moving
                 tripped.append(Tripped(guard, row.event_id, measure))
         return tripped
 
@@ -224,7 +236,7 @@ class Judge:
         limit = allowed(self.limits, "window", self.enrollments)
         if planned and planned + before > limit:
             self._hold(Guard.REMOVALS_WINDOW, "removal", None)
-            measure = {"count": planned, "before": before, "limit": limit, "base": self.enrollments}
+            measure = Measure(count=planned, before=before, limit=limit, base=self.enrollments)
             return [Tripped(Guard.REMOVALS_WINDOW, None, measure)]
         return []
 

@@ -8,7 +8,8 @@ answers that show the neighbours and nobody else count; anything else makes the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,7 +26,7 @@ from models.tenant import ARCHIVING, Tenant
 from models.translate import translate
 from producers.enrollments.plan_lines import Line, store
 from producers.enrollments.snapshot import Snapshot
-from producers.event_reader import EventReader, Partial, Restart
+from producers.event_reader import AfasRow, EventReader, Partial, Restart
 from producers.runs.context import RunContext
 
 # People asked about in one query, next to two neighbours: more would pass AFAS's limit on a query's length.
@@ -38,8 +39,8 @@ NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
 _ABSENT = text(
     """
-    SELECT e.id AS enrollment_id, e.course_id, e.version, e.state, e.absent_since, e.row_state, e.removal_refused,
-           p.internal_id, p.applied_name, p.applied_email, l.created_by_us,
+    SELECT e.id AS enrollment_id, e.state, e.absent_since, p.internal_id, p.applied_name, p.applied_email,
+           l.created_by_us,
            e.told_target IS NOT NULL OR e.left_behind <> '[]' OR (e.state = 'removed' AND e.archive)
                AS put_there,
            CASE WHEN e.desired = 'removed' AND e.failed_version = e.version AND e.failed_settings = :settings
@@ -50,7 +51,7 @@ _ABSENT = text(
       FROM enrollment e
       JOIN person p ON p.id = e.person_id
       LEFT JOIN link l ON l.person_id = p.id
-     WHERE e.tenant_id = :tenant AND e.course_id = :course
+     WHERE e.tenant_id = :tenant AND e.course_id = :course AND NOT e.removal_refused
        AND (e.state IN ('enrolled', 'new')
             -- asked for again, and nobody knows what came of it; or the archive still waits for a run that reads all
             OR (e.state = 'removed' AND (e.told_target IS NOT NULL OR (e.archive AND :archiving))))
@@ -64,6 +65,30 @@ _ABSENT = text(
      ORDER BY length(p.internal_id), p.internal_id
     """
 )
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Someone in Pluvo for an event whom its snapshot does not show, or shows as blocked."""
+
+    enrollment_id: int
+    state: str
+    absent_since: datetime | None
+    internal_id: str
+    applied_name: str | None
+    applied_email: str | None
+    created_by_us: bool | None
+    put_there: bool
+    failed_code: str | None
+    under_way: bool
+    blocked: bool
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> Absent:
+        """Of a row of ``_ABSENT``."""
+        return cls(**row._mapping)
+
+
 _NEIGHBOURS = text(
     """
     SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint)) FROM snapshot_row
@@ -90,7 +115,7 @@ def plan_leavers(
     with context.writing() as connection:
         # Some at a time: a whole roster may be gone.
         for part in _absent(connection, context, tenant, course, all_read).partitions(AT_ONCE):
-            absent = [row for row in part if not row.removal_refused]
+            absent = [Absent.from_row(row) for row in part]
             if snapshot.only_short:
                 doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
                 store(connection, context, [line for line in doubted if line.outcome == "pending"])
@@ -159,7 +184,7 @@ def _ends_of_event(check: Callable[[], None], afas: AfasClient, course: Course, 
     return set() if reader.evidence.reasons else ends
 
 
-def _people_of(rows: Iterable[Mapping[str, Any]], course: Course) -> set[str | None]:
+def _people_of(rows: Iterable[AfasRow], course: Course) -> set[str | None]:
     """Whose rows these are; None stands for anybody's: no readable id, or another event."""
     fields, event = course.fields, event_number(course.event_id)
     return {
@@ -182,20 +207,20 @@ def _absent(
     return connection.execute(_ABSENT, values)
 
 
-def _confirmed(row: Row[Any], snapshot: Snapshot, confirm_after: timedelta) -> bool:
+def _confirmed(row: Absent, snapshot: Snapshot, confirm_after: timedelta) -> bool:
     if not confirm_after:
         return True
     return row.absent_since is not None and snapshot.read_at - row.absent_since >= confirm_after
 
 
-def _line(row: Row[Any], course: Course, tenant: Tenant, why: str, all_read: bool) -> Line:
+def _line(row: Absent, course: Course, tenant: Tenant, why: str, all_read: bool) -> Line:
     wanted = tenant.removals.policy == ARCHIVING and bool(row.created_by_us)
     archive = wanted and all_read
     outcome, reason = _outcome(row, tenant.removals.policy, why)
     send = outcome == "pending"
     out_already = row.state == Applied.REMOVED and archive  # the guards judged it then
     return Line(
-        row.course_id,
+        course.id or 0,
         course.event_id,
         row.internal_id,
         action=("archive" if archive else "unenroll") if send else "none",
@@ -210,7 +235,7 @@ def _line(row: Row[Any], course: Course, tenant: Tenant, why: str, all_read: boo
     )
 
 
-def _outcome(row: Row[Any], policy: str, why: str) -> tuple[str, str]:
+def _outcome(row: Absent, policy: str, why: str) -> tuple[str, str]:
     if policy == "keep":
         return "kept", "policy_keep"
     # Never asked for in this event and nothing on its way: if they are in it in Pluvo, it is not our doing.

@@ -165,7 +165,8 @@ def record_run(connection: Connection, run_id: str, plan: Plan, status: RunStatu
         text(
             """UPDATE run SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
                       courses = CAST(:courses AS jsonb), rows = :rows,
-                      rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash, unconfirmed = :unconfirmed
+                      rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash,
+                      unconfirmed = :unconfirmed
                 WHERE id = :run"""
         ),
         {

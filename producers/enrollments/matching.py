@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from models.afas_values import person_number
 from models.folding import clearly_other_name, fold_email, fold_name
@@ -18,6 +18,16 @@ from models.person import LinkedBy, LinkState
 def id_order(internal_id: str) -> tuple[int, str]:
     """Sorts ids as AFAS counts them: 9 before 10."""
     return (len(internal_id), internal_id)
+
+
+class ShownAccount(TypedDict):
+    """A Pluvo account as the operator who decides sees it."""
+
+    pluvo_id: str | None
+    name: str | None
+    email: str | None
+    archived: bool
+    linked_to: str | None
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Candidate:
     linked_to: str | None = None
     elsewhere: bool = False
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> ShownAccount:
         """For the operator who decides."""
         return {
             "pluvo_id": self.pluvo_id or None,

@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy import Connection, text
 
+from producers.enrollments.matching import ShownAccount
 from producers.runs.context import RunContext
 
 PLANNED = "planned"
@@ -39,6 +40,16 @@ _REJECTED = text(
 )
 
 
+class Shown(TypedDict, total=False):
+    """Before or after, as a plan shows it."""
+
+    name: str | None
+    email: str | None
+    enrolled: bool
+    archived: bool
+    candidates: list[ShownAccount]
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a plan. Its fields are columns of ``PlanLine``."""
@@ -52,8 +63,8 @@ class Line:
     enrollment_id: int | None = None
     is_row: bool = True
     kind: str | None = None
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
+    before: Shown | ShownAccount | None = None
+    after: Shown | None = None
     fingerprint: str | None = None
     changes_person: bool = False
     name: str | None = None

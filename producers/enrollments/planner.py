@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from models.enrollment import Applied, Desired
 from models.folding import fold_email
@@ -18,7 +17,7 @@ from models.outcomes import RowOutcome
 from models.person import AccountFrom
 from models.run import Action, Counted
 from models.tenant import Tenant
-from producers.enrollments.facts import FactReader, PersonFacts
+from producers.enrollments.facts import FactReader, PersonFacts, RosterRow
 from producers.enrollments.matching import (
     Candidate,
     Match,
@@ -31,7 +30,7 @@ from producers.enrollments.matching import (
     order_moves,
     takes_over,
 )
-from producers.enrollments.plan_lines import PLANNED, Line, our_ref, store
+from producers.enrollments.plan_lines import PLANNED, Line, Shown, our_ref, store
 from producers.enrollments.snapshot import Snapshot
 from producers.runs.context import RunContext
 
@@ -170,10 +169,10 @@ class Planner:
             return Counted.CREATE
         return Counted.EMAIL_CHANGE if takes_over(account, person.name, person.email) else None
 
-    def _open(self, row: Row[Any]) -> bool:
+    def _open(self, row: RosterRow) -> bool:
         return self.facts.full or not row.settled
 
-    def _row_only(self, row: Row[Any]) -> Line:
+    def _row_only(self, row: RosterRow) -> Line:
         """The account is as it should be; only this enrollment may need something."""
         enrolled = row.state == Applied.ENROLLED and row.desired == Desired.ENROLLED and row.in_place
         if enrolled and row.waiting and row.applied_version == row.version:
@@ -187,13 +186,13 @@ class Planner:
         line = _pending(row, _return_or(row, Action.ENROLL), _moved(row) or PLANNED)
         return replace(line, before=_enrolled(row, False))
 
-    def _still_failed(self, row: Row[Any]) -> Line | None:
+    def _still_failed(self, row: RosterRow) -> Line | None:
         same = row.failed_code and row.failed_version == row.version and row.known_fingerprint == row.fingerprint
         if not same or row.failed_settings != self.tenant.settings_version:
             return None
         return _line(row, Action.NONE, RowOutcome.FAILED, row.failed_code)
 
-    def _parked(self, row: Row[Any], found: Match) -> Line:
+    def _parked(self, row: RosterRow, found: Match) -> Line:
         line = _line(row, Action.NONE, RowOutcome.AMBIGUOUS, found.reason)
         return replace(line, before={"candidates": [candidate.shown() for candidate in found.candidates]})
 
@@ -204,7 +203,7 @@ class Planner:
         return Match("ambiguous", reason=verdict.reason, candidates=others or ([rival] if rival else []))
 
 
-def _line(row: Row[Any], action: str, outcome: str, reason: str | None = None) -> Line:
+def _line(row: RosterRow, action: str, outcome: str, reason: str | None = None) -> Line:
     return Line(
         row.course_id,
         row.event_id,
@@ -218,11 +217,11 @@ def _line(row: Row[Any], action: str, outcome: str, reason: str | None = None) -
     )
 
 
-def _pending(row: Row[Any], action: str, reason: str = PLANNED) -> Line:
+def _pending(row: RosterRow, action: str, reason: str = PLANNED) -> Line:
     return _line(row, action, RowOutcome.PENDING, reason)
 
 
-def _refused(row: Row[Any], reason: str) -> Line:
+def _refused(row: RosterRow, reason: str) -> Line:
     return _line(row, Action.NONE, RowOutcome.REJECTED, reason)
 
 
@@ -232,25 +231,25 @@ def _changing(line: Line, external_id: str | None, name: str, email: str) -> Lin
     return replace(line, changes_person=True, external_id=external_id, name=name, email=email, email_folded=folded)
 
 
-def _enrolled(row: Row[Any], enrolled: bool) -> dict[str, Any]:
+def _enrolled(row: RosterRow, enrolled: bool) -> Shown:
     return {"name": row.applied_name, "email": row.applied_email, "enrolled": enrolled}
 
 
-def _moved(row: Row[Any]) -> str | None:
+def _moved(row: RosterRow) -> str | None:
     """Why somebody who is enrolled is enrolled once more."""
     if row.state != Applied.ENROLLED or row.in_place:
         return None
     return "target_changed" if row.told_account == row.pluvo_id else "account_changed"
 
 
-def _before_update(person: PersonFacts, preset: bool) -> dict[str, Any]:
+def _before_update(person: PersonFacts, preset: bool) -> Shown:
     """Name and address as last told; of an account that was given beforehand, as it has them now."""
     if preset and person.account:
         return {"name": person.account.name, "email": person.account.email}
     return {"name": person.rows[0].applied_name, "email": person.rows[0].applied_email}
 
 
-def _return_or(row: Row[Any], action: str) -> str:
+def _return_or(row: RosterRow, action: str) -> str:
     return Action.RESTORE if row.state in (Applied.REMOVED, Applied.KEPT) or row.archived else action
 
 

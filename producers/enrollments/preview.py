@@ -7,19 +7,42 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
-from models.outcomes import zeros
+from models.outcomes import RemovalOutcome, zeros
 from models.run import RunStatus
 from models.session import transaction
 from models.tenant import Direction, Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
+from producers.enrollments.plan_lines import Shown
+from producers.enrollments.snapshot import ShownSnapshot
 from producers.runs.context import PreviewContext, RunContext
 from tenancy.systems import systems_of
+
+
+class PlannedLine(TypedDict):
+    """A line of a plan as JSON shows it."""
+
+    event_id: str
+    internal_id: str | None
+    action: str
+    outcome: str
+    reason: str | None
+    before: Shown | None
+    after: Shown | None
+
+
+class UnusedAccount(TypedDict):
+    """An account that no AFAS person has."""
+
+    pluvo_id: str
+    name: str | None
+    email: str | None
+    archived: bool
 
 
 @dataclass(frozen=True)
@@ -31,8 +54,8 @@ class Adoption:
     shared: int
     to_create: int
     ambiguous: int
-    # Accounts that no AFAS person has: [{"pluvo_id", "name", "email", "archived"}]; untouched, always
-    only_in_pluvo: list[dict[str, Any]] = field(default_factory=list)
+    # Untouched, always
+    only_in_pluvo: list[UnusedAccount] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -44,10 +67,10 @@ class Preview:
     hash: str
     snapshot: str | None
     reasons: list[str]
-    courses: list[dict[str, Any]]
+    courses: list[ShownSnapshot]
     rows: int
     outcomes: dict[str, int]
-    lines: list[dict[str, Any]]
+    lines: list[PlannedLine]
     removals: int
     held_removals: int
     unconfirmed: int
@@ -151,10 +174,9 @@ def _fail_preview(run_id: str, error: RemoteError) -> None:
 def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
     usable = [snapshot.course_id for snapshot in plan.snapshots if snapshot.usable]
     with context.writing() as connection:
-        rows = connection.execute(_LINES, {"run": context.run_id, "usable": usable}).mappings().all()
-        lines = [{key: value for key, value in row.items() if key != "is_row"} for row in rows]
-        outcomes = count(row["outcome"] for row in rows if row["is_row"])
-        removals = [row for row in rows if not row["is_row"]]
+        rows = connection.execute(_LINES, {"run": context.run_id, "usable": usable}).all()
+        outcomes = count(row.outcome for row in rows if row.is_row)
+        removals = Counter(row.outcome for row in rows if not row.is_row)
         record_run(connection, context.run_id, plan, RunStatus.DRY_RUN)
         connection.execute(
             text(
@@ -166,10 +188,25 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
                 "outcomes": dumps(outcomes),
                 "afas": calls["afas"],
                 "pluvo": calls["pluvo"],
-                "held": sum(row["outcome"] == "held" for row in removals),
+                "held": removals[RemovalOutcome.HELD],
             },
         )
-        only = connection.execute(_ONLY_IN_PLUVO, {"run": context.run_id}).mappings().all()
+        unused = connection.execute(_ONLY_IN_PLUVO, {"run": context.run_id}).all()
+    lines = [
+        PlannedLine(
+            event_id=row.event_id,
+            internal_id=row.internal_id,
+            action=row.action,
+            outcome=row.outcome,
+            reason=row.reason,
+            before=row.before,
+            after=row.after,
+        )
+        for row in rows
+    ]
+    accounts = [
+        UnusedAccount(pluvo_id=row.pluvo_id, name=row.name, email=row.email, archived=row.archived) for row in unused
+    ]
     return Preview(
         run_id=context.run_id,
         status=RunStatus.DRY_RUN,
@@ -180,11 +217,11 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
         rows=plan.rows,
         outcomes=outcomes,
         lines=lines,
-        removals=sum(row["outcome"] == "removed" for row in removals),
-        held_removals=sum(row["outcome"] == "held" for row in removals),
+        removals=removals[RemovalOutcome.REMOVED],
+        held_removals=removals[RemovalOutcome.HELD],
         unconfirmed=plan.unconfirmed,
         calls=calls,
-        adoption=_adoption(lines, [dict(row) for row in only]) if tenant.first_complete_at is None else None,
+        adoption=_adoption(lines, accounts) if tenant.first_complete_at is None else None,
     )
 
 
@@ -193,7 +230,7 @@ def count(found: Iterable[str]) -> dict[str, int]:
     return zeros(Direction.ENROLLMENTS) | Counter(found)
 
 
-def _adoption(lines: Sequence[dict[str, Any]], only_in_pluvo: list[dict[str, Any]]) -> Adoption:
+def _adoption(lines: Sequence[PlannedLine], only_in_pluvo: list[UnusedAccount]) -> Adoption:
     reasons = [str(line["reason"]) for line in lines if line["action"] in ("link", "create")]
     return Adoption(
         by_afas_id=sum(reason == "by_afas_id" for reason in reasons),

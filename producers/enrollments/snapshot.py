@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NotRequired, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
@@ -49,6 +50,16 @@ _COPY = """
 COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external_id, name, email, email_folded,
                    completion, row_state, reason, fingerprint) FROM STDIN
 """
+
+
+class ShownSnapshot(TypedDict):
+    """An event as a run's JSON shows it."""
+
+    event_id: str
+    snapshot: str
+    reasons: list[str]
+    rows: int
+    detail: NotRequired[str]
 
 
 @dataclass
@@ -89,10 +100,12 @@ class Snapshot:
         if self.reasons and self.state == SnapshotState.COMPLETE:
             self.state = SnapshotState.SUSPECT
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> ShownSnapshot:
         """As a run shows it."""
-        shown = {"event_id": self.event_id, "snapshot": self.state, "reasons": self.reasons, "rows": self.rows}
-        return shown | ({"detail": self.detail} if self.detail else {})
+        shown = ShownSnapshot(event_id=self.event_id, snapshot=self.state, reasons=self.reasons, rows=self.rows)
+        if self.detail:
+            shown["detail"] = self.detail
+        return shown
 
 
 def _now() -> datetime:
