@@ -201,8 +201,9 @@ def test_nobody_is_ever_linked_to_an_account_that_another_person_has(known: Matc
     if found.action == "create" and found.after is None:
         assert not [one for one in known.by_email if one.linked_to not in known.moving_away]
     if found.action == "share":
-        sharing = next(peer for peer in known.peers if peer.internal_id == found.share_with)
-        assert (sharing.name or "").strip().casefold() == known.name.strip().casefold()
+        # one person may have rows with two names
+        names = {(peer.name or "").strip().casefold() for peer in known.peers if peer.internal_id == found.share_with}
+        assert known.name.strip().casefold() in names
     if found.action == "ambiguous":
         assert found.reason
 
