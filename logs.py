@@ -26,7 +26,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u20
 
 @dataclass
 class Seldom:
-    """What strangers can cause as often as they like is logged at once, then once a minute with how often it was."""
+    """Logs at once, then once a minute with how often it happened, what strangers can cause as often as they like."""
 
     seconds: float = 60.0
     clock: Callable[[], float] = time.monotonic
@@ -69,7 +69,7 @@ def _escaped(char: str) -> str:
 
 
 def without_addresses(logger: Any, method: str, event: Event) -> Event:
-    """Mask addresses and secrets in every text of an entry: a defence for the day somebody logs what they shouldn't."""
+    """Mask addresses and secrets in every text of an entry: a defence, should one be logged after all."""
     return {key: _cleaned(value) for key, value in event.items()}
 
 

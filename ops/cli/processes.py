@@ -17,7 +17,8 @@ from ops.servers import environment
 from ops.servers.parent import end_with_parent
 from ops.servers.up import Options, up
 from ops.terminal import output
-from workers.process.worker import ChildSpec, Supervisor, run_worker
+from workers.process.supervisor import ChildSpec, Supervisor
+from workers.process.worker import run_worker
 
 app = group()
 Threads = Annotated[int, typer.Option("--threads", min=1, max=128, help="Messages worked on at once, per process.")]

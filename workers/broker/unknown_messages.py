@@ -28,7 +28,7 @@ def record(read: Defect | Envelope, size: int, digest: str) -> None:
 
 
 def _from_ledger(envelope: Envelope) -> bool:
-    """Put a message of the ledger's that nobody here understands back for later, or to rest after the last try."""
+    """Put back for later what is the ledger's and this version does not understand; to rest after the last try."""
     with transaction() as connection:
         row = connection.execute(
             text(

@@ -73,7 +73,7 @@ def probe() -> list[Future[bool]]:
 
 
 def _guarded(future: Future[bool], tenant_id: int, direction: str) -> None:
-    """Nobody reads what a thread raises: it is logged, and the next probe comes at its time."""
+    """Log what a probe raises, which would be lost with its thread; the next probe comes at its time."""
     reopened = False
     try:
         reopened = _try(tenant_id, direction)

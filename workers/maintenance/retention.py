@@ -72,7 +72,7 @@ _PEOPLE = f"""
          WHERE NOT EXISTS (
                SELECT 1 FROM enrollment e JOIN course c ON c.id = e.course_id
                 WHERE e.person_id = p.id
-                  -- times are null of whoever is still there: that is not old
+                  -- null: still in AFAS, so not old
                   AND NOT ((coalesce({_older("e.absent_since")}, false) AND (e.state <> 'enrolled' OR e.removal_refused)
                             OR NOT c.active AND coalesce({_older("coalesce(c.base_at, e.seen_at)")}, false))
                            AND e.left_behind = '[]'))

@@ -1,9 +1,7 @@
 """Do the services that one process does for all get done? Told by what they write down, not by who is alive.
 
-============  =================================================================================
-``relay``     ``ok``; ``nobody`` leads; ``stuck``: something may go for a minute and nothing did
-``maintenance``, ``timetable``  ``ok``; ``nobody`` does it
-============  =================================================================================
+``relay``: ``ok``; ``nobody`` when no process leads; ``stuck`` when something may go for a minute and nothing did.
+``maintenance``, ``timetable``: ``ok``; ``nobody`` when no process does it.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ def read(connection: Connection) -> dict[str, str]:
 
 
 def watch() -> str:
-    """Open an alert when nobody leads the relay or it stands still, close it when it works again; what it is."""
+    """Open an alert when no process leads the relay or it stands still, close it when it works again; what it is."""
     with transaction() as connection:
         relay = read(connection)["relay"]
         if relay == "nobody" and not connection.execute(text(_LONG_WITHOUT)).scalar():

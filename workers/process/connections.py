@@ -52,7 +52,7 @@ def join(threads: int, runners: int) -> int:
 
 
 def _left(connection: Connection) -> int:
-    """What nobody may need: room of the server, without reserves, other workers, and other programs as they are now."""
+    """What is free: room of the server without reserves, other workers, and other programs as they are now."""
     row = connection.execute(
         text(
             """SELECT (SELECT coalesce(sum(connections), 0) FROM worker

@@ -54,7 +54,7 @@ def beat(connection: Connection, threads: int, connections: int) -> None:
 
 
 def leave(connection: Connection) -> None:
-    """Take this process off the list; not while it holds something, which whoever reaps it finds by this row."""
+    """Take this process off the list, unless it still holds something: that is found by this row when it is reaped."""
     connection.execute(
         text(
             """DELETE FROM worker WHERE id = :id

@@ -38,7 +38,7 @@ def check() -> None:
 
 
 def check_or_exit() -> None:
-    """The same for a process of which nobody catches exceptions: one line on standard error, exit code 2."""
+    """The same where no caller catches exceptions: one line on standard error, exit code 2."""
     try:
         check()
     except (Unfit, WrongSchema, SecretUnreadable, settings.SettingsError) as error:

@@ -1,4 +1,4 @@
-"""Worker processes: run one, and keep several running.
+"""Be a worker process.
 
 ``run_worker`` is what ``koppeling worker`` runs in each child; ``dramatiq workers`` boots the same services by itself.
 """
@@ -14,11 +14,7 @@ import dramatiq
 import structlog
 
 from workers.broker import broker
-from workers.process.heartbeat import live_workers
 from workers.process.launcher import launcher
-from workers.process.supervisor import ChildSpec, Supervisor
-
-__all__ = ["ChildSpec", "Supervisor", "live_workers", "run_worker"]
 
 RUNNING_SECONDS = 23
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -13,7 +13,7 @@ ENROLLMENTS_IN_FLIGHT = 16
 COMPLETIONS_STANDING_BY = 2
 IN_FLIGHT_MIN = 32
 IN_FLIGHT_PER_THREAD = 3
-# A row of time-outs: whoever doesn't answer gets one message at a time, until one is answered.
+# After so many time-outs in a row a lane gets one message at a time, until one is answered.
 TIMEOUTS_IN_A_ROW = 3
 # (priority, kind) of messages
 Group = tuple[int, str]
@@ -40,7 +40,7 @@ def in_flight_limit(threads: int) -> int:
 
 
 def allocate(lanes: Iterable[Lane], room: int) -> dict[tuple[int, str], int]:
-    """Hand out ``room`` places, {lane key: places}; never above a cap, none left over while somebody could use it.
+    """Hand out ``room`` places, {lane key: places}; never above a cap, none left over while a lane could use it.
 
     Water-filling: the lowest lane rises first, the least recently served one among equals.
     """

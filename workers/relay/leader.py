@@ -1,6 +1,6 @@
 """Be the one of all worker processes that does something: a session advisory lock on a connection of its own.
 
-Whoever holds the lock works through the same connection, so that a leader whose connection is gone can't go on writing.
+The leader works through the connection that holds the lock: without the connection it can't go on writing.
 A leader that is frozen loses its connection to ``idle_session_timeout`` after 15 s, and with it the lead.
 """
 

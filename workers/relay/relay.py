@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 import structlog
-from psycopg.rows import namedtuple_row
+from psycopg.rows import class_row
 
 import settings
 from loops import Loop
@@ -38,6 +38,7 @@ from workers.relay.fairness import (
     share,
 )
 from workers.relay.leader import Leader
+from workers.relay.statements import Claimed, InFlight, LaneKey, Quota, Ready
 
 TICK_SECONDS = 0.03
 IDLE_SECONDS = 0.25
@@ -46,9 +47,7 @@ STANDBY_SECONDS = 1.0
 # Failed steps in a row after which this process lets go of the lead for a moment.
 RESIGN_AFTER = 5
 LOST_AFTER_SECONDS = 5.0
-LaneKey = tuple[int, str]
-# tenant, direction, priority, kind
-Quota = tuple[int, str, int, str]
+Row = TypeVar("Row")
 log = structlog.get_logger("workers.relay.relay")
 
 
@@ -60,7 +59,7 @@ class Relay(Loop):
         self.broker = to
         self.leader = Leader(AdvisoryLock.RELAY, "relay")
         self.threads = 0
-        self.served: dict[tuple[int, str], int] = {}
+        self.served: dict[LaneKey, int] = {}
         self.ticks = 0
         self.due: dict[str, float] = {}
         self.pushed = False
@@ -92,7 +91,7 @@ class Relay(Loop):
         return WAKE_SECONDS
 
     def _listen(self, connection: psycopg.Connection) -> None:
-        """Wait until somebody says that there is work, or for the pause; hear all that was said meanwhile."""
+        """Wait for the pause, or until a NOTIFY says that there is work; take what else was said meanwhile."""
         for _ in connection.notifies(timeout=self.pause, stop_after=1):
             pass
         for _ in connection.notifies(timeout=0):
@@ -101,7 +100,7 @@ class Relay(Loop):
     def trouble(self, error: Exception) -> None:
         """What was claimed and not pushed is looked for as soon as both servers answer.
 
-        Whoever can't reach them for longer lets somebody else try, who may.
+        A process that can't reach them for longer resigns, so that another one tries.
         """
         self.due.pop("lost", None)
         if self.failures % RESIGN_AFTER == 0:
@@ -126,18 +125,18 @@ class Relay(Loop):
             self._take_back_lost(connection, 0.0 if self.failures else LOST_AFTER_SECONDS)
         if self._is_due("leases", 1.0):
             expire()
-            self.threads = int(_rows(connection, sql.THREADS)[0].threads)
+            self.threads = _threads(connection)
             connection.execute(sql.SEEN, {"worker": worker_id(), "pushed": self.pushed})
             self.pushed = False
             self.broker.maintain()
         if self._is_due("promote", 0.2):
             connection.execute(sql.PROMOTE)
-        out = {(row[0], row[1]): (row[2], bool(row[3])) for row in connection.execute(sql.IN_FLIGHT)}
+        out = {(row.tenant_id, row.direction): row for row in _rows(connection, InFlight, sql.IN_FLIGHT)}
         lanes = self._lanes(connection, out)
-        room = in_flight_limit(self.threads) - sum(count for count, _ in out.values())
+        room = in_flight_limit(self.threads) - sum(row.count for row in out.values())
         went = self._fill(connection, lanes, room)
-        # What waits for a place gets one as soon as something ends, of which nobody tells; what may not go for another
-        # reason would only make us ask in vain.
+        # No NOTIFY tells that a message ended and left its place: what waits for one asks again soon. What may not go
+        # for another reason would only ask in vain.
         self.waits = bool(lanes and out)
         return went
 
@@ -146,7 +145,7 @@ class Relay(Loop):
         went = False
         while lanes and room > 0:
             quotas = {
-                (*key, *group): places
+                Quota(*key, *group): places
                 for key, total in allocate(lanes, room).items()
                 for group, places in share(self.groups[key], total, self.passed.setdefault(key, {})).items()
             }
@@ -156,35 +155,35 @@ class Relay(Loop):
             self._push(claimed)
             room -= len(claimed)
             went = went or bool(claimed)
-            got = Counter((m.tenant_id, m.direction, m.priority, m.kind) for m in claimed)
-            by_lane = Counter((m.tenant_id, m.direction) for m in claimed)
+            got = Counter(map(Quota.of, claimed))
+            by_lane = Counter(quota.lane for quota in got.elements())
             for key, count in by_lane.items():
                 self.sent[key] += count
             # A group that gave less than it was asked for has nothing more that may go now: its places go to others.
             for quota, places in quotas.items():
                 if got[quota] < places:
-                    self.groups[quota[0], quota[1]].remove((quota[2], quota[3]))
+                    self.groups[quota.lane].remove(quota.group)
             lanes = [
                 replace(lane, in_flight=lane.in_flight + by_lane[lane.key]) for lane in lanes if self.groups[lane.key]
             ]
         return went
 
-    def _claim(self, connection: psycopg.Connection, quotas: dict[Quota, int]) -> list[Any]:
-        """Hand out; a probe of a quarantine counts with the message that is one, so never for nothing."""
+    def _claim(self, connection: psycopg.Connection, quotas: dict[Quota, int]) -> list[Claimed]:
+        """Hand out. The probe of a quarantine is counted in the transaction that hands its message out."""
         with connection.transaction() if self.probing else nullcontext():
-            claimed = _rows(connection, sql.CLAIM, _names(quotas))
-            for key in {(m.tenant_id, m.direction) for m in claimed} & self.probing:
+            claimed = _rows(connection, Claimed, sql.CLAIM, _names(quotas))
+            for key in {Quota.of(message).lane for message in claimed} & self.probing:
                 self._take_probe(connection, key)
         return claimed
 
-    def _lanes(self, connection: psycopg.Connection, out: dict[LaneKey, tuple[int, bool]]) -> list[Lane]:
+    def _lanes(self, connection: psycopg.Connection, out: dict[LaneKey, InFlight]) -> list[Lane]:
         """Lanes that may get places now, and their groups; a quarantined one gets a place when its probe is due."""
         lanes: dict[LaneKey, Lane] = {}
         self.groups, self.probing = {}, set()
-        slow_lanes = sum(slow for _, slow in out.values())
-        for row in _rows(connection, sql.READY_LANES):
+        slow_lanes = sum(row.slow for row in out.values())
+        for row in _rows(connection, Ready, sql.READY_LANES):
             key = (row.tenant_id, row.direction)
-            in_flight, slow = out.get(key, (0, False))
+            in_flight, slow = (out[key].count, out[key].slow) if key in out else (0, False)
             if row.state == "paused" or row.waiting:
                 continue
             cap = row.parallel_calls + COMPLETIONS_STANDING_BY
@@ -206,12 +205,12 @@ class Relay(Loop):
         self.passed = {key: passed for key, passed in self.passed.items() if key in self.groups}
         return list(lanes.values())
 
-    def _take_probe(self, connection: psycopg.Connection, key: tuple[int, str]) -> bool:
+    def _take_probe(self, connection: psycopg.Connection, key: LaneKey) -> None:
         waits = list(settings.get().quarantine_probes)
         names = {"tenant": key[0], "direction": key[1], "waits": waits, "count": len(waits)}
-        return bool(connection.execute(sql.TAKE_PROBE, names).rowcount)
+        connection.execute(sql.TAKE_PROBE, names)
 
-    def _push(self, claimed: Sequence[Any]) -> None:
+    def _push(self, claimed: Sequence[Claimed]) -> None:
         """In order of priority, tenants taking turns."""
         self.ticks += 1
         place: dict[int, int] = {}
@@ -246,15 +245,23 @@ class Relay(Loop):
 
 def _names(quotas: dict[Quota, int]) -> dict[str, Any]:
     return {
-        "tenants": [quota[0] for quota in quotas],
-        "directions": [quota[1] for quota in quotas],
-        "priorities": [quota[2] for quota in quotas],
-        "kinds": [quota[3] for quota in quotas],
+        "tenants": [quota.tenant_id for quota in quotas],
+        "directions": [quota.direction for quota in quotas],
+        "priorities": [quota.priority for quota in quotas],
+        "kinds": [quota.kind for quota in quotas],
         "rooms": list(quotas.values()),
         "lease": settings.get().lease,
     }
 
 
-def _rows(connection: psycopg.Connection, statement: LiteralString, names: dict[str, Any] | None = None) -> list[Any]:
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        return list(cursor.execute(statement, names).fetchall())
+def _threads(connection: psycopg.Connection) -> int:
+    """How many messages all live processes together work on at once."""
+    row = connection.execute(sql.THREADS).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _rows(
+    connection: psycopg.Connection, row: type[Row], statement: LiteralString, names: dict[str, Any] | None = None
+) -> list[Row]:
+    with connection.cursor(row_factory=class_row(row)) as cursor:
+        return cursor.execute(statement, names).fetchall()

@@ -1,10 +1,76 @@
-"""The relay's statements. Quotas come from Python: letting each lane take up to the whole in-flight limit locks far
-too many rows, and joining the claimed ids instead of ``= ANY(ARRAY(…))`` makes the planner walk the whole primary
-key."""
+"""The relay's statements, each after the rows it gives. Quotas come from Python: letting each lane take up to the whole
+in-flight limit locks far too many rows, and joining the claimed ids instead of ``= ANY(ARRAY(…))`` makes the planner
+walk the whole primary key."""
 
 from __future__ import annotations
 
-from typing import LiteralString
+from dataclasses import dataclass
+from typing import LiteralString, NamedTuple
+
+from workers.relay.fairness import Group
+
+# (tenant id, direction)
+LaneKey = tuple[int, str]
+
+
+class Quota(NamedTuple):
+    """What a number of places is for: one group of one lane."""
+
+    tenant_id: int
+    direction: str
+    priority: int
+    kind: str
+
+    @classmethod
+    def of(cls, row: Ready | Claimed) -> Quota:
+        return cls(row.tenant_id, row.direction, row.priority, row.kind)
+
+    @property
+    def lane(self) -> LaneKey:
+        return self.tenant_id, self.direction
+
+    @property
+    def group(self) -> Group:
+        return self.priority, self.kind
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A group with something ready, and how its lane is. ``waiting``: told to; ``timeouts``: in a row."""
+
+    tenant_id: int
+    direction: str
+    priority: int
+    kind: str
+    state: str
+    waiting: bool
+    probe_due: bool
+    failed_kind: str | None
+    timeouts: int
+    parallel_calls: int
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """How many messages of a lane are out. ``slow``: one of them takes longer than 5 s."""
+
+    tenant_id: int
+    direction: str
+    count: int
+    slow: bool
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A message just handed out."""
+
+    id: int
+    tenant_id: int
+    kind: str
+    direction: str
+    deliveries: int
+    priority: int
+
 
 # Lanes with something ready and the groups in them, by hopping over the index from one to the next; what the direction
 # and the tenant allow. What a run found wrong when it read, a message that only writes can't prove right: none probes.
@@ -31,7 +97,8 @@ SELECT lane.tenant_id, lane.direction, lane.priority, lane.kind, coalesce(d.stat
 """
 
 IN_FLIGHT = """
-SELECT tenant_id, direction, count(*), bool_or(started_at < clock_timestamp() - interval '5 seconds') AS slow
+SELECT tenant_id, direction, count(*) AS count,
+       coalesce(bool_or(started_at < clock_timestamp() - interval '5 seconds'), false) AS slow
   FROM message WHERE state = 'sent' GROUP BY tenant_id, direction
 """
 
@@ -96,7 +163,7 @@ SELECT id, deliveries, direction FROM message
  WHERE state = 'sent' AND started_at IS NULL AND sent_at < clock_timestamp() - make_interval(secs => %(age)s)
 """
 
-# A probe that got no further than here asked nobody: it does not count.
+# A probe that got no further than here made no call: it does not count.
 _BACK = """
 WITH back AS (
     UPDATE message SET state = 'ready', lease_until = NULL WHERE state = 'sent' AND started_at IS NULL {these}
@@ -112,9 +179,9 @@ TAKE_BACK: LiteralString = _BACK.format(
 )
 TAKE_ALL_BACK: LiteralString = _BACK.format(these="")
 
-THREADS = "SELECT coalesce(sum(threads), 0) AS threads FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
+THREADS = "SELECT coalesce(sum(threads), 0)::int FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
 
-# So that whoever asks how the system is doing sees who leads, and when something was last handed out.
+# For ``status`` and ``/readyz``: which process leads, and when something was last handed out.
 SEEN = """
 INSERT INTO service AS s (name, worker, seen_at, worked_at)
 VALUES ('relay', %(worker)s, now(), CASE WHEN %(pushed)s THEN now() END)

@@ -63,7 +63,7 @@ def finalize() -> int:
     """End what is over: what nothing can be done of now; how many runs.
 
     What waits for another try is pending, and so is all that waits for it, and all of a direction that is stopped or
-    was told to wait for longer than anybody would stand by.
+    was told to wait for longer than a minute.
     """
     with transaction() as connection:
         over = [row for row in connection.execute(_APPLYING).all() if _is_over(connection, row)]
@@ -78,7 +78,7 @@ def _is_over(connection: Connection, row: Row[Any]) -> bool:
 
 def _end(row: Row[Any]) -> None:
     with transaction() as connection:
-        connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that somebody holds comes again
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that is locked comes again
         run = result.find(connection, row.id)
         if run is None or run.status != RunStatus.APPLYING:
             return

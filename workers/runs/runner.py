@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import structlog
@@ -24,7 +23,10 @@ from loops import Loop, each, where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus
 from models.session import DATABASE_TROUBLE, is_away, transaction
+from models.tenant import Direction
 from models.worker import worker_id
+from producers.completions import producer as completions
+from producers.enrollments import producer as enrollments
 from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import drop_messages, lock_runs
@@ -37,16 +39,16 @@ LOCK_NOT_AVAILABLE = "55P03"
 log = structlog.get_logger("workers.runs.runner")
 
 Producer = Callable[[RunLease], None]
-# Tests put their own here; the real ones are looked up by name, so that importing this needs none of them.
-PRODUCERS: dict[str, Producer] = {}
+# {direction: what does a run of it}; tests put their own here.
+PRODUCERS: dict[str, Producer] = {Direction.ENROLLMENTS: enrollments.run, Direction.COMPLETIONS: completions.run}
 
 _CANDIDATE = """
     (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < now()))
     AND NOT EXISTS (SELECT 1 FROM run o WHERE o.tenant_id = r.tenant_id AND o.direction = r.direction
                        AND o.id <> r.id AND o.status IN ('running', 'applying'))
 """
-# A run whose row is locked is being written by its producer right now, however old its lease may look meanwhile: who
-# waited for that would keep every other tenant waiting too.
+# A run whose row is locked is being written by its producer right now, however old its lease may look meanwhile:
+# waiting for that would keep every other tenant waiting too.
 _FIND = text(
     f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED"  # noqa: S608  a constant
 )
@@ -61,14 +63,6 @@ _CLAIM = text(
     RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes
     """  # noqa: S608  the condition is a constant
 )
-
-
-def producer_of(direction: str) -> Producer:
-    """The function that does a run of this direction."""
-    if direction not in PRODUCERS:
-        found: Producer = import_module(f"producers.{direction}.producer").run
-        PRODUCERS[direction] = found
-    return PRODUCERS[direction]
 
 
 def claim(stopping: threading.Event | None = None) -> RunLease | None:
@@ -95,7 +89,7 @@ def _claim(candidate: Row[Any]) -> RunLease | None:
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
-            return None  # somebody is busy with this direction: its turn comes again
+            return None  # another process works on this direction: the run comes again
         row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
         if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
             return None
@@ -124,7 +118,7 @@ def work(lease: RunLease) -> None:
     log.info("run_begins", fence=lease.fence, **names)
     lease.keep()
     try:
-        producer_of(lease.direction)(lease)
+        PRODUCERS[lease.direction](lease)
         _hand_over(lease)
     except RunLost:
         log.warning("run_lost", **names)
@@ -145,7 +139,7 @@ def work(lease: RunLease) -> None:
         log.warning("run_failed", code=error.code, **names)
         _end(lease, RunStatus.FAILED, error.code, error)
     except Exception as error:
-        if is_away(error):  # nothing can be said about it now: the lease ends and somebody begins again
+        if is_away(error):  # nothing can be recorded now: the lease ends, and the run begins again
             log.warning("run_left", error=type(error).__name__, where=where(error), **names)
         else:  # our own fault: the run says so, its traceback could hold data
             log.error("run_broke", where=where(error), **names)

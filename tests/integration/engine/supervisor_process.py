@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from workers.process.worker import ChildSpec, Supervisor
+from workers.process.supervisor import ChildSpec, Supervisor
 
 if __name__ == "__main__":
     worker = [sys.executable, "-m", "tests.integration.engine.worker_process", sys.argv[2], sys.argv[3]]
