@@ -1,7 +1,7 @@
-"""The last look before somebody is taken out: does AFAS still miss them, and is what they finished remembered?
+"""The last look before a person is taken out: does AFAS still miss them, and is what they finished remembered?
 
-A removal may have waited for hours, in an outage, a pause or a hold, or in a database that was restored. AFAS is asked
-about this very person right before it is carried out; what they finished is read when that was not done just now.
+A removal may have waited for hours, in an outage, a pause or a hold, or in a database that was restored. So AFAS is
+asked about this person right before the removal, and their completions are read unless the run has just read them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from workers.actors.enrollment_upsert.standing import Dropped
 from workers.actors.enrollment_upsert.state import CALL_SECONDS, Work
 
 AFAS_PATIENCE_SECONDS = 15.0
-# The first and the last whom the newest listing shows: they must show in every proof.
+# The first and the last person of the newest listing: they must show in every proof.
 _NEIGHBOURS = text(
     """
     SELECT min(CAST(p.internal_id AS bigint)), max(CAST(p.internal_id AS bigint))
       FROM enrollment e JOIN person p ON p.id = e.person_id
      WHERE e.course_id = :course AND e.row_state <> 'absent' AND p.internal_id ~ '^[1-9][0-9]{0,17}$'
-       -- whom only a doubted listing misses may be there or not
+       -- A person whom only a doubted listing misses may be there or not.
        AND NOT EXISTS (SELECT 1 FROM hold_line h WHERE h.enrollment_id = e.id AND h.state = 'open')
     """
 )
@@ -61,9 +61,9 @@ def look(work: Work) -> None:
         raise Dropped("absence_unproven")
     afas = afas_of(work.tenant, work.delivery.call_log.append, AFAS_PATIENCE_SECONDS)
     if work.row.row_state == RowState.BLOCKED:
-        away = still_blocked(afas, work.tenant, course, work.internal_id)
+        away = still_blocked(afas, work.tenant, course, work.row.internal_id)
     else:
-        away = still_gone(partial(work.delivery.check, CALL_SECONDS), afas, course, work.internal_id, neighbours)
+        away = still_gone(partial(work.delivery.check, CALL_SECONDS), afas, course, work.row.internal_id, neighbours)
     if away is not True:
         raise Dropped("absence_unproven" if away is None else "came_back")
     if not work.row.just_planned:

@@ -1,4 +1,4 @@
-"""Give someone without a link an account: the one the plan found, the one another of theirs has, or a new one.
+"""Give a person without a link an account: the one the plan found, that of a peer, or a new one.
 
 A link is recorded in a transaction of its own as soon as the account is known: whatever fails afterwards, no second
 account is made. It is only ever added to a person who has none.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
-
-from sqlalchemy import Row
 
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
@@ -18,160 +15,174 @@ from models.afas_values import person_number
 from models.folding import fold_email, fold_name
 from models.person import AccountFrom, LinkedBy
 from producers.enrollments.matching import names_another
-from workers.actors.enrollment_upsert import places
-from workers.actors.enrollment_upsert import record as records
+from workers.actors.enrollment_upsert import record, sharing
 from workers.actors.enrollment_upsert.standing import Dropped
-from workers.actors.enrollment_upsert.state import Parked, Work
-from workers.messages.interruptions import Overtaken, Snooze
+from workers.actors.enrollment_upsert.state import NeedsDecision, Work
+from workers.messages.interruptions import Snooze
 
 SHARED_ACCOUNT_SECONDS = 30.0
 
 
-def find_or_make(work: Work) -> None:
-    """Give someone without a link an account, as the plan decided."""
+def give_account(work: Work) -> str:
+    """Link, share or make the account as the plan decided, and enroll it. Returns the outcome."""
     row = work.row
     # A try went before and its answer is not known: look before anything is repeated.
-    if row.intent_at is not None and (found := ours(work)):
-        adopt(work, found, LinkedBy.CREATED, outcome="created")
-    elif row.match == AccountFrom.SHARE:
-        adopt_shared(work, row.match_with)
-    elif row.match == AccountFrom.LINK:
-        user = existing(work, row.match_account)
-        if not still_theirs(work, user, row.match_by):
+    if row.intent_at is not None and (found := our_account(work)):
+        return _adopt(work, found, LinkedBy.CREATED, outcome="created")
+    if row.match == AccountFrom.SHARE:
+        return _share(work)
+    if row.match == AccountFrom.LINK:
+        user = _existing(work, row.match_account or "")
+        if not _still_theirs(work, user):
             raise Dropped("plan_changed")
-        adopt(work, user, LinkedBy(row.match_by), outcome="linked")
-    else:
-        create(work)
+        return _adopt(work, user, LinkedBy(row.match_by or ""), outcome="linked")
+    return _create(work)
 
 
-def existing(work: Work, pluvo_id: str) -> PluvoUser:
+# ---------------------------------------------------------------------------------------------- an existing account
+
+
+def _existing(work: Work, pluvo_id: str) -> PluvoUser:
     """An account that must be there."""
     user = work.pluvo.get_user(pluvo_id)
     if user is None:
-        raise gone(work)
+        raise account_gone(work)
     return user
 
 
-def gone(work: Work) -> Parked:
-    """The account is gone. Whoever has the address (or our ref) now may be the same person, deleted and made again."""
-    found = work.pluvo.find_users(emails=[work.row.email], refs=[work.our_ref])
-    same = [u for u in found if u.ref == work.our_ref or fold_email(u.email or "") == fold_email(work.row.email)]
-    return Parked("account_gone", same)
-
-
-def still_theirs(work: Work, user: PluvoUser, linked_by: str) -> bool:
-    """Whether the account still shows what the plan went by: an AFAS id, our own ref, or the address."""
-    if linked_by == LinkedBy.AFAS_ID:
-        return person_number(user.afas_contact_id) == work.internal_id
-    if linked_by == LinkedBy.CREATED:
+def _still_theirs(work: Work, user: PluvoUser) -> bool:
+    """Whether the account still shows the evidence of the plan: an AFAS id, our own ref, or the address."""
+    row = work.row
+    if row.match_by == LinkedBy.AFAS_ID:
+        return person_number(user.afas_contact_id) == row.internal_id
+    if row.match_by == LinkedBy.CREATED:
         return user.ref == work.our_ref
-    if names_another(user.afas_contact_id, user.ref, work.internal_id, work.our_ref):
+    if names_another(user.afas_contact_id, user.ref, row.internal_id, work.our_ref):
         return False
-    return fold_email(user.email or "") == fold_email(work.row.email)
+    return fold_email(user.email or "") == fold_email(row.email)
 
 
-def adopt_shared(work: Work, internal_id: str) -> None:
-    """Link to the account of the person with the same name and address, once that one has it."""
-    first = work.account_of(internal_id)
-    if first is None or not _same_person(first, work.row):
+def _share(work: Work) -> str:
+    """Link to the account of the person with the same name and address, once that person has it."""
+    peer = sharing.peer(work, work.row.match_with)
+    if peer is None or not _same_person(peer, work):
         raise Dropped("plan_changed")
-    if first.pluvo_id is None:
-        if not first.on_its_way:  # they were parked or refused: so is this one
-            raise Parked("same_email", [])
+    if peer.pluvo_id is None:
+        if not peer.on_its_way:  # ambiguous or refused: so is this person
+            raise NeedsDecision("same_email", [])
         raise Snooze(SHARED_ACCOUNT_SECONDS, "waits_for_shared_account")
-    adopt(work, existing(work, first.pluvo_id), LinkedBy.EMAIL, outcome="linked", shared=True)
+    return _adopt(work, _existing(work, peer.pluvo_id), LinkedBy.EMAIL, outcome="linked", shared=True)
 
 
-def _same_person(one: Row[Any], other: Row[Any]) -> bool:
-    """Name and address are what two AFAS persons are taken for one by."""
-    same_name = fold_name(one.name or "") == fold_name(other.name or "")
-    return same_name and fold_email(one.email or "") == fold_email(other.email or "")
+def _same_person(peer: sharing.Peer, work: Work) -> bool:
+    """Two AFAS persons with the same name and address are taken for one."""
+    same_name = fold_name(peer.name) == fold_name(work.row.name)
+    return same_name and fold_email(peer.email) == fold_email(work.row.email)
 
 
-def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, shared: bool = False) -> None:
+def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, shared: bool = False) -> str:
     """Link to an existing account: it keeps its ref, roles and language, gets name, address and empty AFAS ids."""
     row = work.row
-    if not shared and work.linked_to_other(user.id):
-        raise Parked("candidate_taken", [user])
-    if not shared and linked_by != LinkedBy.CREATED and work.linked_elsewhere(user.id):
-        raise Parked("candidate_taken", [user])
+    if not shared and sharing.linked_to_other(work, user.id):
+        raise NeedsDecision("candidate_taken", [user])
+    if not shared and linked_by != LinkedBy.CREATED and sharing.linked_elsewhere(work, user.id):
+        raise NeedsDecision("candidate_taken", [user])
     changes = UserChanges(
         name=row.name if not shared and user.name != row.name else None,
         email=row.email if not shared and user.email != row.email else None,
         archived=False if user.archived else None,
-        **empty_afas_ids(work, user),
+        **missing_afas_ids(work, user),
     )
+    before = {"name": user.name, "email": user.email, "archived": user.archived}
+    after = {"name": changes.name or user.name, "email": changes.email or user.email, "archived": False}
     work.pluvo_id = user.id
-    work.write("link", note=partial(places.note, work))
     try:
-        applied = work.pluvo.update_user(user.id, changes, ref=work.safe_ref(user.ref), target=work.target)
+        with work.change("link", before, after, note=work.note_place):
+            applied = work.pluvo.update_user(user.id, changes, ref=work.safe_ref(user.ref), target=work.target)
     except Rejected as refused:
         if refused.code == "already_exists" and changes.email:
-            raise Parked("email_taken", others_with(work, row.email)) from refused
+            raise NeedsDecision("email_taken", others_with(work, row.email)) from refused
         raise
-    before = {"name": user.name, "email": user.email, "archived": user.archived}
-    work.wrote(before, {"name": changes.name or user.name, "email": changes.email or user.email, "archived": False})
-    work.outcome = outcome
-    link(work, user, linked_by)
+    record.link(work, user, linked_by)
     accept(work, applied)
+    return outcome
 
 
-def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
-    """Record the link before anything else can go wrong."""
-    if not records.record_link(work, user, linked_by):
-        raise Overtaken("an operator decided otherwise")
+# ---------------------------------------------------------------------------------------------------- a new account
 
 
-def create(work: Work) -> None:
-    """Make the account. Reserved first; refused because it exists means that somebody has it: find out who."""
+def _create(work: Work) -> str:
+    """Make the account, after a reservation. If Pluvo refuses because it exists, find out whose it is."""
     row = work.row
-    work.write("create", note=partial(records.reserve, work))
-    new = NewUser(row.email, row.name, work.our_ref, work.external_id, work.internal_id)
+    new = NewUser(row.email, row.name, work.our_ref, row.external_id, row.internal_id)
+    after = {"name": row.name, "email": row.email, "enrolled": True}
     try:
-        applied = work.pluvo.create_user(new, send_invite=bool(row.pluvo.get("send_invite")), target=work.target)
+        with work.change("create", None, after, note=partial(record.reserve, work)):
+            applied = work.pluvo.create_user(new, send_invite=row.send_invite, target=work.target)
+            if applied.user is None:
+                raise Unknown("not_confirmed", "Pluvo did not say which account it made.", system="Pluvo")
     except Rejected as refused:
-        places.withdraw(work)  # nobody was made, so nobody was enrolled
+        work.withdraw_place()  # no account was made, so none was enrolled
         if refused.code != "already_exists":
-            records.release_reservation(work)
+            record.release_reservation(work)
             raise
-        take_existing(work, refused)
-        return
-    if applied.user is None:
-        raise Unknown("not_confirmed", "Pluvo did not say which account it made.", system="Pluvo")
-    work.wrote(None, {"name": row.name, "email": row.email, "enrolled": True})
-    work.outcome = "created"
-    link(work, applied.user, LinkedBy.CREATED)
+        return _take_existing(work, refused)
+    record.link(work, applied.user, LinkedBy.CREATED)
     accept(work, applied)
+    return "created"
 
 
-def take_existing(work: Work, refused: Rejected) -> None:
-    """The address or our ref is in use: our own account of an earlier try, somebody's account, or a riddle."""
-    if found := ours(work):
-        adopt(work, found, LinkedBy.CREATED, outcome="created")
-        return
+def _take_existing(work: Work, refused: Rejected) -> str:
+    """The address or our ref is in use: by our own account of an earlier try, or by one that may be theirs."""
+    if found := our_account(work):
+        return _adopt(work, found, LinkedBy.CREATED, outcome="created")
     holders = others_with(work, work.row.email)
-    records.release_reservation(work)
-    if not holders:  # Pluvo compares more generously than mail servers do: somebody's address looks like it
-        raise Parked("similar_email", []) from refused
+    record.release_reservation(work)
+    if not holders:  # Pluvo compares more generously than mail servers do: another address looks like this one
+        raise NeedsDecision("similar_email", []) from refused
     if len(holders) > 1:
-        raise Parked("several_with_email", holders)
-    if work.row.decision == "create":  # an operator said that this is somebody else
-        raise Parked("email_taken", holders)
-    if names_another(holders[0].afas_contact_id, holders[0].ref, work.internal_id, work.our_ref):
-        raise Parked("other_afas_id", holders)
-    adopt(work, holders[0], LinkedBy.EMAIL, outcome="linked")
+        raise NeedsDecision("several_with_email", holders)
+    if work.row.decision == "create":  # an operator said that this is another person
+        raise NeedsDecision("email_taken", holders)
+    if names_another(holders[0].afas_contact_id, holders[0].ref, work.row.internal_id, work.our_ref):
+        raise NeedsDecision("other_afas_id", holders)
+    return _adopt(work, holders[0], LinkedBy.EMAIL, outcome="linked")
 
 
-def ours(work: Work) -> PluvoUser | None:
-    """The account that carries our ref for this very person."""
-    return next((user for user in work.pluvo.find_users(refs=[work.our_ref]) if user.ref == work.our_ref), None)
+# ------------------------------------------------------------------------------------------- for all who need it
 
 
-def name_made(work: Work) -> None:
-    """Find the account that was being made when an operator decided for another one: it may be in the place too."""
-    told = work.places.told
-    if work.pluvo_id and told and told.account is None and (made := ours(work)):
-        work.places.told = replace(told, account=made.id)
+def accept(work: Work, applied: Applied) -> None:
+    """Take over what Pluvo answered; a refused enrollment is an error although the account is fine."""
+    if applied.enroll_error:
+        if isinstance(applied.enroll_error, Rejected):
+            work.withdraw_place()
+        record.applied(work)
+        raise applied.enroll_error
+    work.reached_place(applied.enrollment)
+    if applied.enrollment:
+        work.waiting = waits(applied.enrollment)
+        work.enrollment_id = applied.enrollment.id
+        if applied.enrollment.offer_event_id and not work.row.target_id:
+            record.target_id(work, applied.enrollment.offer_event_id)
+
+
+def missing_afas_ids(work: Work, user: PluvoUser) -> dict[str, str | None]:
+    """Our ids, but only where the account has none: another link may rely on what is there. Unseen is not empty."""
+    if not work.pluvo.supports_afas_ids:
+        return {}
+    return {
+        "person_id": None if user.afas_person_id else work.row.external_id,
+        "contact_id": None if user.afas_contact_id else work.row.internal_id,
+    }
+
+
+def account_gone(work: Work) -> NeedsDecision:
+    """The account is gone. A user with the address (or our ref) may be the same person, deleted and made again."""
+    email = fold_email(work.row.email)
+    found = work.pluvo.find_users(emails=[work.row.email], refs=[work.our_ref])
+    same = [user for user in found if user.ref == work.our_ref or fold_email(user.email or "") == email]
+    return NeedsDecision("account_gone", same)
 
 
 def others_with(work: Work, email: str) -> list[PluvoUser]:
@@ -180,26 +191,21 @@ def others_with(work: Work, email: str) -> list[PluvoUser]:
     return [user for user in found if user.id != work.pluvo_id and fold_email(user.email or "") == fold_email(email)]
 
 
-def accept(work: Work, applied: Applied) -> None:
-    """Take over what Pluvo answered; a refused enrollment is an error although the account is fine."""
-    if applied.enroll_error:
-        if isinstance(applied.enroll_error, Rejected):
-            places.withdraw(work)
-        records.record_applied(work)
-        raise applied.enroll_error
-    places.came_true(work, applied.enrollment)
-    if applied.enrollment:
-        work.waiting = waits(applied.enrollment)
-        work.enrollment_id = applied.enrollment.id
-        if applied.enrollment.offer_event_id and not work.row.target_id:
-            records.remember_target(work, applied.enrollment.offer_event_id)
+def our_account(work: Work) -> PluvoUser | None:
+    """The account that carries our ref for this very person."""
+    return next((user for user in work.pluvo.find_users(refs=[work.our_ref]) if user.ref == work.our_ref), None)
 
 
-def empty_afas_ids(work: Work, user: PluvoUser) -> dict[str, str | None]:
-    """Our ids, but only where the account has none: another link may rely on what is there. Unseen is not empty."""
-    if not work.pluvo.supports_afas_ids:
-        return {}
-    return {
-        "person_id": None if user.afas_person_id else work.external_id,
-        "contact_id": None if user.afas_contact_id else work.internal_id,
-    }
+def find_reserved(work: Work) -> None:
+    """Find an account whose making was never answered: it becomes that of a person who has none.
+
+    Where an operator chose another account meanwhile, the reserved one may still be in the place.
+    """
+    made, told = None, work.places.told
+    if work.pluvo_id is None:
+        if work.row.intent_at is not None and (made := our_account(work)):
+            record.link(work, made, LinkedBy.CREATED)
+    elif told and told.account is None:
+        made = our_account(work)
+    if made and told and told.account is None:
+        work.places = replace(work.places, told=replace(told, account=made.id))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from json import dumps
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 import settings
-from clients.errors import Rejected, RemoteError, Unknown
+from clients.errors import RemoteError
 from clients.pluvo import PluvoUser
 from models import locks
 from models.person import LinkedBy
 from models.session import transaction
-from workers.actors.enrollment_upsert import places
-from workers.actors.enrollment_upsert.standing import link_now
-from workers.actors.enrollment_upsert.state import Parked, Work
+from producers.enrollments.matching import Candidate
+from workers.actors.changes import record_call
+from workers.actors.enrollment_upsert import sharing
+from workers.actors.enrollment_upsert.places import SET_PLACES
+from workers.actors.enrollment_upsert.standing import LinkVersion, link_now
+from workers.actors.enrollment_upsert.state import NeedsDecision, Work
 from workers.messages import no_room
 from workers.messages.delivery import Delivery
 from workers.messages.interruptions import Overtaken
@@ -26,7 +28,7 @@ OUR_FAULT = ("internal_error", "time_limit")
 _LINK = text(
     """
     INSERT INTO link AS k (tenant_id, person_id, pluvo_id, ref, state, linked_by, created_by_us)
-    -- whoever shares an account that we made shares that too
+    -- An account that we made stays so when it is shared.
     VALUES (:tenant, :person, CAST(:pluvo AS text), :ref, 'linked', :by,
             :ours OR EXISTS (SELECT 1 FROM link o
                               WHERE o.tenant_id = :tenant AND o.pluvo_id = CAST(:pluvo AS text) AND o.created_by_us))
@@ -38,6 +40,9 @@ _LINK = text(
     RETURNING k.revision
     """
 )
+_RESERVE = text("UPDATE person SET intent_at = now() WHERE id = :id")
+_RELEASE = text("UPDATE person SET intent_at = NULL WHERE id = :id")
+_TARGET_ID = text("UPDATE course SET target_id = :id WHERE id = :course AND target = :target AND target_id IS NULL")
 _PERSON_LINKED = text(
     """
     UPDATE person
@@ -59,12 +64,12 @@ _ENROLLMENT = text(
        SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
            failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
            unsure = unsure AND :state IS NULL, archive = archive AND NOT :archive_decided,
-           take_out = take_out AND version > :version, {places.SET_PLACES}
+           take_out = take_out AND version > :version, {SET_PLACES}
      WHERE id = :id AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
 )
-# Who spoke for a shared account has left: those who stay are told anew, beginning from what the account has now.
-_OTHERS_SPEAK = text(
+# The primary person of a shared account has left: those who stay are told again, starting from what the account has.
+_OTHERS_ARE_PRIMARY = text(
     """
     WITH staying AS (
         UPDATE person p SET applied_name = :name, applied_email = :email
@@ -86,7 +91,7 @@ _LINK_SETTLED = text(
      WHERE person_id = :person AND pluvo_id = :pluvo AND state <> 'ignored'
     """
 )
-# What was to be removed is as it was; what a listing or a newer plan said of it stays.
+# What was to be removed stays as it is; so does what a listing or a newer plan said of it.
 _DROP = text(
     """
     UPDATE enrollment
@@ -96,7 +101,7 @@ _DROP = text(
      WHERE id = :id AND version = :version
     """
 )
-# A removal's line may belong to somebody who is wanted again by now.
+# A removal's line may be about a person who is wanted again by now.
 _LINE_DROPPED = text(
     """
     UPDATE plan_line
@@ -105,12 +110,12 @@ _LINE_DROPPED = text(
      WHERE id = :id AND tenant_id = :tenant
     """
 )
-# Nor is any other event of theirs acted on before somebody decided.
-_PARK_ALL = text(
+# No other event of the person is acted on either before an operator decided.
+_AMBIGUOUS = text(
     """UPDATE enrollment SET outcome = 'ambiguous', reason = :reason
         WHERE id = :id OR (person_id = :person AND outcome = 'pending' AND desired = 'enrolled')"""
 )
-_PARK = text(
+_ASK = text(
     """
     INSERT INTO link AS k (tenant_id, person_id, state, reason, candidates)
     VALUES (:tenant, :person, 'ambiguous', :reason, CAST(:candidates AS jsonb))
@@ -119,63 +124,87 @@ _PARK = text(
      WHERE k.state <> 'ignored'
     """
 )
-_CHANGE = text(
+# Those who still need a place answer for it from now on: the last one who leaves takes the account out.
+_HAND_OVER = text(
     """
-    INSERT INTO change (tenant_id, run_id, message_id, system, operation, internal_id, event_id, pluvo_id, result, code,
-                        status, before, after)
-    -- who was erased meanwhile leaves nothing behind
-    SELECT :tenant, CAST(:run AS text), :message, 'pluvo', :operation, CAST(:internal AS text), :event, :pluvo, :result,
-           :code, CAST(:status AS integer), CAST(:before AS jsonb), CAST(:after AS jsonb)
-      FROM person WHERE id = :person FOR KEY SHARE
+    UPDATE enrollment
+       SET left_behind = CASE WHEN told_target IS NULL THEN left_behind ELSE left_behind || CAST(:place AS jsonb) END,
+           told_account = CASE WHEN told_target IS NULL THEN :account ELSE told_account END,
+           told_target_id = CASE WHEN told_target IS NULL THEN CAST(:target_id AS text) ELSE told_target_id END,
+           told_target = coalesce(told_target, :target)
+     WHERE id = :id AND tenant_id = :tenant AND NOT left_behind @> CAST(:place AS jsonb)
+       AND NOT coalesce(told_account = :account
+                        AND (told_target = :target OR told_target_id = CAST(:target_id AS text)), false)
+    """
+)
+_LINE = text(
+    """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
+        WHERE id = :id AND tenant_id = :tenant"""
+)
+_WAITING = text("UPDATE enrollment SET outcome = 'pending', reason = :code WHERE id = :id AND tenant_id = :tenant")
+_FAILED = text(
+    """
+    UPDATE enrollment e
+       SET outcome = 'failed', reason = CAST(:code AS text),
+           failed_code = CASE WHEN :refused THEN CAST(:code AS text) END,
+           failed_version = e.version, failed_settings = t.settings_version
+      FROM tenant t WHERE e.id = :id AND e.tenant_id = :tenant AND t.id = e.tenant_id
+    """
+)
+_ABOUT = text(
+    """
+    SELECT p.internal_id, c.event_id FROM enrollment e
+      JOIN person p ON p.id = e.person_id JOIN course c ON c.id = e.course_id
+     WHERE e.id = :id AND e.tenant_id = :tenant
     """
 )
 
 
+# ------------------------------------------------------------------------------------- while the work is being done
+
+
 def reserve(work: Work, connection: Connection) -> None:
     """Note that an account may exist from now on, and be in the event, before it is asked for."""
-    connection.execute(text("UPDATE person SET intent_at = now() WHERE id = :id"), {"id": work.row.person_id})
-    places.note(work, connection)
+    connection.execute(_RESERVE, {"id": work.row.person_id})
+    work.note_place(connection)
 
 
 def release_reservation(work: Work) -> None:
-    """Pluvo said no: surely nothing was made."""
+    """Pluvo refused: surely no account was made."""
     with transaction() as connection:
-        connection.execute(text("UPDATE person SET intent_at = NULL WHERE id = :id"), {"id": work.row.person_id})
+        connection.execute(_RELEASE, {"id": work.row.person_id})
 
 
-def record_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> bool:
-    """Keep the link at once, whatever happens to the rest: true even when this delivery was overtaken.
+def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
+    """Keep the link at once, whatever happens to the rest, even when this delivery was overtaken.
 
-    False when an operator decided otherwise meanwhile: theirs stays. Raises NotOurs when the person was erased.
+    Raises Overtaken when an operator decided otherwise meanwhile (that link stays), NotOurs when the person was erased.
     """
-    ours = linked_by == LinkedBy.CREATED
-    link = {"pluvo": user.id, "ref": user.ref, "by": linked_by.value, "ours": ours}
+    person, tenant, ours = work.row.person_id, work.delivery.tenant_id, linked_by == LinkedBy.CREATED
+    values = {"person": person, "tenant": tenant, "pluvo": user.id, "ref": user.ref, "by": linked_by.value}
+    revision = None
     with transaction() as connection:
-        person = work.row.person_id
         locks.hold(connection, person)
         now = link_now(connection, person)
-        may = now == work.link or now[1] == user.id
-        kept = (
-            connection.execute(_LINK, link | {"tenant": work.delivery.tenant_id, "person": person}).scalar()
-            if may
-            else 0
-        )
-        if kept:
-            invited = ours and bool(work.row.pluvo.get("send_invite"))
-            values = {"id": person, "version": work.row.person_version, "invited": invited}
-            connection.execute(_PERSON_LINKED, values)
+        if now == work.link or now.pluvo_id == user.id:
+            revision = connection.execute(_LINK, values | {"ours": ours}).scalar()
+        if revision:
+            invited = ours and work.row.send_invite
+            linked = {"id": person, "version": work.row.person_version, "invited": invited}
+            connection.execute(_PERSON_LINKED, linked)
             locks.follow(connection, person)
-            work.pluvo_id, work.ref, work.link = user.id, user.ref, (kept, user.id)
-        record_changes(connection, work)
-    return bool(kept)
+            work.pluvo_id, work.ref, work.link = user.id, user.ref, LinkVersion(revision, user.id)
+        _record_calls(connection, work)
+    if not revision:
+        raise Overtaken("an operator decided otherwise")
 
 
-def record_applied(work: Work) -> None:
+def applied(work: Work) -> None:
     """Pluvo has this name and address now, even when enrolling failed."""
     with transaction() as connection:
         if link_now(connection, work.row.person_id) == work.link:
             _applied(connection, work)
-        record_changes(connection, work)
+        _record_calls(connection, work)
 
 
 def _applied(connection: Connection, work: Work) -> None:
@@ -184,128 +213,109 @@ def _applied(connection: Connection, work: Work) -> None:
     connection.execute(_APPLIED, values)
 
 
-def remember_target(work: Work, target_id: str) -> None:
+def target_id(work: Work, found: str) -> None:
     """Pluvo's own id of the offer event, needed for taking people out of it."""
     with transaction() as connection:
-        connection.execute(
-            text("UPDATE course SET target_id = :id WHERE id = :course AND target = :target AND target_id IS NULL"),
-            {"id": target_id, "course": work.row.course_id, "target": work.row.target},
-        )
+        connection.execute(_TARGET_ID, {"id": found, "course": work.row.course_id, "target": work.row.target})
 
 
-def settle(
-    work: Work,
-    outcome: str,
-    *,
-    state: str | None,
-    reason: str | None = None,
-    archived: bool = False,
-    line: str | None = None,
-) -> None:
-    """Record what is so now (``state`` None: as it was), and end the message, in one transaction.
+# ---------------------------------------------------------------------------------------------------- how it ended
 
-    ``line`` is the outcome of the plan line where it is not that of the enrollment. Only while the link is the one that
-    was worked on; else what was done is noted, and Overtaken raised.
+
+@dataclass(frozen=True)
+class Result:
+    """What is so now."""
+
+    outcome: str
+    # A new state of the enrollment; None: it is as it was
+    state: str | None = None
+    reason: str | None = None
+    archived: bool = False
+    # Whether the account goes to the archive was looked at
+    archive_decided: bool = False
+    # The outcome of the plan line, where it is not that of the enrollment
+    line: str | None = None
+
+
+def settle(work: Work, result: Result) -> None:
+    """Record the result and end the message, in one transaction.
+
+    Only while the link is the one that was worked on; else the calls are recorded, and Overtaken raised.
     """
-    row = work.row
     try:
         with work.delivery.settle() as connection:
-            if state and link_now(connection, row.person_id) != work.link:
+            if result.state and link_now(connection, work.row.person_id) != work.link:
                 raise Overtaken("the link was changed")
-            values = {"id": row.id, "state": state, "version": row.version, "outcome": outcome, "reason": reason}
-            values |= {"waiting": work.waiting, "archive_decided": work.archive_decided}
-            connection.execute(_ENROLLMENT, values | {"enrollment": work.enrollment_id} | work.places.values())
-            places.hand_over(connection, work)
-            if state == "enrolled":
-                _applied(connection, work)
-            if state == "removed" and work.pluvo_id and row.is_primary and row.applied_email:
-                told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
-                connection.execute(_OTHERS_SPEAK, told | {"tenant": work.delivery.tenant_id, "person": row.person_id})
-            if state and work.pluvo_id:
-                link = {"person": row.person_id, "pluvo": work.pluvo_id, "archived": archived, "ref": work.ref}
-                connection.execute(_LINK_SETTLED, link)
-            _settle_line(connection, work, line or outcome, reason)
-            record_changes(connection, work)
+            _record_result(connection, work, result)
+            _settle_line(connection, work, result.line or result.outcome, result.reason)
+            _record_calls(connection, work)
     except Overtaken:
         with transaction() as connection:
-            record_changes(connection, work)
+            _record_calls(connection, work)
         raise
 
 
+def _record_result(connection: Connection, work: Work, result: Result) -> None:
+    row, tenant = work.row, work.delivery.tenant_id
+    enrollment = {
+        "id": row.id,
+        "version": row.version,
+        "state": result.state,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "archive_decided": result.archive_decided,
+        "waiting": work.waiting,
+        "enrollment": work.enrollment_id,
+    }
+    connection.execute(_ENROLLMENT, enrollment | work.places.values())
+    for holder, place in work.handed:
+        values = asdict(place) | {"id": holder, "tenant": tenant, "place": dumps([asdict(place)])}
+        connection.execute(_HAND_OVER, values)
+    if result.state == "enrolled":
+        _applied(connection, work)
+    if result.state == "removed" and work.pluvo_id and row.is_primary and row.applied_email:
+        told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
+        connection.execute(_OTHERS_ARE_PRIMARY, told | {"tenant": tenant, "person": row.person_id})
+    if result.state and work.pluvo_id:
+        account = {"pluvo": work.pluvo_id, "archived": result.archived, "ref": work.ref}
+        connection.execute(_LINK_SETTLED, account | {"person": row.person_id})
+
+
 def drop(work: Work, reason: str) -> None:
-    """What was planned no longer holds: end the message without doing it. The next run plans afresh."""
-    row = work.row
+    """What was planned no longer holds: end the message without doing it. The next run plans it again."""
     over = reason.startswith("row_") or reason == "course_inactive"
     with work.delivery.settle() as connection:
-        connection.execute(_DROP, {"id": row.id, "version": row.version, "reason": reason})
+        connection.execute(_DROP, {"id": work.row.id, "version": work.row.version, "reason": reason})
         line = {"id": work.delivery.plan_line_id, "row": "unchanged" if over else "pending", "reason": reason}
         connection.execute(_LINE_DROPPED, line | {"tenant": work.delivery.tenant_id})
-        record_changes(connection, work)
+        _record_calls(connection, work)
+
+
+def ask_operator(work: Work, question: NeedsDecision) -> None:
+    """Pluvo turned out different from the plan: the person is ambiguous until an operator decides."""
+    candidates = [
+        Candidate(
+            user.id, user.email, user.name, archived=user.archived, linked_to=sharing.linked_to_other(work, user.id)
+        ).shown()
+        for user in question.candidates
+    ]
+    with work.delivery.settle() as connection:
+        person = {"person": work.row.person_id, "reason": question.reason}
+        connection.execute(_ASK, person | {"tenant": work.delivery.tenant_id, "candidates": dumps(candidates)})
+        connection.execute(_AMBIGUOUS, person | {"id": work.row.id})
+        _settle_line(connection, work, "ambiguous", question.reason)
+        _record_calls(connection, work)
 
 
 def _settle_line(connection: Connection, work: Work, outcome: str, reason: str | None) -> None:
-    connection.execute(
-        text(
-            """UPDATE plan_line SET outcome = :outcome, reason = :reason, settled_at = now()
-                WHERE id = :id AND tenant_id = :tenant"""
-        ),
-        {"id": work.delivery.plan_line_id, "tenant": work.delivery.tenant_id, "outcome": outcome, "reason": reason},
-    )
-
-
-def park(work: Work, parked: Parked, candidates: list[dict[str, Any]]) -> None:
-    """The world turned out different from the plan: wait for an operator."""
-    with work.delivery.settle() as connection:
-        link = {"tenant": work.delivery.tenant_id, "person": work.row.person_id, "reason": parked.reason}
-        connection.execute(_PARK, link | {"candidates": dumps(candidates)})
-        parks = {"id": work.row.id, "person": work.row.person_id, "reason": parked.reason}
-        connection.execute(_PARK_ALL, parks)
-        _settle_line(connection, work, "ambiguous", parked.reason)
-        record_changes(connection, work, result="refused", code=parked.reason)
-
-
-# ------------------------------------------------------------------------------------------- what was done, and failed
-
-
-def record_changes(
-    connection: Connection, work: Work, *, result: str = "done", code: str | None = None, status: int | None = None
-) -> None:
-    """A row for each writing call since the last time; ``result`` is that of the one that was still under way."""
-    for operation, before, after in work.done:
-        connection.execute(_CHANGE, _change(work, operation, "done", before, after))
-    if any(operation in ("create", "restore") or (before or {}).get("archived") for operation, before, _ in work.done):
-        no_room.found(connection, work.delivery.tenant_id)
-    work.done.clear()
-    if work.attempting and result != "done":
-        change = _change(work, work.attempting, result, None, None) | {"code": code, "status": status}
-        connection.execute(_CHANGE, change)
-        work.attempting = None
-
-
-def _change(
-    work: Work, operation: str, result: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    return {
-        "person": work.row.person_id,
-        "tenant": work.delivery.tenant_id,
-        "run": work.delivery.run_id,
-        "message": work.delivery.message_id,
-        "operation": operation,
-        "internal": work.internal_id,
-        "event": work.row.event_id,
-        "pluvo": work.pluvo_id,
-        "result": result,
-        "code": None,
-        "status": None,
-        "before": dumps(before) if before is not None else None,
-        "after": dumps(after) if after is not None else None,
-    }
+    line = {"id": work.delivery.plan_line_id, "tenant": work.delivery.tenant_id}
+    connection.execute(_LINE, line | {"outcome": outcome, "reason": reason})
 
 
 def note_failure(work: Work, error: RemoteError) -> None:
-    """Keep for a dead letter what was asked, without names and addresses, and which writing call went wrong."""
+    """Keep for a dead letter what was asked, without names and addresses, and record the calls so far."""
     request = {
-        "internal_id": work.internal_id,
+        "internal_id": work.row.internal_id,
         "event_id": work.row.event_id,
         "pluvo_id": work.pluvo_id,
         "desired": work.row.desired,
@@ -313,41 +323,45 @@ def note_failure(work: Work, error: RemoteError) -> None:
         "email": "<masked>",
     }
     work.delivery.note_call(f"pluvo {work.row.desired}", request, error.status, error.remote_text)
-    result = "unknown" if isinstance(error, Unknown) else "refused" if isinstance(error, Rejected) else "failed"
     with transaction() as connection:
-        record_changes(connection, work, result=result, code=error.code, status=error.status)
+        _record_calls(connection, work)
+
+
+def _record_calls(connection: Connection, work: Work) -> None:
+    """Record each writing call since the last time. An account that came into use shows that Pluvo has room."""
+    row = work.row
+    for call in work.calls:
+        record_call(
+            connection,
+            work.delivery,
+            call,
+            system="pluvo",
+            internal_id=row.internal_id,
+            event_id=row.event_id,
+            pluvo_id=work.pluvo_id,
+        )
+    done = [call for call in work.calls if call.result == "done"]
+    if any(call.operation in ("create", "restore") or (call.before or {}).get("archived") for call in done):
+        no_room.found(connection, work.delivery.tenant_id)
+    work.calls.clear()
+
+
+# ------------------------------------------------------------------------------------------- hooks of the actor
 
 
 def waiting(connection: Connection, delivery: Delivery, code: str) -> None:
     """The message tries again later."""
-    connection.execute(
-        text("UPDATE enrollment SET outcome = 'pending', reason = :code WHERE id = :id AND tenant_id = :tenant"),
-        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code},
-    )
+    connection.execute(_WAITING, {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code})
 
 
 def died(connection: Connection, delivery: Delivery, code: str) -> None:
-    """Refused as it is: not tried again by itself. Attempts used up, or our own fault: the next run tries afresh."""
+    """A refused record stays failed. Attempts used up, or our own fault: the next run tries again."""
     refused = delivery.attempts < len(settings.get().retry_schedule) and code not in OUR_FAULT
-    connection.execute(
-        text(
-            """UPDATE enrollment e
-                  SET outcome = 'failed', reason = CAST(:code AS text),
-                      failed_code = CASE WHEN :refused THEN CAST(:code AS text) END,
-                      failed_version = e.version, failed_settings = t.settings_version
-                 FROM tenant t WHERE e.id = :id AND e.tenant_id = :tenant AND t.id = e.tenant_id"""
-        ),
-        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code, "refused": refused},
-    )
+    values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "code": code, "refused": refused}
+    connection.execute(_FAILED, values)
 
 
-def describe(connection: Connection, delivery: Delivery) -> dict[str, Any]:
-    """Whose enrollment in what a dead letter is about."""
-    row = connection.execute(
-        text(
-            """SELECT p.internal_id, c.event_id FROM enrollment e JOIN person p ON p.id = e.person_id
-                 JOIN course c ON c.id = e.course_id WHERE e.id = :id AND e.tenant_id = :tenant"""
-        ),
-        {"id": delivery.subject_id, "tenant": delivery.tenant_id},
-    ).first()
+def describe(connection: Connection, delivery: Delivery) -> dict[str, str]:
+    """Which person and event a dead letter is about."""
+    row = connection.execute(_ABOUT, {"id": delivery.subject_id, "tenant": delivery.tenant_id}).first()
     return {"internal_id": row.internal_id, "event_id": row.event_id} if row else {}

@@ -1,66 +1,123 @@
-"""Take someone out of an event, and out of Pluvo's active accounts where that was planned and still may be."""
+"""Take people out of places in Pluvo, and accounts out of its active ones.
+
+Nobody is taken out of a place that an active enrollment of the same account still wants, in any tenant of the same
+Pluvo organisation: that enrollment answers for the place from then on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+
+from sqlalchemy import Connection, text
+
 from clients.errors import Rejected
-from clients.pluvo import PluvoUser
-from models.enrollment import Applied as AppliedState
-from models.person import LinkedBy
-from workers.actors.enrollment_upsert import record as records
-from workers.actors.enrollment_upsert.last_look import look
-from workers.actors.enrollment_upsert.link import link, name_made, ours
-from workers.actors.enrollment_upsert.places import Place, Places, leave
+from clients.pluvo import Group, PluvoUser
+from models.session import transaction
+from models.tenant import ARCHIVING
+from tenancy.systems import SAME_ORGANISATION
+from workers.actors.enrollment_upsert import sharing
+from workers.actors.enrollment_upsert.places import Place, target_of
 from workers.actors.enrollment_upsert.standing import Dropped
 from workers.actors.enrollment_upsert.state import Work
 
-
-def remove(work: Work) -> None:
-    """The person is out of every place this enrollment put them; the account goes to the archive if it still may."""
-    # The reserved account may have been made after all.
-    if work.pluvo_id is None and work.row.intent_at is not None and (found := ours(work)):
-        link(work, found, LinkedBy.CREATED)
-    name_made(work)
-    leaving = work.places.every(work.pluvo_id)
-    if not (work.places.told or work.places.left or work.row.state == AppliedState.REMOVED):
-        # Whoever put them there, it was not us.
-        records.settle(work, "kept", state=AppliedState.KEPT, reason="never_enrolled", archived=bool(work.row.archived))
-        return
-    look(work)
-    stays = [place for place in leaving if not leave(work, place)]
-    if stays:
-        records.settle(work, "kept", state=AppliedState.KEPT, reason="own_link", archived=bool(work.row.archived))
-        return
-    work.places = Places(None, [])
-    archived, reason = False, None
-    if work.row.archive and work.row.planned == "archive":
-        archived, reason = archive(work, leaving)
-        work.archive_decided = True
-    records.settle(work, "removed", state=AppliedState.REMOVED, archived=archived, reason=reason)
+# An active enrollment of the account that wants the place, or was put there and has not moved yet. A row that AFAS says
+# is over and that was never acted on wants nothing.
+_WANTED_BY = text(
+    f"""
+    SELECT e.id, e.tenant_id
+      FROM link l
+      JOIN enrollment e ON e.person_id = l.person_id
+      JOIN course c ON c.id = e.course_id
+     WHERE l.tenant_id IN (SELECT o.id FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant)
+       AND l.pluvo_id = :account AND l.state <> 'ignored' AND e.desired = 'enrolled' AND c.active
+       AND (c.target = :target
+            OR (e.told_account = :account AND (e.told_target = :target OR e.told_target_id = CAST(:target_id AS text))))
+       AND NOT (e.row_state = 'ended' AND e.told_target IS NULL)
+     ORDER BY e.tenant_id <> :tenant, e.id <> :id, e.id LIMIT 1
+    """  # noqa: S608  a constant
+)
+_POLICY = text("SELECT removals->>'policy' FROM tenant WHERE id = :tenant")
 
 
-def archive(work: Work, left: list[Place]) -> tuple[bool, str | None]:
+def leave_old_places(work: Work) -> str | None:
+    """Take a person who stays out of the places they left behind, if the guards let that happen.
+
+    Returns what becomes of the plan line when it is only about this.
+    """
+    leaving = work.places.left if work.row.take_out and work.row.policy != "keep" else ()
+    for place in leaving:
+        leave(work, place)
+    if leaving:
+        work.places = replace(work.places, left=())
+    return ("removed" if leaving else "dropped") if work.row.planned == "unenroll" else None
+
+
+def leave(work: Work, place: Place) -> bool:
+    """Take an account out of a place, unless another enrollment needs it there.
+
+    False when it stays for Pluvo's own AFAS link, which answers for the users that carry its mark.
+    """
+    values = asdict(place) | {"tenant": work.delivery.tenant_id, "id": work.row.id}
+    with transaction() as connection:
+        holder = connection.execute(_WANTED_BY, values).first()
+    if holder is None:
+        return _unenroll(work, place)
+    if holder.tenant_id == work.delivery.tenant_id and holder.id != work.row.id:
+        work.handed.append((holder.id, place))
+    return True
+
+
+def _unenroll(work: Work, place: Place) -> bool:
+    """Take the account out. An account that is not in it any more, or is gone from Pluvo, is fine."""
+    target, account = target_of(place.target), place.account or ""
+    user = work.pluvo.get_user(account)
+    if user is None or user.afas_connection_id:
+        return user is None
+    event_id = None
+    if not isinstance(target, Group):
+        event_id = place.target_id or work.pluvo.offer_event_id(target.ref)
+        if event_id is None:
+            raise Rejected("unknown_offer_event", f"Pluvo knows no offer event {target.ref!r}.", system="Pluvo")
+    with work.change("unenroll", {"enrolled": True}, {"enrolled": False}):
+        if event_id is None:
+            gone = work.pluvo.remove_from_group(target.ref, account)
+        else:
+            gone = work.pluvo.unenroll(account, offer_event_id=event_id)
+        if not gone:
+            raise Rejected("not_removed", "Pluvo did not take the person out of the event.", system="Pluvo")
+    return True
+
+
+def archive(work: Work, left: Sequence[Place]) -> tuple[bool, str | None]:
     """Archive an account made by us that serves nobody else. Returns whether it is archived now, and why not."""
     if work.pluvo_id is None or not work.row.created_by_us:
         return False, None
-    if work.needed_anywhere():
+    if sharing.needed(work):
         return False, "account_needed"
     user = work.pluvo.get_user(work.pluvo_id)
     if user is None or user.archived:
         return user is not None, None
-    if obstacle := in_the_way(work, user, left):
-        return False, obstacle
+    if reason := _still_in_use(work, user, left):
+        return False, reason
     try:
-        work.write("archive", work.still_archiving)
+        with work.change("archive", {"archived": False}, {"archived": True}, note=partial(_still_archiving, work)):
+            if work.pluvo.archive_users([user.id], True):
+                raise Rejected("not_archived", "Pluvo did not archive the account.", system="Pluvo")
     except Dropped as changed:
         return False, changed.reason
-    if work.pluvo.archive_users([user.id], True):
-        raise Rejected("not_archived", "Pluvo did not archive the account.", system="Pluvo")
-    work.wrote({"archived": False}, {"archived": True})
     return True, None
 
 
-def in_the_way(work: Work, user: PluvoUser, left: list[Place]) -> str | None:
-    """Of what use an account still is, as Pluvo shows it now."""
+def _still_archiving(work: Work, connection: Connection) -> None:
+    """Raise Dropped when the policy archives nobody any more: it may have changed since the plan."""
+    if connection.execute(_POLICY, {"tenant": work.delivery.tenant_id}).scalar() != ARCHIVING:
+        raise Dropped("policy_unenroll")
+
+
+def _still_in_use(work: Work, user: PluvoUser, left: Sequence[Place]) -> str | None:
+    """What an account is still used for, as Pluvo shows it now."""
     if set(user.roles) - {"PARTICIPANT"}:
         return "account_has_roles"
     if user.afas_connection_id:

@@ -1,7 +1,7 @@
 """Does what was decided still hold? Asked when a message begins, and again right before each call that writes.
 
-A message only says which enrollment; between the plan and the call AFAS, an operator or the settings may have changed
-their mind. What no longer holds is dropped with a reason, and the next run plans it afresh:
+A message names only the enrollment. Between the plan and the call the AFAS row, the settings or an operator's decision
+may have changed. What no longer holds is dropped with a reason, and the next run plans it again:
 
 ======================  ===========================================================================================
 reason                  what is true now
@@ -14,16 +14,17 @@ policy_unenroll         taken out, but not archived as planned: the policy archi
 refused_by_operator     an operator refused this very removal
 row_absent, …           to be enrolled, but the newest usable listing has no row that may be acted on (``row_`` and
                         its state: absent, blocked, rejected, not_yet, ended)
-plan_changed            the newest plan parks or holds it, or what a link was to be based on is not so any more
+plan_changed            the newest plan holds it or asks an operator, or the evidence for a link is gone
 no_longer_linked        planned for an account that the person is no longer linked to
 ======================  ===========================================================================================
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import NamedTuple, Self
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, RowMapping, text
 
 from models.enrollment import Desired, RowState
 from models.outcomes import NOT_PLANNED
@@ -31,8 +32,8 @@ from workers.messages.interruptions import NotOurs, Overtaken
 
 AWAY = (RowState.ABSENT, RowState.BLOCKED)
 
-# Columns for ``obstacle`` and ``check``; e, p, l, c and t are enrollment, person, link, course and tenant.
-FACTS = """
+# The columns of ``Standing``; e, p, l, c and t are enrollment, person, link, course and tenant.
+COLUMNS = """
     e.version, e.desired, e.state, e.row_state, e.outcome, e.removal_refused, p.version AS person_version,
     p.match, p.match_account, p.match_by, p.match_with,
     l.pluvo_id, l.state AS link_state, l.decision, coalesce(l.revision, 0) AS revision, c.active, c.target,
@@ -45,7 +46,9 @@ JOINED = """
       JOIN tenant t ON t.id = e.tenant_id
       LEFT JOIN link l ON l.person_id = p.id
 """
-_NOW = text(f"SELECT {FACTS} {JOINED} WHERE e.id = :id AND e.tenant_id = :tenant")
+_NOW = text(f"SELECT {COLUMNS} {JOINED} WHERE e.id = :id AND e.tenant_id = :tenant")
+_LOCK_PERSON = text("SELECT id FROM person WHERE id = :person FOR NO KEY UPDATE")
+_LINK_NOW = text("SELECT revision, pluvo_id FROM link WHERE person_id = :person")
 
 
 class Dropped(Exception):
@@ -56,15 +59,60 @@ class Dropped(Exception):
         self.reason = reason
 
 
-def obstacle(now: Row[Any]) -> str | None:
-    """Why what was planned may not be done, None when it may. Pure; ``now`` has the columns of ``FACTS``."""
+class LinkVersion(NamedTuple):
+    """Which version of a link; (0, None) where there is none."""
+
+    revision: int
+    pluvo_id: str | None
+
+
+NO_LINK = LinkVersion(0, None)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything that decides whether an enrollment may be acted on."""
+
+    version: int
+    desired: str
+    state: str
+    row_state: str
+    outcome: str | None
+    removal_refused: bool
+    person_version: int
+    # What the plan decided for a person without an account: "create", "link" or "share"; None without such a plan.
+    match: str | None
+    match_account: str | None
+    match_by: str | None
+    match_with: str | None
+    pluvo_id: str | None
+    link_state: str | None
+    decision: str | None
+    revision: int
+    active: bool
+    target: str
+    policy: str
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> Self:
+        """Take the fields from the columns of the same names."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
+    @property
+    def link(self) -> LinkVersion:
+        """The link that this was read with."""
+        return LinkVersion(self.revision, self.pluvo_id)
+
+
+def obstacle(now: Standing) -> str | None:
+    """Why what was planned may not be done, None when it may. Pure."""
     if not now.active:
         return "course_inactive"
     reason = _against_removing(now) if now.desired == Desired.REMOVED else _against_enrolling(now)
     return reason or ("plan_changed" if now.outcome in NOT_PLANNED else None)
 
 
-def _against_removing(now: Row[Any]) -> str | None:
+def _against_removing(now: Standing) -> str | None:
     if now.row_state not in AWAY:
         return "came_back"
     if now.policy == "keep":
@@ -72,43 +120,43 @@ def _against_removing(now: Row[Any]) -> str | None:
     return "refused_by_operator" if now.removal_refused else None
 
 
-def _against_enrolling(now: Row[Any]) -> str | None:
+def _against_enrolling(now: Standing) -> str | None:
     if now.row_state != RowState.PRESENT:
         return f"row_{now.row_state}"
-    # Every plan for someone without an account says where it is to come from.
+    # Every plan for a person without an account says where the account is to come from.
     return "no_longer_linked" if now.pluvo_id is None and now.match is None else None
 
 
 def against(connection: Connection, enrollment_id: int, tenant_id: int) -> str | None:
     """Why what is wanted of an enrollment may not be done now, None when it may."""
-    now = connection.execute(_NOW, {"id": enrollment_id, "tenant": tenant_id}).first()
+    now = _now(connection, enrollment_id, tenant_id)
     return obstacle(now) if now is not None else None
 
 
-def check(connection: Connection, loaded: Row[Any], link: tuple[int, str | None]) -> None:
-    """Compare with what the work was loaded from; ``link``: revision and account that are worked on.
+def check(connection: Connection, enrollment_id: int, tenant_id: int, loaded: Standing, link: LinkVersion) -> None:
+    """Compare what is true now with what the work was loaded from, and with the link that is worked on.
 
     Raises Dropped for what no longer holds, Overtaken where newer content or another target waits (begin again),
     NotOurs when the person was erased.
     """
-    now = connection.execute(_NOW, {"id": loaded.id, "tenant": loaded.tenant_id}).first()
+    now = _now(connection, enrollment_id, tenant_id)
     if now is None:
         raise NotOurs("the enrollment is gone")
     if reason := obstacle(now):
         raise Dropped(reason)
-    content = [(row.version, row.person_version, row.target) for row in (now, loaded)]
-    if (now.revision, now.pluvo_id) != link or content[0] != content[1]:
+    content = [(one.version, one.person_version, one.target) for one in (now, loaded)]
+    if now.link != link or content[0] != content[1]:
         raise Overtaken("newer content is waiting")
 
 
-def link_now(connection: Connection, person_id: int) -> tuple[int, str | None]:
-    """Revision and account of a person's link; no verb changes it before this transaction ends.
+def _now(connection: Connection, enrollment_id: int, tenant_id: int) -> Standing | None:
+    found = connection.execute(_NOW, {"id": enrollment_id, "tenant": tenant_id}).mappings().first()
+    return Standing.from_row(found) if found is not None else None
 
-    Raises NotOurs when the person was erased.
-    """
-    person = text("SELECT id FROM person WHERE id = :person FOR NO KEY UPDATE")
-    if connection.execute(person, {"person": person_id}).first() is None:
+
+def link_now(connection: Connection, person_id: int) -> LinkVersion:
+    """The person's link, which no verb changes before this transaction ends. Raises NotOurs when they were erased."""
+    if connection.execute(_LOCK_PERSON, {"person": person_id}).first() is None:
         raise NotOurs("the person is gone")
-    link = text("SELECT revision, pluvo_id FROM link WHERE person_id = :person")
-    found = connection.execute(link, {"person": person_id}).first()
-    return (found.revision, found.pluvo_id) if found else (0, None)
+    found = connection.execute(_LINK_NOW, {"person": person_id}).first()
+    return LinkVersion(found.revision, found.pluvo_id) if found else NO_LINK

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from clients.pluvo import PluvoClient, PluvoUser, Target
+from clients.errors import RemoteError
+from clients.pluvo import Enrollment, PluvoClient, PluvoUser, Target
 from models.session import session, transaction
-from models.tenant import ARCHIVING, Tenant
+from models.tenant import Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
 from tenancy.systems import SAME_ORGANISATION, systems_of
+from workers.actors.changes import WritingCall, result_of
 from workers.actors.enrollment_upsert import standing
-from workers.actors.enrollment_upsert.places import Place, Places, places_of, target_of
-from workers.actors.enrollment_upsert.standing import FACTS, JOINED
+from workers.actors.enrollment_upsert.places import Place, Places, target_of
+from workers.actors.enrollment_upsert.standing import COLUMNS, JOINED, LinkVersion, Standing
 from workers.messages.delivery import Delivery
 
 CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
 PATIENCE_SECONDS = 1.0  # how long a worker waits for Pluvo's rate limit before it takes other work
-Values = dict[str, Any]
 
 _LOAD = text(
     f"""
-    SELECT {FACTS}, e.id, e.tenant_id, e.archive, e.unsure, e.external_id AS row_external_id,
+    SELECT {COLUMNS}, e.id, e.archive, e.unsure, coalesce(nullif(p.external_id, ''), e.external_id) AS external_id,
            e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out, e.waiting,
-           p.id AS person_id, p.internal_id, p.name, p.email, p.applied_name, p.applied_email, p.intent_at,
-           p.external_id, l.ref, l.created_by_us, l.archived, c.id AS course_id, c.event_id, c.pluvo,
-           c.target_id, {MARK},
+           p.id AS person_id, p.internal_id, coalesce(p.name, '') AS name, coalesce(p.email, '') AS email,
+           p.applied_name, p.applied_email, p.intent_at, l.ref, coalesce(l.created_by_us, false) AS created_by_us,
+           coalesce(l.archived, false) AS archived, c.id AS course_id, c.event_id, c.target_id,
+           coalesce(CAST(c.pluvo->>'send_invite' AS boolean), false) AS send_invite, {MARK},
            (SELECT action FROM plan_line WHERE id = :line AND tenant_id = :tenant) AS planned,
-           -- its run has read then what those who leave had finished
+           -- Its run has just read what the leavers had finished.
            coalesce((SELECT hold_id IS NULL AND created_at > now() - interval '60 seconds' FROM plan_line
                       WHERE id = :line AND tenant_id = :tenant), false) AS just_planned,
-           -- Of those who share an account the lowest id is the primary one, also while parked for an address.
+           -- Of the people who share an account the lowest id is primary, also while it is ambiguous for an address.
            NOT EXISTS (
                SELECT 1 FROM link o JOIN person op ON op.id = o.person_id
                 WHERE o.tenant_id = e.tenant_id AND o.pluvo_id = l.pluvo_id AND o.state IN ('linked', 'ambiguous')
                   AND op.id <> p.id
                   AND (length(op.internal_id), op.internal_id) < (length(p.internal_id), p.internal_id)
                   AND EXISTS (SELECT 1 FROM enrollment oe WHERE oe.person_id = op.id AND oe.state = 'enrolled')
-           ) AND NOT EXISTS (  -- and of tenants that share it the one that was there first
+           ) AND NOT EXISTS (  -- Of the tenants that share it, the first one is.
                SELECT 1 FROM tenant o JOIN link ol ON ol.tenant_id = o.id
                 WHERE o.id < t.id AND {SAME_ORGANISATION} AND ol.pluvo_id = l.pluvo_id
                   AND ol.state IN ('linked', 'ambiguous')
@@ -51,43 +54,10 @@ _LOAD = text(
      WHERE e.id = :id AND e.tenant_id = :tenant
     """  # noqa: S608  constants
 )
-# Whether anybody else needs the account at all. People of an inactive course are not leavers.
-_NEEDED_ANYWHERE = text(
-    f"""
-    SELECT EXISTS (
-        SELECT 1 FROM link l JOIN enrollment e ON e.person_id = l.person_id JOIN course c ON c.id = e.course_id
-         WHERE l.tenant_id IN (SELECT o.id FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant)
-           AND l.pluvo_id = :pluvo AND e.id <> :id AND e.desired = 'enrolled'
-           AND (e.told_target IS NOT NULL OR (c.active AND e.row_state <> 'ended')))
-    """  # noqa: S608  a constant
-)
-_LINKED_TO_OTHER = text(
-    """
-    SELECT p.internal_id FROM link l JOIN person p ON p.id = l.person_id
-     WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND l.person_id <> :person AND l.state <> 'ignored'
-     ORDER BY length(p.internal_id), p.internal_id LIMIT 1
-    """
-)
-_LINKED_ELSEWHERE = text(
-    f"""
-    SELECT EXISTS (SELECT 1 FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} JOIN link l ON l.tenant_id = o.id
-                    WHERE t.id = :tenant AND o.id <> t.id AND l.pluvo_id = :pluvo AND l.state <> 'ignored')
-    """  # noqa: S608  a constant
-)
-_ACCOUNT_OF = text(
-    """
-    SELECT l.pluvo_id, p.name, p.email,
-           EXISTS (SELECT 1 FROM enrollment e JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
-                    WHERE e.person_id = p.id) AS on_its_way
-      FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.state <> 'ignored'
-     WHERE p.tenant_id = :tenant AND p.internal_id = :internal
-    """
-)
-_POLICY = text("SELECT removals->>'policy' FROM tenant WHERE id = :tenant")
 _UNSURE = text("UPDATE enrollment SET unsure = true WHERE id = :id AND NOT unsure")
 
 
-class Parked(Exception):
+class NeedsDecision(Exception):
     """Only an operator can decide: the person becomes ``ambiguous``."""
 
     def __init__(self, reason: str, candidates: list[PluvoUser]) -> None:
@@ -96,32 +66,69 @@ class Parked(Exception):
         self.candidates = candidates
 
 
+@dataclass(frozen=True)
+class Loaded(Standing):
+    """An enrollment as it was when the work began. Name and address are "" only for people without a usable row."""
+
+    id: int
+    person_id: int
+    course_id: int
+    internal_id: str
+    # The person's code in AFAS; for a contact person the organisation's.
+    external_id: str | None
+    event_id: str
+    name: str
+    email: str
+    # What the account was last told
+    applied_name: str | None
+    applied_email: str | None
+    # An account may have been made since then without an answer.
+    intent_at: datetime | None
+    ref: str | None
+    created_by_us: bool
+    archived: bool
+    target_id: str | None
+    send_invite: bool
+    archive: bool
+    take_out: bool
+    unsure: bool
+    waiting: bool
+    # The action of the plan line
+    planned: str | None
+    just_planned: bool
+    # The account has this person's name and address, not those of another person who shares it.
+    is_primary: bool
+
+
+@dataclass
+class Attempt:
+    """The call of one ``Work.change``. ``changed``: False when it turns out that nothing had to change."""
+
+    changed: bool = True
+
+
 @dataclass
 class Work:
-    """One enrollment with all that belongs to it. ``row`` has the columns of ``_LOAD``."""
+    """One enrollment with all that belongs to it."""
 
     delivery: Delivery
     tenant: Tenant
     pluvo: PluvoClient
-    row: Row[Any]
-    pluvo_id: str | None = None
-    ref: str | None = None
-    # Revision and account of the link that is worked on
-    link: tuple[int, str | None] = (0, None)
-    # What the account was told in this delivery, still to be recorded: (operation, before, after)
-    done: list[tuple[str, Values | None, Values | None]] = field(default_factory=list)
-    # The writing call under way
-    attempting: str | None = None
-    outcome: str = "updated"
+    row: Loaded
+    pluvo_id: str | None
+    ref: str | None
+    # The link that is worked on
+    link: LinkVersion
+    # Where the person is in Pluvo for this enrollment, and what was noted of that when the work began
+    places: Places
+    noted: Places
+    # Places that other enrollments answer for from now on: (enrollment, place)
+    handed: list[tuple[int, Place]] = field(default_factory=list)
+    # Writing calls that are still to be recorded
+    calls: list[WritingCall] = field(default_factory=list)
     enrollment_id: str | None = None
     # Pluvo took the enrollment but has no place yet
     waiting: bool = False
-    # Whether the account goes to the archive was looked at
-    archive_decided: bool = False
-    # Where the person is in Pluvo for this enrollment
-    places: Places = field(default_factory=lambda: Places(None, []))
-    # Places that other enrollments answer for from now on: (enrollment, place)
-    handed: list[tuple[int, Place]] = field(default_factory=list)
 
     @property
     def target(self) -> Target:
@@ -129,23 +136,13 @@ class Work:
         return target_of(self.row.target)
 
     @property
-    def internal_id(self) -> str:
-        return str(self.row.internal_id)
-
-    @property
     def our_ref(self) -> str:
         """The ref that an account made by us for this person carries."""
-        return our_ref(self.tenant.afas.member_id, self.internal_id)
+        return our_ref(self.tenant.afas.member_id, self.row.internal_id)
 
     def safe_ref(self, ref: str | None) -> str | None:
-        """The ref of an account if we chose it; others may give theirs to somebody else at any time."""
+        """The ref of an account if we chose it; other refs may be given to another account at any time."""
         return ref if ref == self.our_ref else None
-
-    @property
-    def external_id(self) -> str | None:
-        """The person's code in AFAS; for a contact person the organisation's."""
-        found: str | None = self.row.external_id or self.row.row_external_id
-        return found
 
     @property
     def planned_outcome(self) -> str:
@@ -156,78 +153,84 @@ class Work:
 
     @property
     def doubtful(self) -> bool:
-        """Whether an earlier try may have changed something of which nothing is recorded: look, don't remember."""
-        return self.delivery.touched or bool(self.row.unsure)
+        """Whether an earlier try may have changed something of which nothing is recorded: ask Pluvo then."""
+        return self.delivery.touched or self.row.unsure
 
-    def write(self, operation: str, note: Callable[[Connection], None] | None = None) -> None:
-        """Say that the next call changes something outside; ``note`` writes down more of it beforehand.
+    @contextmanager
+    def change(
+        self,
+        operation: str,
+        before: Mapping[str, object] | None,
+        after: Mapping[str, object] | None,
+        *,
+        note: Callable[[Connection], None] | None = None,
+    ) -> Iterator[Attempt]:
+        """Run the block, which makes one call that changes something in Pluvo. Every such call is made in here.
 
-        What was decided is compared once more. The doubt about what comes of the call stays with the enrollment until
-        a result is recorded, whatever becomes of the message.
+        First the lease, the run and the direction are checked, and what was decided is compared once more. The same
+        transaction notes that the call may happen; ``note`` adds to that. Raises Control or Dropped when it may not.
+        What came of the call is kept in ``calls``. Until a result is recorded the enrollment stays ``unsure``.
         """
 
-        def noted(connection: Connection) -> None:
-            standing.check(connection, self.row, self.link)
+        def intend(connection: Connection) -> None:
+            standing.check(connection, self.row.id, self.delivery.tenant_id, self.row, self.link)
             if note:
                 note(connection)
             connection.execute(_UNSURE, {"id": self.row.id})
 
-        self.delivery.check(CALL_SECONDS, noted)
-        self.attempting = operation
+        self.delivery.check(CALL_SECONDS, intend)
+        attempt = Attempt()
+        try:
+            yield attempt
+        except RemoteError as error:
+            failed = WritingCall(operation, result=result_of(error), code=error.code, status=error.status)
+            self.calls.append(failed)
+            raise
+        if attempt.changed:
+            self.calls.append(WritingCall(operation, before, after))
 
-    def still_archiving(self, connection: Connection) -> None:
-        """Raise Dropped when the policy archives nobody any more: it may have changed since the plan."""
-        if connection.execute(_POLICY, {"tenant": self.delivery.tenant_id}).scalar() != ARCHIVING:
-            raise standing.Dropped("policy_unenroll")
+    # ------------------------------------------------------------------------------------------- the place in Pluvo
 
-    def wrote(self, before: Values | None, after: Values | None) -> None:
-        """Say that it did."""
-        self.done.append((self.attempting or "update", before, after))
-        self.attempting = None
+    @property
+    def wanted(self) -> Place:
+        """Where this enrollment is to be."""
+        return Place(self.pluvo_id, self.row.target, self.row.target_id)
 
-    # ------------------------------------------------------------------------------------------- asking the database
+    @property
+    def in_place(self) -> bool:
+        """Whether the place last asked for is the one that is wanted."""
+        told = self.places.told
+        return told is not None and (told.account, told.target) == (self.pluvo_id, self.row.target)
 
-    def needed_anywhere(self) -> bool:
-        """Whether anybody else needs this account to stay active."""
-        values = {"tenant": self.delivery.tenant_id, "pluvo": self.pluvo_id, "id": self.row.id}
+    def note_place(self, connection: Connection) -> None:
+        """Write down that the wanted place is about to be asked for."""
+        asked = self.places.asking(self.wanted)
+        if asked != self.places:
+            self.places = asked
+            asked.note(connection, self.row.id)
+
+    def withdraw_place(self) -> None:
+        """Pluvo surely refused: what was noted before holds again."""
+        self.places = self.noted
         with transaction() as connection:
-            return bool(connection.execute(_NEEDED_ANYWHERE, values).scalar_one())
+            self.noted.note(connection, self.row.id)
 
-    def linked_to_other(self, pluvo_id: str) -> str | None:
-        """The AFAS person that an account is linked to, if it is another one."""
-        values = {"tenant": self.delivery.tenant_id, "pluvo": pluvo_id, "person": self.row.person_id}
-        with transaction() as connection:
-            return connection.execute(_LINKED_TO_OTHER, values).scalar()
-
-    def linked_elsewhere(self, pluvo_id: str) -> bool:
-        """Whether another tenant of the same Pluvo organisation has a person with this account."""
-        with transaction() as connection:
-            values = {"tenant": self.delivery.tenant_id, "pluvo": pluvo_id}
-            return bool(connection.execute(_LINKED_ELSEWHERE, values).scalar_one())
-
-    def account_of(self, internal_id: str) -> Row[Any] | None:
-        """Somebody else's ``pluvo_id``, ``name`` and ``email``, and whether work for them is ``on_its_way``."""
-        values = {"tenant": self.delivery.tenant_id, "internal": internal_id}
-        with transaction() as connection:
-            return connection.execute(_ACCOUNT_OF, values).first()
+    def reached_place(self, enrollment: Enrollment | None = None) -> None:
+        """The account is in the wanted place, for which Pluvo may have given its own id."""
+        self.places = self.places.asking(self.wanted)
+        if enrollment and enrollment.offer_event_id and self.places.told:
+            self.places = replace(self.places, told=replace(self.places.told, target_id=enrollment.offer_event_id))
 
 
 def load(delivery: Delivery) -> Work | None:
     """Read the newest desired state; None when the enrollment or its tenant is gone."""
     with session() as opened:
         values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "line": delivery.plan_line_id}
-        row = opened.connection().execute(_LOAD, values).first()
-        tenant = remembered(opened, delivery.tenant_id, row.tenant_mark) if row is not None else None
-    if row is None or tenant is None:
+        found = opened.connection().execute(_LOAD, values).mappings().first()
+        tenant = remembered(opened, delivery.tenant_id, found["tenant_mark"]) if found is not None else None
+    if found is None or tenant is None:
         return None
+    row = Loaded.from_row(found)
     systems = systems_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=delivery.call_log.append)
-    return Work(
-        delivery,
-        tenant,
-        systems.pluvo,
-        row,
-        pluvo_id=row.pluvo_id,
-        ref=row.ref,
-        link=(row.revision, row.pluvo_id),
-        places=places_of(row),
-    )
+    places = Places.from_row(found)
+    return Work(delivery, tenant, systems.pluvo, row, row.pluvo_id, row.ref, row.link, places, places)
