@@ -37,8 +37,10 @@ class WritingCall:
     seconds: float | None = None
 
 
-def result_of(error: RemoteError) -> str:
+def result_of(error: RemoteError | None) -> str:
     """What came of a call that raised this."""
+    if error is None:
+        return "done"
     return "unknown" if isinstance(error, Unknown) else "refused" if isinstance(error, Rejected) else "failed"
 
 

@@ -1,7 +1,7 @@
 """Take people out of places in Pluvo, and accounts out of its active ones.
 
-Nobody is taken out of a place that an active enrollment of the same account still wants, in any tenant of the same
-Pluvo organisation: that enrollment answers for the place from then on.
+A person stays in a place that an active enrollment of the same account still wants, in any tenant of the same Pluvo
+organisation: that enrollment answers for the place from then on.
 """
 
 from __future__ import annotations
