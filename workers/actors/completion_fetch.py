@@ -30,10 +30,10 @@ from workers.messages.execute import actor
 from workers.messages.interruptions import Snooze
 
 PATIENCE_SECONDS = 15.0
-# Of 50 rows each. Who seems to have more is not one person: Pluvo did not heed the filter.
+# Of 50 rows each. More rows mean that Pluvo ignored the filter: they are not of one person.
 PAGES_OF_ONE = 4
-# After a run that events asked for there is none for as long as it took, and at least so long: events that keep coming
-# take at most half of the calls that Pluvo allows.
+# After a run that webhooks asked for, the next one waits for as long as that run took, and at least so long: a flood of
+# webhooks uses at most half of the calls that Pluvo allows.
 REST_SECONDS = 60.0
 _REST = text(
     """
@@ -44,12 +44,15 @@ _REST = text(
              ORDER BY id DESC LIMIT 1) AS last
     """
 )
+_HANDLED = text(
+    "UPDATE webhook_event SET handled_at = now(), outcome = :outcome WHERE id = :id AND tenant_id = :tenant"
+)
 _titles = TitleVerdicts()
 
 
 @dataclass
 class Found:
-    """What the report says of one person. ``whole``: it was read to its end, so what is not in it is not there."""
+    """What the report says of one person. ``whole``: it was read to its end, so nothing is missing."""
 
     dated: list[Finished] = field(default_factory=list)
     undated: set[tuple[str, str]] = field(default_factory=set)
@@ -57,14 +60,14 @@ class Found:
 
 
 class NotAlone(Exception):
-    """This Pluvo can't be asked for one person: everybody's report would have to be read."""
+    """This Pluvo can't be asked for one person: the report of all people would have to be read."""
 
 
 @actor(Kind.FETCH)
 def fetch(delivery: Delivery) -> None:
-    """Look at one person. The event itself is only a hint: no date is taken from it.
+    """Read one person's report. The event itself is only a hint: no date is taken from it.
 
-    Where only everybody can be asked for, a run does it: one for all the events that come until it begins.
+    Where Pluvo can't be asked for one person, a run reads all: one run for all events that come until it begins.
     """
     event = _event(delivery)
     if event is None or event.handled_at is not None:
@@ -90,7 +93,7 @@ def fetch(delivery: Delivery) -> None:
 
 
 def _ask_for_a_run(delivery: Delivery) -> None:
-    """A run reads the report for everybody. It serves all events that come until it begins; those after it wait."""
+    """Let a run read the report of all people, for all events that come until it begins. Later events wait."""
     with transaction() as connection:
         seconds = connection.execute(_REST, {"tenant": delivery.tenant_id, "least": REST_SECONDS}).scalar()
     if seconds is not None and seconds > 0:
@@ -123,7 +126,7 @@ def _user(pluvo: PluvoClient, hint: Hint) -> str | None:
 
 
 def _rules(delivery: Delivery, tenant: Tenant, courses: Sequence[Course], pluvo: PluvoClient) -> list[Rule]:
-    """All rules with titles that stand for one training: whatever was finished, the report says what it finished."""
+    """All rules whose title is of one training only. The report, not the event, says what was finished."""
     unasked = [course for course in courses if course.completion_types is None]
     if unasked:
         known = ask_fields(afas_of(tenant, delivery.call_log.append, PATIENCE_SECONDS), unasked, beside=courses)
@@ -135,13 +138,13 @@ def _rules(delivery: Delivery, tenant: Tenant, courses: Sequence[Course], pluvo:
 
 
 def usable_titles(tenant_id: int, pluvo: PluvoClient, rules: Sequence[Rule]) -> list[Rule]:
-    """The rules whose title stands for one training."""
+    """The rules whose title is of one training only."""
     good = {(r.level, r.title): _titles.of(tenant_id, pluvo, r.level, r.title).reason is None for r in rules}
     return [rule for rule in rules if good[rule.level, rule.title]]
 
 
 def report_of_one(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> Found:
-    """This person's rows under the rules' titles. Different rows under one title: it stands for several courses.
+    """This person's rows under the rules' titles. Different rows under one title are of several courses.
 
     Raises NotAlone where the report of one person can't be had.
     """
@@ -173,11 +176,10 @@ def report_of_one(pluvo: PluvoClient, rules: Iterable[Rule], pluvo_id: str) -> F
 
 
 def _finished(found: Found, rules: Sequence[Rule], hint: Hint, pluvo_id: str) -> list[Finished]:
-    """What to record: every date, and ``no_date`` for what the event says is finished while the report has no date.
+    """What to record: every date, and ``no_date`` for what the event calls finished and the report has no date for.
 
-    Only for that it counts of which level an event is: the same title may also be something else's. An event without a
-    title tells only that something is finished: that is believed of all that is begun, when the report has no date at
-    all for this person.
+    The event's level matters only for ``no_date``: the same title may exist on another level. An event without a title
+    says only that something is finished. If the report has no date at all for this person, everything begun counts.
     """
     if not hint.is_finish or not found.whole:
         return found.dated
@@ -204,7 +206,5 @@ def _outcome(rules: Sequence[Rule], pluvo_id: str | None, finished: Sequence[Fin
 
 
 def _handled(connection: Connection, delivery: Delivery, outcome: str) -> None:
-    connection.execute(
-        text("UPDATE webhook_event SET handled_at = now(), outcome = :outcome WHERE id = :id AND tenant_id = :tenant"),
-        {"id": delivery.subject_id, "tenant": delivery.tenant_id, "outcome": outcome},
-    )
+    names = {"id": delivery.subject_id, "tenant": delivery.tenant_id}
+    connection.execute(_HANDLED, names | {"outcome": outcome})

@@ -1,11 +1,11 @@
 """Write one completion date into one AFAS field: look first, write once, record what happened.
 
-A human's date is never written over: what AFAS shows is at most a minute old at every PUT. Whether it still is, and
-whether all the rest is as it was when the PUT was decided (date, row, rule, course, settings, link), is asked in the
-transaction right before the PUT, in which ``sending`` is committed too. What changed meanwhile is judged afresh.
+A human's date is never written over: at every PUT, what AFAS shows was read at most a minute ago. The transaction right
+before the PUT checks this, and that everything the PUT was based on (date, row, rule, course, settings, link) is
+unchanged; the same transaction commits ``sending``. If something changed, the next round decides again.
 
-After a crash or a lost answer the next delivery looks whether the PUT arrived, and may otherwise send the same value
-again. Where no column is mapped it can't look, and sends the same value again.
+After a crash or a lost answer the next delivery looks whether the PUT arrived, and if not sends the same value again.
+Where no column is mapped it can't look, and sends the same value again.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from workers.actors.completion_write_back.record import (
     died,
     load,
     mark_sending,
-    note_change,
     note_failure,
     note_look,
+    record_put,
     settle_completion,
     waiting,
 )
 from workers.messages.delivery import Delivery
 from workers.messages.execute import actor
 
-# An older look of the run's is not worth a try: the PUT has its own check.
+# With an older look of the run the PUT would be too late: it has its own check.
 FRESH_SECONDS = 45.0
 SLOT_PATIENCE_SECONDS = 15.0
 # Connecting and AFAS's read time-out of 120 s, with some to spare.
@@ -54,7 +54,7 @@ OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED
 
 @actor(Kind.WRITE_BACK, on_dead=died, on_wait=waiting, describe=describe)
 def write_back(delivery: Delivery) -> None:
-    """Bring one completion into AFAS, or find out why not. Each round goes by what is true when it begins."""
+    """Bring one completion into AFAS, or find out why not. Each round uses what is true when it begins."""
     with_code, looked = True, False
     for _ in range(ROUNDS):
         try:
@@ -66,18 +66,18 @@ def write_back(delivery: Delivery) -> None:
         except Rejected as error:
             if not with_code or error.code != "external_id_refused":
                 raise
-            # AFAS stumbles over the code of organisation or person: once more without it, after another look.
+            # AFAS does not accept the code of the organisation or person: once more without it, after another look.
             with_code = looked = False
     raise Unavailable("look_too_old", "What AFAS showed was too old each time the PUT could go.", system="AFAS")
 
 
 def _one_round(delivery: Delivery, *, with_code: bool, looked: bool) -> bool:
-    """Settle the delivery, or get one step nearer to it: False after a look."""
+    """Settle the delivery (True), or only look at AFAS (False)."""
     work = load(delivery)
     if work is None:
         with delivery.settle():
             return True
-    delivery.people = [*work.called]
+    delivery.people = [*work.known_as]
     afas = afas_of(work.tenant, delivery.call_log.append, SLOT_PATIENCE_SECONDS)
     rule = _rule(work, afas)
     result = _obstacle(work, rule)
@@ -97,7 +97,7 @@ def _one_round(delivery: Delivery, *, with_code: bool, looked: bool) -> bool:
 
 
 def _rule(work: Work, afas: AfasClient) -> Rule | None:
-    """The rule that asks for this very thing in this field, None when there is none any more."""
+    """The rule that this completion was planned by, None when the course has no such rule any more."""
     course, completion = work.course, work.completion
     about = completion.field, completion.level, completion.title
     if not course.active or about not in {(rule.field, rule.level, rule.title) for rule in rules_of(course)}:
@@ -112,7 +112,7 @@ def _rule(work: Work, afas: AfasClient) -> Rule | None:
 
 
 def _obstacle(work: Work, rule: Rule | None) -> Result | None:
-    """Why there is nothing to write: it is settled, whose it is has changed, or AFAS has no fitting place for it."""
+    """Why there is nothing to write: it is settled, its person or link changed, or AFAS has no field for it."""
     completion, enrollment = work.completion, work.enrollment
     if completion.state not in OPEN:
         return Result(completion.state, completion.reason, completion.found_value)
@@ -128,13 +128,13 @@ def _obstacle(work: Work, rule: Rule | None) -> Result | None:
 
 
 def _look(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
-    """Read the field's column and keep what it shows; a result only where the row is gone."""
+    """Read the field's column and keep what it shows; a result only when the row is gone."""
     try:
         seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
     except (Misconfigured, Unauthorized) as error:
         if error.code not in OF_ONE_CONNECTOR or not _another_is_read(work, afas):
             raise
-        # Like a missing column: nothing of this course is written over what can't be seen, the others go on.
+        # Like a missing column: this course waits, since nothing is written over what can't be seen; the others go on.
         raise Unavailable(
             error.code, error.message, system="AFAS", status=error.status, remote_text=error.remote_text
         ) from error
@@ -145,7 +145,7 @@ def _look(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient) -> Resul
 
 
 def _another_is_read(work: Work, afas: AfasClient) -> bool:
-    """Whether another GetConnector of the tenant answers: then it is this one's trouble alone."""
+    """Whether another GetConnector of the tenant answers: then only this one is in trouble."""
     _, courses = collecting.load(work.course.tenant_id)
     for course in {one.getconnector: one for one in courses if one.getconnector != work.course.getconnector}.values():
         event, key = course.fields.event_id, course.fields.internal_id
@@ -159,7 +159,7 @@ def _another_is_read(work: Work, afas: AfasClient) -> bool:
 
 
 def _judge(work: Work, rule: Rule) -> Result | None:
-    """What AFAS shows decides; None: nothing stands there."""
+    """What follows from what AFAS shows; None: the field is empty."""
     completion = work.completion
     if rule.target is None or completion.completed_on is None:
         return None
@@ -177,9 +177,9 @@ def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with
     tries = count()
 
     def about_to() -> None:
-        """Only now: whoever waits for a token or a slot has sent nothing, and what it knows grows old.
+        """Check and note the PUT only when the token and the call slot are there: waiting for them takes time.
 
-        Asked a second time, AFAS refused the token and the client has a fresh one.
+        A second call means that AFAS refused the token and the client has a new one.
         """
         note = partial(mark_sending, delivery, work, value, looked=rule.column, refused=next(tries) > 0)
         delivery.check(PUT_SECONDS, note)
@@ -200,12 +200,12 @@ def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with
         raise
     with delivery.settle() as connection:
         settle_completion(connection, delivery, Result(CompletionState.WRITTEN, _note(work)))
-        note_change(connection, delivery, work, value, "done", seconds=time.monotonic() - started)
+        record_put(connection, delivery, work, value, seconds=time.monotonic() - started)
 
 
 def _refuse_courses(work: Work, afas: AfasClient) -> bool:
-    """AFAS refuses an UpdateConnector. Where another of the tenant's works, its courses have no field to write to until
-    a run asks again; else it is the whole tenant's trouble (False)."""
+    """AFAS refuses an UpdateConnector. If another one of the tenant works, the courses of this one have no field to
+    write to until a run asks again. If none works, the whole tenant is in trouble (False)."""
     tenant_id, wrong = work.course.tenant_id, work.course.updateconnector
     _, courses = collecting.load(tenant_id)
     if not any_works(afas, {course.updateconnector for course in courses} - {wrong}):
