@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from threading import BoundedSemaphore, Thread
-from typing import Any
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from clients.errors import RemoteError
 from loops import each, where
@@ -44,6 +44,14 @@ _DUE = text(
 )
 
 
+@dataclass(frozen=True)
+class Due:
+    """A quarantined direction whose probe is due."""
+
+    tenant_id: int
+    direction: str
+
+
 def probe() -> list[Future[bool]]:
     """Begin the probes that are due; each ends with whether the direction was reopened.
 
@@ -51,14 +59,14 @@ def probe() -> list[Future[bool]]:
     """
     begun: list[Future[bool]] = []
 
-    def begin(row: Row[Any]) -> None:
-        if row.direction not in PROBES or not _places.acquire(blocking=False):
+    def begin(due: Due) -> None:
+        if due.direction not in PROBES or not _places.acquire(blocking=False):
             return
         future: Future[bool] = Future()
-        thread = Thread(target=_guarded, args=(future, row.tenant_id, row.direction), name="probe", daemon=True)
+        thread = Thread(target=_guarded, args=(future, due.tenant_id, due.direction), name="probe", daemon=True)
         try:
             with transaction() as connection:
-                taken = health.take_probe(connection, row.tenant_id, row.direction)
+                taken = health.take_probe(connection, due.tenant_id, due.direction)
             if taken:
                 thread.start()
                 begun.append(future)
@@ -67,8 +75,8 @@ def probe() -> list[Future[bool]]:
                 _places.release()
 
     with transaction() as connection:
-        due = connection.execute(_DUE).all()
-    each("probe", due, begin)
+        all_due = [Due(*row) for row in connection.execute(_DUE)]
+    each("probe", all_due, begin)
     return begun
 
 

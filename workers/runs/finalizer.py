@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from ulid import ULID
 
 from loops import each
@@ -59,6 +59,18 @@ _PENDING = text(
 )
 
 
+@dataclass(frozen=True)
+class Applying:
+    """A run being applied: how its direction is, and whether messages of it are out, come soon, or are ready."""
+
+    id: str
+    tenant_id: int
+    state: str
+    stands_still: bool
+    works: bool
+    has_ready: bool
+
+
 def finalize() -> int:
     """End what is over: what nothing can be done of now; how many runs.
 
@@ -66,25 +78,26 @@ def finalize() -> int:
     was told to wait for longer than a minute.
     """
     with transaction() as connection:
-        over = [row for row in connection.execute(_APPLYING).all() if _is_over(connection, row)]
+        applying = [Applying(*row) for row in connection.execute(_APPLYING)]
+        over = [run for run in applying if _is_over(connection, run)]
     return each("run to end", over, _end)
 
 
-def _is_over(connection: Connection, row: Row[Any]) -> bool:
-    if row.stands_still or row.works:
-        return bool(row.stands_still)
-    return not (row.has_ready and connection.execute(_MAY_GO, {"run": row.id, "tenant": row.tenant_id}).scalar())
+def _is_over(connection: Connection, run: Applying) -> bool:
+    if run.stands_still or run.works:
+        return run.stands_still
+    return not (run.has_ready and connection.execute(_MAY_GO, {"run": run.id, "tenant": run.tenant_id}).scalar())
 
 
-def _end(row: Row[Any]) -> None:
+def _end(applying: Applying) -> None:
     with transaction() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that is locked comes again
-        run = result.find(connection, row.id)
+        run = result.find(connection, applying.id)
         if run is None or run.status != RunStatus.APPLYING:
             return
         counted = result.count(connection, run)
-        status = result.status_of(counted, run.snapshot, quarantined=row.state == "quarantined")
-        reason = None if row.state in ("healthy", "new") else row.state
+        status = result.status_of(counted, run.snapshot, quarantined=applying.state == "quarantined")
+        reason = None if applying.state in ("healthy", "new") else applying.state
         result.store(connection, run, counted, status, reason=reason)
         connection.execute(text("NOTIFY koppeling_runs"))
         log.info("run_ended", run=run.id, tenant=run.tenant_id, direction=run.direction, status=status)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from clients.errors import Misconfigured, RemoteError, Unauthorized
@@ -65,13 +65,22 @@ _CLAIM = text(
 )
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A run that may be claimed."""
+
+    id: str
+    tenant_id: int
+    direction: str
+
+
 def claim(stopping: threading.Event | None = None) -> RunLease | None:
     """Take the oldest run that may go, or None. Ends those on the way that can't run at all."""
     with transaction() as connection:
-        candidates = connection.execute(_FIND).all()
+        candidates = [Candidate(*row) for row in connection.execute(_FIND)]
     found: list[RunLease] = []
 
-    def take(candidate: Row[Any]) -> None:
+    def take(candidate: Candidate) -> None:
         lease = None if found else _claim(candidate)
         if lease is not None:
             lease.stopping = stopping or lease.stopping
@@ -81,7 +90,7 @@ def claim(stopping: threading.Event | None = None) -> RunLease | None:
     return found[0] if found else None
 
 
-def _claim(candidate: Row[Any]) -> RunLease | None:
+def _claim(candidate: Candidate) -> RunLease | None:
     with transaction() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '1s'"))
         try:

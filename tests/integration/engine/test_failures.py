@@ -488,7 +488,7 @@ def test_a_lease_that_ends_before_a_worker_began_counts_for_nothing(engine: Engi
     assert (engine.message(message).state, engine.message(message).kills) == ("ready", 0)
 
 
-def test_a_message_of_another_tenant_is_parked_and_the_real_one_untouched(engine: Engine) -> None:
+def test_a_message_of_another_tenant_becomes_a_dead_letter_and_the_real_one_untouched(engine: Engine) -> None:
     mine, other = engine.tenant("mine"), engine.tenant("other")
     message = engine.enqueue(mine, 1)[1]
     engine.execute("UPDATE message SET state = 'sent', deliveries = 1, lease_until = now() + '1h', sent_at = now()")

@@ -186,7 +186,7 @@ def test_messages_that_redis_evicted_are_handed_out_again(engine: Engine, client
     assert sorted(engine.effects()) == [1, 2, 3, 4, 5]
 
 
-def test_rubbish_is_parked_and_the_good_ones_beside_it_are_done(engine: Engine, client: redis.Redis) -> None:
+def test_rubbish_becomes_dead_letters_and_the_good_ones_beside_it_are_done(engine: Engine, client: redis.Redis) -> None:
     # given good messages with every kind of rubbish between them
     tenant = engine.tenant()
     rubbish = {
@@ -222,7 +222,7 @@ def test_rubbish_is_parked_and_the_good_ones_beside_it_are_done(engine: Engine, 
     assert big.message.startswith("A message is 70000 bytes long; 70000 bytes, sha256 ")
 
 
-def test_ten_megabytes_are_parked_without_a_crash(engine: Engine, client: redis.Redis) -> None:
+def test_ten_megabytes_become_a_dead_letter_without_a_crash(engine: Engine, client: redis.Redis) -> None:
     put(client, "big", b"x" * 10_000_000)
     with engine.worker():
         engine.wait(lambda: [letter.error for letter in engine.letters()] == ["oversized"])
