@@ -19,14 +19,14 @@ from producers.runs.context import RunContext
 _INSERT = text(
     f"""
     INSERT INTO plan_line (run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, is_row, action, kind,
-                           outcome, reason, before, take_out)
+                           outcome, reason, before, take_out, "full")
     SELECT s.run_id, s.tenant_id, c.id, e.id, c.event_id, p.internal_id, false,
            CASE WHEN f.failed THEN 'none' ELSE 'unenroll' END, CASE WHEN f.failed THEN NULL ELSE 'removal' END,
            CASE WHEN f.failed THEN 'failed' ELSE 'pending' END,
            CASE WHEN f.failed THEN e.failed_code
                 WHEN e.left_behind @> jsonb_build_array(jsonb_build_object('account', l.pluvo_id)) THEN 'target_changed'
                 ELSE 'account_changed' END,
-           jsonb_build_object('name', p.applied_name, 'email', p.applied_email, 'places', e.left_behind), true
+           jsonb_build_object('name', p.applied_name, 'email', p.applied_email, 'places', e.left_behind), true, :full
     {
         JOINED.replace(
             "WHERE",
@@ -40,6 +40,15 @@ _INSERT = text(
      ORDER BY c.event_id, length(p.internal_id), p.internal_id
     """  # noqa: S608  constants only
 )
+# In a full run those have a line already, to be looked at. One message does both: an enrollment has one at a time.
+_LOOKED_AT_BY_IT = text(
+    """
+    UPDATE plan_line r SET outcome = 'unchanged', before = NULL, "full" = false
+      FROM plan_line m
+     WHERE r.run_id = :run AND m.run_id = :run AND m.enrollment_id = r.enrollment_id
+       AND m.take_out AND m.outcome = 'pending' AND r.is_row AND r.outcome = 'pending'
+    """
+)
 
 
 def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
@@ -48,4 +57,7 @@ def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snap
         return
     complete = [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
     values = {"run": context.run_id, "tenant": context.tenant_id, "courses": complete}
-    connection.execute(_INSERT, values | {"settings": tenant.settings_version})
+    full = bool(context.options.get("full"))
+    connection.execute(_INSERT, values | {"settings": tenant.settings_version, "full": full})
+    if full:
+        connection.execute(_LOOKED_AT_BY_IT, {"run": context.run_id})

@@ -363,6 +363,27 @@ def test_leaving_the_old_target_is_dropped_when_it_no_longer_holds(world: World,
         assert (len(enrolled(world)), holds(world)[0]["guard"]) == (2, "removals_event")  # judged anew
 
 
+def test_a_full_run_moves_people_too_and_looks_at_them(world: World) -> None:
+    # given two who are in the new target already
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    # when somebody renames one of them in Pluvo, and a full run comes before another one
+    world.pluvo.change_user(world.user("p80@example.nl")["id"], name="Anders")
+    run = world.sync(full=True)
+    # then
+    assert run.removed == 2
+    assert _in(world, "afas-340") == set()
+    assert _in(world, "afas-340-new") == {"p80@example.nl", "p81@example.nl"}
+    assert world.user("p80@example.nl")["name"] == "Persoon 80"
+    assert sum(outcomes(run).values()) == 2
+    assert outcomes(world.sync()) == {"unchanged": 2}
+
+
 def test_policy_keep_keeps_people_in_the_old_target(world: World) -> None:
     _with(world, "keep")
     world.pluvo.add_offer_event("New", "afas-340-new")
