@@ -10,6 +10,7 @@ from benchmarks.bare import Entry, replay_afas, replay_pluvo
 from benchmarks.cost import cpu_seconds, own_cpu_seconds
 from benchmarks.system import System, wait_until
 from models.tenant import Direction
+from ops.documents import RunDocument
 from ops.runs import start
 from simulators.sample_data.tenant import SampleCourse, SampleTenant
 from simulators.sample_data.tenants import World, world
@@ -27,7 +28,7 @@ class Timed:
     """One run: the product's seconds (asked for → over), the bare script's, and what the product did meanwhile."""
 
     seconds: float
-    document: dict[str, Any]
+    document: RunDocument
     calls: dict[str, list[Entry]] = field(default_factory=dict, repr=False)
     cpu: dict[str, float] = field(default_factory=dict)
     bare_seconds: float = 0.0

@@ -11,16 +11,18 @@ from sqlalchemy import Connection, text
 from ops.problems import Problem
 
 MAX_LIMIT = 1000
+# A row of a query by column, where it is shown as it is or read once right beside the query.
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Page:
     """``{"items": […], "next": null or a cursor}``."""
 
-    items: list[dict[str, Any]]
+    items: list[Row]
     next: str | None = None
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Row:
         """The JSON shape."""
         return {"items": self.items, "next": self.next}
 
@@ -41,7 +43,7 @@ def number_cursor(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def rows(connection: Connection, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+def rows(connection: Connection, sql: str, **parameters: Any) -> list[Row]:
     """Run a query and give its rows as dicts."""
     return [dict(row) for row in connection.execute(text(sql), parameters).mappings()]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ops.cli.common import Json, Slug, at_database, example, group, show
-from ops.people.explain import explain
+from ops.people.explain import Explained, explain
 from ops.terminal import output
 
 SHOWN_HISTORY = 20
@@ -26,7 +26,7 @@ def explain_(
     show(found, json, _show_explained)
 
 
-def _show_explained(found: dict[str, Any]) -> None:
+def _show_explained(found: Explained) -> None:
     if not found["found"]:
         output.say(f"{found['who']} was never seen in {found['tenant']}.")
         for course in found["looked_at"]["courses"]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ops.cli.common import Cursor, Json, Limit, TenantFilter, Who, at_database, example, group, named, show
+from ops.documents import RunShown
 from ops.listing import number_cursor
 from ops.runs import history
 from ops.terminal import output
@@ -54,7 +55,7 @@ def show_(run: RunId, limit: Limit = 1000, cursor: Cursor = None, json: Json = F
     show(found, json, _show_run)
 
 
-def _show_run(found: dict[str, Any]) -> None:
+def _show_run(found: RunShown) -> None:
     listed = ("courses", "lines", "listed", "holds", "next", "run")
     output.show_fields(found | {"outcomes": counted(found["outcomes"])}, skip=listed)
     for title in ("courses", "holds", "listed", "lines"):

@@ -10,6 +10,7 @@ import typer
 
 from models.tenant import Direction
 from ops.cli.common import Json, at_database, day, duration, example, group, show
+from ops.documents import Batch, Options, RunDocument
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
 from ops.runs import history, start
@@ -82,7 +83,7 @@ def _run(
     direction: Direction,
     slugs: list[str],
     everyone: bool,
-    options: dict[str, Any],
+    options: Options,
     how: tuple[bool, bool, str, Path | None, bool],
 ) -> None:
     dry_run, wait, timeout, csv, json = how
@@ -106,9 +107,7 @@ def _run(
         raise typer.Exit(history.exit_code(document["runs"], timed_out=not over))
 
 
-def _dry(
-    direction: Direction, slugs: list[str], everyone: bool, options: dict[str, Any], csv: Path | None
-) -> dict[str, Any]:
+def _dry(direction: Direction, slugs: list[str], everyone: bool, options: Options, csv: Path | None) -> Batch:
     document = dry_runs.document(direction, slugs, everyone=everyone, options=options)
     if csv:
         plan_view.write_csv(csv, document)
@@ -116,8 +115,8 @@ def _dry(
 
 
 def _real(
-    direction: Direction, slugs: list[str], everyone: bool, options: dict[str, Any], seconds: int | None
-) -> tuple[dict[str, Any], bool]:
+    direction: Direction, slugs: list[str], everyone: bool, options: Options, seconds: int | None
+) -> tuple[Batch, bool]:
     started = start.start(direction, slugs, everyone=everyone, options=options, need_worker=seconds is not None)
     if seconds is None:
         if not started.workers:
@@ -128,7 +127,7 @@ def _real(
     return start.document(started), over
 
 
-def show_runs(document: dict[str, Any]) -> None:
+def show_runs(document: Batch) -> None:
     """Print the runs of a batch as a table."""
     rows = [_row(run) for run in document["runs"]]
     told = [name not in NOTABLE or any(row[place] for row in rows) for place, name in enumerate(COLUMNS)]
@@ -138,7 +137,7 @@ def show_runs(document: dict[str, Any]) -> None:
             output.say(f"{run['tenant']}: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
 
 
-def _row(run: dict[str, Any]) -> list[Any]:
+def _row(run: RunDocument) -> list[Any]:
     outcomes = ", ".join(f"{number} {name}" for name, number in run["outcomes"].items() if number) or "-"
     calls = f"{run['calls']['afas']} AFAS, {run['calls']['pluvo']} Pluvo"
     numbers = [run["removed"], run["held_removals"], run["pending_removals"]]

@@ -8,9 +8,10 @@ Doing it twice does nothing the second time. Many at once go in a batch (``ops/d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NotRequired, TypedDict, cast
 
 from sqlalchemy import Connection, text
 
@@ -35,7 +36,7 @@ _FACTS = """
            EXISTS (SELECT 1 FROM message m WHERE m.kind = d.kind AND m.subject_id = d.subject_id) AS in_ledger,
            EXISTS (SELECT 1 FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id AND n.id > d.id
                       AND n.state = 'open') AS newer,
-           e.id AS enrollment_id, e.person_id, e.version, e.applied_version, e.failed_code, e.row_state,
+           e.id AS enrollment_id, e.person_id, e.version, e.applied_version, e.failed_code,
            l.state AS link_state, l.decision,
            c.id AS completion_id, c.state AS completion_state, c.version AS completion_version,
            c.enrollment_id AS completion_enrollment,
@@ -66,6 +67,44 @@ class Line(TypedDict):
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What stands now about the work of one dead letter: the columns of ``_FACTS``."""
+
+    id: str
+    tenant_id: int | None
+    tenant: str | None
+    kind: str
+    subject_id: int
+    state: str
+    internal_id: str | None
+    event_id: str | None
+    error: str | None
+    # Of the tenant's direction.
+    health: str | None
+    health_reason: str | None
+    # The same work is in the ledger, or gave up again since.
+    in_ledger: bool
+    newer: bool
+    enrollment_id: int | None
+    person_id: int | None
+    version: int | None
+    applied_version: int | None
+    failed_code: str | None
+    link_state: str | None
+    decision: str | None
+    completion_id: int | None
+    completion_state: str | None
+    completion_version: int | None
+    completion_enrollment: int | None
+    event_number: int | None
+    handled_at: datetime | None
+    event_account: str | None
+    event_ref: str | None
+    # Why the enrollment is wanted no more.
+    against: str | None = None
+
+
+@dataclass(frozen=True)
 class ReplayVerdict:
     """What a replay would do with one dead letter, or did, and why."""
 
@@ -73,37 +112,37 @@ class ReplayVerdict:
     reason: str = ""
 
 
-def judge(facts: dict[str, Any]) -> ReplayVerdict:
+def judge(facts: Facts) -> ReplayVerdict:
     """Pure: what a replay does with one dead letter."""
-    if facts["state"] != DeadLetterState.OPEN:
-        return ReplayVerdict(SETTLED, f"{facts['state']} before")
-    if facts["newer"]:
+    if facts.state != DeadLetterState.OPEN:
+        return ReplayVerdict(SETTLED, f"{facts.state} before")
+    if facts.newer:
         return ReplayVerdict(SUPERSEDED, "a newer dead letter is about the same")
-    if facts["in_ledger"]:
+    if facts.in_ledger:
         return ReplayVerdict(SUPERSEDED, "newer work for it is under way")
-    verdict = _OF_KIND.get(facts["kind"], _unknown)(facts)
-    if verdict.result == WILL_DO and facts["health"] in (Health.PAUSED, Health.QUARANTINED):
+    verdict = _OF_KIND.get(facts.kind, _unknown)(facts)
+    if verdict.result == WILL_DO and facts.health in (Health.PAUSED, Health.QUARANTINED):
         return ReplayVerdict(
-            STILL_BLOCKED, f"{facts['tenant']} is {facts['health']}: {facts['health_reason'] or ''}".rstrip(": ")
+            STILL_BLOCKED, f"{facts.tenant} is {facts.health}: {facts.health_reason or ''}".rstrip(": ")
         )
     return verdict
 
 
-def _upsert(facts: dict[str, Any]) -> ReplayVerdict:
-    if facts["enrollment_id"] is None:
+def _upsert(facts: Facts) -> ReplayVerdict:
+    if facts.enrollment_id is None:
         return ReplayVerdict(SUPERSEDED, "the enrollment is known no more")
-    if facts["link_state"] in ("ambiguous", "ignored") and facts["decision"] in (None, "ignore"):
-        return ReplayVerdict(STILL_BLOCKED, f"the person is {facts['link_state']}")
+    if facts.link_state in ("ambiguous", "ignored") and facts.decision in (None, "ignore"):
+        return ReplayVerdict(STILL_BLOCKED, f"the person is {facts.link_state}")
     # Who has no account yet may have one planned by the time this is carried out.
-    if facts.get("against") not in (None, "no_longer_linked"):
-        return ReplayVerdict(SUPERSEDED, f"no longer wanted ({facts['against']}): the next run plans afresh")
-    if facts["failed_code"] is None and facts["applied_version"] == facts["version"]:
+    if facts.against not in (None, "no_longer_linked"):
+        return ReplayVerdict(SUPERSEDED, f"no longer wanted ({facts.against}): the next run plans afresh")
+    if facts.failed_code is None and facts.applied_version == facts.version:
         return ReplayVerdict(SUPERSEDED, "done meanwhile")
     return ReplayVerdict(WILL_DO)
 
 
-def _write_back(facts: dict[str, Any]) -> ReplayVerdict:
-    state = facts["completion_state"]
+def _write_back(facts: Facts) -> ReplayVerdict:
+    state = facts.completion_state
     if state is None:
         return ReplayVerdict(SUPERSEDED, "the completion is known no more")
     if state in (CompletionState.WRITTEN, CompletionState.VERIFIED, CompletionState.UNCHANGED):
@@ -113,33 +152,36 @@ def _write_back(facts: dict[str, Any]) -> ReplayVerdict:
     return ReplayVerdict(WILL_DO)
 
 
-def _fetch(facts: dict[str, Any]) -> ReplayVerdict:
-    if facts["event_number"] is None or facts["handled_at"] is not None:
-        return ReplayVerdict(
-            SUPERSEDED, "the webhook was handled meanwhile" if facts["event_number"] else "known no more"
-        )
+def _fetch(facts: Facts) -> ReplayVerdict:
+    if facts.event_number is None or facts.handled_at is not None:
+        return ReplayVerdict(SUPERSEDED, "the webhook was handled meanwhile" if facts.event_number else "known no more")
     return ReplayVerdict(WILL_DO)
 
 
-def _unknown(facts: dict[str, Any]) -> ReplayVerdict:
+def _unknown(facts: Facts) -> ReplayVerdict:
     return ReplayVerdict(STILL_BLOCKED, "nothing is known that could be sent again: look at it, then discard it")
 
 
-_OF_KIND = {Kind.UPSERT: _upsert, Kind.WRITE_BACK: _write_back, Kind.FETCH: _fetch}
+_OF_KIND: dict[str, Callable[[Facts], ReplayVerdict]] = {
+    Kind.UPSERT: _upsert,
+    Kind.WRITE_BACK: _write_back,
+    Kind.FETCH: _fetch,
+}
 
 
 def preview(connection: Connection, ids: list[str]) -> list[Line]:
     """What a replay would do with each. Changes nothing."""
-    judged = [(facts, judge(facts)) for facts in _facts(connection, ids)]
-    return [told(facts, verdict.result, verdict.reason) for facts, verdict in judged]
+    return [_told(facts, judge(facts)) for facts in _facts(connection, ids)]
 
 
-def _facts(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
-    found = rows(connection, _FACTS, ids=ids)
-    for facts in found:
-        if facts["enrollment_id"] is not None:
-            facts["against"] = against(connection, facts["enrollment_id"], facts["tenant_id"])
-    return found
+def _facts(connection: Connection, ids: list[str]) -> list[Facts]:
+    found = [Facts(**row) for row in rows(connection, _FACTS, ids=ids)]
+    return [
+        replace(facts, against=against(connection, facts.enrollment_id, cast(int, facts.tenant_id)))
+        if facts.enrollment_id is not None
+        else facts
+        for facts in found
+    ]
 
 
 def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> Line:
@@ -147,15 +189,16 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
     connection.execute(text("SELECT id FROM dead_letter WHERE id = :id FOR UPDATE"), {"id": dead_letter_id})
     found = _facts(connection, [dead_letter_id])
     if not found:  # with its tenant, or forgotten by now
-        gone = {
+        return {
             "id": dead_letter_id,
             "tenant": None,
             "kind": None,
             "internal_id": None,
             "event_id": None,
             "error": None,
+            "result": SETTLED,
+            "reason": "it is known no more",
         }
-        return told(gone, SETTLED, "it is known no more")
     facts = found[0]
     verdict = judge(facts)
     if verdict.result == WILL_DO:
@@ -169,12 +212,12 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
             connection,
             who=who,
             verb="dead-letters replay",
-            tenant_id=facts["tenant_id"],
+            tenant_id=facts.tenant_id,
             subject=dead_letter_id,
             reason=reason,
             detail={"result": verdict.result, "batch": batch},
         )
-    return told(facts, verdict.result, verdict.reason)
+    return _told(facts, verdict)
 
 
 _CLOSE = text(
@@ -186,54 +229,53 @@ _CLOSE = text(
 )
 
 
-def _clear_failure(connection: Connection, facts: dict[str, Any]) -> None:
+def _clear_failure(connection: Connection, facts: Facts) -> None:
     """What is recorded as failed would be left alone by the next run, and may not be once it is sent again."""
-    if facts["kind"] == Kind.UPSERT:
+    if facts.kind == Kind.UPSERT:
         connection.execute(
             text(
                 "UPDATE enrollment SET failed_code = NULL, failed_version = NULL, failed_settings = NULL,"
                 " outcome = 'pending', reason = 'replayed' WHERE id = :id"
             ),
-            {"id": facts["enrollment_id"]},
+            {"id": facts.enrollment_id},
         )
-    elif facts["kind"] == Kind.WRITE_BACK and facts["completion_state"] != CompletionState.SENDING:
+    elif facts.kind == Kind.WRITE_BACK and facts.completion_state != CompletionState.SENDING:
         # "sending" stays: a PUT may have happened, and the actor reads back before it repeats it.
         connection.execute(
             text("UPDATE completion SET state = 'pending', reason = NULL, changed_at = now() WHERE id = :id"),
-            {"id": facts["completion_id"]},
+            {"id": facts.completion_id},
         )
 
 
-def _message(connection: Connection, facts: dict[str, Any]) -> NewMessage:
-    kind = Kind(facts["kind"])
+def _message(connection: Connection, facts: Facts) -> NewMessage:
+    """The message of a letter that ``judge`` wants sent: it has a tenant, and what it is about is there."""
+    kind, tenant = Kind(facts.kind), cast(int, facts.tenant_id)
     if kind == Kind.UPSERT:
-        lock, version = locks.of_upsert(connection, facts["tenant_id"], facts["enrollment_id"]), facts["version"]
+        lock, version = locks.of_upsert(connection, tenant, cast(int, facts.enrollment_id)), facts.version
     elif kind == Kind.WRITE_BACK:
-        lock, version = locks.of_write_back(facts["completion_enrollment"]), facts["completion_version"]
+        lock, version = locks.of_write_back(cast(int, facts.completion_enrollment)), facts.completion_version
     else:
-        lock = locks.of_fetch(connection, facts["tenant_id"], facts["event_account"], facts["event_ref"])
-        version = 0
+        lock, version = locks.of_fetch(connection, tenant, facts.event_account, facts.event_ref), 0
     return NewMessage(
-        tenant_id=facts["tenant_id"],
+        tenant_id=tenant,
         kind=kind,
         direction=Direction.ENROLLMENTS if kind == Kind.UPSERT else Direction.COMPLETIONS,
-        subject_id=facts["subject_id"],
+        subject_id=facts.subject_id,
         lock=lock,
-        version=version,
+        version=cast(int, version),
         priority=Priority.INTERACTIVE,
         full=True,
     )
 
 
-def told(facts: Mapping[str, Any], result: str, reason: str | None) -> Line:
-    """The line of a dead letter."""
+def _told(facts: Facts, verdict: ReplayVerdict) -> Line:
     return {
-        "id": facts["id"],
-        "tenant": facts["tenant"],
-        "kind": facts["kind"],
-        "internal_id": facts["internal_id"],
-        "event_id": facts["event_id"],
-        "error": facts["error"],
-        "result": result,
-        "reason": reason or None,
+        "id": facts.id,
+        "tenant": facts.tenant,
+        "kind": facts.kind,
+        "internal_id": facts.internal_id,
+        "event_id": facts.event_id,
+        "error": facts.error,
+        "result": verdict.result,
+        "reason": verdict.reason or None,
     }

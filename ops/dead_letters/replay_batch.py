@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NotRequired, TypedDict
+from dataclasses import dataclass, replace
+from typing import NotRequired, TypedDict, cast
 
 import structlog
 from sqlalchemy import Connection, text
@@ -20,7 +21,7 @@ from models.dead_letter import DeadLetterState
 from models.session import is_away, transaction
 from ops import lookup
 from ops.dead_letters import replay
-from ops.listing import rows
+from ops.listing import Row, rows
 from ops.problems import NO_WORKER, Problem
 from workers.process.heartbeat import live_workers
 
@@ -42,6 +43,34 @@ _FATES = """
                             AND n.id > d.id LIMIT 1) n ON true
      WHERE d.id = ANY(:ids) AND d.state = 'replayed' ORDER BY d.closed_at, d.id
 """
+
+_STORED = """
+    SELECT id, state, ids, position, rate, max_failures, started_by, extract(epoch FROM now() - created_at) AS age
+      FROM replay_batch WHERE id = :id FOR UPDATE
+"""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A batch as it stands; ``age`` in seconds."""
+
+    id: str
+    state: str
+    ids: list[str]
+    position: int
+    rate: float
+    max_failures: int
+    started_by: str
+    age: float
+
+
+class Progress(TypedDict):
+    """How far a batch is; what became of each dead letter that was sent."""
+
+    state: str
+    position: int
+    of: int
+    fates: dict[str, str]
 
 
 class Replayed(TypedDict):
@@ -77,11 +106,13 @@ def replay_now(
     batch = create(to_do, rate=rate, max_failures=max_failures, who=who)
     if workers:
         told, over = drive(batch, until_settled=wait, timeout_seconds=timeout_seconds)
+        state = told["state"]
     else:
-        told, over = advance(batch) or {"state": "running"}, True
+        sent, over = advance(batch), True
+        state = sent["state"] if sent else "running"
     untouched = [line for line in judged if line["id"] not in to_do]
     listed = sorted([*lines(batch), *untouched], key=lambda line: line["id"])
-    return {"batch": batch, "state": told["state"], "lines": listed, "timed_out": not over}
+    return {"batch": batch, "state": state, "lines": listed, "timed_out": not over}
 
 
 def exit_code(found: Replayed, *, waited: bool) -> int:
@@ -116,27 +147,23 @@ def cancel(batch: str) -> bool:
         return bool(_end(connection, batch, "cancelled"))
 
 
-def advance(batch: str) -> dict[str, Any] | None:
+def advance(batch: str) -> Progress | None:
     """Send what is due. None while somebody else does; else ``{"state", "position", "of", "fates"}``."""
     with transaction() as connection:
         key = {"class": AdvisoryLock.REPLAY_BATCH, "key": hash_of(batch)}
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:class, :key)"), key).scalar():
             return None
-        stored = rows(
-            connection,
-            "SELECT *, extract(epoch FROM now() - created_at) AS age FROM replay_batch WHERE id = :id FOR UPDATE",
-            id=batch,
-        )[0]
+        stored = Stored(**rows(connection, _STORED, id=batch)[0])
         fates = _fates(connection, stored)
-        if stored["state"] == "running":
+        if stored.state == "running":
             stored = _step(connection, stored, fates)
             fates = _fates(connection, stored)  # what was sent just now is under way
         told = {letter: _shown(fate) for letter, fate in fates.items()}
-        return {"state": stored["state"], "position": stored["position"], "of": len(stored["ids"]), "fates": told}
+        return {"state": stored.state, "position": stored.position, "of": len(stored.ids), "fates": told}
 
 
-def _fates(connection: Connection, stored: dict[str, Any]) -> dict[str, str]:
-    return {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored["ids"])}
+def _fates(connection: Connection, stored: Stored) -> dict[str, str]:
+    return {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored.ids)}
 
 
 def _shown(fate: str) -> str:
@@ -148,35 +175,35 @@ def hash_of(batch: str) -> int:
     return int.from_bytes(batch[-6:].encode(), "big") % 2**31
 
 
-def _step(connection: Connection, stored: dict[str, Any], fates: dict[str, str]) -> dict[str, Any]:
+def _step(connection: Connection, stored: Stored, fates: dict[str, str]) -> Stored:
     row = 0
     fates = {letter: fate for letter, fate in fates.items() if fate != "blocked"}
     for fate in fates.values():
         row = row + 1 if fate in ("failed", "pending") else 0 if fate == "done" else row
-    if row >= stored["max_failures"] or (row and len(fates) == 1):
-        _end(connection, stored["id"], "stopped")
-        return stored | {"state": "stopped"}
-    position = stored["position"]
-    for dead_letter in stored["ids"][position : position + _due(stored, fates)]:
+    if row >= stored.max_failures or (row and len(fates) == 1):
+        _end(connection, stored.id, "stopped")
+        return replace(stored, state="stopped")
+    position = stored.position
+    for dead_letter in stored.ids[position : position + _due(stored, fates)]:
         sent = _send(connection, dead_letter, stored)
         position += 1
         if sent and not fates:
             break  # the canary
-    values = {"id": stored["id"], "position": position, "row": row}
+    values = {"id": stored.id, "position": position, "row": row}
     connection.execute(
         text("UPDATE replay_batch SET position = :position, failures_in_a_row = :row WHERE id = :id"), values
     )
-    if position >= len(stored["ids"]):
-        _end(connection, stored["id"], "done")
-        return stored | {"state": "done", "position": position}
-    return stored | {"position": position}
+    if position >= len(stored.ids):
+        _end(connection, stored.id, "done")
+        return replace(stored, state="done", position=position)
+    return replace(stored, position=position)
 
 
-def _send(connection: Connection, dead_letter: str, stored: dict[str, Any]) -> bool:
+def _send(connection: Connection, dead_letter: str, stored: Stored) -> bool:
     """Whether it was sent. One that breaks stays open and keeps none of the others."""
     try:
         with connection.begin_nested():
-            told = replay.send(connection, dead_letter, who=stored["started_by"], reason=None, batch=stored["id"])
+            told = replay.send(connection, dead_letter, who=stored.started_by, reason=None, batch=stored.id)
     except Exception as error:
         if is_away(error):  # or others hold it: the batch comes again with the next tick
             raise
@@ -185,13 +212,13 @@ def _send(connection: Connection, dead_letter: str, stored: dict[str, Any]) -> b
     return bool(told["result"] == replay.REPLAYED)
 
 
-def _due(stored: dict[str, Any], fates: dict[str, str]) -> int:
+def _due(stored: Stored, fates: dict[str, str]) -> int:
     """How many may go now: until the canary is done none but it, then as many as the rate has earned."""
     if not fates:
-        return len(stored["ids"])  # up to and including the first that is really sent
+        return len(stored.ids)  # up to and including the first that is really sent
     if len(fates) == 1 and "under_way" in fates.values():
         return 0
-    return max(0, int(float(stored["age"]) * stored["rate"]) + 1 - len(fates))
+    return max(0, int(float(stored.age) * stored.rate) + 1 - len(fates))
 
 
 def _end(connection: Connection, batch: str, state: str) -> int:
@@ -213,8 +240,8 @@ def drive(
     *,
     until_settled: bool,
     timeout_seconds: float,
-    watch: Callable[[dict[str, Any]], None] = lambda told: None,
-) -> tuple[dict[str, Any], bool]:
+    watch: Callable[[Progress], None] = lambda told: None,
+) -> tuple[Progress, bool]:
     """Advance a batch until all is sent, or (``until_settled``) until nothing of it is under way.
 
     Returns what ``advance`` said last, and whether that came within the time.
@@ -238,9 +265,7 @@ def lines(batch: str) -> list[replay.Line]:
         ids = connection.execute(text("SELECT ids FROM replay_batch WHERE id = :id"), {"id": batch}).scalar_one()
         fates = {row["id"]: _shown(row["fate"]) for row in rows(connection, _FATES, ids=ids)}
         found = rows(connection, _LINES, ids=ids)
-    return [
-        replay.told(row, _result(row, fates.get(row["id"])), row["reason"]) | {"state": row["state"]} for row in found
-    ]
+    return [cast(replay.Line, row | {"result": _result(row, fates.get(row["id"]))}) for row in found]
 
 
 _LINES = """
@@ -249,5 +274,5 @@ _LINES = """
 """
 
 
-def _result(row: dict[str, Any], fate: str | None) -> str:
+def _result(row: Row, fate: str | None) -> str:
     return fate or ("not_sent" if row["state"] == DeadLetterState.OPEN else str(row["state"]))

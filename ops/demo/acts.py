@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from models.tenant import Direction
 from ops.dead_letters import inbox, replay_batch
@@ -12,6 +11,8 @@ from ops.dead_letters.inbox import Filters
 from ops.demo import narration
 from ops.demo.setup import Stage
 from ops.demo.tenant_script import Scene
+from ops.documents import Batch, RunDocument, Watched
+from ops.listing import Row
 from ops.problems import Problem
 from ops.runs import history, start
 from ops.terminal.progress import RunProgress
@@ -28,7 +29,7 @@ class Story:
     stage: Stage
     scenes: dict[str, Scene] = field(default_factory=dict)
     run_ids: list[str] = field(default_factory=list)
-    last: dict[Direction, dict[str, Any]] = field(default_factory=dict)
+    last: dict[Direction, Batch] = field(default_factory=dict)
     """The last batch of each direction; that of enrollments found nothing changed."""
     quiet_pluvo_calls: int = 0
     replayed: Counter[str] = field(default_factory=Counter)
@@ -43,7 +44,7 @@ class Story:
         started = start.start(direction, [], everyone=True, options={}, need_worker=True)
         with RunProgress() as progress:
 
-            def watch(found: list[dict[str, Any]]) -> None:
+            def watch(found: list[Watched]) -> None:
                 self.stage.must_run()
                 progress.update(found)
 
@@ -52,14 +53,14 @@ class Story:
         narration.batch(document)
         if not over:
             raise Problem(f"A batch of {direction} was not over after {BATCH_SECONDS:.0f} s.")
-        self.run_ids += [run["run"] for run in document["runs"]]
+        self.run_ids += [run["run"] for run in document["runs"] if run["run"]]
         self.last[direction] = document
 
-    def all_runs(self) -> list[dict[str, Any]]:
+    def all_runs(self) -> list[RunDocument]:
         """Every run, counted anew: a replayed line has its final outcome by now."""
-        return [history.document(run) for run in history.by_ids(self.run_ids)]
+        return history.by_ids(self.run_ids)
 
-    def open_dead_letters(self) -> list[dict[str, Any]]:
+    def open_dead_letters(self) -> list[Row]:
         """Dead letters nobody has closed."""
         return inbox.listing(Filters(state="open")).items
 

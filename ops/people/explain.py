@@ -6,7 +6,8 @@ second. Somebody never seen gets an answer too: what was looked at, when it was 
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import NotRequired, TypedDict
 
 from sqlalchemy import Connection
 
@@ -14,7 +15,7 @@ from models.afas_values import person_number
 from models.folding import fold_account, fold_email
 from models.session import transaction
 from ops import lookup
-from ops.listing import rows
+from ops.listing import Row, rows
 from ops.people.candidates import CANDIDATES
 from ops.people.next_action import completion_note, next_action
 
@@ -96,12 +97,46 @@ _LAST_RUN = """
 _HEALTH = "SELECT direction, state, reason, since, next_run_at FROM tenant_direction WHERE tenant_id = :tenant"
 
 
-def explain(slug: str, who: str) -> dict[str, Any]:
-    """``{"tenant", "who", "found", "people": […], "looked_at": {…}}``."""
+class LookedAt(TypedDict):
+    """What was read last of the tenant, for who is not found."""
+
+    courses: list[Row]
+    last_run: Row | None
+    directions: list[Row]
+
+
+class ExplainedPerson(TypedDict):
+    """One person: link, enrollments with their completions, dead letters, history newest first."""
+
+    internal_id: str
+    external_id: str | None
+    name: str | None
+    email: str | None
+    seen_at: datetime | None
+    link: Row | None
+    enrollments: list[Row]
+    dead_letters: list[Row]
+    history: list[Row]
+    next_action: str
+
+
+class Explained(TypedDict):
+    """What ``explain`` tells; ``next_action`` where nobody was found."""
+
+    tenant: str
+    who: str
+    found: bool
+    people: list[ExplainedPerson]
+    looked_at: LookedAt
+    next_action: NotRequired[str]
+
+
+def explain(slug: str, who: str) -> Explained:
+    """Everything known of a person, or what was looked at in vain."""
     asked = who.strip()
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
-        looked_at = {
+        looked_at: LookedAt = {
             "courses": rows(connection, _COURSES, tenant=tenant),
             "last_run": next(iter(rows(connection, _LAST_RUN, tenant=tenant)), None),
             "directions": rows(connection, _HEALTH, tenant=tenant),
@@ -116,13 +151,19 @@ def explain(slug: str, who: str) -> dict[str, Any]:
         people = _people(connection, tenant, numbers, slug, looked_at) if numbers else []
         if not people:
             people = _only_in_plans(connection, tenant, asked, slug)
-    found = {"tenant": slug, "who": asked, "found": bool(people), "people": people, "looked_at": looked_at}
+    found: Explained = {
+        "tenant": slug,
+        "who": asked,
+        "found": bool(people),
+        "people": people,
+        "looked_at": looked_at,
+    }
     return found if people else found | {"next_action": _never_seen(slug, asked, looked_at)}
 
 
 def _people(
-    connection: Connection, tenant: int, numbers: list[int], slug: str, looked_at: dict[str, Any]
-) -> list[dict[str, Any]]:
+    connection: Connection, tenant: int, numbers: list[int], slug: str, looked_at: LookedAt
+) -> list[ExplainedPerson]:
     found = rows(connection, _PEOPLE, people=numbers)
     ids = [person["internal_id"] for person in found]
     wanted = {"tenant": tenant, "people": numbers, "subjects": [f"person:{one}" for one in ids]}
@@ -131,7 +172,7 @@ def _people(
     holds = rows(connection, _HOLDS, people=numbers)
     dead = rows(connection, _DEAD, **wanted)
     history = _history(connection, tenant, ids, holds, dead)
-    told = []
+    told: list[ExplainedPerson] = []
     for person in found:
         mine = [row for row in enrollments if row["person_id"] == person["id"]]
         for row in mine:
@@ -142,7 +183,11 @@ def _people(
         open_dead = [row for row in dead if row["internal_id"] == person["internal_id"] and row["state"] == "open"]
         told.append(
             {
-                **{key: person[key] for key in ("internal_id", "external_id", "name", "email", "seen_at")},
+                "internal_id": person["internal_id"],
+                "external_id": person["external_id"],
+                "name": person["name"],
+                "email": person["email"],
+                "seen_at": person["seen_at"],
                 "link": _link(person),
                 "enrollments": [_enrollment(row) for row in mine],
                 "dead_letters": open_dead,
@@ -153,14 +198,14 @@ def _people(
     return told
 
 
-def _link(person: dict[str, Any]) -> dict[str, Any] | None:
+def _link(person: Row) -> Row | None:
     if person["link_state"] is None:
         return None
     keys = ("pluvo_id", "ref", "linked_by", "candidates", "decision", "archived", "created_by_us")
     return {"state": person["link_state"], "reason": person["link_reason"]} | {key: person[key] for key in keys}
 
 
-def _enrollment(row: dict[str, Any]) -> dict[str, Any]:
+def _enrollment(row: Row) -> Row:
     keys = ("event_id", "state", "outcome", "reason", "completion", "row_state", "desired", "seen_at", "absent_since")
     waiting = {
         "state": row["message_state"],
@@ -181,7 +226,7 @@ def _enrollment(row: dict[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in keys} | more | {"message": waiting if row["message_state"] else None}
 
 
-def _completion(row: dict[str, Any], completions: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _completion(row: Row, completions: list[Row]) -> Row | None:
     keys = ("state", "completed_on", "field", "value", "reason", "title", "written_at", "verified_at", "found_value")
     mine = [one for one in completions if one["enrollment_id"] == row["id"] or one["event_id"] == row["event_id"]]
     told = [{key: one[key] for key in keys} for one in mine]
@@ -190,9 +235,7 @@ def _completion(row: dict[str, Any], completions: list[dict[str, Any]]) -> dict[
     return told[0] | {"others": told[1:]} if len(told) > 1 else told[0]
 
 
-def _history(
-    connection: Connection, tenant: int, ids: list[str], holds: list[dict[str, Any]], dead: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _history(connection: Connection, tenant: int, ids: list[str], holds: list[Row], dead: list[Row]) -> list[Row]:
     """What was planned, done, held, given up and decided, newest first."""
     wanted = {"tenant": tenant, "ids": ids, "limit": HISTORY}
     told = [{"what": "planned"} | row for row in rows(connection, _LINES, **wanted)]
@@ -203,7 +246,7 @@ def _history(
     return sorted(told, key=lambda event: str(event["at"]), reverse=True)
 
 
-def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -> list[dict[str, Any]]:
+def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -> list[ExplainedPerson]:
     """Nobody here yet, but plan lines say why: a row that was rejected each time, or one that only dry runs saw."""
     lines = rows(connection, _LINES, tenant=tenant, ids=[asked], limit=HISTORY)
     if not lines:
@@ -222,7 +265,11 @@ def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -
     enrollment = {"event_id": newest["event_id"], "state": "new", "outcome": newest["outcome"]}
     return [
         {
-            **{"internal_id": asked, "external_id": None, "name": None, "email": None, "seen_at": newest["at"]},
+            "internal_id": asked,
+            "external_id": None,
+            "name": None,
+            "email": None,
+            "seen_at": newest["at"],
             "link": None,
             "enrollments": [enrollment | {"reason": newest["reason"], "completion": None}],
             "dead_letters": [],
@@ -232,7 +279,7 @@ def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -
     ]
 
 
-def _never_seen(slug: str, asked: str, looked_at: dict[str, Any]) -> str:
+def _never_seen(slug: str, asked: str, looked_at: LookedAt) -> str:
     active = [course["event_id"] for course in looked_at["courses"] if course["active"]]
     if not active:
         return f"{slug} has no active course: add one to the tenants file and import it."

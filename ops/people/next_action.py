@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-Row = dict[str, Any]
+from ops.listing import Row
 
 _WAITING_ROWS = {
     "not_yet": "begins later: the person is enrolled once the start date of the row has come",

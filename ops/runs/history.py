@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
 
 from models.outcomes import NAMED, WAITS, RowOutcome
 from models.run import UNFINISHED, RunStatus, SnapshotState
 from models.session import transaction
 from models.tenant import Direction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, page, rows
+from ops.documents import RunDocument, RunItem, RunShown, Stopped
+from ops.listing import Page, Row, checked_limit, page, rows
 from ops.problems import Problem
 from producers.runs.request import request_stop
 
@@ -47,12 +47,10 @@ _LISTED = """
 """
 
 
-def document(run: Mapping[str, Any]) -> dict[str, Any]:
+def document(run: Row) -> RunDocument:
     """A run as JSON: every outcome is named, also those that didn't happen."""
-    outcomes = run["outcomes"] or {}
-    named = NAMED[run["direction"]]
-    acting = run.get("calls_acting") or 0
-    enrolling = run["direction"] == "enrollments"
+    enrolling = run["direction"] == Direction.ENROLLMENTS
+    acting = run["calls_acting"]
     return {
         "run": run["id"],
         "tenant": run["tenant"],
@@ -63,7 +61,7 @@ def document(run: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": run["reasons"],
         "courses": run["courses"],
         "rows": run["rows"],
-        "outcomes": {name: int(outcomes.get(name, 0)) for name in (*named, *sorted(outcomes.keys() - set(named)))},
+        "outcomes": named(run["direction"], run["outcomes"] or {}),
         "removed": run["removed"],
         "held_removals": run["held_removals"],
         "pending_removals": run["pending_removals"],
@@ -75,17 +73,51 @@ def document(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def item(run: Mapping[str, Any]) -> dict[str, Any]:
+def without_run(tenant: str, direction: Direction, status: RunStatus, reason: str | None = None) -> RunDocument:
+    """The same for what has no row: a paused tenant, a dry run."""
+    return {
+        "run": None,
+        "tenant": tenant,
+        "direction": direction,
+        "status": status,
+        "reason": reason,
+        "snapshot": None,
+        "reasons": [],
+        "courses": [],
+        "rows": 0,
+        "outcomes": named(direction, {}),
+        "removed": 0,
+        "held_removals": 0,
+        "pending_removals": 0,
+        "calls": {"afas": 0, "pluvo": 0},
+        "seconds": None,
+    }
+
+
+def named(direction: str, outcomes: Mapping[str, int]) -> dict[str, int]:
+    """Every outcome of a direction with its count, and what an older version counted besides."""
+    known = NAMED[Direction(direction)]
+    return {name: int(outcomes.get(name, 0)) for name in (*known, *sorted(outcomes.keys() - set(known)))}
+
+
+def item(run: Row) -> RunItem:
     """A run in a listing: the same, with its id, its batch and its times."""
-    told = document(run)
-    keys = ("batch", "trigger", "options", "created_at", "started_at", "finished_at")
-    return {"id": told["run"]} | {key: run[key] for key in keys} | told
+    return {
+        "id": run["id"],
+        "batch": run["batch"],
+        "trigger": run["trigger"],
+        "options": run["options"],
+        "created_at": run["created_at"],
+        "started_at": run["started_at"],
+        "finished_at": run["finished_at"],
+        **document(run),
+    }
 
 
-def by_ids(ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of runs in the order asked for, with ``progress`` and who is on it."""
+def by_ids(ids: Sequence[str]) -> list[RunDocument]:
+    """Runs in the order asked for."""
     with transaction() as connection:
-        found = {run["id"]: run for run in rows(connection, f"{_RUNS} WHERE r.id = ANY(:ids)", ids=list(ids))}
+        found = {run["id"]: document(run) for run in rows(connection, f"{_RUNS} WHERE r.id = ANY(:ids)", ids=list(ids))}
     return [found[run] for run in ids if run in found]
 
 
@@ -107,10 +139,10 @@ def listing(
         wanted = {"tenant": tenant, "direction": way, "status": status, "cursor": cursor}
         found = rows(connection, _RUNS + _NEWEST_FIRST, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "id")
-    return Page([item(run) for run in cut.items], cut.next)
+    return Page([{**item(run)} for run in cut.items], cut.next)
 
 
-def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> dict[str, Any]:
+def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunShown:
     """One run with its plan lines (ids, no names), its holds and its progress."""
     with transaction() as connection:
         run = lookup.one(
@@ -125,16 +157,16 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> dict[s
         if run["direction"] == Direction.COMPLETIONS and cursor is None:
             listed = rows(connection, _LISTED, run=run_id, tenant=run["tenant_id"], limit=checked_limit(limit))
     cut = page(lines, limit, "id")
-    told = {"plan_hash": run["plan_hash"], "progress": run["progress"], "stop_requested": run["stop_requested"]}
-    return item(run) | told | {"holds": holds, "listed": listed, "lines": cut.items, "next": cut.next}
-
-
-class Stopped(TypedDict):
-    """What ``runs stop`` tells; a run that was over already is not ``stopping``."""
-
-    run: str
-    status_before: str
-    stopping: bool
+    return {
+        **item(run),
+        "plan_hash": run["plan_hash"],
+        "progress": run["progress"],
+        "stop_requested": run["stop_requested"],
+        "holds": holds,
+        "listed": listed,
+        "lines": cut.items,
+        "next": cut.next,
+    }
 
 
 def stop(run_id: str, *, who: str) -> Stopped:
@@ -153,19 +185,19 @@ def stop(run_id: str, *, who: str) -> Stopped:
     return {"run": run_id, "status_before": run["status"], "stopping": stopping}
 
 
-def exit_code(runs: Sequence[Mapping[str, Any]], *, timed_out: bool = False) -> int:
+def exit_code(runs: Sequence[RunDocument], *, timed_out: bool = False) -> int:
     """0, 1 or 3 for runs in the shape of ``document``: 1 before 3 before 0."""
     if any(_failed(run) for run in runs):
         return 1
     return 3 if timed_out or any(_waits(run) for run in runs) else 0
 
 
-def _failed(run: Mapping[str, Any]) -> bool:
+def _failed(run: RunDocument) -> bool:
     failed = run["outcomes"].get(RowOutcome.FAILED)
     return bool(run["status"] in FAILED or run["snapshot"] == SnapshotState.PARTIAL or failed)
 
 
-def _waits(run: Mapping[str, Any]) -> bool:
+def _waits(run: RunDocument) -> bool:
     """Something waits for a person or for later."""
     counted = any(run["outcomes"].get(name) for name in WAITS)
     removals = run["held_removals"] or run["pending_removals"]

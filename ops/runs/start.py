@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from sqlalchemy import Connection
 
@@ -13,6 +13,7 @@ from models.base import new_id
 from models.run import UNFINISHED, RunStatus
 from models.session import transaction
 from models.tenant import Direction, Health
+from ops.documents import Batch, Options, Watched
 from ops.listing import rows
 from ops.lookup import checked_id
 from ops.problems import NO_WORKER, Problem
@@ -31,6 +32,16 @@ _TENANTS = """
 """
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A tenant that a run was asked for, with the health of its direction."""
+
+    id: int
+    slug: str
+    state: str | None
+    reason: str | None
+
+
 @dataclass
 class Started:
     """What was asked for: the runs to watch, and the tenants that are paused and therefore have none."""
@@ -38,13 +49,13 @@ class Started:
     batch: str
     direction: Direction
     run_ids: list[str] = field(default_factory=list)
-    paused: list[dict[str, Any]] = field(default_factory=list)
+    paused: list[Chosen] = field(default_factory=list)
     workers: int = 0
 
 
-def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, person: str | None) -> dict[str, Any]:
+def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, person: str | None) -> Options:
     """What an enrollment run is asked for beside its tenant."""
-    options: dict[str, Any] = {"full": True} if full else {}
+    options: Options = {"full": True} if full else {}
     if person is not None:
         if everyone or len(slugs) != 1:
             raise Problem("--person needs an internal id and exactly one tenant.")
@@ -52,30 +63,31 @@ def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, pers
     return options
 
 
-def completion_options(*, since: str | None, until: str | None) -> dict[str, Any]:
+def completion_options(*, since: str | None, until: str | None) -> Options:
     """What a completion run is asked for; days as ``YYYY-MM-DD``."""
     if since and until and since > until:
         raise Problem("--since comes after --until.")
     return {name: day for name, day in (("since", since), ("until", until)) if day}
 
 
-def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, direction: Direction) -> list[dict[str, Any]]:
+def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, direction: Direction) -> list[Chosen]:
     """The tenants named, or all. Raises Problem for an unknown slug, a paused one named, nothing or both."""
     if bool(slugs) == everyone:
         raise Problem("Name one or more tenants, or say --all.")
-    found = rows(connection, _TENANTS, slugs=list(slugs) if slugs else None, direction=direction)
-    unknown = sorted(set(slugs) - {tenant["slug"] for tenant in found})
+    wanted = {"slugs": list(slugs) if slugs else None, "direction": direction}
+    found = [Chosen(**row) for row in rows(connection, _TENANTS, **wanted)]
+    unknown = sorted(set(slugs) - {tenant.slug for tenant in found})
     if unknown:
         raise Problem(f"There is no tenant {', '.join(unknown)}: `koppeling tenants list` shows them.")
     for tenant in found:
-        if slugs and tenant["state"] == Health.PAUSED:
-            slug, why = tenant["slug"], tenant["reason"] or "no reason given"
+        if slugs and tenant.state == Health.PAUSED:
+            slug, why = tenant.slug, tenant.reason or "no reason given"
             raise Problem(f"{slug} is paused ({why}): `koppeling tenants resume {slug}` ends that.")
     return found
 
 
 def start(
-    direction: Direction, slugs: Sequence[str], *, everyone: bool, options: dict[str, Any], need_worker: bool
+    direction: Direction, slugs: Sequence[str], *, everyone: bool, options: Options, need_worker: bool
 ) -> Started:
     """Request a run of each tenant; one that is queued already is joined."""
     started = Started(new_id(), direction)
@@ -85,13 +97,13 @@ def start(
         if need_worker and not started.workers:
             raise Problem(NO_WORKER)
         for tenant in tenants:
-            if tenant["state"] == Health.PAUSED:
+            if tenant.state == Health.PAUSED:
                 started.paused.append(tenant)
                 continue
             if "person" not in options:
-                health.begin(connection, tenant["id"])
+                health.begin(connection, tenant.id)
             run = request.request_run(
-                connection, tenant["id"], direction, trigger="operator", options=options, batch=started.batch
+                connection, tenant.id, direction, trigger="operator", options=options, batch=started.batch
             )
             if run not in started.run_ids:
                 started.run_ids.append(run)
@@ -101,7 +113,7 @@ def start(
 def wait(
     started: Started,
     timeout_seconds: float,
-    watch: Callable[[list[dict[str, Any]]], None] = lambda found: None,
+    watch: Callable[[list[Watched]], None] = lambda found: None,
 ) -> bool:
     """Wait until nothing more can be done now; False when the time is up first. The runs go on by themselves.
 
@@ -118,9 +130,10 @@ def wait(
         time.sleep(min(POLL_SECONDS, max(0.01, give_up - time.monotonic())))
 
 
-def _look(run_ids: list[str]) -> list[dict[str, Any]]:
+def _look(run_ids: list[str]) -> list[Watched]:
     with transaction() as connection:
-        return rows(connection, _LOOK, ids=run_ids, unfinished=list(UNFINISHED))
+        found = rows(connection, _LOOK, ids=run_ids, unfinished=list(UNFINISHED))
+    return cast(list[Watched], found)
 
 
 # A queued run of a direction that somebody paused meanwhile will not begin: waiting for it would be waiting for ever.
@@ -138,17 +151,11 @@ _LOOK = """
 """
 
 
-def document(started: Started) -> dict[str, Any]:
-    """``{"batch": …, "runs": […]}``, tenants in order; paused ones have an entry without a run."""
-    told = [history.document(run) for run in history.by_ids(started.run_ids)]
-    told += [_paused(tenant, started.direction) for tenant in started.paused]
-    return {"batch": started.batch, "runs": sorted(told, key=lambda run: str(run["tenant"]))}
-
-
-def _paused(tenant: dict[str, Any], direction: Direction) -> dict[str, Any]:
-    empty = {
-        **{"id": None, "tenant": tenant["slug"], "direction": direction, "status": RunStatus.PAUSED, "seconds": None},
-        **{"reason": tenant["reason"], "snapshot": None, "reasons": [], "courses": [], "rows": 0, "outcomes": {}},
-        **{"removed": 0, "held_removals": 0, "pending_removals": 0, "calls_afas": 0, "calls_pluvo": 0},
-    }
-    return history.document(empty)
+def document(started: Started) -> Batch:
+    """The runs, tenants in order; paused ones have an entry without a run."""
+    told = history.by_ids(started.run_ids)
+    told += [
+        history.without_run(tenant.slug, started.direction, RunStatus.PAUSED, tenant.reason)
+        for tenant in started.paused
+    ]
+    return {"batch": started.batch, "runs": sorted(told, key=lambda run: run["tenant"])}

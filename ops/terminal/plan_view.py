@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from models.outcomes import AT_REST
+from ops.documents import Adoption, Batch, PlannedLine, RunDocument, Values
 from ops.terminal import files, output
 
 SHOWN_OF_A_GROUP = 25
@@ -25,7 +26,7 @@ _ADOPTION = {
 }
 
 
-def show_plans(document: dict[str, Any]) -> None:
+def show_plans(document: Batch) -> None:
     """Print the plans of a batch."""
     for number, run in enumerate(document["runs"]):
         if number:
@@ -33,20 +34,20 @@ def show_plans(document: dict[str, Any]) -> None:
         _show_plan(run)
 
 
-def _show_plan(run: dict[str, Any]) -> None:
+def _show_plan(run: RunDocument) -> None:
     output.say(f"{run['tenant']}: {run['status']}, snapshot {run['snapshot'] or '-'}, {run['rows']} rows read")
     if run["reason"] or run["reasons"]:
         output.say(f"  because: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
     counts = [f"{number} {name}" for name, number in run["outcomes"].items() if number]
     removals = (
-        ("removed", "to be removed"),
-        ("held_removals", "removals held"),
-        ("pending_removals", "not confirmed yet"),
+        (run["removed"], "to be removed"),
+        (run["held_removals"], "removals held"),
+        (run["pending_removals"], "not confirmed yet"),
     )
-    counts += [f"{run[key]} {words}" for key, words in removals if run[key]]
+    counts += [f"{number} {words}" for number, words in removals if number]
     output.say(f"  {', '.join(counts) or 'nothing to do'}")
     _show_adoption(run.get("adoption"))
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str, str], list[PlannedLine]] = {}
     for line in run["plan"]["lines"]:
         if line["action"] != "none" or line["outcome"] not in AT_REST:
             groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), []).append(line)
@@ -56,7 +57,7 @@ def _show_plan(run: dict[str, Any]) -> None:
         output.say(f"  plan {run['plan']['hash'][:16]}")
 
 
-def _show_group(event: str, action: str, outcome: str, lines: list[dict[str, Any]]) -> None:
+def _show_group(event: str, action: str, outcome: str, lines: list[PlannedLine]) -> None:
     output.say(f"  event {event}, {action} → {outcome}: {len(lines)}")
     for line in lines[:SHOWN_OF_A_GROUP]:
         reason = f"  ({line['reason']})" if line["reason"] else ""
@@ -65,12 +66,12 @@ def _show_group(event: str, action: str, outcome: str, lines: list[dict[str, Any
         output.say(f"    … and {len(lines) - SHOWN_OF_A_GROUP} more (--csv FILE or --json shows all)")
 
 
-def difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+def difference(before: Values | None, after: Values | None) -> str:
     """What changes: ``email: a@example.nl → b@example.nl``."""
     return ", ".join(_parts(before or {}, after or {}))
 
 
-def _parts(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+def _parts(before: Values, after: Values) -> Iterator[str]:
     for key in [*after, *(key for key in before if key not in after)]:
         old, new = before.get(key), after.get(key)
         if key not in before:
@@ -81,9 +82,9 @@ def _parts(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
             yield f"{key}: {output.shown(old)} → {output.shown(new)}"
 
 
-def empty_events(run: dict[str, Any]) -> Iterator[str]:
+def empty_events(run: RunDocument) -> Iterator[str]:
     """Where AFAS gave nothing for an event: a line for each, after the numbers of all."""
-    rows = {str(one["event_id"]): one["rows"] for one in run["courses"] or () if one.get("rows") is not None}
+    rows = {str(one["event_id"]): number for one in run["courses"] if (number := one.get("rows")) is not None}
     empty = [event for event, count in rows.items() if count == 0]
     if not empty:
         return
@@ -94,23 +95,25 @@ def empty_events(run: dict[str, Any]) -> Iterator[str]:
         yield f"{run['tenant']}: event {event}: the GetConnector gives no rows for it. Is event_id right?"
 
 
-def _show_adoption(adoption: dict[str, Any] | None) -> None:
+def _show_adoption(adoption: Adoption | None) -> None:
     if not adoption:
         return
     output.say("  first run, people of AFAS and accounts in Pluvo:")
+    counts: Mapping[str, Any] = adoption
     for key, words in _ADOPTION.items():
-        output.say(f"    {adoption[key]:>6} {words}")
+        output.say(f"    {counts[key]:>6} {words}")
     output.say(f"    {len(adoption['only_in_pluvo']):>6} accounts are only in Pluvo and stay untouched")
 
 
-def write_csv(path: Path, document: dict[str, Any]) -> None:
+def write_csv(path: Path, document: Batch) -> None:
     """Write every line of the plans. What a spreadsheet would take for a formula gets an apostrophe."""
     with files.private_file(path) as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
         for run in document["runs"]:
             for line in run["plan"]["lines"]:
-                cells = [run["tenant"], *(line[column] for column in CSV_COLUMNS[1:])]
+                values: Mapping[str, Any] = line
+                cells = [run["tenant"], *(values[column] for column in CSV_COLUMNS[1:])]
                 writer.writerow([harmless_cell(cell) for cell in cells])
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from ops.documents import Watched
 from ops.terminal import output
 
 
@@ -38,7 +38,7 @@ class RunProgress:
         if self._progress:
             self._progress.stop()
 
-    def update(self, found: list[dict[str, Any]]) -> None:
+    def update(self, found: list[Watched]) -> None:
         """Show how far each run is."""
         if self._progress is None:
             return
@@ -52,7 +52,7 @@ class RunProgress:
             self._progress.update(bar, total=total, completed=done, said=said(run))
 
 
-def said(run: dict[str, Any]) -> str:
+def said(run: Watched) -> str:
     """``applying: 3 pages, 1200 rows read, 40 planned, 12 applied``."""
     progress = run["progress"] or {}
     parts = [

@@ -230,7 +230,7 @@ def test_a_stopped_tenant_s_canary_does_not_keep_the_others_waiting(engine: Engi
     # then the next canary is another tenant's, and one of them only
     assert engine.value("SELECT count(*) FROM message WHERE tenant_id = :t", t=other) == 1
     engine.execute("DELETE FROM message WHERE tenant_id = :t", t=other)  # done
-    engine.wait(lambda: (replay_batch.advance(batch) or {}).get("state") == "done", 10)
+    engine.wait(lambda: (told := replay_batch.advance(batch)) is not None and told["state"] == "done", 10)
     assert engine.value("SELECT count(*) FROM message WHERE tenant_id = :t", t=other) == 2
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ops.documents import RunDocument
 from ops.tenants.check import check
 from ops.terminal import plan_view
 from simulators.afas import metainfo
@@ -68,18 +69,21 @@ def test_a_column_of_text_for_the_ids_is_named(world: World, monkeypatch: pytest
     assert "id_is_text" in {probe["code"] for probe in check("acme")["probes"]}
 
 
+def _run(courses: list[Any]) -> RunDocument:
+    return cast(RunDocument, {"tenant": "acme", "courses": courses})
+
+
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_run_says_which_event_gave_no_rows(world: World, *, dry: bool) -> None:
     world.person(80)
     courses = world.plan().courses if dry else world.sync().courses
-    run = {"tenant": "acme", "courses": courses}
-    assert list(plan_view.empty_events(run)) == [
+    assert list(plan_view.empty_events(_run(courses))) == [
         "acme: rows per event 341: 0, 340: 1",
         "acme: event 341: the GetConnector gives no rows for it. Is event_id right?",
     ]
     world.person(81, 341)
-    assert list(plan_view.empty_events({"tenant": "acme", "courses": world.sync().courses})) == []
+    assert list(plan_view.empty_events(_run(world.sync().courses))) == []
 
 
 def test_a_run_that_read_nothing_says_nothing_of_events() -> None:
-    assert list(plan_view.empty_events({"tenant": "acme", "courses": []})) == []
+    assert list(plan_view.empty_events(_run([]))) == []

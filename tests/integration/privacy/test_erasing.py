@@ -10,6 +10,7 @@ import pytest
 
 from models.session import transaction
 from models.tenant import Direction
+from ops.documents import Batch
 from ops.people import links
 from ops.runs import dry_run
 from ops.tenants import manage
@@ -124,7 +125,7 @@ def test_a_dry_run_that_read_the_person_before_writes_nothing_down(world: World)
     world.sync()
     world.afas.rename(PERSON, NAME)
     world.fault("pluvo", kind="delay", seconds=3.0, times=1)
-    told: list[dict[str, Any]] = []
+    told: list[Batch] = []
     options: dict[str, Any] = {"full": True}
     looking = threading.Thread(
         target=lambda: told.append(dry_run.document(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options))
@@ -137,7 +138,7 @@ def test_a_dry_run_that_read_the_person_before_writes_nothing_down(world: World)
     looking.join(60)
 
     assert told[0]["runs"][0]["status"] == "failed"
-    assert "run it again" in told[0]["runs"][0]["reason"]
+    assert "run it again" in (told[0]["runs"][0]["reason"] or "")
     assert traces(world, NAME, OLD_NAME, OLD_EMAIL, str(PERSON)) == set()
 
 

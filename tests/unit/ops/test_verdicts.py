@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from logs import without_addresses
 from ops.dead_letters import replay
+from ops.documents import RunDocument
 from ops.http.app import is_loopback
 from ops.runs import history
 from ops.runs.timetable import is_full_time
@@ -16,9 +17,9 @@ from ops.terminal import plan_view
 from ops.terminal.output import as_json, harmless
 
 
-def run(**given: Any) -> dict[str, Any]:
+def run(**given: Any) -> RunDocument:
     standard = {"status": "done", "snapshot": "complete", "outcomes": {}, "held_removals": 0, "pending_removals": 0}
-    return standard | given
+    return cast(RunDocument, standard | given)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,9 @@ FACTS: dict[str, Any] = {
     **{"state": "open", "newer": False, "in_ledger": False, "kind": "enrollment.upsert", "health": "healthy"},
     **{"enrollment_id": 7, "link_state": "linked", "decision": None, "failed_code": "refused", "applied_version": 1},
     **{"version": 2, "tenant": "acme", "health_reason": None, "completion_state": None, "event_number": None},
-    "handled_at": None,
+    **{"handled_at": None, "id": "01J", "tenant_id": 1, "subject_id": 7, "internal_id": "80", "event_id": "340"},
+    **{"error": "refused", "person_id": 8, "completion_id": None, "completion_version": None},
+    **{"completion_enrollment": None, "event_account": None, "event_ref": None},
 }
 
 
@@ -87,7 +90,7 @@ FACTS: dict[str, Any] = {
     ],
 )
 def test_what_a_replay_does_with_a_dead_letter(given: dict[str, Any], result: str) -> None:
-    assert replay.judge(FACTS | given).result == result
+    assert replay.judge(replay.Facts(**(FACTS | given))).result == result
 
 
 def test_every_tenant_has_one_full_time_a_week_in_its_own_night() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import settings
+from ops.documents import Batch
 from ops.people import links_import
 from ops.problems import FileProblems, Problem
 from ops.tenants import file
@@ -91,10 +93,10 @@ def test_a_hostile_tenants_file_is_refused_in_a_few_lines(text: str) -> None:
     assert all(len(line) < 500 for line in caught.value.lines)
 
 
-def _plan(name: str) -> dict[str, object]:
+def _plan(name: str) -> Batch:
     line: dict[str, object] = {"event_id": "340", "internal_id": "80", "action": "create", "outcome": "pending"}
     line |= {"reason": None, "before": None, "after": {"name": name}}
-    return {"runs": [{"tenant": "acme", "plan": {"lines": [line]}}]}
+    return cast(Batch, {"runs": [{"tenant": "acme", "plan": {"lines": [line]}}]})
 
 
 def test_a_plan_is_written_for_its_owner_alone(tmp_path: Path) -> None:

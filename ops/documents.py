@@ -1,0 +1,130 @@
+"""The shapes in which runs are told: by ``sync`` and ``completions``, with ``--dry-run``, and by ``runs``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
+
+# What a run is asked for beside its tenant: {"full": True, "person": "80"} or {"since": "2026-11-01", "until": …}.
+Options = dict[str, Any]
+# Of a person or an enrollment, what would change: {"email": "a@example.nl"}.
+Values = dict[str, Any]
+
+
+class Calls(TypedDict):
+    """Calls to each system."""
+
+    afas: int
+    pluvo: int
+
+
+class CourseRead(TypedDict):
+    """The snapshot of one course; of completions without ``rows``."""
+
+    event_id: str
+    snapshot: str
+    reasons: list[str]
+    rows: NotRequired[int | None]
+
+
+class PlannedLine(TypedDict):
+    """A line of a plan: a row or a removal."""
+
+    event_id: str | None
+    internal_id: str | None
+    action: str
+    outcome: str
+    reason: str | None
+    before: Values | None
+    after: Values | None
+
+
+class Plan(TypedDict):
+    """What a run would do; ``hash`` is None where nothing could be planned."""
+
+    hash: str | None
+    lines: list[PlannedLine]
+
+
+class Adoption(TypedDict):
+    """How people without a link would get an account; ``only_in_pluvo`` are accounts that no AFAS person has."""
+
+    by_afas_id: int
+    by_email: int
+    shared: int
+    to_create: int
+    ambiguous: int
+    only_in_pluvo: list[Values]
+
+
+class RunDocument(TypedDict):
+    """A run. ``rows`` is the sum of ``outcomes`` once it is finished; of a paused tenant there is no ``run``."""
+
+    run: str | None
+    tenant: str
+    direction: str
+    status: str
+    reason: str | None
+    snapshot: str | None
+    reasons: list[str]
+    courses: list[CourseRead]
+    rows: int
+    outcomes: dict[str, int]
+    removed: int
+    held_removals: int
+    pending_removals: int
+    calls: Calls
+    seconds: float | None
+    plan: NotRequired[Plan]
+    adoption: NotRequired[Adoption | None]
+
+
+class Batch(TypedDict):
+    """Runs that were started together."""
+
+    batch: str
+    runs: list[RunDocument]
+
+
+class RunItem(RunDocument):
+    """A run in a listing."""
+
+    id: str
+    batch: str | None
+    trigger: str
+    options: Options
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunShown(RunItem):
+    """A run with its lines (ids, no names), what it counted without a line, and its holds."""
+
+    plan_hash: str | None
+    progress: Values | None
+    stop_requested: bool
+    holds: list[Values]
+    listed: list[Values]
+    lines: list[Values]
+    next: str | None
+
+
+class Watched(TypedDict):
+    """How far a run is. ``planned`` and ``applied`` count lines, while it is applying."""
+
+    id: str
+    tenant: str
+    status: str
+    progress: dict[str, int] | None
+    planned: int
+    applied: int
+    over: bool
+
+
+class Stopped(TypedDict):
+    """What ``runs stop`` tells; a run that was over already is not ``stopping``."""
+
+    run: str
+    status_before: str
+    stopping: bool
