@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +17,7 @@ from sqlalchemy import (
     text,
 )
 from sqlmodel import Field, SQLModel
+from typing_extensions import TypedDict
 
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
 
@@ -35,6 +35,14 @@ class CompletionState(StrEnum):
     NO_DATE = "no_date"
     REJECTED = "rejected"
     FAILED = "failed"
+
+
+class LaterDate(TypedDict):
+    """A date as Pluvo gave it, the day that it is, and when we saw it."""
+
+    raw: str | None
+    on: str | None
+    at: str
 
 
 class Completion(SQLModel, table=True):
@@ -67,8 +75,8 @@ class Completion(SQLModel, table=True):
     completed_on: date | None = Field(default=None, sa_column=Column(Date))
     # The reading of the report that brought the day: an earlier day in the same reading takes its place.
     dated_run: str | None = None
-    # Other dates that Pluvo gave later: [{"raw", "on", "at"}]. Noted, never written.
-    later: list[dict[str, Any]] = json(default="[]")
+    # Other dates that Pluvo gave later: noted, never written.
+    later: list[LaterDate] = json(default="[]")
     state: str
     reason: str | None = None
     version: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default=text("1")))

@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from typing_extensions import TypedDict
+
 ISO_DAY = "%Y-%m-%d"
 MIN_TEXT_LENGTH = 10
 NAIVE = "read_as_utc"
@@ -26,6 +28,14 @@ _INSTANT = re.compile(
 )
 # Two leap years: between them every day of the year in every length that a format can give it.
 _SAMPLES = tuple(date(year, 1, 1) + timedelta(days=n) for year in (1992, 2028) for n in range(366))
+
+
+class KnownField(TypedDict, total=False):
+    """How an AFAS field takes a value, as metainfo says. ``length`` 0: any; ``bound``: to a list of values."""
+
+    type: str
+    length: int
+    bound: bool
 
 
 class TargetKind(StrEnum):
@@ -81,21 +91,21 @@ def plausible(on: date, today: date) -> bool:
     return EARLIEST <= on <= today
 
 
-def target_of(wanted: str | None, format: str | None, known: dict[str, Any] | None) -> Target:
-    """What the tenants file says of a field, checked against metainfo's ``{"type", "length", "bound"}``.
+def target_of(wanted: str | None, format: str | None, known: KnownField | None) -> Target:
+    """What the tenants file says of a field, checked against what metainfo says of it.
 
     Raises UnfitField: a wrong type or a field that is too short refuses the course, not one write after another.
     """
     if known is None:
         raise UnfitField("field_unknown")
-    kind = _KINDS.get(str(known.get("type")), TargetKind.TEXT)
+    kind = _KINDS.get(known.get("type", ""), TargetKind.TEXT)
     if kind is None or known.get("bound"):
         raise UnfitField("field_type")
     if wanted is not None and (wanted == TargetKind.TEXT) != (kind is TargetKind.TEXT):
         raise UnfitField("field_type")
     target = Target(kind, format or ISO_DAY)
     if kind is TargetKind.TEXT:
-        _check_text(target, int(known.get("length") or 0))
+        _check_text(target, known.get("length", 0))
     return target
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Boolean, Column, Computed, ForeignKey, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, referred_to
+from models.completion_dates import KnownField
 from models.tenant_settings import CompletionRule, CourseTarget, FieldMap, stored
 
 # Where the people of a course are in Pluvo, as one word: two courses with the same one lead to the same place.
@@ -40,5 +40,5 @@ class Course(SQLModel, table=True):
     base_at: datetime | None = instant()
     # Columns of the GetConnector as last read: how many rows a page may have depends on it.
     width: int | None = None
-    # Type and length of each completion field as metainfo gave them: {field: {"type", "length"}}
-    completion_types: dict[str, Any] | None = json()
+    # Each completion field as metainfo gave it last.
+    completion_types: dict[str, KnownField] | None = json()

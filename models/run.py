@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NotRequired
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+from typing_extensions import TypedDict
 
 from models import outcomes
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
@@ -84,6 +85,34 @@ EMPTIED = "changes_person = false, " + ", ".join(
 )
 
 
+class RunOptions(TypedDict, total=False):
+    """What a run was asked for. ``person``: an internal id; ``since`` and ``until``: days as ``2026-06-30``."""
+
+    full: bool
+    person: str
+    since: str | None
+    until: str | None
+
+
+class Candidate(TypedDict, total=False):
+    """A training that may be meant by a title; of a course only the title is known."""
+
+    id: str
+    ref: str | None
+    title: str
+    archived: bool
+
+
+class CourseResult(TypedDict):
+    """What became of one course in a run."""
+
+    event_id: str
+    snapshot: str
+    reasons: list[str]
+    rows: int
+    candidates: NotRequired[list[Candidate]]
+
+
 class Run(SQLModel, table=True):
     __tablename__ = "run"
     __table_args__ = (
@@ -101,14 +130,12 @@ class Run(SQLModel, table=True):
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
     direction: str
     trigger: str
-    # {"full": bool, "person": internal id, "since": date, "until": date}
-    options: dict[str, Any] = json(default="{}")
+    options: RunOptions = json(default="{}")
     status: str = Field(default=RunStatus.QUEUED)
     reason: str | None = None
     snapshot: str | None = None
     reasons: list[str] = json(default="[]")
-    # [{"event_id", "snapshot", "reasons", "rows"}]
-    courses: list[dict[str, Any]] = json(default="[]")
+    courses: list[CourseResult] = json(default="[]")
     rows: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     # Rows without a plan line (nothing to do): {"unchanged": 1183, "not_yet": 2, …}
     rows_without_line: dict[str, Any] = json(default="{}")

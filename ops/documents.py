@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
+from models.run import RunOptions
+
 # What a run is asked for beside its tenant: {"full": True, "person": "80"} or {"since": "2026-11-01", "until": …}.
-Options = dict[str, Any]
 # Of a person or an enrollment, what would change: {"email": "a@example.nl"}.
 Values = dict[str, Any]
 
@@ -92,7 +93,7 @@ class RunItem(RunDocument):
     id: str
     batch: str | None
     trigger: str
-    options: Options
+    options: RunOptions
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -8,34 +8,42 @@ or fails needs no bookkeeping. The first one that succeeds reopens the direction
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 import settings
+from clients.http import Call
 from models.tenant import Direction, Health
 from tenancy.alerts import close_alert, open_alert
 
+_STATE = text(
+    "SELECT state, reason, first_call FROM tenant_direction WHERE tenant_id = :tenant AND direction = :direction"
+)
 _ROW = text(
     """INSERT INTO tenant_direction (tenant_id, direction) VALUES (:tenant, :direction)
        ON CONFLICT (tenant_id, direction) DO NOTHING"""
 )
 
 
-def state(connection: Connection, tenant_id: int, direction: str) -> Row[Any] | None:
-    """(state, reason, since, probe_at, probes, first_call, wait_until, waiting) or None for one never touched."""
-    return connection.execute(
-        text(
-            """SELECT state, reason, since, probe_at, probes, first_call, wait_until, wait_until > now() AS waiting
-                 FROM tenant_direction WHERE tenant_id = :tenant AND direction = :direction"""
-        ),
-        {"tenant": tenant_id, "direction": direction},
-    ).first()
+@dataclass(frozen=True)
+class State:
+    """How a direction is doing. ``first_call`` is the one that began its quarantine."""
+
+    state: str
+    reason: str | None
+    first_call: Mapping[str, object] | None
+
+
+def state(connection: Connection, tenant_id: int, direction: str) -> State | None:
+    """None for a direction that was never touched."""
+    row = connection.execute(_STATE, {"tenant": tenant_id, "direction": direction}).first()
+    return State(*row) if row is not None else None
 
 
 def quarantine(  # noqa: PLR0917  what, why and the proof, in the order one says it
-    connection: Connection, tenant_id: int, direction: str, code: str, words: str, call: dict[str, Any] | None
+    connection: Connection, tenant_id: int, direction: str, code: str, words: str, call: Mapping[str, object] | None
 ) -> bool:
     """Stop a direction because no call of it can work; True when this began it. One that is paused stays paused.
 
@@ -54,7 +62,7 @@ def quarantine(  # noqa: PLR0917  what, why and the proof, in the order one says
         key
         | {
             "code": code,
-            "call": json.dumps((call or {}) | {"code": code, "text": words}),
+            "call": json.dumps({**(call or {}), "code": code, "text": words}),
             "first": settings.get().quarantine_probes[0],
         },
     ).rowcount
@@ -80,7 +88,7 @@ def take_probe(connection: Connection, tenant_id: int, direction: str) -> bool:
     )
 
 
-def proves(first_call: dict[str, Any] | None, calls: Sequence[Any]) -> bool:
+def proves(first_call: Mapping[str, object] | None, calls: Sequence[Call]) -> bool:
     """Whether these calls, that were answered, show that what failed works again. Pure.
 
     The same call of the same system does; where access to the whole system was refused, any call of it but for a token.

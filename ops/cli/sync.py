@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from models.run import RunOptions
 from models.tenant import Direction
 from ops.cli.common import Json, at_database, day, duration, example, group, show
-from ops.documents import Batch, Options, RunDocument
+from ops.documents import Batch, RunDocument
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
 from ops.runs import history, start
@@ -83,7 +84,7 @@ def _run(
     direction: Direction,
     slugs: list[str],
     everyone: bool,
-    options: Options,
+    options: RunOptions,
     how: tuple[bool, bool, str, Path | None, bool],
 ) -> None:
     dry_run, wait, timeout, csv, json = how
@@ -107,7 +108,7 @@ def _run(
         raise typer.Exit(history.exit_code(document["runs"], timed_out=not over))
 
 
-def _dry(direction: Direction, slugs: list[str], everyone: bool, options: Options, csv: Path | None) -> Batch:
+def _dry(direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, csv: Path | None) -> Batch:
     document = dry_runs.document(direction, slugs, everyone=everyone, options=options)
     if csv:
         plan_view.write_csv(csv, document)
@@ -115,7 +116,7 @@ def _dry(direction: Direction, slugs: list[str], everyone: bool, options: Option
 
 
 def _real(
-    direction: Direction, slugs: list[str], everyone: bool, options: Options, seconds: int | None
+    direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, seconds: int | None
 ) -> tuple[Batch, bool]:
     started = start.start(direction, slugs, everyone=everyone, options=options, need_worker=seconds is not None)
     if seconds is None:

@@ -11,10 +11,10 @@ from sqlmodel import select
 from clients.errors import RemoteError, Unauthorized
 from clients.http import clean
 from models.base import new_id
-from models.run import RunStatus
+from models.run import RunOptions, RunStatus
 from models.session import session, transaction
 from models.tenant import Direction, Tenant
-from ops.documents import Adoption, Batch, Calls, CourseRead, Options, PlannedLine, RunDocument
+from ops.documents import Adoption, Batch, Calls, CourseRead, PlannedLine, RunDocument
 from ops.runs import history, start
 from producers.completions import producer as completions
 from producers.completions.preview import Preview as CompletionsPreview
@@ -28,7 +28,7 @@ def document(
     slugs: Sequence[str],
     *,
     everyone: bool,
-    options: Options,
+    options: RunOptions,
     watch: Callable[[str], None] = lambda slug: None,
 ) -> Batch:
     """Each run has a ``plan`` and, before a first sync, an ``adoption``."""
@@ -41,7 +41,7 @@ def document(
     return {"batch": new_id(), "runs": told}
 
 
-def _one(direction: Direction, tenant: start.Chosen, options: Options) -> RunDocument:
+def _one(direction: Direction, tenant: start.Chosen, options: RunOptions) -> RunDocument:
     try:
         if direction == Direction.ENROLLMENTS:
             return _enrollments(tenant, options)
@@ -55,7 +55,7 @@ def _one(direction: Direction, tenant: start.Chosen, options: Options) -> RunDoc
     return history.without_run(tenant.slug, direction, status, reason) | {"plan": {"hash": None, "lines": []}}
 
 
-def _enrollments(tenant: start.Chosen, options: Options) -> RunDocument:
+def _enrollments(tenant: start.Chosen, options: RunOptions) -> RunDocument:
     found = enrollments.preview(tenant.id, options)
     told = _told(tenant.slug, Direction.ENROLLMENTS, found)
     told |= {"run": found.run_id, "removed": found.removals}
@@ -63,7 +63,7 @@ def _enrollments(tenant: start.Chosen, options: Options) -> RunDocument:
     return told | {"adoption": cast(Adoption, asdict(found.adoption)) if found.adoption else None}
 
 
-def _completions(tenant: start.Chosen, options: Options) -> RunDocument:
+def _completions(tenant: start.Chosen, options: RunOptions) -> RunDocument:
     with session() as opened:
         stored = opened.exec(select(Tenant).where(Tenant.id == tenant.id)).one()
     return _told(tenant.slug, Direction.COMPLETIONS, completions.preview(stored, options))

@@ -10,10 +10,10 @@ from typing import cast
 from sqlalchemy import Connection
 
 from models.base import new_id
-from models.run import UNFINISHED, RunStatus
+from models.run import UNFINISHED, RunOptions, RunStatus
 from models.session import transaction
 from models.tenant import Direction, Health
-from ops.documents import Batch, Options, Watched
+from ops.documents import Batch, Watched
 from ops.listing import rows
 from ops.lookup import checked_id
 from ops.problems import NO_WORKER, Problem
@@ -53,9 +53,9 @@ class Started:
     workers: int = 0
 
 
-def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, person: str | None) -> Options:
+def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, person: str | None) -> RunOptions:
     """What an enrollment run is asked for beside its tenant."""
-    options: Options = {"full": True} if full else {}
+    options: RunOptions = {"full": True} if full else {}
     if person is not None:
         if everyone or len(slugs) != 1:
             raise Problem("--person needs an internal id and exactly one tenant.")
@@ -63,11 +63,16 @@ def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, pers
     return options
 
 
-def completion_options(*, since: str | None, until: str | None) -> Options:
+def completion_options(*, since: str | None, until: str | None) -> RunOptions:
     """What a completion run is asked for; days as ``YYYY-MM-DD``."""
     if since and until and since > until:
         raise Problem("--since comes after --until.")
-    return {name: day for name, day in (("since", since), ("until", until)) if day}
+    options: RunOptions = {}
+    if since:
+        options["since"] = since
+    if until:
+        options["until"] = until
+    return options
 
 
 def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, direction: Direction) -> list[Chosen]:
@@ -87,7 +92,7 @@ def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, directi
 
 
 def start(
-    direction: Direction, slugs: Sequence[str], *, everyone: bool, options: Options, need_worker: bool
+    direction: Direction, slugs: Sequence[str], *, everyone: bool, options: RunOptions, need_worker: bool
 ) -> Started:
     """Request a run of each tenant; one that is queued already is joined."""
     started = Started(new_id(), direction)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from clients.afas import AfasClient, Condition, Operator
 from clients.errors import Unavailable
@@ -30,7 +30,9 @@ from tenancy.alerts import close_alert, open_alert
 
 CHUNK = 1000
 _OPEN = "('pending', 'sending', 'failed', 'written', 'conflict')"
+# internal id → what the column shows; and a page of it: its age in seconds, and the values of each field.
 Values = dict[str, str | None]
+Page = tuple[float, dict[str, Values]]
 
 _NOTE = text(
     f"""
@@ -51,7 +53,7 @@ _FROM_SNAPSHOT = text(
 )
 _SHOWN = text(
     """
-    SELECT c.id, c.field, c.state, c.completed_on, c.shown_value, c.found_value, c.written_at, c.sending_at,
+    SELECT c.id, c.field, c.state, c.completed_on, c.shown_value, c.written_at, c.sending_at,
            c.internal_id, c.enrollment_id
       FROM completion c
      WHERE c.course_id = :course AND c.field = ANY(:fields) AND c.state = ANY(:states) AND c.id > :after
@@ -79,6 +81,21 @@ _SETTLE = text(
 
 
 @dataclass(frozen=True)
+class _Looked:
+    """A completion with what AFAS showed of it: a row of ``_SHOWN``."""
+
+    id: int
+    field: str
+    state: str
+    completed_on: date
+    shown_value: str | None
+    written_at: datetime | None
+    sending_at: datetime | None
+    internal_id: str | None
+    enrollment_id: int | None
+
+
+@dataclass(frozen=True)
 class Judged:
     """A completion whose state follows from what AFAS shows."""
 
@@ -91,7 +108,7 @@ class Judged:
     enrollment_id: int | None = None
 
 
-def judge_due(on: date, shown: Any, target: Target, *, maybe_sent: bool) -> Judged | None:
+def judge_due(on: date, shown: str | None, target: Target, *, maybe_sent: bool) -> Judged | None:
     """What a due completion becomes without a PUT; None: the column is empty, so the PUT may go.
 
     The same date is ``unchanged``, or ``verified`` when an earlier PUT of ours may have put it there.
@@ -101,16 +118,16 @@ def judge_due(on: date, shown: Any, target: Target, *, maybe_sent: bool) -> Judg
         return None
     if verdict is Shown.SAME:
         return Judged(0, "", CompletionState.VERIFIED if maybe_sent else CompletionState.UNCHANGED)
-    return Judged(0, "", CompletionState.CONFLICT, "other_date", str(shown).strip()[:200])
+    return Judged(0, "", CompletionState.CONFLICT, "other_date", (shown or "").strip()[:200])
 
 
-def judge_settled(state: str, on: date, shown: Any, target: Target, *, by_us: bool) -> Judged | None:
+def judge_settled(state: str, on: date, shown: str | None, target: Target, *, by_us: bool) -> Judged | None:
     """What a written or conflicting completion becomes by a newer reading; None: it stays as it is."""
     verdict = compare(shown, on, target)
     if verdict is Shown.SAME:
         return Judged(0, "", CompletionState.VERIFIED if by_us else CompletionState.UNCHANGED)
     if verdict is Shown.OTHER and state == CompletionState.WRITTEN:
-        return Judged(0, "", CompletionState.CONFLICT, "changed_after_writing", str(shown).strip()[:200])
+        return Judged(0, "", CompletionState.CONFLICT, "changed_after_writing", (shown or "").strip()[:200])
     if verdict is Shown.EMPTY and state == CompletionState.CONFLICT:
         # What stood in the way was taken out in AFAS. What we wrote before that is gone too: it begins anew.
         return Judged(0, "", CompletionState.PENDING)
@@ -156,9 +173,7 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
     return Seen(internal_id in values, values.get(internal_id), asked[-1])
 
 
-def read_event(
-    context: RunContext, afas: AfasClient, course: Course, rules: Sequence[Rule]
-) -> Iterator[tuple[float, Any]]:
+def read_event(context: RunContext, afas: AfasClient, course: Course, rules: Sequence[Rule]) -> Iterator[Page]:
     """Read an event's columns page by page: (age of the page in seconds, ``{field: {internal id: value}}``)."""
     reader = EventReader(
         afas, course.getconnector, course.fields, course.event_id, check=context.check, width=course.width
@@ -177,7 +192,7 @@ def _take(values: Values, rows: Sequence[Mapping[str, Any]], course: Course, rul
     for row in rows:
         if missing_columns(row, [event, key, shown]):
             raise Unavailable(
-                "missing_column", "The completion column is not in the GetConnector's answer.", system="afas"
+                "missing_column", "The completion column is not in the GetConnector's answer.", system="AFAS"
             )
         person = person_number(row[key])
         if person is None or event_number(row[event]) != course.event_id:
@@ -224,17 +239,18 @@ def judge(
             "after": after,
             "limit": CHUNK,
         }
-        rows = connection.execute(_SHOWN, values).all()
+        rows = [_Looked(*row) for row in connection.execute(_SHOWN, values)]
         judged = [one for row in rows if (one := _judged(row, targets[row.field]))]
         if judged:
-            done = {row.id for row in connection.execute(_SETTLE, {"rows": json.dumps([vars(one) for one in judged])})}
+            settled = connection.execute(_SETTLE, {"rows": json.dumps([asdict(one) for one in judged])})
+            done = set(settled.scalars())
             changed += [one for one in judged if one.id in done]
         if len(rows) < CHUNK:
             return changed
         after = rows[-1].id
 
 
-def _judged(row: Row[Any], target: Target | None) -> Judged | None:
+def _judged(row: _Looked, target: Target | None) -> Judged | None:
     if target is None:
         return None
     if row.state in (CompletionState.WRITTEN, CompletionState.CONFLICT):

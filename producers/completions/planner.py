@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from models import ledger, locks
 from models.course import Course
@@ -96,6 +98,7 @@ _REVIVE = text(
      WHERE id = ANY(:ids) AND state = 'failed'
     """
 )
+_SETTLED = text("SELECT id, course_id, field, completed_on FROM completion WHERE id = ANY(:ids) ORDER BY id")
 # A run that starts again after a crash has lines already: they are used again.
 _OLD_LINES = text(
     """
@@ -150,6 +153,45 @@ _COURSE_ROWS = text(
 )
 
 
+@dataclass(frozen=True)
+class _Due:
+    """A completion that is due: a row of ``_DUE_LOCKED``."""
+
+    id: int
+    tenant_id: int
+    course_id: int
+    enrollment_id: int
+    internal_id: str
+    field: str
+    completed_on: date
+    version: int
+
+
+class _Settled(NamedTuple):
+    """A completion that AFAS's column settled: a row of ``_SETTLED``."""
+
+    id: int
+    course_id: int
+    field: str
+    completed_on: date
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A plan line as ``_NEW_LINES`` reads it."""
+
+    course_id: int
+    enrollment_id: int | None
+    completion_id: int
+    event_id: str
+    internal_id: str | None
+    action: str
+    outcome: str
+    reason: str | None
+    before: dict[str, str] | None
+    after: dict[str, str | None]
+
+
 class Planner:
     """The due completions of one run's rules, inside one range of days."""
 
@@ -161,9 +203,12 @@ class Planner:
         self.hash = hashlib.sha256()
 
     @property
-    def _scope(self) -> dict[str, Any]:
-        rules = [rule.asked for rule in self.rules.values()]
-        return {"tenant": self.tenant_id, "rules": rules, "since": self.days.since, "until": self.days.until}
+    def _asked(self) -> list[str]:
+        return [rule.asked for rule in self.rules.values()]
+
+    @property
+    def _due(self) -> dict[str, object]:
+        return {"tenant": self.tenant_id, "rules": self._asked, "since": self.days.since, "until": self.days.until}
 
     def refresh(self, connection: Connection, courses: Sequence[Course]) -> None:
         """What was an orphan or rejected and could be written now becomes due, and the other way round.
@@ -172,14 +217,14 @@ class Planner:
         """
         lock_completions(connection, self.tenant_id)
         names = {"tenant": self.tenant_id, "kind": Kind.WRITE_BACK}
-        connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id, "rules": self._scope["rules"]})
+        connection.execute(_OFFER_AGAIN, {"tenant": self.tenant_id, "rules": self._asked})
         connection.execute(_LOST, names)
         configured = [rule.asked for course in courses for rule in rules_of(course)]
         connection.execute(_NOT_ASKED, names | {"configured": configured})
 
     def due_by_course(self, connection: Connection) -> dict[int, int]:
         """How many are due in each course."""
-        return {row.course_id: row.rows for row in connection.execute(_COUNT_DUE, self._scope)}
+        return {row.course_id: row.rows for row in connection.execute(_COUNT_DUE, self._due)}
 
     def unconfirmed_courses(self, connection: Connection) -> set[int]:
         """Courses where something we wrote lately was not seen yet, or a conflict was not looked at for an hour."""
@@ -187,13 +232,13 @@ class Planner:
 
     def due_ids(self, connection: Connection) -> list[int]:
         """The due completions: numbers only, also of a hundred thousand."""
-        return list(connection.execute(_DUE_IDS, self._scope).scalars())
+        return list(connection.execute(_DUE_IDS, self._due).scalars())
 
     def enqueue(self, connection: Connection, ids: Sequence[int], priority: int = Priority.NORMAL) -> int:
         """Lines (in a run) and messages for those of ``ids`` that are still due; returns how many."""
         lock_completions(connection, self.tenant_id)
         connection.execute(_LOCK_MESSAGES, {"kind": Kind.WRITE_BACK, "ids": list(ids)})
-        rows = connection.execute(_DUE_LOCKED, self._scope | {"ids": list(ids)}).all()
+        rows = [_Due(*row) for row in connection.execute(_DUE_LOCKED, self._due | {"ids": list(ids)})]
         if not rows:
             return 0
         connection.execute(_REVIVE, {"ids": [row.id for row in rows]})
@@ -205,50 +250,40 @@ class Planner:
     def settled_lines(self, connection: Connection, judged: Sequence[Judged]) -> None:
         """Lines for completions that AFAS's own column settled in this run."""
         by_id = {one.id: one for one in judged}
-        found = connection.execute(
-            text("SELECT id, course_id, field, completed_on FROM completion WHERE id = ANY(:ids) ORDER BY id"),
-            {"ids": list(by_id)},
-        ).all()
-        rows = [
-            self._line(row, by_id[row.id].internal_id, by_id[row.id].enrollment_id)
-            | {"action": "none", "outcome": by_id[row.id].state, "reason": by_id[row.id].reason}
-            | {"before": {"completion": by_id[row.id].found} if by_id[row.id].found else None}
-            for row in found
-        ]
-        self._keep(connection, rows)
+        lines = []
+        for row in map(_Settled._make, connection.execute(_SETTLED, {"ids": list(by_id)})):
+            one = by_id[row.id]
+            before = {"completion": one.found} if one.found else None
+            lines.append(self._line(row, one.internal_id, one.enrollment_id, "none", one.state, one.reason, before))
+        self._keep(connection, lines)
 
-    def _lines(self, connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, int]:
-        lines = [
-            self._line(row, row.internal_id, row.enrollment_id)
-            | {"action": "write", "outcome": "pending", "reason": PLANNED, "before": None}
-            for row in rows
-        ]
+    def _lines(self, connection: Connection, rows: Sequence[_Due]) -> dict[int, int]:
+        lines = [self._line(row, row.internal_id, row.enrollment_id, "write", "pending", PLANNED, None) for row in rows]
         return self._keep(connection, lines)
 
-    def _line(self, row: Row[Any], internal_id: str | None, enrollment_id: int | None) -> dict[str, Any]:
+    def _line(  # noqa: PLR0917  the rest of a line
+        self, row: _Due | _Settled, internal_id: str | None, enrollment_id: int | None, action: str, outcome: str,
+        reason: str | None, before: dict[str, str] | None,
+    ) -> _Line:  # fmt: skip
         rule = self.rules[row.course_id, row.field]
-        value = rule.target.write(row.completed_on) if rule.target else None
-        return {
-            "course_id": row.course_id,
-            "enrollment_id": enrollment_id,
-            "completion_id": row.id,
-            "event_id": rule.event_id,
-            "internal_id": internal_id,
-            "after": {"completion": value, "field": row.field},
-        }
+        after = {"completion": rule.target.write(row.completed_on) if rule.target else None, "field": row.field}
+        return _Line(
+            row.course_id, enrollment_id, row.id, rule.event_id, internal_id, action, outcome, reason, before, after
+        )
 
-    def _keep(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> dict[int, int]:
+    def _keep(self, connection: Connection, lines: Sequence[_Line]) -> dict[int, int]:
         for line in lines:
-            self.hash.update(json.dumps([line["event_id"], line["internal_id"], line["after"]]).encode())
-        values = {"run": self.run_id, "tenant": self.tenant_id, "rows": json.dumps(list(lines))}
-        ids = {row.completion_id: row.id for row in connection.execute(_OLD_LINES, values)}
-        new = [line for line in lines if line["completion_id"] not in ids]
+            self.hash.update(json.dumps([line.event_id, line.internal_id, line.after]).encode())
+        values = {"run": self.run_id, "tenant": self.tenant_id}
+        old = connection.execute(_OLD_LINES, values | {"rows": json.dumps([asdict(line) for line in lines])})
+        ids = {row.completion_id: row.id for row in old}
+        new = [asdict(line) for line in lines if line.completion_id not in ids]
         if new:
             added = connection.execute(_NEW_LINES, values | {"rows": json.dumps(new)})
             ids.update((row.completion_id, row.id) for row in added)
         return ids
 
-    def _message(self, row: Row[Any], line_id: int | None, priority: int) -> ledger.NewMessage:
+    def _message(self, row: _Due, line_id: int | None, priority: int) -> ledger.NewMessage:
         return ledger.NewMessage(
             tenant_id=row.tenant_id,
             kind=Kind.WRITE_BACK,
@@ -273,7 +308,7 @@ def count_rows(connection: Connection, planner: Planner, course_ids: Sequence[in
     return {row.course_id: row.rows for row in connection.execute(_COURSE_ROWS, _counted(planner, course_ids))}
 
 
-def _counted(planner: Planner, course_ids: Sequence[int]) -> dict[str, Any]:
+def _counted(planner: Planner, course_ids: Sequence[int]) -> dict[str, object]:
     return {
         "tenant": planner.tenant_id,
         "run": planner.run_id,

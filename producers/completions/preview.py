@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict, cast
 
 from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.course import Course
 from models.outcomes import zeros
+from models.run import CourseResult, RunOptions
 from models.session import engine
 from models.tenant import Direction, Tenant
-from producers.completions.afas_column import note, read_event
+from producers.completions.afas_column import Page, note, read_event
 from producers.completions.collect import Collected, collect, forget, load
 from producers.completions.planner import Planner
 from producers.completions.record import COPIES, DayRange, Finished, record
@@ -25,13 +26,25 @@ from producers.runs.context import PreviewContext, RunContext
 from tenancy.systems import Systems, systems_of
 
 
+class PreviewLine(TypedDict):
+    """A line that a run would have; ``before`` and ``after`` as ``{"completion": "2026-06-30", "field": …}``."""
+
+    event_id: str | None
+    internal_id: str | None
+    action: str
+    outcome: str
+    reason: str | None
+    before: dict[str, str] | None
+    after: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Preview:
     """What a run would do, and what its outcomes would be before anything is written."""
 
-    lines: list[dict[str, Any]]
+    lines: list[PreviewLine]
     hash: str
-    courses: list[dict[str, Any]]
+    courses: list[CourseResult]
     snapshot: str
     reasons: list[str]
     rows: int
@@ -42,7 +55,7 @@ class Preview:
 class _Rehearsal(PreviewContext):
     """All writing goes into the one transaction."""
 
-    def __init__(self, connection: Connection, run_id: str, tenant_id: int, options: dict[str, Any]) -> None:
+    def __init__(self, connection: Connection, run_id: str, tenant_id: int, options: RunOptions) -> None:
         super().__init__(run_id, tenant_id, options)
         self._connection = connection
 
@@ -51,7 +64,7 @@ class _Rehearsal(PreviewContext):
         yield self._connection
 
 
-def preview(tenant: Tenant, options: dict[str, Any]) -> Preview:
+def preview(tenant: Tenant, options: RunOptions) -> Preview:
     """Say what a run would do now. Calls both systems to read; writes nothing anywhere, here included."""
     tenant, courses = load(tenant.id or 0)
     systems = systems_of(tenant)
@@ -84,8 +97,8 @@ def preview(tenant: Tenant, options: dict[str, Any]) -> Preview:
         return _preview(connection, planner, found, systems)
 
 
-def _pages(context: RunContext, systems: Systems, course: Course, rules: Sequence[Rule]) -> list[tuple[float, Any]]:
-    pages: list[tuple[float, Any]] = []
+def _pages(context: RunContext, systems: Systems, course: Course, rules: Sequence[Rule]) -> list[Page]:
+    pages: list[Page] = []
     try:
         pages.extend(read_event(context, systems.afas, course, rules))
     except UNREADABLE:
@@ -96,7 +109,7 @@ def _pages(context: RunContext, systems: Systems, course: Course, rules: Sequenc
 def _preview(connection: Connection, planner: Planner, found: Collected, systems: Systems) -> Preview:
     quiet, courses = count(connection, planner, found)
     listed = {"run": planner.run_id, "tenant": planner.tenant_id}
-    lines = [dict(row) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
+    lines = [cast(PreviewLine, dict(row)) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
     outcomes = zeros(Direction.COMPLETIONS) | quiet
     for line in connection.execute(_LINE_COUNTS, {"run": planner.run_id}):
         outcomes[line.outcome] += line.lines

@@ -32,6 +32,16 @@ from tenancy.systems import Systems, systems_of
 
 __all__ = ["Preview", "collect_before_removal", "confirm_written", "preview", "run", "unread_before_removal"]
 
+_FINISH = text(
+    """
+    UPDATE run SET status = :status, reason = :why, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
+           courses = CAST(:courses AS jsonb), rows_without_line = CAST(:quiet AS jsonb), plan_hash = :hash,
+           rows = (SELECT count(*) FROM plan_line WHERE run_id = :run AND is_row) + :quiet_rows,
+           calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo
+     WHERE id = :run
+    """
+)
+
 
 def run(lease: RunContext) -> None:
     """Do one completions run; ends with status ``applying``. Raises what concerns the whole tenant."""
@@ -65,15 +75,7 @@ def finish(context: RunContext, planner: Planner, found: Collected, systems: Sys
     with context.writing() as connection:
         quiet, courses = count(connection, planner, found)
         connection.execute(
-            text(
-                """
-                UPDATE run SET status = :status, reason = :why, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
-                       courses = CAST(:courses AS jsonb), rows_without_line = CAST(:quiet AS jsonb), plan_hash = :hash,
-                       rows = (SELECT count(*) FROM plan_line WHERE run_id = :run AND is_row) + :quiet_rows,
-                       calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo
-                 WHERE id = :run
-                """
-            ),
+            _FINISH,
             {
                 "run": context.run_id,
                 "status": RunStatus.APPLYING,

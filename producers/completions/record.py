@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -20,6 +20,7 @@ from models.advisory_locks import AdvisoryLock
 from models.completion import CompletionState
 from models.completion_dates import day_of, plausible
 from models.enrollment import RowState
+from models.run import RunOptions
 from models.tenant import Tenant
 from producers.completions.rules import Rule
 
@@ -41,10 +42,10 @@ class DayRange:
     until: date | None = None
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> DayRange:
+    def of(cls, options: RunOptions) -> DayRange:
         """Read a run's options: ``{"since": "2026-01-01", "until": "2026-06-30"}``."""
-        days = [date.fromisoformat(options[name]) if options.get(name) else None for name in ("since", "until")]
-        return cls(*days)
+        since, until = options.get("since"), options.get("until")
+        return cls((since and date.fromisoformat(since)) or None, (until and date.fromisoformat(until)) or None)
 
     @property
     def narrow(self) -> bool:

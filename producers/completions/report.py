@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Literal
 
 from clients.errors import Incomplete, Unavailable
 from clients.pluvo import PluvoClient, PortfolioRow
 from models.course import Course
 from models.folding import fold_title
-from models.run import SnapshotState
+from models.run import Candidate, CourseResult, SnapshotState
 from producers.completions.record import Finished
 from producers.completions.rules import MAX_CANDIDATES, Rule, TitleVerdict, judge_title
 from producers.event_reader import RETRY_WAITS_SECONDS, sleep
@@ -36,18 +36,20 @@ class CourseNote:
     snapshot: str = SnapshotState.COMPLETE
     reasons: list[str] = field(default_factory=list)
     rows: int = 0
-    candidates: list[dict[str, Any]] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
 
-    def refuse(self, reason: str, candidates: Sequence[dict[str, Any]] = ()) -> None:
+    def refuse(self, reason: str, candidates: Sequence[Candidate] = ()) -> None:
         """This course can't be read (in full): the run says so and counts as failed, the others go on."""
         self.snapshot = SnapshotState.PARTIAL
         if reason not in self.reasons:
             self.reasons.append(reason)
         self.candidates += [one for one in candidates if one not in self.candidates]
 
-    def as_json(self) -> dict[str, Any]:
-        shown = {"event_id": self.event_id, "snapshot": self.snapshot, "reasons": self.reasons, "rows": self.rows}
-        return shown | ({"candidates": self.candidates[:MAX_CANDIDATES]} if self.candidates else {})
+    def as_json(self) -> CourseResult:
+        shown = CourseResult(event_id=self.event_id, snapshot=self.snapshot, reasons=self.reasons, rows=self.rows)
+        if self.candidates:
+            shown["candidates"] = self.candidates[:MAX_CANDIDATES]
+        return shown
 
 
 Notes = dict[int, CourseNote]

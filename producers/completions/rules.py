@@ -17,22 +17,22 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from clients.afas import AfasClient
 from clients.errors import Incomplete, Misconfigured, RemoteError, Unauthorized, Unavailable
 from clients.pluvo import PluvoClient, TrainingInfo
-from models.completion_dates import Target, UnfitField, target_of
+from models.completion_dates import KnownField, Target, UnfitField, target_of
 from models.course import Course
 from models.folding import fold_title, spellings
+from models.run import Candidate
 
 VERDICTS_KEPT_SECONDS = 600.0
 MAX_CANDIDATES = 20
 # What AFAS says of a call, and means the connector that it names.
 OF_ONE_CONNECTOR = ("connector_not_allowed", "connector_blocked", "not_found", "unknown_field")
-KnownFields = Mapping[str, dict[str, Any]]
+KnownFields = Mapping[str, KnownField]
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class TitleVerdict:
-    """Whether a title stands for exactly one training; ``candidates``: ``[{"id", "ref", "title", "archived"}]``."""
+    """Whether a title stands for exactly one training; ``candidates`` may be meant."""
 
     reason: str | None = None
-    candidates: tuple[dict[str, Any], ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
 
 def rules_of(course: Course, known: KnownFields | None = None) -> list[Rule]:
@@ -187,5 +187,5 @@ class TitleVerdicts:
         return known[1]
 
 
-def _candidate(training: TrainingInfo) -> dict[str, Any]:
+def _candidate(training: TrainingInfo) -> Candidate:
     return {"id": training.id, "ref": training.ref, "title": training.title, "archived": training.archived}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
 from clients.errors import Misconfigured, TooLarge, Unauthorized, Unavailable
 from models.completion import CompletionState
 from models.course import Course
+from models.run import CourseResult
 from producers.completions.afas_column import judge, note, read_event
 from producers.completions.collect import Collected
 from producers.completions.planner import Planner, count_quiet, count_rows
@@ -68,7 +68,7 @@ def plan(context: RunContext, planner: Planner) -> None:
         context.progress(planned=planned)
 
 
-def count(connection: Connection, planner: Planner, found: Collected) -> tuple[dict[str, int], list[dict[str, Any]]]:
+def count(connection: Connection, planner: Planner, found: Collected) -> tuple[dict[str, int], list[CourseResult]]:
     course_ids = [course.id for course in found.courses if course.id is not None]
     quiet = count_quiet(connection, planner, course_ids)
     for course_id, rows in count_rows(connection, planner, course_ids).items():

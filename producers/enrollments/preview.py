@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
 from models.outcomes import RemovalOutcome, zeros
-from models.run import RunStatus
+from models.run import RunOptions, RunStatus
 from models.session import transaction
 from models.tenant import Direction, Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
@@ -130,7 +130,7 @@ class _DryRun(PreviewContext):
             yield connection
 
 
-def preview(tenant_id: int, options: dict[str, Any]) -> Preview:
+def preview(tenant_id: int, options: RunOptions) -> Preview:
     """Plan a run without doing it: reads both systems, changes neither. Kept in the ledger as a ``dry_run``.
 
     Raises RemoteError when a system can't be read, PreviewOver when somebody was erased meanwhile.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection, text
 
+from models.run import RunOptions
 from models.session import transaction
 
 BULK_ROWS = 500
@@ -44,7 +45,7 @@ class RunContext(Protocol):
     @property
     def tenant_id(self) -> int: ...
     @property
-    def options(self) -> dict[str, Any]: ...
+    def options(self) -> RunOptions: ...
     def check(self) -> None:
         """Raise when the run was stopped or taken over."""
 
@@ -61,7 +62,7 @@ class RunContext(Protocol):
 class PreviewContext:
     """A dry run: its run row belongs to nobody else, so there is nothing to lose and nobody to check with."""
 
-    def __init__(self, run_id: str, tenant_id: int, options: dict[str, Any]) -> None:
+    def __init__(self, run_id: str, tenant_id: int, options: RunOptions) -> None:
         self.run_id = run_id
         self.tenant_id = tenant_id
         self.options = options

@@ -12,12 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from loops import Loop
-from models.run import RunStatus
+from models.run import RunOptions, RunStatus
 from models.session import transaction
 from producers.runs.context import Sizes
 
@@ -48,7 +47,7 @@ class RunLease:
     run_id: str
     tenant_id: int
     direction: str
-    options: dict[str, Any]
+    options: RunOptions
     fence: int
     stopping: threading.Event = field(default_factory=threading.Event)
     _progress: dict[str, int] = field(default_factory=dict)

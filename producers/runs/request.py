@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from models.advisory_locks import AdvisoryLock
 from models.base import new_id
-from models.run import RunStatus
+from models.run import RunOptions, RunStatus
 from producers.runs import result
 
 
@@ -19,7 +18,7 @@ def request_run(
     direction: str,
     *,
     trigger: str,
-    options: dict[str, Any] | None = None,
+    options: RunOptions | None = None,
     batch: str | None = None,
 ) -> str:
     """Queue a run and return its id. A queued one with the same options is joined: it is the one follow-up run."""

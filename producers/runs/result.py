@@ -7,12 +7,47 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from models.outcomes import NEEDS_DECISION, RemovalOutcome, RowOutcome, zeros
 from models.run import RunStatus, SnapshotState
+
+_FIND = text(
+    """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, fence FROM run
+        WHERE id = :id FOR UPDATE"""
+)
+_LINES = text(
+    """SELECT is_row, outcome, count(*) AS number, sum(calls) AS calls FROM plan_line
+        WHERE run_id = :run GROUP BY is_row, outcome"""
+)
+_STORE = text(
+    """
+    UPDATE run SET status = :status, reason = coalesce(:reason, reason), outcomes = CAST(:outcomes AS jsonb),
+           rows = :rows, calls_acting = :calls, removed = :removed, held_removals = :held,
+           pending_removals = unconfirmed + :pending,
+           finished_at = coalesce(finished_at, now()), lease_owner = NULL, lease_until = NULL
+     WHERE id = :id AND (status, outcomes, calls_acting, removed, held_removals, pending_removals)
+           IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :calls, :removed, :held, unconfirmed + :pending)
+    """
+)
+_FORGET_READ = (
+    text("DELETE FROM snapshot_row WHERE run_id = :id"),
+    text("DELETE FROM directory_user WHERE run_id = :id"),
+)
+
+
+@dataclass(frozen=True)
+class CountedRun:
+    """What counting needs of a run."""
+
+    id: str
+    tenant_id: int
+    direction: str
+    status: str
+    rows_without_line: dict[str, int]
+    snapshot: str | None
+    fence: int
 
 
 @dataclass
@@ -24,19 +59,12 @@ class Count:
     calls: int = 0
 
 
-def count(connection: Connection, run: Row[Any]) -> Count:
+def count(connection: Connection, run: CountedRun) -> Count:
     """Add up a run's plan lines and the rows without one."""
     counted = Count(zeros(run.direction))
     for outcome, number in run.rows_without_line.items():
-        counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + int(number)
-    rows = connection.execute(
-        text(
-            """SELECT is_row, outcome, count(*) AS number, sum(calls) AS calls FROM plan_line
-                WHERE run_id = :run GROUP BY is_row, outcome"""
-        ),
-        {"run": run.id},
-    )
-    for row in rows:
+        counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + number
+    for row in connection.execute(_LINES, {"run": run.id}):
         into = counted.outcomes if row.is_row else counted.removals
         into[row.outcome] = into.get(row.outcome, 0) + row.number
         counted.calls += row.calls
@@ -56,19 +84,10 @@ def status_of(counted: Count, snapshot: str | None, *, quarantined: bool = False
     return RunStatus.DONE
 
 
-def store(connection: Connection, run: Row[Any], counted: Count, status: str, *, reason: str | None = None) -> bool:
+def store(connection: Connection, run: CountedRun, counted: Count, status: str, *, reason: str | None = None) -> bool:
     """Write the result of a run; the rows it read are no longer needed. False when nothing changed."""
     written = connection.execute(
-        text(
-            """
-            UPDATE run SET status = :status, reason = coalesce(:reason, reason), outcomes = CAST(:outcomes AS jsonb),
-                   rows = :rows, calls_acting = :calls, removed = :removed, held_removals = :held,
-                   pending_removals = unconfirmed + :pending,
-                   finished_at = coalesce(finished_at, now()), lease_owner = NULL, lease_until = NULL
-             WHERE id = :id AND (status, outcomes, calls_acting, removed, held_removals, pending_removals)
-                   IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :calls, :removed, :held, unconfirmed + :pending)
-            """
-        ),
+        _STORE,
         {
             "id": run.id,
             "status": status,
@@ -81,20 +100,15 @@ def store(connection: Connection, run: Row[Any], counted: Count, status: str, *,
             "pending": counted.removals.get(RemovalOutcome.PENDING, 0),
         },
     ).rowcount
-    for table in ("snapshot_row", "directory_user"):
-        connection.execute(text(f"DELETE FROM {table} WHERE run_id = :id"), {"id": run.id})  # noqa: S608  constants
+    for statement in _FORGET_READ:
+        connection.execute(statement, {"id": run.id})
     return bool(written)
 
 
-def find(connection: Connection, run_id: str) -> Row[Any] | None:
+def find(connection: Connection, run_id: str) -> CountedRun | None:
     """A run with what counting needs, locked."""
-    return connection.execute(
-        text(
-            """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, rows, fence, stop_requested
-                 FROM run WHERE id = :id FOR UPDATE"""
-        ),
-        {"id": run_id},
-    ).first()
+    row = connection.execute(_FIND, {"id": run_id}).mappings().first()
+    return CountedRun(**row) if row is not None else None
 
 
 def end(connection: Connection, run_id: str, status: str, reason: str | None = None) -> None:

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
-from clients.http import without_people
+from clients.http import Call, without_people
 from loops import where
 from models.session import transaction
 from models.tenant import Direction
@@ -272,7 +272,7 @@ def answer_probe(connection: Connection, delivery: Delivery, consequence: Conseq
         return  # it failed: the next probe has its time already
     state = health.state(connection, delivery.tenant_id, delivery.direction)
     if consequence is not None and consequence.action in ("back", "snooze", "stop"):
-        answered: list[Any] = []
+        answered: list[Call] = []
     else:
         # A refusal of this one record is an answer too: the last call's.
         answered = [call for call in delivery.call_log if call.error_code is None or call is delivery.call_log[-1]]

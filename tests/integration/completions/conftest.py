@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from sqlalchemy import text
 
 from models.base import new_id
-from models.run import Run
+from models.run import Run, RunOptions
 from models.session import _Pool, session, transaction
 from models.tenant import Direction
 from producers.completions import producer
@@ -54,7 +54,7 @@ class Classroom:
         """What AFAS holds."""
         return self.world.afas.rows[event_id, person].free.get(field)
 
-    def begin(self, **options: Any) -> Run:
+    def begin(self, **options: Unpack[RunOptions]) -> Run:
         """A completions run up to its messages."""
         run_id = new_id()
         with transaction() as connection:
@@ -68,7 +68,7 @@ class Classroom:
         producer.run(RunLease(run_id, self.world.tenant_id, Direction.COMPLETIONS, options, 1))
         return self.world.run(run_id)
 
-    def run(self, **options: Any) -> Run:
+    def run(self, **options: Unpack[RunOptions]) -> Run:
         """A whole completions run, ended and counted."""
         begun = self.begin(**options)
         self.world.drain()

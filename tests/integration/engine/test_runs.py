@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from clients.errors import Unauthorized, Unavailable
 from models.outcomes import RowOutcome
-from models.run import RunStatus
+from models.run import RunOptions, RunStatus
 from models.session import transaction
 from producers.runs.lease import RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import request_run, request_stop
@@ -37,7 +37,7 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def request(tenant: int, direction: str = "enrollments", **options: Any) -> str:
     with transaction() as connection:
-        return request_run(connection, tenant, direction, trigger="test", options=options)
+        return request_run(connection, tenant, direction, trigger="test", options=cast(RunOptions, options))
 
 
 def run(engine: Engine, run_id: str) -> Any:

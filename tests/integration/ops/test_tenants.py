@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -15,6 +14,7 @@ from sqlmodel import select
 import settings
 from models.base import metadata
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
+from models.run import RunOptions
 from models.session import session, transaction
 from models.tenant import Direction, Tenant
 from ops.people import links
@@ -206,7 +206,7 @@ def test_the_timetable_of_a_new_tenant_begins_when_somebody_begins_it(import_tex
     import_text(GOOD)
     run_sql("UPDATE tenant_direction SET next_run_at = now() - interval '1 minute'")
     assert timetable.request_due() == 0
-    options: dict[str, Any] = {"person": "80"}
+    options: RunOptions = {"person": "80"}
     start.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options, need_worker=False)
     assert timetable.request_due() == 0
     # when

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.run import RunOptions
 from models.session import transaction
 from models.tenant import Direction
 from ops.documents import Batch
@@ -126,7 +127,7 @@ def test_a_dry_run_that_read_the_person_before_writes_nothing_down(world: World)
     world.afas.rename(PERSON, NAME)
     world.fault("pluvo", kind="delay", seconds=3.0, times=1)
     told: list[Batch] = []
-    options: dict[str, Any] = {"full": True}
+    options: RunOptions = {"full": True}
     looking = threading.Thread(
         target=lambda: told.append(dry_run.document(Direction.ENROLLMENTS, ["acme"], everyone=False, options=options))
     )

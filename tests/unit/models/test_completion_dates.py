@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.completion_dates import NAIVE, Shown, Target, TargetKind, UnfitField, compare, day_of, plausible, target_of
+from models.completion_dates import (
+    NAIVE,
+    KnownField,
+    Shown,
+    Target,
+    TargetKind,
+    UnfitField,
+    compare,
+    day_of,
+    plausible,
+    target_of,
+)
 
 AMSTERDAM = "Europe/Amsterdam"
 DATE, DATETIME = Target(TargetKind.DATE), Target(TargetKind.DATETIME)
@@ -112,7 +123,7 @@ def test_each_kind_of_field_gets_its_own_spelling() -> None:
         ("text", {"type": "memo", "length": 0}, TargetKind.TEXT),
     ],
 )
-def test_metainfo_decides_how_a_field_is_written(wanted: str | None, known: dict[str, object], kind: str) -> None:
+def test_metainfo_decides_how_a_field_is_written(wanted: str | None, known: KnownField, kind: str) -> None:
     assert target_of(wanted, None, known).kind == kind
 
 
@@ -134,7 +145,7 @@ def test_metainfo_decides_how_a_field_is_written(wanted: str | None, known: dict
     ],
 )
 def test_a_field_that_cannot_hold_a_day_is_refused(
-    wanted: str | None, format: str | None, known: dict[str, object] | None, reason: str
+    wanted: str | None, format: str | None, known: KnownField | None, reason: str
 ) -> None:
     with pytest.raises(UnfitField) as refused:
         target_of(wanted, format, known)
