@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.cli.common import example, group
-from ops.demo.run import play
+from ops.demo.run import run_demo
 
 app = group()
 
@@ -17,4 +17,4 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
 ) -> None:
     """Show the whole job on stand-ins for AFAS and Pluvo; needs nothing, touches nothing of yours."""
-    raise typer.Exit(play(keep=keep))
+    raise typer.Exit(run_demo(keep=keep))

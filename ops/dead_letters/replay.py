@@ -185,7 +185,7 @@ def _facts(connection: Connection, ids: list[str]) -> list[Facts]:
 
 
 def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> Line:
-    """Replay one, in the caller's transaction. Whoever comes second finds it settled."""
+    """Replay one, in the caller's transaction. A second replay finds it settled."""
     connection.execute(text("SELECT id FROM dead_letter WHERE id = :id FOR UPDATE"), {"id": dead_letter_id})
     found = _facts(connection, [dead_letter_id])
     if not found:  # with its tenant, or forgotten by now

@@ -1,7 +1,7 @@
 """Replay many dead letters: one first (the canary), then at most N a second, and none more after M deaths in a row.
 
-``advance`` does what is due now and never waits, so anyone may drive a batch: the command that began it, or the
-scheduler when that command is gone. One at a time does (advisory lock); the database knows how far it came.
+``advance`` does what is due now and never waits, so the command that began a batch drives it, or the
+scheduler once that command is gone. An advisory lock lets one at a time; the row says how far it is.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def cancel(batch: str) -> bool:
 
 
 def advance(batch: str) -> Progress | None:
-    """Send what is due. None while somebody else does; else ``{"state", "position", "of", "fates"}``."""
+    """Send what is due. None while another process does; else ``{"state", "position", "of", "fates"}``."""
     with transaction() as connection:
         key = {"class": AdvisoryLock.REPLAY_BATCH, "key": hash_of(batch)}
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:class, :key)"), key).scalar():
@@ -229,7 +229,7 @@ def _end(connection: Connection, batch: str, state: str) -> int:
 
 
 def advance_all() -> None:
-    """Drive every batch that is not over: for whoever runs a timetable."""
+    """Advance every batch that is not over; the timetable calls this."""
     with transaction() as connection:
         open_ones = list(connection.execute(text("SELECT id FROM replay_batch WHERE state = 'running'")).scalars())
     each("replay batch", open_ones, advance)

@@ -1,6 +1,7 @@
-"""``koppeling demo``: the whole job on stand-ins, from an empty machine to a closing table, in under a minute.
+"""``koppeling demo``: the whole job on simulators, from an empty machine to a closing table, in under a minute.
 
-``play.py`` begins and ends it           ``stage.py`` what runs            ``borrowed.py`` servers of somebody else
-``story.py`` what happens                ``scene.py`` to whom              ``telling.py`` how it is told
-``verdict.py`` whether both systems ended up as they must                  ``command.py`` the command
+run.py             begins and ends it                 acts.py         what happens, act by act
+setup.py           what runs                          narration.py    how it is printed
+tenant_script.py   one tenant: who does what          assertions.py   are both systems as they must be at the end?
+named_servers.py   servers that the environment names
 """

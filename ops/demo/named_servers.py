@@ -1,4 +1,4 @@
-"""Servers that the environment names: used when nobody else does, and left without a trace of the demo."""
+"""Servers that the environment names: used only when they are free, and left without a trace of the demo."""
 
 from __future__ import annotations
 

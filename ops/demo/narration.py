@@ -1,4 +1,4 @@
-"""How the demo is told: a heading and a reason per act, a line per tenant, a table at the end."""
+"""What the demo prints: a heading and a reason per act, a line per tenant, a table at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 from ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.demo.setup import Stage
+    from ops.demo.setup import Setup
 
 COLUMNS = (
     *("people", "created", "linked", "updated", "removed", "rejected", "replayed"),
@@ -58,7 +58,7 @@ def closing_table(totals: Mapping[str, Mapping[str, int]]) -> None:
     output.show_table(("tenant", *COLUMNS), rows)
 
 
-def verdict(wrong: Sequence[str]) -> None:
+def result(wrong: Sequence[str]) -> None:
     """Say whether both systems ended up as they must."""
     say()
     if not wrong:
@@ -69,10 +69,10 @@ def verdict(wrong: Sequence[str]) -> None:
         say(f"   {line}")
 
 
-def keeping(stage: Stage) -> None:
+def keeping(setup: Setup) -> None:
     """Say where everything is while it stays."""
     say()
-    say(f"Still running. Address: {stage.address} (health and webhooks)")
-    say(f"   AFAS stand-in:  {stage.afas_url}   Pluvo stand-in: {stage.pluvo_url}   (docs/simulators.md)")
-    say(f"   In another terminal: KOPPELING_HOME={stage.home} .venv/bin/koppeling status")
+    say(f"Still running. Address: {setup.address} (health and webhooks)")
+    say(f"   AFAS stand-in:  {setup.afas_url}   Pluvo stand-in: {setup.pluvo_url}   (docs/simulators.md)")
+    say(f"   In another terminal: KOPPELING_HOME={setup.home} .venv/bin/koppeling status")
     say("   Ctrl-C ends it and removes everything.")

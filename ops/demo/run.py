@@ -1,4 +1,4 @@
-"""From raising the curtain to cleaning up, whatever happens in between."""
+"""Run the demo from its setup to the cleaning up, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from types import FrameType
 from typing import NoReturn
 
 from ops.demo import narration
-from ops.demo.acts import Story, tell
-from ops.demo.assertions import wrongs
-from ops.demo.setup import Stage, stage
+from ops.demo.acts import Demo, run_acts
+from ops.demo.assertions import failures
+from ops.demo.setup import Setup, set_up
 
 INTERRUPTED = 1
 
@@ -19,15 +19,15 @@ class Interrupted(BaseException):
     """Ctrl-C, SIGTERM, or the terminal went away: not an error, so no ``except Exception`` may keep it."""
 
 
-def play(*, keep: bool = False) -> int:
+def run_demo(*, keep: bool = False) -> int:
     """Run the demo. 0 when both systems ended up as they must, 1 when not or when it was interrupted.
 
     Raises Problem or EmbeddedError when it can't begin here. ``keep`` leaves all running until Ctrl-C.
     """
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        with stage() as built:
-            return _play(built, keep)
+        with set_up() as built:
+            return _run(built, keep)
     except Interrupted:
         with suppress(OSError):  # the terminal may be what went away
             narration.say("Interrupted; everything is stopped and cleaned up.")
@@ -37,12 +37,12 @@ def play(*, keep: bool = False) -> int:
             signal.signal(number, handler)
 
 
-def _play(built: Stage, keep: bool) -> int:
-    story = Story(built)
-    tell(story)
-    found = wrongs(story)
-    narration.closing_table(story.totals())
-    narration.verdict(found)
+def _run(built: Setup, keep: bool) -> int:
+    demo = Demo(built)
+    run_acts(demo)
+    found = failures(demo)
+    narration.closing_table(demo.totals())
+    narration.result(found)
     if keep:
         with suppress(Interrupted):
             narration.keeping(built)

@@ -1,7 +1,7 @@
 """What the demo runs on: stand-ins for AFAS and Pluvo in this process, and a real ``koppeling up`` beside it.
 
 Everything lives below a temporary folder that is gone at the end, so a demo never meets what else runs on this
-machine. Servers that the environment names are used instead of embedded ones; see ``borrowed.py``.
+machine. Servers that the environment names are used instead of embedded ones; see ``named_servers.py``.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ STOP_SECONDS = 60.0
 
 
 @dataclass
-class Stage:
-    """What runs while the demo is told. ``world`` holds both simulators; take their lock to look or to change."""
+class Setup:
+    """What runs during the demo. ``world`` holds both simulators; take their lock to look or to change."""
 
     home: Path
     world: World
@@ -65,7 +65,7 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def set_up() -> Iterator[Setup]:
     """Start everything, and stop all of it at the end. Raises Problem when it can't run here."""
     made = world()
     with ExitStack() as stack:
@@ -79,7 +79,7 @@ def stage() -> Iterator[Stage]:
         address = _ready(up, home)
         environment.connect_running()
         stack.callback(lambda: engine_for(settings.get().need_database()).dispose())
-        yield Stage(home, made, afas_url, pluvo_url, address, up)
+        yield Setup(home, made, afas_url, pluvo_url, address, up)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _settings(home: Path) -> None:
     key.touch(mode=0o600)
     key.write_text(Fernet.generate_key().decode(), encoding="ascii")
     told = {"HOME": str(home), "SECRET_KEYS_FILE": str(key), "ALLOW_INSECURE_URLS": "1"}
-    # A server that is named may be somebody else's too: only what is below this prefix is ours.
+    # A named server may hold other things too: only what is below this prefix is ours.
     told["REDIS_PREFIX"] = f"koppeling:demo-{secrets.token_hex(4)}"
     os.environ.update({settings.PREFIX + name: value for name, value in told.items()})
     settings.get.cache_clear()
@@ -115,7 +115,7 @@ def _up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     if bound:  # so that it stops, and all it started with it, even when this process is killed
         command = [bound, "--pdeathsig", "TERM", "--", *command]
     with (home / "up.out").open("wb") as out, (home / "up.log").open("wb") as log:
-        # A session of its own: Ctrl-C is told to it by us, after the story has ended.
+        # A session of its own: Ctrl-C is told to it by us, after the demo has ended.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)  # noqa: S603  our own program, no shell
     try:
         yield child
@@ -143,6 +143,6 @@ def _ready(up: subprocess.Popen[bytes], home: Path) -> str:
 
 
 def last_words(log: Path) -> str:
-    """The last line somebody wrote."""
+    """The last line of a log."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return lines[-1][:500] if lines else "it wrote nothing"

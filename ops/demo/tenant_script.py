@@ -1,6 +1,6 @@
-"""Who it happens to: which people of each tenant finish, move, leave or come, and how that is done in AFAS and Pluvo.
+"""One tenant: which of its people finish, move, leave or come, and how that is done in AFAS and Pluvo.
 
-Everything here is done *to* the stand-ins, as somebody in AFAS or Pluvo would. The product never sees this file.
+Everything here is done to the simulators, as users of AFAS and Pluvo would do it. The product never sees this file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFUSAL = "Enter a valid email address"
 
 
 @dataclass
-class Scene:
+class TenantScript:
     """One tenant on both sides."""
 
     world: World
@@ -65,7 +65,7 @@ class Scene:
             for somebody in finishers:
                 user = self.pluvo.find_user(email=somebody.email)
                 if user is None:
-                    continue  # the verdict says what is missing
+                    continue  # the assertions say what is missing
                 instant = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
                 self.pluvo.complete(user["id"], course.title, instant, course.level.upper())
         for somebody in finishers:
@@ -95,7 +95,7 @@ class Scene:
         return day.strftime("%d-%m-%Y") if self.tenant.completion_type == "text" else day.isoformat()
 
     def type_by_hand(self, course: SampleCourse) -> str:
-        """Let somebody at the customer type a date for the first finisher; gives it."""
+        """Type a date for the first finisher, as the customer would; gives it."""
         typed = self.as_afas_shows(date.today() - timedelta(days=40))  # noqa: DTZ011  any day will do
         somebody = self.members(course)[FINISHERS][0]
         with self.world.afas.lock:
@@ -105,28 +105,28 @@ class Scene:
         return typed
 
     def rename(self) -> SamplePerson:
-        """Give somebody who is in both events another name."""
+        """Rename a person who is in both events."""
         somebody = self.people[len(self.people) // 2]
         with self.world.afas.lock:
             self.afas.rename(somebody.internal_id, f"{somebody.name}-Zonneveld")
         return somebody
 
     def give_new_address(self) -> SamplePerson:
-        """Give somebody another address."""
+        """Give a person another address."""
         somebody = self.people[11]
         with self.world.afas.lock:
             self.afas.set_email(somebody.internal_id, f"nieuw.{somebody.email}")
         return somebody
 
     def leave(self) -> SamplePerson:
-        """Take somebody out of the first event."""
+        """Take a person out of the first event."""
         somebody = self.people[10]
         with self.world.afas.lock:
             self.afas.remove(self.tenant.courses[0].event_id, somebody.internal_id)
         return somebody
 
     def come(self, first_name: str) -> SamplePerson:
-        """Enroll somebody new in the second event."""
+        """Enroll a new person in the second event."""
         number = 9001 + sum(row.internal_id > 9000 for row in self.afas.rows.values())
         name, email = f"{first_name} Nieuwenhuis", f"{first_name.lower()}.nieuwenhuis@example.nl"
         somebody = SamplePerson(number, f"{number:08}", name, email)

@@ -1,1 +1,5 @@
-"""What is served over HTTP: health and Pluvo's webhooks."""
+"""What is served over HTTP.
+
+app.py      the application, and serving it      server.py    limits for each connection
+health.py   alive? ready?                        webhooks.py  Pluvo's webhooks         front.py   ``/`` and the login
+"""

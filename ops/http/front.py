@@ -27,7 +27,7 @@ async def front() -> PlainTextResponse:
 
 
 class Login:
-    """Lets nobody past health and webhooks without the token: as a bearer, or as the password of any user."""
+    """Asks for the token everywhere but at health and webhooks: as a bearer, or as the password of any user."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app

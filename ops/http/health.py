@@ -51,7 +51,7 @@ async def healthz() -> dict[str, str]:
 def readyz(response: Response) -> dict[str, str]:
     """Ready: database (with this version's tables, and writing) and broker answer; else 503.
 
-    Services that nobody does are told and make no 503: webhooks can be taken without them, and must be.
+    Services that no process does are told and make no 503: webhooks can be taken without them, and must be.
     """
     state, services = database()
     found = {"database": state, "broker": status.broker()}
@@ -82,7 +82,7 @@ def database() -> tuple[str, dict[str, str]]:
 
 
 def _prove_writing(connection: Connection) -> None:
-    """A write, at most one a second however often somebody asks. A read-only database refuses it in any case."""
+    """A write, at most one a second however often this is asked. A read-only database refuses it in any case."""
     connection.execute(
         text(
             """INSERT INTO service AS s (name, worker) VALUES ('serve', :worker)

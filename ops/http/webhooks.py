@@ -39,7 +39,7 @@ READ_SECONDS = 20.0
 SECRETS_KEPT_SECONDS = 5.0
 MAX_SECRETS_KEPT = 1000
 WAKE_PAUSE_SECONDS = 0.01
-# In a storm the rest wait their turn here: more at once would only make PostgreSQL slower, and every answer with it.
+# In a storm the rest wait here: more at once would only make PostgreSQL slower, and every answer with it.
 ACCEPTED_AT_ONCE = 8
 log = structlog.get_logger("ops.http.webhooks")
 router = APIRouter()
@@ -69,7 +69,7 @@ class Secrets:
     clock: Callable[[], float] = time.monotonic
 
     def of(self, slug: str) -> tuple[int | None, str | None]:
-        """Tenant id and secret; (None, None) for nobody, (id, None) for a tenant without webhooks."""
+        """Tenant id and secret; (None, None) for an unknown slug, (id, None) for a tenant without webhooks."""
         now = self.clock()
         known = self.kept.get(slug)
         if known is None or now - known[0] > SECRETS_KEPT_SECONDS:
@@ -114,7 +114,7 @@ class Waker:
             time.sleep(WAKE_PAUSE_SECONDS)
 
 
-# Whoever sends more than we read is not read any further.
+# A sender of more than the limit is not read any further.
 CLOSE = {"Connection": "close"}
 seldom = Seldom()
 secrets = Secrets()

@@ -32,7 +32,7 @@ from models.outcomes import OPEN
 from models.run import EMPTIED
 
 ERASED = "<erased>"
-# Held in one transaction, in the order in which everybody else takes them.
+# Held in one transaction, in the order in which all other code takes them.
 _LOCKS = (
     """SELECT id FROM run WHERE tenant_id = :tenant AND (status IN ('queued', 'running')
            OR status = 'dry_run' AND finished_at IS NULL) ORDER BY id FOR UPDATE""",
@@ -116,7 +116,7 @@ _FORGET_DECISIONS = (
         for table in ("person", "plan_line")
     ),
 )
-# Nobody can say whom they are about.
+# It can't be told whom they are about.
 _EMPTY_UNREADABLE = """
     UPDATE webhook_event SET body = NULL, ref = NULL
      WHERE tenant_id = :tenant AND event = 'unreadable' AND (body IS NOT NULL OR ref IS NOT NULL)
@@ -129,7 +129,7 @@ class Known:
 
     internal_id: str
     accounts: list[str]
-    own: list[str]  # of these, the ones that nobody else is linked to
+    own: list[str]  # of these, the ones that no other person is linked to
     refs: list[str]
     names: list[str]
     emails: list[str]

@@ -121,7 +121,7 @@ class ExplainedPerson(TypedDict):
 
 
 class Explained(TypedDict):
-    """What ``explain`` tells; ``next_action`` where nobody was found."""
+    """What ``explain`` tells; ``next_action`` only where no person was found."""
 
     tenant: str
     who: str
@@ -247,7 +247,7 @@ def _history(connection: Connection, tenant: int, ids: list[str], holds: list[Ro
 
 
 def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -> list[ExplainedPerson]:
-    """Nobody here yet, but plan lines say why: a row that was rejected each time, or one that only dry runs saw."""
+    """No such person here yet, but plan lines say why: a row that was rejected each time, or seen only in dry runs."""
     lines = rows(connection, _LINES, tenant=tenant, ids=[asked], limit=HISTORY)
     if not lines:
         return []

@@ -125,7 +125,7 @@ def link_person(
     return "moved" if before else "linked"
 
 
-# The account was not made by us: whoever put it there, it is never archived by us.
+# The account was not made by us, so it is never archived by us.
 _LINK = text(
     """
     INSERT INTO link AS l (tenant_id, person_id, pluvo_id, state, linked_by, reason, candidates, decision)
@@ -236,8 +236,8 @@ def _erase(slug: str, internal_id: str, *, who: str) -> dict[str, int]:
         ).scalar()
         gone = erasing.erase(connection, tenant, found, internal_id)
         if not gone:
-            lookup.person_id(connection, tenant, internal_id, slug)  # says that nobody is known by that id
-        # Who is erased is not named in the note that somebody was.
+            lookup.person_id(connection, tenant, internal_id, slug)  # raises: no such person
+        # The audit says that a person was erased, and does not name them.
         detail = {"erased": sum(gone.values())}
         audit.record(connection, who=who, verb="links remove", tenant_id=tenant, detail=detail)
     tidy_up(gone)

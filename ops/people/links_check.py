@@ -1,4 +1,4 @@
-"""Refuse at once what can't work: an account that is not there, somebody else's, an address in use. Reading only."""
+"""Refuse at once what can't work: an account that is not there or is another person's, an address in use."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _has(pluvo: PluvoClient, account: str) -> bool:
 
 
 def new_account(slug: str, internal_id: str) -> None:
-    """Raises Problem when no account can be made: somebody in Pluvo has the person's address."""
+    """Raises Problem when no account can be made: a user of Pluvo has the person's address."""
     tenant = _tenant(slug)
     with transaction() as connection:
         person = lookup.person_id(connection, tenant.id or 0, internal_id, slug)

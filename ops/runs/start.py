@@ -141,7 +141,7 @@ def _look(run_ids: list[str]) -> list[Watched]:
     return cast(list[Watched], found)
 
 
-# A queued run of a direction that somebody paused meanwhile will not begin: waiting for it would be waiting for ever.
+# A queued run of a direction that was paused meanwhile does not begin: waiting for it would never end.
 _LOOK = """
     SELECT r.id, t.slug AS tenant, r.status, r.progress,
            coalesce(lines.planned, 0) AS planned, coalesce(lines.applied, 0) AS applied,

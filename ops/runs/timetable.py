@@ -1,4 +1,4 @@
-"""The timetable: who is due gets a run, once a week a full one at night, and holds that nobody decided expire.
+"""The timetable: due tenants get a run, once a week a full one at night, and undecided holds expire.
 
 Several schedulers may run: each due row is taken by one of them. Nothing else depends on it; the relay, leases, probes
 and the take-over of crashed runs belong to every worker.
@@ -52,8 +52,8 @@ _NIGHTLY = """
 def request_due() -> int:
     """Queue a run for every direction whose time has come, and set its next one. How many.
 
-    A transaction each: whoever holds the locks of two tenants could wait for somebody who holds them the other way
-    round, and one tenant's trouble is nobody else's.
+    A transaction each: one that locks two tenants could wait for another that locks them the other way round, and one
+    tenant's trouble must not stop the next.
     """
     with transaction() as connection:
         due = [row["id"] for row in rows(connection, _DUE)]
@@ -114,13 +114,13 @@ def is_full_time(row: dict[str, Any], now: datetime) -> bool:
 
 
 def expire_holds() -> None:
-    """Let holds end that nobody decided in time."""
+    """End holds that were not decided in time."""
     with transaction() as connection:
         decide_holds.expire(connection)
 
 
 def show_sign_of_life() -> None:
-    """Let ``status`` see that somebody keeps the timetable."""
+    """Let ``status`` see that the timetable is kept."""
     with transaction() as connection:
         serve(connection, "timetable")
 
@@ -140,4 +140,4 @@ def run(stopping: threading.Event) -> None:
         chores.do_due()
         return TICK_SECONDS
 
-    Loop("timetable", step, stopping).run()  # in this thread: whoever calls this does nothing else
+    Loop("timetable", step, stopping).run()  # in this thread: the caller does nothing else

@@ -59,7 +59,7 @@ def home_key(home: Path) -> str | None:
 
 
 def make_home_key(home: Path) -> str:
-    """A new key for this home, readable by nobody else; the one that is there when another command was faster."""
+    """Make a key for this home, readable by its owner alone; gives the one that another command made first."""
     path, new = home / KEY_FILE, home / f"{KEY_FILE}.{os.getpid()}"
     try:
         new.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A process that ``koppeling up`` started ends with it, also when ``up`` was killed and could tell nobody."""
+"""A process that ``koppeling up`` started ends with it, also when ``up`` was killed."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Finding]:
 
 
 def _assumed(pluvo: PluvoClient) -> Iterator[Finding]:
-    """What we think Pluvo knows and nobody confirmed: it works without, but the customer loses something."""
+    """What we assume of Pluvo, unconfirmed. Things work without it, but the customer loses something."""
     shown, lacking = pluvo.check_assumed()
     if lacking:
         yield warning("pluvo schema", "assumed_missing", f"this Pluvo does not know {', '.join(lacking)}")

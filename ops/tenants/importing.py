@@ -297,7 +297,7 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
 def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int, state: Health) -> None:
     """Both directions have a place in the timetable, spread over the interval; a shorter one counts at once.
 
-    That of a new tenant begins with the first run that somebody starts, after having looked.
+    The timetable of a new tenant begins with the first run that an operator starts.
     """
     stored = opened.exec(select(TenantDirection).where(TenantDirection.tenant_id == tenant_id))
     known = {row.direction: row for row in stored}

@@ -134,11 +134,11 @@ def rotate_keys(*, who: str) -> int:
 def remove(slug: str, *, who: str) -> dict[str, int]:
     """Erase all rows of a tenant, its audit too; nothing in AFAS or Pluvo. Returns how many, ``{"person": 60, …}``.
 
-    What remains is that somebody removed a tenant of that number of rows, without its name.
+    The audit keeps that a tenant of so many rows was removed, and by whom, without its name.
     """
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
-        # Nobody may hand out or claim this tenant's work from here on: their locks wait for ours.
+        # From here on this tenant's work is neither handed out nor claimed: both wait for this lock.
         connection.execute(text("SELECT id FROM tenant WHERE id = :id FOR UPDATE"), {"id": tenant})
         erased: dict[str, int] = {}
         for table in reversed(metadata.sorted_tables):

@@ -15,7 +15,7 @@ from ops.problems import FileProblems, Problem
 def read_text(path: Path, most_bytes: int) -> str:
     """The text of a regular file. Raises FileProblems for a pipe or a device, for what is too large or no UTF-8."""
     try:
-        # Without O_NONBLOCK, opening a pipe waits until somebody writes into it.
+        # Without O_NONBLOCK, opening a pipe waits for a writer.
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(number, "rb") as file:
             if not stat.S_ISREG(os.fstat(number).st_mode):

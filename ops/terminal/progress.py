@@ -12,7 +12,7 @@ from ops.terminal import output
 
 
 class RunProgress:
-    """``with RunProgress() as progress: … progress.update(rows of runs)``. Silent where nobody watches."""
+    """``with RunProgress() as progress: … progress.update(rows of runs)``. Silent without a terminal."""
 
     def __init__(self) -> None:
         self._bars: dict[str, TaskID] = {}
@@ -46,7 +46,7 @@ class RunProgress:
             bar = self._bars.get(run["id"])
             if bar is None:
                 bar = self._bars[run["id"]] = self._progress.add_task(run["tenant"], said="", total=None)
-            # While it reads nobody knows how much there is; then the planned lines are the whole.
+            # The total is known once the plan is made: its lines.
             total = run["planned"] or (1 if run["over"] else None)
             done = total if run["over"] else run["applied"]
             self._progress.update(bar, total=total, completed=done, said=said(run))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from ops.demo import assertions
-from ops.demo.tenant_script import Scene
+from ops.demo.tenant_script import TenantScript
 from simulators.sample_data.tenants import world
 
 COMMAND = (sys.executable, "-m", "ops.cli", "demo")
@@ -118,23 +118,23 @@ def test_killed_it_takes_what_it_started_with_it(bare: dict[str, str], tmp_path:
     wait_until_gone(tmp_path)
 
 
-def test_the_verdict_sees_what_is_wrong() -> None:
+def test_the_assertions_see_what_is_wrong() -> None:
     # given: a world in which nothing was done at all
     made = world()
-    scene = Scene(made, made.tenants[0])
-    somebody = scene.people[30]
+    script = TenantScript(made, made.tenants[0])
+    somebody = script.people[30]
 
     # then: nobody is enrolled, accounts are missing
-    assert [line for line in assertions._accounts(scene) if "has no account" in line]
-    assert len(list(assertions._rosters(scene))) == 2
-    assert not list(assertions._foreigners(scene))
-    assert not list(assertions._dates(scene))
+    assert [line for line in assertions._accounts(script) if "has no account" in line]
+    assert len(list(assertions._rosters(script))) == 2
+    assert not list(assertions._accounts_before(script))
+    assert not list(assertions._dates(script))
 
     # when: somebody else's account is renamed, a date is invented
-    guest = next(user for user in scene.pluvo.users.values() if user["email"].startswith("gast@"))
-    scene.pluvo.change_user(guest["id"], name="Gast Twee")
-    scene.afas.change(340, somebody.internal_id, free={scene.tenant.completion_field: "2026-01-01"})
+    guest = next(user for user in script.pluvo.users.values() if user["email"].startswith("gast@"))
+    script.pluvo.change_user(guest["id"], name="Gast Twee")
+    script.afas.change(340, somebody.internal_id, free={script.tenant.completion_field: "2026-01-01"})
 
     # then
-    assert len(list(assertions._foreigners(scene))) == 1
-    assert len(list(assertions._dates(scene))) == 1
+    assert len(list(assertions._accounts_before(script))) == 1
+    assert len(list(assertions._dates(script))) == 1

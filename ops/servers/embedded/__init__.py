@@ -1,4 +1,4 @@
-"""Run real PostgreSQL and Valkey servers below a home folder, where nobody has to install or configure one.
+"""Run real PostgreSQL and Valkey servers below a home folder, without anything to install or configure.
 
 Life of a server::
 

@@ -97,7 +97,7 @@ def start_postgres(home: Path, *, rights: str = "") -> Postgres:
     Args:
         rights: what the application's user may do beside owning its database, e.g. ``CREATEDB`` for tests.
 
-    Raises EmbeddedError: somebody else owns it, or it does not start.
+    Raises EmbeddedError: another command owns it, or it does not start.
     """
     home = home_folder(home)
     deadline = time.monotonic() + WAIT_SECONDS
@@ -238,7 +238,7 @@ def _launch(home: Path, entry: Entry, *, bound: bool, rights: str = "") -> str:
             _set_up(data, port or SOCKET_PORT, password, rights)
             entry.url = _url(data, port, password)
             return entry.url
-        time.sleep(0.5 * (attempt + 1))  # somebody took the port, or what was killed is not gone yet
+        time.sleep(0.5 * (attempt + 1))  # the port was taken, or the killed server is not gone yet
     log = folder / "postgres.log"
     raise EmbeddedError(f"PostgreSQL does not start: {last_line(log)} (see {log})")
 
@@ -257,7 +257,7 @@ def _options(found: programs.Programs, data: Path, port: int | None) -> list[str
 
 def _url(data: Path, port: int | None, password: str) -> str:
     if port:
-        # Whoever took the port when our server is gone is told no password: only a proof that it can't use.
+        # Another program that took the port of our ended server gets no password, only a proof of no use to it.
         return f"postgresql://{NAME}:{password}@127.0.0.1:{port}/{NAME}?require_auth=scram-sha-256"
     return f"postgresql://{NAME}:{password}@/{NAME}?host={quote(str(data), safe='')}&port={SOCKET_PORT}"
 

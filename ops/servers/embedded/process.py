@@ -92,7 +92,7 @@ def reap(pid: int) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on now; another process may still take it first, so callers try again."""
+    """A free port of 127.0.0.1. Another process may still take it first, so callers try again."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -182,7 +182,7 @@ def _need_owner(path: Path, facts: os.stat_result, uid: int) -> None:
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder below the home that only we can enter. Refuses a link, and what belongs to somebody else."""
+    """Make a folder below the home that only we can enter. Refuses a link, and what belongs to another user."""
     return _folder(path, (os.geteuid(), -1))
 
 
@@ -278,7 +278,7 @@ def spawn(command: Sequence[str], log: Path, *, stdin: bytes = b"", cwd: Path) -
             env=dict(_environment()),
         )
     _children[child.pid] = child
-    with suppress(BrokenPipeError):  # it ended at once; whoever waits for it reads why in the log
+    with suppress(BrokenPipeError):  # it ended at once; the log says why
         if child.stdin:
             child.stdin.write(stdin)
             child.stdin.close()

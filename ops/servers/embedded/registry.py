@@ -53,7 +53,7 @@ def locked(home: Path, name: str) -> Iterator[Entry]:
 
 
 def peek(home: Path, name: str) -> Entry:
-    """The entry of a server as it is now, without waiting for anyone who is starting it."""
+    """The entry of a server as it is now, without waiting for a command that is starting it."""
     return _entry(_read(home).get(name, {}))
 
 

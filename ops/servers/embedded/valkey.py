@@ -67,7 +67,7 @@ def start_valkey(home: Path) -> Valkey:
 
     One left by a killed owner is stopped: its content is disposable. One that died under its owner is started again
     by calling this once more, or by ``revive``.
-    Raises EmbeddedError: somebody else owns it, or it does not start.
+    Raises EmbeddedError: another command owns it, or it does not start.
     """
     home = home_folder(home)
     with locked(home, "valkey") as entry:
