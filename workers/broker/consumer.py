@@ -2,12 +2,12 @@
 
 Unlike dramatiq's own it never raises and never restarts:
 
-* Redis trouble of any kind, time-outs included, is waited out here. What a timed-out fetch took on the server's side is
-  found again by comparing the acknowledgement set with what this process really holds.
+* It waits until any trouble of Redis is over, time-outs included. Ids that a timed-out fetch took on the server's side
+  are found by comparing the acknowledgement set with what this process really holds.
 * An acknowledgement that fails is repeated later by this thread; no worker thread waits for it.
 * A sign of life goes out every 5 s, also while nothing may be fetched.
-* What is no message of ours becomes a dead letter and is acknowledged, one by one. When PostgreSQL is away at that
-  moment its id stays in the acknowledgement set; ``_care`` requeues it within 5 s.
+* Anything that is no message of ours becomes a dead letter and is acknowledged, one by one. When PostgreSQL is away at
+  that moment, its id stays in the acknowledgement set; ``_care`` requeues it within 5 s.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class LedgerConsumer(Consumer):
         time.sleep(TROUBLE_SECONDS)
 
     def _care(self) -> None:
-        """Sign of life, late acknowledgements, and back to the queue what was taken without our knowing."""
+        """Show a sign of life, repeat failed acknowledgements, requeue what Redis says we have and we do not hold."""
         self.broker.show_alive()
         for redis_id in list(self.broker.unacked[self.queue]):
             self.broker.do_ack(self.queue, redis_id)
@@ -123,7 +123,7 @@ class LedgerConsumer(Consumer):
         self.care_at = time.monotonic() + CARE_SECONDS
 
     def _take(self, redis_id: RedisId, size: int, data: bytes) -> None:
-        # Only what is handed on counts as held: whatever fails here is found again among the acknowledgements.
+        # Only what is handed on counts as held. If this fails, ``_care`` finds the id in the acknowledgement set.
         if size == 0:  # an id without a body: done already, or never was one
             self.broker.do_ack(self.queue, redis_id)
             return
@@ -139,7 +139,7 @@ class LedgerConsumer(Consumer):
             log.warning("not_parked_yet", queue=self.queue, error=type(error).__name__)
 
     def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
-        """Only what was checked: foreign options or a foreign queue name go nowhere."""
+        """dramatiq's message, made only of what was checked: no options and no queue name from Redis."""
         return dramatiq.Message(
             queue_name=self.queue,
             actor_name=envelope.kind,

@@ -31,7 +31,7 @@ QUEUES = ("enrollments", "completions")
 SOCKET_TIMEOUT_SECONDS = 3
 HEARTBEAT_TIMEOUT_MS = 30_000
 MEMORY = "memory"
-# A body that is there already was pushed before: the id names the delivery, so it is the same one.
+# The id names the delivery: if its body is there already, it was pushed before.
 _PUSH = b"""
 for i = 1, #ARGV, 2 do
     if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', KEYS[1], ARGV[i]) end
@@ -66,7 +66,7 @@ for i = 1, #ARGV do
     end
 end
 """
-# What a silent process had fetched goes back, unless it showed a sign of life meanwhile.
+# Requeue what a silent process had fetched, unless it showed a sign of life meanwhile.
 # KEYS: signs of life, then fetched ids, bodies and queue of each queue. ARGV: the process, the time it must be before.
 _BURY = b"""
 local seen = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -83,7 +83,7 @@ _SCRIPTS = {"push": _PUSH, "fetch": _FETCH, "ack": _ACK, "requeue": _REQUEUE, "b
 
 
 class LedgerBroker(RedisBroker):
-    """dramatiq's Redis broker, connected at first use and told where by the settings of that moment."""
+    """dramatiq's Redis broker. It connects at first use, to what the settings say at that moment."""
 
     def __init__(self, consumer_class: type[Consumer]) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # dramatiq's Redis broker has no types
@@ -123,7 +123,7 @@ class LedgerBroker(RedisBroker):
         return ":".join((redis_prefix(), *parts))
 
     def acks_key(self, queue: str, broker_id: str | None = None) -> str:
-        """Where the ids stand that a process has fetched from a queue."""
+        """The key of the ids that a process has fetched from a queue."""
         return self.key(f"__acks__.{broker_id or self.broker_id}.{queue}")
 
     def do_fetch(self, queue: str, count: int, max_bytes: int) -> list[tuple[RedisId, int, bytes]]:

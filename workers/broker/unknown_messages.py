@@ -1,4 +1,4 @@
-"""What to do with something in Redis that is no message this program can work on: nothing of it is believed or kept.
+"""Something in Redis that is no message this program can work on. Nothing of it is believed or kept.
 
 Its size and digest stay in a dead letter of no tenant. The one exception is a message that the ledger really handed out
 and this version does not understand (a rolling upgrade): the ledger keeps it and tries again by the retry schedule.

@@ -29,7 +29,7 @@ PROBES: dict[str, Callable[[int], None]] = {
 _places = BoundedSemaphore(4)
 log = structlog.get_logger("workers.maintenance.probes")
 
-# The relay comes first where a message is ready; what is due for two seconds has none.
+# The relay has two seconds to probe with a ready message; what is still due then has none.
 _DUE = text(
     """
     SELECT d.tenant_id, d.direction FROM tenant_direction d

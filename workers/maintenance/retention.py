@@ -45,7 +45,7 @@ def _older(column: str) -> str:
     return f"{column} < now() - make_interval(secs => :age)"
 
 
-# By run, so that the lines of years need not be looked through each hour.
+# By run: going through the lines of years each hour would take long.
 _LINES = f"""
     UPDATE plan_line SET {EMPTIED} WHERE id = ANY(ARRAY(
         SELECT l.id FROM run r JOIN plan_line l ON l.run_id = r.id
@@ -57,7 +57,7 @@ _HELD = f"""
         SELECT l.id FROM hold h JOIN hold_line l ON l.hold_id = h.id
          WHERE {_older("h.created_at")} AND (l.before IS NOT NULL OR l.after IS NOT NULL) LIMIT :bite))
 """  # noqa: S608  constants only
-# What a run reads is gone when it ends; this is for one that could not see to it any more.
+# A run deletes what it read when it ends; this is for a run that could not.
 _READ = """
     DELETE FROM {table} WHERE id = ANY(ARRAY(
         SELECT s.id FROM run r JOIN {table} s ON s.run_id = r.id

@@ -1,8 +1,8 @@
-"""How many connections to PostgreSQL a worker process may open, and that there are so many.
+"""How many connections to PostgreSQL a worker process may open.
 
 Threads wait for each other's connections for milliseconds, so half as many as threads are plenty; no thread ever holds
-two. What a server can't give is noticed when a process starts: its pool gets smaller then, which makes it slower and
-blocks nothing, and some are left for commands and for people.
+two. A process that starts counts what the server has left and takes a smaller pool if need be: that makes it slower
+and blocks nothing. Some are always left for commands and for people.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What a process needs before it begins: the right tables, the keys of what is stored, a database and a broker that
-let it work. Asked at every start, under any command that starts one; each lack has one sentence that says what to do.
+let it work. Checked at every start, by any command that starts one; each fault has one sentence that says what to do.
 """
 
 from __future__ import annotations

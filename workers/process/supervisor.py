@@ -147,7 +147,7 @@ class Supervisor:
                 child.process.send_signal(number)
 
     def _release(self) -> None:
-        """What a reaped worker process held is free at once. While PostgreSQL is away: at the next tick."""
+        """Free at once what a reaped worker process held; while PostgreSQL is away, at the next tick."""
         while self._to_release:
             pid, killed = self._to_release[0]
             try:
@@ -155,7 +155,7 @@ class Supervisor:
                     for worker in _workers_of(pid, connection):
                         count = release_worker(connection, worker, killed=killed)
                         log.info("worker_released", worker=worker, messages=count)
-            except Exception as error:  # it comes again; what can't be freed so is freed when its lease ends
+            except Exception as error:  # tried again at the next tick; at the latest it is free when its lease ends
                 if pid not in self._said:
                     self._said.add(pid)
                     log.warning("not_released_yet", pid=pid, error=type(error).__name__)

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 ENROLLMENTS_IN_FLIGHT = 16
-# Beside the calls that an AFAS environment takes at once: the next ones stand ready at a worker, where the slots of
-# ``tenancy.call_slots`` keep the limit. More of them would only hold threads that others could use.
+# Added to the calls that an AFAS environment takes at once: the next messages stand ready at a worker, where
+# ``tenancy.call_slots`` keeps the limit. More of them would only hold threads that other tenants could use.
 COMPLETIONS_STANDING_BY = 2
 IN_FLIGHT_MIN = 32
 IN_FLIGHT_PER_THREAD = 3
@@ -60,7 +60,7 @@ def allocate(lanes: Iterable[Lane], room: int) -> dict[tuple[int, str], int]:
 def cap_of(  # noqa: PLR0917  all of them numbers of one lane
     wanted: int, threads: int, ended: int, timeouts: int = 0, slow: bool = False, slow_lanes: int = 0
 ) -> int:
-    """How many messages of a lane may be out: at most half of the live threads, whatever its systems would take.
+    """How many messages of a lane may be out: at most half of the live threads, even if its systems take more.
 
     A lane begins with an eighth and rises with each message that ended, so that several whose systems hang can't take
     all threads before that shows. Lanes with a message that takes long already share the half between them: any number

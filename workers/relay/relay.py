@@ -63,7 +63,7 @@ class Relay(Loop):
         self.ticks = 0
         self.due: dict[str, float] = {}
         self.pushed = False
-        # Of the last look: the groups of each lane, lanes whose quarantine is probed, what groups had for their weight.
+        # From the last tick: groups of each lane; quarantined lanes to probe; what each group had over its weight.
         self.groups: dict[LaneKey, list[Group]] = {}
         self.probing: set[LaneKey] = set()
         self.passed: dict[LaneKey, dict[Group, float]] = {}
@@ -98,7 +98,7 @@ class Relay(Loop):
             pass
 
     def trouble(self, error: Exception) -> None:
-        """What was claimed and not pushed is looked for as soon as both servers answer.
+        """Look for what was claimed and not pushed as soon as both servers answer.
 
         A process that can't reach them for longer resigns, so that another one tries.
         """
@@ -135,8 +135,8 @@ class Relay(Loop):
         lanes = self._lanes(connection, out)
         room = in_flight_limit(self.threads) - sum(row.count for row in out.values())
         went = self._fill(connection, lanes, room)
-        # No NOTIFY tells that a message ended and left its place: what waits for one asks again soon. What may not go
-        # for another reason would only ask in vain.
+        # No NOTIFY tells that a message ended and freed its place, so we look again soon. A message that may not go for
+        # another reason is no reason to look.
         self.waits = bool(lanes and out)
         return went
 
@@ -159,7 +159,7 @@ class Relay(Loop):
             by_lane = Counter(quota.lane for quota in got.elements())
             for key, count in by_lane.items():
                 self.sent[key] += count
-            # A group that gave less than it was asked for has nothing more that may go now: its places go to others.
+            # A group that gave fewer messages than its places has no more that may go now: its places go to others.
             for quota, places in quotas.items():
                 if got[quota] < places:
                     self.groups[quota.lane].remove(quota.group)
@@ -211,7 +211,7 @@ class Relay(Loop):
         connection.execute(sql.TAKE_PROBE, names)
 
     def _push(self, claimed: Sequence[Claimed]) -> None:
-        """In order of priority, tenants taking turns."""
+        """Put them on their queues by priority, tenants taking turns."""
         self.ticks += 1
         place: dict[int, int] = {}
         ordered = []
@@ -226,7 +226,7 @@ class Relay(Loop):
             self.pushed = True
 
     def _take_back_lost(self, connection: psycopg.Connection, age: float) -> None:
-        """What was handed out, is not begun and is not in Redis: ready again."""
+        """Put back to ready what was handed out, is not begun and is not in Redis."""
         rows = connection.execute(sql.NOT_BEGUN, {"age": age}).fetchall()
         known = {(direction, f"{id_}-{delivery}"): (id_, delivery) for id_, delivery, direction in rows}
         lost = [known[pair] for pair in self.broker.missing(known)] if known else []

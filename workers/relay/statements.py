@@ -14,7 +14,7 @@ LaneKey = tuple[int, str]
 
 
 class Quota(NamedTuple):
-    """What a number of places is for: one group of one lane."""
+    """One group of one lane: what places are given to."""
 
     tenant_id: int
     direction: str
@@ -36,7 +36,7 @@ class Quota(NamedTuple):
 
 @dataclass(frozen=True)
 class Ready:
-    """A group with something ready, and how its lane is. ``waiting``: told to; ``timeouts``: in a row."""
+    """A group with ready messages, and the state of its lane. ``waiting``: Retry-After; ``timeouts``: in a row."""
 
     tenant_id: int
     direction: str
@@ -72,8 +72,8 @@ class Claimed:
     priority: int
 
 
-# Lanes with something ready and the groups in them, by hopping over the index from one to the next; what the direction
-# and the tenant allow. What a run found wrong when it read, a message that only writes can't prove right: none probes.
+# Lanes with something ready and the groups in them, by hopping over the index from one to the next; and what direction
+# and tenant allow. No message probes after a run's reading failed: a write can't prove that reading works again.
 READY_LANES = """
 WITH RECURSIVE lane AS (
     (SELECT tenant_id, direction, priority, kind FROM message WHERE state = 'ready'
@@ -102,10 +102,10 @@ SELECT tenant_id, direction, count(*) AS count,
   FROM message WHERE state = 'sent' GROUP BY tenant_id, direction
 """
 
-# Never one whose lock is out or has an older one waiting in the same direction, nor one that follows another message.
-# An older one that waits for this very message does not stand in its way. Of other tenants only what is out does, and
-# only for an account: its id is one for the whole organisation, which they may share.
-# Two directions or tenants may pick one lock at the same moment: the older one goes.
+# A message may not go while another one with its lock is out, or an older one with its lock is ready in the same
+# direction (unless that one follows this one), or the message that it follows is still there. Messages of other tenants
+# count only when they are out and the lock is an account: tenants may share an organisation, and so its account ids.
+# Two directions or tenants may pick one lock at the same moment: the older message goes.
 # (CASE and the scalar subquery keep the planner from answering either question for the whole table at once.)
 _MAY_GO = """
            m.state = 'ready'
@@ -157,7 +157,7 @@ UPDATE message SET state = 'ready' WHERE id = ANY(ARRAY(
        FOR UPDATE SKIP LOCKED))
 """
 
-# Handed out, not begun, for longer than it takes to push: candidates for having been lost on the way.
+# Handed out and not begun for longer than a push takes: these may have been lost on the way.
 NOT_BEGUN = """
 SELECT id, deliveries, direction FROM message
  WHERE state = 'sent' AND started_at IS NULL AND sent_at < clock_timestamp() - make_interval(secs => %(age)s)
@@ -189,7 +189,7 @@ ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = excluded.se
        worked_at = coalesce(excluded.worked_at, s.worked_at)
 """
 
-# Whether the relay stands still: something may go for a minute, and nothing was handed out in that time.
+# Whether the relay stands still: a message could have gone for a minute, and none was handed out in that time.
 STANDS_STILL = f"""
 SELECT NOT EXISTS (SELECT 1 FROM service WHERE name = 'relay' AND worked_at > now() - interval '60 seconds')
    AND EXISTS (

@@ -18,7 +18,7 @@ from producers.runs import result
 RECOUNT_DAYS = 7
 log = structlog.get_logger("workers.runs.finalizer")
 
-# Tries again soon enough to stand by: a slot or a place that was not free.
+# Comes again within a minute: a call slot or an account's place was not free.
 _SOON = "m.state = 'scheduled' AND m.attempts = 0 AND m.run_at <= now() + interval '60 seconds'"
 _APPLYING = text(
     f"""
@@ -31,8 +31,8 @@ _APPLYING = text(
      WHERE r.status = 'applying' ORDER BY r.id
     """  # noqa: S608  a constant
 )
-# Ready messages may wait for one that is tried again later, over however many others between them: what follows it, and
-# what comes after such a one with the same lock.
+# A ready message waits for one that is tried again later when it follows that one or comes after it with the same lock;
+# also when there are other waiting messages between the two.
 _MAY_GO = text(
     f"""
     WITH RECURSIVE kept AS (
@@ -72,7 +72,7 @@ class Applying:
 
 
 def finalize() -> int:
-    """End what is over: what nothing can be done of now; how many runs.
+    """End the runs of which nothing can be done now; how many.
 
     What waits for another try is pending, and so is all that waits for it, and all of a direction that is stopped or
     was told to wait for longer than a minute.

@@ -122,7 +122,7 @@ def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, cr
 
 
 def work(lease: RunLease) -> None:
-    """Let the producer do a claimed run, and record how it ended when it could not end it itself."""
+    """Let the producer do a claimed run; record how it ended if the producer could not."""
     names = {"run": lease.run_id, "tenant": lease.tenant_id, "direction": lease.direction}
     log.info("run_begins", fence=lease.fence, **names)
     lease.keep()
@@ -158,7 +158,7 @@ def work(lease: RunLease) -> None:
 
 
 def _hand_over(lease: RunLease) -> None:
-    # A producer that has nothing to say about the end leaves it to the finalizer.
+    # If the producer did not end the run itself, the finalizer does.
     with transaction() as connection:
         connection.execute(
             text("UPDATE run SET status = 'applying' WHERE id = :id AND fence = :fence AND status = 'running'"),
