@@ -15,7 +15,7 @@ Incomplete             a list was read to its end, but it is not   uses the rows
 =====================  ==========================================  =============================================
 
 An error's text never holds a secret, a request body or a URL with a query; ``remote_text`` is what the other side said
-and may hold personal data, so it is cleaned (``clients.http.call.clean``) before anyone logs or stores it.
+and may hold personal data, so it is cleaned (``clients.http.clean``) before anyone logs or stores it.
 """
 
 from __future__ import annotations
