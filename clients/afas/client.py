@@ -65,7 +65,8 @@ class AfasClient:
         ``about_to()`` is called when nothing but the call is left to do: what is read is as new as that.
 
         A row is as AFAS gives it: ``{"CrId": 340, "CdId": 80, "BcCo": "1000073", "Email_werk": None, …}`` with the
-        column names of the customer's choice. Datetimes end in Z but are Amsterdam time (docs/afas.md#values-and-dates).
+        column names of the customer's choice. Datetimes end in Z but are Amsterdam time:
+        docs/afas.md#values-and-dates.
         Raises ``TooLarge`` (ask for half) and ``Misconfigured`` ``not_json``/``no_rows``/``page_too_long`` for a 200
         that is no such page.
         """
