@@ -20,6 +20,10 @@ and may hold personal data, so it is cleaned (``clients.http.clean``) before any
 
 from __future__ import annotations
 
+# What a system is called in errors and calls.
+AFAS = "AFAS"
+PLUVO = "pluvo"
+
 
 class RemoteError(Exception):
     """Base of all. ``code`` is one stable snake_case word per kind of fault, e.g. ``token_refused``."""

@@ -25,6 +25,63 @@ _ROW = text(
     """INSERT INTO tenant_direction (tenant_id, direction) VALUES (:tenant, :direction)
        ON CONFLICT (tenant_id, direction) DO NOTHING"""
 )
+_QUARANTINE = text(
+    """
+    UPDATE tenant_direction
+       SET state = 'quarantined', reason = :code, since = clock_timestamp(), probes = 0,
+           first_call = CAST(:call AS jsonb), probe_at = clock_timestamp() + make_interval(secs => :first)
+     WHERE tenant_id = :tenant AND direction = :direction AND state NOT IN ('quarantined', 'paused')
+    """
+)
+_TAKE_PROBE = text(
+    """
+    UPDATE tenant_direction
+       SET probes = probes + 1, probe_at = clock_timestamp() + make_interval(
+               secs => (CAST(:waits AS int[]))[least(probes + 2, :count)])
+     WHERE tenant_id = :tenant AND direction = :direction AND state = 'quarantined'
+       AND probe_at <= clock_timestamp()
+    """
+)
+_PROBE_AGAIN = text(
+    """
+    UPDATE tenant_direction SET probe_at = clock_timestamp(), probes = greatest(probes - 1, 0)
+     WHERE tenant_id = :tenant AND direction = :direction AND state = 'quarantined'
+    """
+)
+_END_WAITING = text(
+    "UPDATE tenant_direction SET wait_until = NULL WHERE tenant_id = :tenant AND direction = ANY(:directions)"
+)
+_HEAL = text(
+    """
+    UPDATE tenant_direction SET state = 'healthy', reason = NULL, since = clock_timestamp(), probe_at = NULL,
+           probes = 0, first_call = NULL
+     WHERE tenant_id = :tenant AND direction = :direction AND state = ANY(:of)
+    """
+)
+_PAUSE = text(
+    """
+    UPDATE tenant_direction
+       SET state = 'paused', reason = :reason, since = clock_timestamp(), probe_at = NULL, probes = 0,
+           first_call = NULL
+     WHERE tenant_id = :tenant AND direction = :direction AND state <> 'paused'
+    """
+)
+_COUNT_TIMEOUT = text(
+    "UPDATE tenant_direction SET timeouts = timeouts + 1 WHERE tenant_id = :tenant AND direction = :direction"
+)
+_ANSWERED = text(
+    """
+    UPDATE tenant_direction SET timeouts = 0
+     WHERE tenant_id = :tenant AND direction = :direction AND timeouts > 0
+    """
+)
+_WAIT_UNTIL = text(
+    """
+    UPDATE tenant_direction
+       SET wait_until = greatest(wait_until, clock_timestamp() + make_interval(secs => :seconds))
+     WHERE tenant_id = :tenant AND direction = :direction
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -53,12 +110,7 @@ def quarantine(  # noqa: PLR0917  what, why and the proof, in the order one says
     key = {"tenant": tenant_id, "direction": direction}
     connection.execute(_ROW, key)
     began = connection.execute(
-        text(
-            """UPDATE tenant_direction
-                  SET state = 'quarantined', reason = :code, since = clock_timestamp(), probes = 0,
-                      first_call = CAST(:call AS jsonb), probe_at = clock_timestamp() + make_interval(secs => :first)
-                WHERE tenant_id = :tenant AND direction = :direction AND state NOT IN ('quarantined', 'paused')"""
-        ),
+        _QUARANTINE,
         key
         | {
             "code": code,
@@ -76,13 +128,7 @@ def take_probe(connection: Connection, tenant_id: int, direction: str) -> bool:
     waits = list(settings.get().quarantine_probes)
     return bool(
         connection.execute(
-            text(
-                """UPDATE tenant_direction
-                      SET probes = probes + 1, probe_at = clock_timestamp() + make_interval(
-                              secs => (CAST(:waits AS int[]))[least(probes + 2, :count)])
-                    WHERE tenant_id = :tenant AND direction = :direction AND state = 'quarantined'
-                      AND probe_at <= clock_timestamp()"""
-            ),
+            _TAKE_PROBE,
             {"tenant": tenant_id, "direction": direction, "waits": waits, "count": len(waits)},
         ).rowcount
     )
@@ -106,10 +152,7 @@ def probe_again(connection: Connection, tenant_id: int, direction: str, *, calle
     if called:
         return
     connection.execute(
-        text(
-            """UPDATE tenant_direction SET probe_at = clock_timestamp(), probes = greatest(probes - 1, 0)
-                WHERE tenant_id = :tenant AND direction = :direction AND state = 'quarantined'"""
-        ),
+        _PROBE_AGAIN,
         {"tenant": tenant_id, "direction": direction},
     )
     connection.execute(text("NOTIFY koppeling_ledger"))
@@ -135,9 +178,7 @@ def resume(connection: Connection, tenant_id: int, direction: str | None = None)
     """End a pause, a quarantine and a waiting time at once, or begin, for one direction or both; which were stopped."""
     directions = [direction] if direction else [d.value for d in Direction]
     connection.execute(
-        text(
-            "UPDATE tenant_direction SET wait_until = NULL WHERE tenant_id = :tenant AND direction = ANY(:directions)"
-        ),
+        _END_WAITING,
         {"tenant": tenant_id, "directions": directions},
     )
     return [d for d in directions if _heal(connection, tenant_id, d, (Health.QUARANTINED, Health.PAUSED, Health.NEW))]
@@ -145,11 +186,7 @@ def resume(connection: Connection, tenant_id: int, direction: str | None = None)
 
 def _heal(connection: Connection, tenant_id: int, direction: str, of: tuple[Health, ...]) -> bool:
     healed = connection.execute(
-        text(
-            """UPDATE tenant_direction SET state = 'healthy', reason = NULL, since = clock_timestamp(), probe_at = NULL,
-                      probes = 0, first_call = NULL
-                WHERE tenant_id = :tenant AND direction = :direction AND state = ANY(:of)"""
-        ),
+        _HEAL,
         {"tenant": tenant_id, "direction": direction, "of": [s.value for s in of]},
     ).rowcount
     close_alert(connection, tenant_id, "quarantine", direction)
@@ -164,12 +201,7 @@ def pause(connection: Connection, tenant_id: int, direction: str | None, reason:
         key = {"tenant": tenant_id, "direction": name}
         connection.execute(_ROW, key)
         changed = connection.execute(
-            text(
-                """UPDATE tenant_direction
-                      SET state = 'paused', reason = :reason, since = clock_timestamp(), probe_at = NULL, probes = 0,
-                          first_call = NULL
-                    WHERE tenant_id = :tenant AND direction = :direction AND state <> 'paused'"""
-            ),
+            _PAUSE,
             key | {"reason": reason},
         ).rowcount
         close_alert(connection, tenant_id, "quarantine", name)
@@ -183,9 +215,7 @@ def count_timeout(connection: Connection, tenant_id: int, direction: str) -> Non
     key = {"tenant": tenant_id, "direction": direction}
     connection.execute(_ROW, key)
     connection.execute(
-        text(
-            "UPDATE tenant_direction SET timeouts = timeouts + 1 WHERE tenant_id = :tenant AND direction = :direction"
-        ),
+        _COUNT_TIMEOUT,
         key,
     )
 
@@ -193,10 +223,7 @@ def count_timeout(connection: Connection, tenant_id: int, direction: str) -> Non
 def answered(connection: Connection, tenant_id: int, direction: str) -> None:
     """The other side answered in time: the row of time-outs is over."""
     connection.execute(
-        text(
-            """UPDATE tenant_direction SET timeouts = 0
-                WHERE tenant_id = :tenant AND direction = :direction AND timeouts > 0"""
-        ),
+        _ANSWERED,
         {"tenant": tenant_id, "direction": direction},
     )
 
@@ -206,10 +233,6 @@ def wait_until(connection: Connection, tenant_id: int, direction: str, seconds: 
     key = {"tenant": tenant_id, "direction": direction}
     connection.execute(_ROW, key)
     connection.execute(
-        text(
-            """UPDATE tenant_direction
-                  SET wait_until = greatest(wait_until, clock_timestamp() + make_interval(secs => :seconds))
-                WHERE tenant_id = :tenant AND direction = :direction"""
-        ),
+        _WAIT_UNTIL,
         key | {"seconds": seconds},
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clients.afas.errors import classify
-from clients.errors import Misconfigured
+from clients.errors import AFAS, Misconfigured
 from clients.http import Http, TokenCache
 
 _XML = re.compile(
@@ -110,4 +110,4 @@ class Authorizer:
             body = None
         if isinstance(body, dict):
             return body
-        raise Misconfigured("not_json", f"{operation}: the answer is not JSON.", system="AFAS", status=answer.status)
+        raise Misconfigured("not_json", f"{operation}: the answer is not JSON.", system=AFAS, status=answer.status)

@@ -11,7 +11,7 @@ from clients.afas.auth import Authorizer, OAuth, Token
 from clients.afas.errors import classify
 from clients.afas.metainfo import Field, MetaInfo, read_fields, read_metainfo
 from clients.afas.query import Condition, page_query
-from clients.errors import Misconfigured, Unauthorized
+from clients.errors import AFAS, Misconfigured, Unauthorized
 from clients.http import Call, Http, Response, TokenCache, TooManyObjects
 
 # AFAS sends up to 75 MB. What is larger than this is asked for in smaller pages: it has to fit into memory, decoded.
@@ -42,7 +42,7 @@ class AfasClient:
         read_timeout: float = 120,
         tokens: TokenCache | None = None,
     ) -> None:
-        self._http = Http(base_url, system="AFAS", read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
+        self._http = Http(base_url, system=AFAS, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
         self._auth = Authorizer(auth, self._http, tokens)
         self._call_slot = call_slot
         # One fixed language keeps AFAS's texts, which decide what an error means, the same for everybody.
@@ -76,7 +76,7 @@ class AfasClient:
         body = self._read(f"connectors/{_segment(connector)}", "reading a page", query, about_to, most_objects=most)
         rows = body.get("rows")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise Misconfigured("no_rows", "reading a page: the answer has no list of rows.", system="AFAS", status=200)
+            raise Misconfigured("no_rows", "reading a page: the answer has no list of rows.", system=AFAS, status=200)
         if len(rows) > take:
             raise _page_too_long()
         return rows
@@ -141,7 +141,7 @@ class AfasClient:
         if isinstance(body, dict):
             return body
         text = f"{operation}: the answer is not a JSON object."
-        raise Misconfigured("not_json", text, system="AFAS", status=answer.status)
+        raise Misconfigured("not_json", text, system=AFAS, status=answer.status)
 
     def _call(
         self,
@@ -182,7 +182,7 @@ class AfasClient:
 
 def _page_too_long() -> Misconfigured:
     text = "reading a page: AFAS gave more rows than were asked for."
-    return Misconfigured("page_too_long", text, system="AFAS", status=200)
+    return Misconfigured("page_too_long", text, system=AFAS, status=200)
 
 
 def _segment(name: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clients.errors import (
+    AFAS,
     Misconfigured,
     Rejected,
     RemoteError,
@@ -150,7 +151,7 @@ def classify(
     return rule.raises(
         rule.code,
         f"{operation}: {rule.means} (HTTP {answer.status}).",
-        system="AFAS",
+        system=AFAS,
         status=answer.status,
         reference=said.reference,
         remote_text=clean(said.text, secrets=secrets),

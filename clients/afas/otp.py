@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from clients.afas.auth import normalise_token
 from clients.afas.errors import classify
-from clients.errors import Rejected
+from clients.errors import AFAS, Rejected
 from clients.http import Call, Http, Response
 
 
@@ -20,7 +20,7 @@ class AfasOtp:
     def __init__(
         self, base_url: str, *, on_call: Callable[[Call], None] | None = None, read_timeout: float = 30
     ) -> None:
-        self._http = Http(base_url, system="AFAS", read_timeout=read_timeout, on_call=on_call)
+        self._http = Http(base_url, system=AFAS, read_timeout=read_timeout, on_call=on_call)
 
     def request_otp(self, api_key: str, environment_key: str, user: str) -> None:
         """Have AFAS mail a code to the user, who must be in the app connector's group."""
@@ -39,7 +39,7 @@ class AfasOtp:
         if token:
             return token
         text = f"{operation}: AFAS gave no token; ask for a new code."
-        raise Rejected("otp_refused", text, system="AFAS", status=answer.status)
+        raise Rejected("otp_refused", text, system=AFAS, status=answer.status)
 
     def _post(self, path: str, operation: str, body: dict[str, str]) -> Response:
         return self._http.request(

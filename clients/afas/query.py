@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from urllib.parse import quote, urlencode
 
-from clients.errors import Misconfigured
+from clients.errors import AFAS, Misconfigured
 
 MAX_TAKE = 1000
 MAX_CELLS = 150_000  # AFAS asks for fewer rows times columns than this
@@ -81,4 +81,4 @@ def _usable(field: str) -> str:
     if re.fullmatch(r"-?[A-Za-z0-9_]+", field):
         return field
     text = f"AFAS cannot order by or filter on a column named {field!r}: give it a name of letters and digits."
-    raise Misconfigured("unusable_field", text, system="AFAS")
+    raise Misconfigured("unusable_field", text, system=AFAS)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized
+from clients.errors import PLUVO, Misconfigured, Rejected, RemoteError, Unauthorized
 from clients.http import Response
 from clients.pluvo import errors as pluvo_errors
 from clients.pluvo import records
@@ -96,7 +96,7 @@ class Answer:
         if broken:
             self.get(alias)  # more than rows is missing: its error says why
         words = "A list of Pluvo's has another shape."
-        raise Misconfigured("unexpected_answer", words, system=pluvo_errors.SYSTEM, status=self.status)
+        raise Misconfigured("unexpected_answer", words, system=PLUVO, status=self.status)
 
     @property
     def not_found_took_all(self) -> set[str]:
@@ -115,7 +115,7 @@ class Answer:
     def unreadable(self, code: str = "unexpected_answer") -> RemoteError:
         """Make the error for an answer in a shape we don't know: for a write, it may have happened."""
         from_table = pluvo_errors.UNREADABLE[self.document.kind]
-        return from_table(code, "The answer of Pluvo has another shape.", system="pluvo", status=self.status)
+        return from_table(code, "The answer of Pluvo has another shape.", system=PLUVO, status=self.status)
 
     @property
     def auth_refused(self) -> bool:
@@ -138,9 +138,7 @@ class Answer:
 
 def _of_record(error: RemoteError) -> RemoteError:
     words = "The API client may not do this."
-    return Rejected(
-        "not_permitted", words, system=pluvo_errors.SYSTEM, status=error.status, remote_text=error.remote_text
-    )
+    return Rejected("not_permitted", words, system=PLUVO, status=error.status, remote_text=error.remote_text)
 
 
 def read_answer(response: Response, document: Document, *, secrets: Iterable[str] = ()) -> Answer:

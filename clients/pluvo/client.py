@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from clients.errors import Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
+from clients.errors import PLUVO, Incomplete, Misconfigured, Rejected, RemoteError, Unavailable
 from clients.http import Call, TokenCache
 from clients.pluvo import records
 from clients.pluvo.answer import Answer
@@ -126,7 +126,7 @@ class PluvoClient:
         """
         found, unread = self.look_up(emails=emails, refs=refs)
         if unread:
-            raise Unavailable("user_unreadable", "Pluvo can't read a user who may have this address.", system="pluvo")
+            raise Unavailable("user_unreadable", "Pluvo can't read a user who may have this address.", system=PLUVO)
         return found
 
     def look_up(
@@ -189,7 +189,7 @@ class PluvoClient:
                 for users, _ in Walk(fetch, records.user, lambda found: found.id).pages():
                     yield from users
         if missing:
-            raise Incomplete("user_unreadable", "Pluvo can't read a user.", missing=missing, system="pluvo")
+            raise Incomplete("user_unreadable", "Pluvo can't read a user.", missing=missing, system=PLUVO)
 
     # ----------------------------------------------------------------------------------------------- changing users
 
@@ -211,7 +211,7 @@ class PluvoClient:
         answer = self._line.run("createUser", *steps)
         payload = answer.get("create")
         if isinstance(payload, dict) and payload.get("created") is False:
-            raise Rejected("already_exists", "Pluvo has this user already.", system="pluvo")
+            raise Rejected("already_exists", "Pluvo has this user already.", system=PLUVO)
         user = answer.require("create", lambda value: records.user(value["user"]))
         return with_enrollment(answer, user, target)
 
@@ -239,14 +239,12 @@ class PluvoClient:
         ]
         answer = self._line.run("updateUser", *steps)
         if answer.asked("archive") and answer.require("archive", _failed_ids):
-            raise Rejected(
-                "not_archived" if changes.archived else "not_restored", "Pluvo did not do it.", system="pluvo"
-            )
+            raise Rejected("not_archived" if changes.archived else "not_restored", "Pluvo did not do it.", system=PLUVO)
         user = None
         if answer.asked("update"):
             user = answer.require("update", lambda value: records.optional(records.user, value["user"]))
             if user is None:
-                raise answer.fields.get("update") or Rejected(NOT_FOUND, "Pluvo gives no such user.", system="pluvo")
+                raise answer.fields.get("update") or Rejected(NOT_FOUND, "Pluvo gives no such user.", system=PLUVO)
         if target is not None and not answer.asked("enroll"):
             answer = self._enroll_by_present_ref(user_id, target)
         return self._confirmed(with_enrollment(answer, user, target), user_id, target)
@@ -274,7 +272,7 @@ class PluvoClient:
         """Enroll where the schema takes no ids."""
         found = self.get_user(user_id)
         if found is None or not found.ref:
-            raise Rejected(NOT_FOUND, "Pluvo gives no such user, or one without a ref.", system="pluvo")
+            raise Rejected(NOT_FOUND, "Pluvo gives no such user, or one without a ref.", system=PLUVO)
         return self._line.run("enroll", *enroll_step(target, user_ref=found.ref))
 
     def archive_users(self, ids: Sequence[str], archive: bool) -> list[str]:

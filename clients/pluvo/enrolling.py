@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clients.errors import Rejected, RemoteError, Unknown
+from clients.errors import PLUVO, Rejected, RemoteError, Unknown
 from clients.pluvo import records
 from clients.pluvo.answer import Answer
 from clients.pluvo.operations import Step
@@ -40,18 +40,18 @@ def with_enrollment(answer: Answer, user: PluvoUser | None, target: Target | Non
 
 def _enrollment(value: Any) -> Enrollment:
     if not value:  # whether those who were enrolled already are in the list is not documented
-        raise Unknown(NOT_CONFIRMED, "Pluvo did not name the enrollment it made.", system="pluvo")
+        raise Unknown(NOT_CONFIRMED, "Pluvo did not name the enrollment it made.", system=PLUVO)
     found = records.enrollment(value[0])
     if not records.is_active(found):
-        raise Rejected("not_enrolled", f"Pluvo says {found.status} of the enrollment.", system="pluvo")
+        raise Rejected("not_enrolled", f"Pluvo says {found.status} of the enrollment.", system=PLUVO)
     return found
 
 
 def _membership(value: Any) -> bool:
     """Tell whether the user was in the group before."""
     if records.bulk(value, "failed"):
-        raise Rejected(NOT_ADDED, "Pluvo did not add the user to the group.", system="pluvo")
+        raise Rejected(NOT_ADDED, "Pluvo did not add the user to the group.", system=PLUVO)
     already = bool(records.bulk(value, "alreadyAdded"))
     if not already and not records.bulk(value, "added"):
-        raise Unknown(NOT_CONFIRMED, "Pluvo did not say whether it added the user.", system="pluvo")
+        raise Unknown(NOT_CONFIRMED, "Pluvo did not say whether it added the user.", system=PLUVO)
     return already

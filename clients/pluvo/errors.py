@@ -10,10 +10,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
+from clients.errors import PLUVO, Misconfigured, NoRoom, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
 from clients.http import Response, clean, parse_retry_after
 
-SYSTEM = "pluvo"
 AUTH_REFUSED = "auth_refused"
 NOT_FOUND = "not_found"
 ALREADY_EXISTS = "already_exists"
@@ -179,7 +178,7 @@ def from_body(
     retry_after = parse_retry_after(response.headers, response.content)
     if of_record and rule.of_record and rule.code != AUTH_REFUSED:
         return Rejected(
-            rule.of_record, rule.message, system=SYSTEM, status=response.status, remote_text=text.removeprefix("-: ")
+            rule.of_record, rule.message, system=PLUVO, status=response.status, remote_text=text.removeprefix("-: ")
         )
     return _build(rule, writes, response, text.removeprefix("-: "), retry_after)
 
@@ -199,7 +198,7 @@ def says_nothing(error: Mapping[str, object], classified: RemoteError) -> bool:
 def token_refused(error: RemoteError) -> Unauthorized:
     """Read an error as: it is the token that Pluvo refuses."""
     words = "Pluvo refuses the token, also a fresh one."
-    return Unauthorized(AUTH_REFUSED, words, system=SYSTEM, status=error.status, remote_text=error.remote_text)
+    return Unauthorized(AUTH_REFUSED, words, system=PLUVO, status=error.status, remote_text=error.remote_text)
 
 
 def _said(error: Mapping[str, object], secrets: Iterable[str]) -> str:
@@ -236,7 +235,7 @@ def _build(rule: Rule, writes: bool, response: Response, text: str, retry_after:
     return kind(
         rule.code,
         rule.message,
-        system=SYSTEM,
+        system=PLUVO,
         status=response.status,
         remote_text=text,
         retry_after_seconds=retry_after if kind is Unavailable else None,

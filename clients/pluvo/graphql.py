@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable
+from clients.errors import PLUVO, Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo.answer import Answer, read_answer
-from clients.pluvo.errors import NOT_FOUND, OPERATION_MISSING, SYSTEM, from_status
+from clients.pluvo.errors import NOT_FOUND, OPERATION_MISSING, from_status
 from clients.pluvo.operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
 
 SCOPES = (
@@ -63,7 +63,7 @@ class PluvoTransport:
         tokens: TokenCache | None = None,
         memory: SchemaMemory | None = None,
     ) -> None:
-        self._http = Http(base_url, system=SYSTEM, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
+        self._http = Http(base_url, system=PLUVO, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
         self._credentials = (client_id, client_secret)
         self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
         self._wait_for_rate_limit = wait_for_rate_limit or (lambda: None)
@@ -117,7 +117,7 @@ class PluvoTransport:
         error = Rejected(
             OPERATION_MISSING,
             f"This Pluvo does not know {gone[0]} (see `koppeling check`).",
-            system=SYSTEM,
+            system=PLUVO,
             status=answer.status,
             remote_text=answer.whole.remote_text,
         )
@@ -220,7 +220,7 @@ class PluvoTransport:
         if response.status in _CREDENTIALS_REFUSED:
             code = "scope_refused" if "scope" in text else _CREDENTIALS_REFUSED[response.status]
             message = "Pluvo gives no token for this client id, secret and scopes."
-            return Unauthorized(code, message, system=SYSTEM, status=response.status, remote_text=text)
+            return Unauthorized(code, message, system=PLUVO, status=response.status, remote_text=text)
         try:
             fits = response.ok and isinstance(response.json(), dict)
         except ValueError:
@@ -231,7 +231,7 @@ class PluvoTransport:
         if isinstance(error, Rejected):  # no record is at fault here
             wait = parse_retry_after(response.headers)
             return Unavailable(
-                error.code, error.message, system=SYSTEM, status=response.status, retry_after_seconds=wait
+                error.code, error.message, system=PLUVO, status=response.status, retry_after_seconds=wait
             )
         return error
 

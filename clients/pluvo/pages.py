@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from clients.errors import Incomplete
+from clients.errors import PLUVO, Incomplete
 from clients.pluvo.records import Page
 
 Row = TypeVar("Row")
@@ -94,7 +94,7 @@ class Walk(Generic[Row]):
             f" where it counts {'more' if current.count is None else current.count}"
             + (f", and {current.unread} could not be read." if current.unread else "."),
             missing=max(current.missing, 1),
-            system="pluvo",
+            system=PLUVO,
         )
 
     def _one_pass(self, current: _Pass) -> Iterator[tuple[list[Row], int | None]]:

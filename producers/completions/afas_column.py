@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from clients.afas import AfasClient, Condition, Operator
-from clients.errors import Unavailable
+from clients.errors import AFAS, Unavailable
 from models.afas_values import event_number, person_number
 from models.completion import CompletionState
 from models.completion_dates import Shown, Target, compare
@@ -169,7 +169,7 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
     values: Values = {}
     _take(values, rows, course, rule)
     if rows and internal_id not in values:
-        raise Unavailable("unasked_rows", "AFAS answers with rows that were not asked for.", system="AFAS")
+        raise Unavailable("unasked_rows", "AFAS answers with rows that were not asked for.", system=AFAS)
     return Seen(internal_id in values, values.get(internal_id), asked[-1])
 
 
@@ -192,7 +192,7 @@ def _take(values: Values, rows: Sequence[Mapping[str, Any]], course: Course, rul
     for row in rows:
         if missing_columns(row, [event, key, shown]):
             raise Unavailable(
-                "missing_column", "The completion column is not in the GetConnector's answer.", system="AFAS"
+                "missing_column", "The completion column is not in the GetConnector's answer.", system=AFAS
             )
         person = person_number(row[key])
         if person is None or event_number(row[event]) != course.event_id:

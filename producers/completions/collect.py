@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, select, text
 from sqlmodel import col
 
-from clients.errors import RemoteError, Unavailable
+from clients.errors import PLUVO, RemoteError, Unavailable
 from models.course import Course
 from models.run import SnapshotState, worst
 from models.session import session
@@ -107,7 +107,7 @@ def collect_before_removal(context: RunContext, course_ids: Sequence[int], syste
         forget(connection, None, found.doubtful)
     lost = {reason for one in found.notes.values() for reason in one.reasons} - HARMLESS
     if lost:
-        raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system="pluvo")
+        raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system=PLUVO)
 
 
 def unread_before_removal(context: RunContext, course_ids: Sequence[int], systems: Systems | None = None) -> str | None:

@@ -24,6 +24,8 @@ from models.run import RunOptions
 from models.tenant import Tenant
 from producers.completions.rules import Rule
 
+_LOCK = text("SELECT pg_advisory_xact_lock(:class, :tenant)")
+
 
 class Finished(NamedTuple):
     """Someone finished something. ``raw`` None: a finish event told so, but the report has no date (yet)."""
@@ -179,9 +181,7 @@ def lock_completions(connection: Connection, tenant_id: int) -> None:
     """
     if connection.get_execution_options().get(COPIES):
         return
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(:class, :tenant)"), {"class": AdvisoryLock.COMPLETIONS, "tenant": tenant_id}
-    )
+    connection.execute(_LOCK, {"class": AdvisoryLock.COMPLETIONS, "tenant": tenant_id})
 
 
 def record(

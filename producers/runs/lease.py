@@ -26,6 +26,7 @@ _RENEW = text(
     """UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = :id AND fence = :fence AND status = 'running'"""
 )
+_PROGRESS = text("UPDATE run SET progress = progress || CAST(:numbers AS jsonb) WHERE id = :id AND fence = :fence")
 
 
 class RunLost(Exception):
@@ -81,7 +82,7 @@ class RunLease:
             self._progress[name] = self._progress.get(name, 0) + number
         with transaction() as connection:
             connection.execute(
-                text("UPDATE run SET progress = progress || CAST(:numbers AS jsonb) WHERE id = :id AND fence = :fence"),
+                _PROGRESS,
                 {"numbers": json.dumps(self._progress), "id": self.run_id, "fence": self.fence},
             )
 

@@ -11,6 +11,37 @@ from models.base import new_id
 from models.run import RunOptions, RunStatus
 from producers.runs import result
 
+_QUEUED = text(
+    """
+    SELECT id FROM run
+     WHERE tenant_id = :tenant AND direction = :direction AND status = 'queued' AND NOT stop_requested
+       AND options = CAST(:options AS jsonb) ORDER BY id LIMIT 1
+    """
+)
+_INSERT = text(
+    """
+    INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status)
+    VALUES (:id, :batch, :tenant, :direction, :trigger, CAST(:options AS jsonb), 'queued')
+    """
+)
+_LOCK = text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))")
+_STATUS = text("SELECT status FROM run WHERE id = :id FOR UPDATE")
+_STOP = text("UPDATE run SET stop_requested = true WHERE id = :id")
+_DROP = text(
+    """
+    WITH free AS (
+        SELECT id FROM message WHERE run_id = :run AND NOT (state = 'sent' AND started_at IS NOT NULL)
+           FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM message WHERE id = ANY(ARRAY(SELECT id FROM free)) RETURNING plan_line_id
+    ), lines AS (
+        UPDATE plan_line SET outcome = 'pending', reason = 'stopped'
+         WHERE run_id = :run AND id = ANY(ARRAY(SELECT plan_line_id FROM gone))
+    )
+    SELECT count(*) FROM gone
+    """
+)
+
 
 def request_run(
     connection: Connection,
@@ -26,21 +57,14 @@ def request_run(
     key = {"tenant": tenant_id, "direction": direction, "options": wanted}
     lock_runs(connection, tenant_id, direction)
     queued = connection.execute(
-        text(
-            """SELECT id FROM run
-                WHERE tenant_id = :tenant AND direction = :direction AND status = 'queued' AND NOT stop_requested
-                  AND options = CAST(:options AS jsonb) ORDER BY id LIMIT 1"""
-        ),
+        _QUEUED,
         key,
     ).scalar()
     if queued:
         return str(queued)
     run_id = new_id()
     connection.execute(
-        text(
-            """INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status)
-               VALUES (:id, :batch, :tenant, :direction, :trigger, CAST(:options AS jsonb), 'queued')"""
-        ),
+        _INSERT,
         key | {"id": run_id, "batch": batch or run_id, "trigger": trigger},
     )
     connection.execute(text("NOTIFY koppeling_runs"))
@@ -50,7 +74,7 @@ def request_run(
 def lock_runs(connection: Connection, tenant_id: int, direction: str) -> None:
     """Until the end of this transaction nobody else queues or claims a run of this tenant and direction."""
     connection.execute(
-        text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))"),
+        _LOCK,
         {"class": AdvisoryLock.RUNS, "key": f"{tenant_id}:{direction}"},
     )
 
@@ -61,10 +85,10 @@ def request_stop(connection: Connection, run_id: str) -> str | None:
     A queued one and one that applies are ``stopped`` at once: what is not begun leaves the ledger (the desired state
     stays, so the next run does it). A running one stops at its producer's next check.
     """
-    status = connection.execute(text("SELECT status FROM run WHERE id = :id FOR UPDATE"), {"id": run_id}).scalar()
+    status = connection.execute(_STATUS, {"id": run_id}).scalar()
     if status not in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING):
         return status
-    connection.execute(text("UPDATE run SET stop_requested = true WHERE id = :id"), {"id": run_id})
+    connection.execute(_STOP, {"id": run_id})
     if status == RunStatus.RUNNING:
         return str(status)
     drop_messages(connection, run_id)
@@ -80,20 +104,7 @@ def drop_messages(connection: Connection, run_id: str) -> int:
     in as arrays: right after a large plan the planner knows nothing of these tables and might join them row by row.
     """
     count: int = connection.execute(
-        text(
-            """
-            WITH free AS (
-                SELECT id FROM message WHERE run_id = :run AND NOT (state = 'sent' AND started_at IS NOT NULL)
-                   FOR UPDATE SKIP LOCKED
-            ), gone AS (
-                DELETE FROM message WHERE id = ANY(ARRAY(SELECT id FROM free)) RETURNING plan_line_id
-            ), lines AS (
-                UPDATE plan_line SET outcome = 'pending', reason = 'stopped'
-                 WHERE run_id = :run AND id = ANY(ARRAY(SELECT plan_line_id FROM gone))
-            )
-            SELECT count(*) FROM gone
-            """
-        ),
+        _DROP,
         {"run": run_id},
     ).scalar_one()
     return count

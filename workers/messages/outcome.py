@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 import settings
+from clients.errors import AFAS
 from clients.http import without_people
 from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
@@ -109,7 +110,7 @@ def _quarantine(connection: Connection, delivery: Delivery, consequence: Consequ
     if delivery.call_log:
         failed = delivery.call_log[-1]
         # AFAS gives rights by connector; Pluvo opens or closes a whole organisation.
-        access = failed.token or failed.system != "AFAS" or failure.code in OF_ALL_OF_AFAS
+        access = failed.token or failed.system != AFAS or failure.code in OF_ALL_OF_AFAS
         call |= {"system": failed.system, "call": failed.operation, "access": access}
     if health.quarantine(connection, delivery.tenant_id, delivery.direction, failure.code, failure.text, call):
         log.error("quarantined", tenant=delivery.tenant_id, direction=delivery.direction, code=failure.code)

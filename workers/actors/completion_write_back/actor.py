@@ -15,7 +15,7 @@ from functools import partial
 from itertools import count
 
 from clients.afas import AfasClient, Condition, Operator
-from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
+from clients.errors import AFAS, Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
 from models.completion import CompletionState
 from models.completion_dates import day_of
 from models.enrollment import RowState
@@ -68,7 +68,7 @@ def write_back(delivery: Delivery) -> None:
                 raise
             # AFAS does not accept the code of the organisation or person: once more without it, after another look.
             with_code = looked = False
-    raise Unavailable("look_too_old", "What AFAS showed was too old each time the PUT could go.", system="AFAS")
+    raise Unavailable("look_too_old", "What AFAS showed was too old each time the PUT could go.", system=AFAS)
 
 
 def _one_round(delivery: Delivery, *, with_code: bool, looked: bool) -> bool:
@@ -136,7 +136,7 @@ def _look(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient) -> Resul
             raise
         # Like a missing column: this course waits, since nothing is written over what can't be seen; the others go on.
         raise Unavailable(
-            error.code, error.message, system="AFAS", status=error.status, remote_text=error.remote_text
+            error.code, error.message, system=AFAS, status=error.status, remote_text=error.remote_text
         ) from error
     if not seen.there:
         return Result(CompletionState.ORPHAN, "not_in_afas")
