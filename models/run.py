@@ -138,9 +138,9 @@ class Run(SQLModel, table=True):
     courses: list[CourseResult] = json(default="[]")
     rows: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     # Rows without a plan line (nothing to do): {"unchanged": 1183, "not_yet": 2, …}
-    rows_without_line: dict[str, Any] = json(default="{}")
+    rows_without_line: dict[str, int] = json(default="{}")
     # Sum over these and the plan lines, as last counted.
-    outcomes: dict[str, Any] = json(default="{}")
+    outcomes: dict[str, int] = json(default="{}")
     removed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     held_removals: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     pending_removals: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
@@ -152,7 +152,7 @@ class Run(SQLModel, table=True):
     calls_acting: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     plan_hash: str | None = None
     # {"pages": 3, "rows": 2100, "planned": 40}: for whoever watches
-    progress: dict[str, Any] = json(default="{}")
+    progress: dict[str, int] = json(default="{}")
     stop_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     # Its lines still hold what was before and after (retention takes it out)
     has_payloads: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
