@@ -62,7 +62,7 @@ class Completion(SQLModel, table=True):
     id: int | None = identity()
     tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
     course_id: int = Field(sa_column=Column(BigInteger, nullable=False))
-    # "person:{internal id}", or "pluvo:{user id}" while nobody in AFAS is known for the account
+    # "person:{internal id}", or "pluvo:{user id}" while no person in AFAS is known for the account
     subject: str
     internal_id: str | None = None
     enrollment_id: int | None = Field(default=None, sa_column=Column(BigInteger))

@@ -87,7 +87,7 @@ def day_of(raw: str, zone: str) -> tuple[date, str | None]:
 
 
 def plausible(on: date, today: date) -> bool:
-    """Whether somebody can have finished on that day: what is to come was not finished yet."""
+    """Whether a person can have finished on that day: not before 1990, not in the future."""
     return EARLIEST <= on <= today
 
 

@@ -147,7 +147,7 @@ def _given_back(connection: Any, record: Any) -> None:
 
 
 def close_idle(idle_seconds: float = IDLE_SECONDS) -> int:
-    """Give connections back to PostgreSQL that nobody used for so long; how many."""
+    """Close the connections that were not used for so long; returns how many."""
     closed = 0
     with _Pool.records_lock:
         records = list(_Pool.records)

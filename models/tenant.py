@@ -22,7 +22,7 @@ class Direction(StrEnum):
 
 
 class Health(StrEnum):
-    # Imported, and nobody has begun a run yet: the timetable leaves it alone.
+    # Imported, and no run was started yet: the timetable leaves it alone.
     NEW = "new"
     HEALTHY = "healthy"
     QUARANTINED = "quarantined"

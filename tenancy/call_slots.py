@@ -3,7 +3,7 @@
 A slot is a PostgreSQL advisory lock. One connection of the process, outside its pool, holds all slots that the process
 has at a moment: no transaction is open meanwhile, a call costs no connection, and a process that dies gives its slots
 back with that connection. A thread of its own keeps it, so that a time limit, which may interrupt a worker's thread
-anywhere, never leaves a slot behind: the thread sees that nobody holds the ticket any more.
+anywhere, never leaves a slot behind: the thread sees that the ticket is gone.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Ticket:
         return True
 
     def give_back(self) -> None:
-        """The call is over, or nobody wants the slot any more. Again is harmless."""
+        """The call is over, or the slot is not wanted any more. Calling it again is harmless."""
         if not self.wish.over:
             self.wish.over = True
             self.keeper.wishes.put(None)

@@ -147,8 +147,10 @@ def proves(first_call: Mapping[str, object] | None, calls: Sequence[Call]) -> bo
 
 
 def probe_again(connection: Connection, tenant_id: int, direction: str, *, called: bool) -> None:
-    """The probe proved nothing. One that called nobody does not count, and the next message may probe at once; one that
-    called somebody else leaves the next its time: others like it would prove as little."""
+    """The probe proved nothing. If it made no call, it does not count and the next message may probe at once.
+
+    If it called another system, the next probe keeps its time: others like it would prove as little.
+    """
     if called:
         return
     connection.execute(

@@ -150,7 +150,7 @@ def read_one(afas: AfasClient, course: Course, rule: Rule, internal_id: str) -> 
     """Read one enrollment's column.
 
     Raises Unavailable("missing_column") when it can't be seen: nothing is written over what we can't see; and
-    "unasked_rows" for an answer with other rows or unreadable ids only, which proves nobody's absence.
+    "unasked_rows" for an answer with other rows or unreadable ids only, which proves no absence.
     """
     event_column, key_column = course.fields.event_id, course.fields.internal_id
     asked: list[float] = []

@@ -88,7 +88,7 @@ def _read_report(context: RunContext, systems: Systems, given: Collected, sink: 
 def collect_before_removal(context: RunContext, course_ids: Sequence[int], systems: Systems | None = None) -> None:
     """Remember the completions of people who are about to be unenrolled; the next completions run writes them.
 
-    Raises Unavailable when the report can't be read in full: then nobody is to be removed yet. A course whose title is
+    Raises Unavailable when the report can't be read in full: then no removal may go yet. A course whose title is
     ambiguous or unknown has no completions to lose.
     """
     tenant, courses = load(context.tenant_id)
@@ -111,7 +111,7 @@ def collect_before_removal(context: RunContext, course_ids: Sequence[int], syste
 
 
 def unread_before_removal(context: RunContext, course_ids: Sequence[int], systems: Systems | None = None) -> str | None:
-    """The same for whoever goes on without the removals: None, or why they must wait.
+    """The same for callers that go on without the removals: None, or why the removals must wait.
 
     Everything that may remove people calls it first. Raises only what ends ``context`` itself.
     """

@@ -49,7 +49,7 @@ _NOT_ASKED = text(
        AND NOT EXISTS (SELECT 1 FROM message m WHERE m.kind = :kind AND m.subject_id = c.id)
     """  # noqa: S608  constants only
 )
-# The other way round. Where a PUT may be under way its message knows best; without one nobody else would ever tell.
+# The other way round. Where a PUT may be under way its message decides; without a message this statement does.
 _LOST = text(
     f"""
     UPDATE completion c

@@ -93,7 +93,7 @@ def preview(tenant: Tenant, options: RunOptions) -> Preview:
             settle_by_column(connection, planner, course, rules)
         plan(context, planner)
         for table in ("completion", "plan_line"):
-            connection.execute(text(f"ANALYZE {table}"))  # nobody else ever analyzes a copy
+            connection.execute(text(f"ANALYZE {table}"))  # autovacuum does not see temporary tables
         return _preview(connection, planner, found, systems)
 
 
@@ -143,7 +143,7 @@ _PREVIEW_LINES = text(
 )
 
 
-# The same statements then work on copies: nobody waits for a preview, and a preview waits for nobody.
+# The same statements then work on copies: a preview and the runs beside it never wait for each other.
 _COPIES = """
 CREATE TEMP TABLE completion (LIKE public.completion INCLUDING ALL) ON COMMIT DROP;
 CREATE TEMP TABLE plan_line (LIKE public.plan_line INCLUDING ALL) ON COMMIT DROP;

@@ -1,7 +1,7 @@
 """Remember who finished what: one row per (tenant, course, person, field) for ever, the first date wins.
 
 A row of Pluvo's report names a Pluvo user and a title. Whose AFAS enrollment that is, the links and the last snapshot
-decide: each course with this title in which one of the user's persons is enrolled. Where nobody is, the row is an
+decide: each course with this title in which one of the user's persons is enrolled. Where none is, the row is an
 ``orphan`` and is looked at again whenever it is seen. Equal rows are one.
 """
 
@@ -170,7 +170,7 @@ _UPSERT = text(
 _TODAY = text("SELECT CAST(now() AT TIME ZONE :zone AS date)")
 
 
-# The name of an execution option: this connection writes into copies of its own, so nobody is to wait for it.
+# The name of an execution option: this connection writes into copies of its own and takes no lock.
 COPIES = "koppeling_copies"
 
 
@@ -283,7 +283,7 @@ def _day(raw: str | None, tenant: Tenant, today: date) -> _Day:
 
 def _entry(rule: Rule, row: Finished, owner: _Owner | None, day: _Day, reading: str | None) -> Entry:
     enrollment_id = owner.enrollment_id if owner else None
-    # Without an AFAS row the completion stays with the Pluvo user: which event it is for nobody knows yet.
+    # Without an AFAS row the completion stays with the Pluvo user: its event is not known yet.
     subject = f"person:{owner.internal_id}" if owner and enrollment_id is not None else f"pluvo:{row.pluvo_id}"
     dated = _state_with_a_day(rule, owner, day.reason)
     state, reason = dated if day.on is not None else (day.state, day.reason)

@@ -53,14 +53,14 @@ class RunContext(Protocol):
         """A transaction in which this run still is ours."""
 
     def progress(self, **counts: int) -> None:
-        """Tell whoever watches how far it is."""
+        """Show how far it is."""
 
     def tell_sizes(self, connection: Connection) -> None:
         """Let PostgreSQL know about the many rows this transaction has just written."""
 
 
 class PreviewContext:
-    """A dry run: its run row belongs to nobody else, so there is nothing to lose and nobody to check with."""
+    """A dry run: no other process works on its run, so it can't be lost or stopped."""
 
     def __init__(self, run_id: str, tenant_id: int, options: RunOptions) -> None:
         self.run_id = run_id

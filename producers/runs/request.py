@@ -72,7 +72,7 @@ def request_run(
 
 
 def lock_runs(connection: Connection, tenant_id: int, direction: str) -> None:
-    """Until the end of this transaction nobody else queues or claims a run of this tenant and direction."""
+    """Until this transaction ends, no other one queues or claims a run of this tenant and direction."""
     connection.execute(
         _LOCK,
         {"class": AdvisoryLock.RUNS, "key": f"{tenant_id}:{direction}"},
@@ -98,9 +98,9 @@ def request_stop(connection: Connection, run_id: str) -> str | None:
 
 
 def drop_messages(connection: Connection, run_id: str) -> int:
-    """Take a run's messages that nobody has begun out of the ledger; their lines stay ``pending``. How many.
+    """Take a run's messages that are not begun out of the ledger; their lines stay ``pending``. How many.
 
-    One that somebody holds at this moment is left: its delivery finds the run stopped, and takes it out itself. Ids go
+    One that is locked at this moment is left: its delivery finds the run stopped, and takes it out itself. Ids go
     in as arrays: right after a large plan the planner knows nothing of these tables and might join them row by row.
     """
     count: int = connection.execute(
