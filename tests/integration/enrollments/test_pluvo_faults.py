@@ -184,11 +184,11 @@ def test_attempts_used_up_get_a_fresh_message_in_the_next_run(world: World) -> N
 
 CRASHES = (
     "reserve",
-    "record_link",
-    "record_applied",
-    "remember_target",
+    "link",
+    "applied",
+    "target_id",
     "settle",
-    "record_changes",
+    "_record_calls",
     "_settle_line",
 )
 
