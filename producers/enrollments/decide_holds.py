@@ -42,6 +42,58 @@ _CHOOSE = text(
     """  # noqa: S608  constants only
 )
 _HOLD = text("SELECT id, tenant_id, run_id, guard, event_id, state, measure FROM hold WHERE id = :id FOR UPDATE")
+_BELIEVE = text(
+    """
+    UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now()) WHERE id = ANY(:ids)
+    """
+)
+_NEW_BASE = text(
+    """
+    UPDATE course SET base_rows = :rows, base_at = now() WHERE tenant_id = :tenant AND event_id = :event
+    """
+)
+_REFUSE_ENROLLMENTS = text(
+    """
+    UPDATE enrollment e
+       SET removal_refused = e.removal_refused OR NOT (l.is_row OR l.take_out),
+           -- they stay where they were put before, and no run asks again
+           left_behind = CASE WHEN l.take_out THEN '[]' ELSE e.left_behind END,
+           refused_fingerprint = CASE WHEN l.is_row THEN l.fingerprint ELSE e.refused_fingerprint END,
+           outcome = CASE WHEN l.is_row THEN 'rejected' ELSE e.outcome END, reason = 'refused_by_operator'
+      FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id
+     WHERE h.hold_id = :id AND h.state = 'open' AND e.id = h.enrollment_id
+    """
+)
+_REFUSE_LINES = text(
+    """
+    UPDATE plan_line l
+       SET outcome = CASE WHEN l.is_row THEN 'rejected' ELSE 'refused' END, reason = 'refused_by_operator',
+           settled_at = now()
+      FROM hold_line h WHERE h.hold_id = :id AND h.state = 'open' AND l.id = h.plan_line_id
+    RETURNING l.run_id
+    """
+)
+_EXPIRE = text(
+    """
+    UPDATE hold SET state = 'expired', decided_at = now()
+     WHERE state = 'open' AND expires_at < now() RETURNING id
+    """
+)
+_DECIDE = text("UPDATE hold_line SET state = :state, decided_at = now() WHERE id = ANY(:lines)")
+_SET_LINES = text(
+    """
+    UPDATE plan_line
+       SET reason = :reason, outcome = coalesce(:outcome, CASE WHEN is_row THEN 'unchanged' ELSE 'dropped' END)
+     WHERE id = ANY(:lines)
+    """
+)
+_COUNT_OPEN = text("SELECT count(*) FROM hold_line WHERE hold_id = :id AND state = 'open'")
+_FINISH = text(
+    """
+    UPDATE hold SET state = :state, decided_at = now(), decided_by = :who, decided_reason = :reason WHERE id = :id
+    """
+)
+_APPLY_AGAIN = text("UPDATE run SET status = 'applying' WHERE id = ANY(:runs) AND status LIKE 'done%'")
 
 
 @dataclass(frozen=True)
@@ -105,54 +157,20 @@ def release(
 
 def _believe(connection: Connection, enrollments: Sequence[int]) -> None:
     """The listing that was doubted is true: whom it misses is absent."""
-    connection.execute(
-        text(
-            """UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now())
-                WHERE id = ANY(:ids)"""
-        ),
-        {"ids": list(enrollments)},
-    )
+    connection.execute(_BELIEVE, {"ids": list(enrollments)})
 
 
 def _new_base(connection: Connection, hold: OpenHold) -> None:
     """An operator says that the event really is this small."""
-    connection.execute(
-        text("UPDATE course SET base_rows = :rows, base_at = now() WHERE tenant_id = :tenant AND event_id = :event"),
-        {"rows": hold.measure["rows"], "tenant": hold.tenant_id, "event": hold.event_id},
-    )
+    connection.execute(_NEW_BASE, {"rows": hold.measure["rows"], "tenant": hold.tenant_id, "event": hold.event_id})
 
 
 def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> dict[str, int]:
     """Close a hold for good: the same lines are not raised again until the person's situation changes."""
     hold = _lock(connection, hold_id)
     values = {"id": hold_id}
-    connection.execute(
-        text(
-            """UPDATE enrollment e
-                  SET removal_refused = e.removal_refused OR NOT (l.is_row OR l.take_out),
-                      -- they stay where they were put before, and nobody asks again
-                      left_behind = CASE WHEN l.take_out THEN '[]' ELSE e.left_behind END,
-                      refused_fingerprint = CASE WHEN l.is_row THEN l.fingerprint ELSE e.refused_fingerprint END,
-                      outcome = CASE WHEN l.is_row THEN 'rejected' ELSE e.outcome END,
-                      reason = 'refused_by_operator'
-                 FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id
-                WHERE h.hold_id = :id AND h.state = 'open' AND e.id = h.enrollment_id"""
-        ),
-        values,
-    )
-    runs = (
-        connection.execute(
-            text(
-                """UPDATE plan_line l SET outcome = CASE WHEN l.is_row THEN 'rejected' ELSE 'refused' END,
-                      reason = 'refused_by_operator', settled_at = now()
-                 FROM hold_line h WHERE h.hold_id = :id AND h.state = 'open' AND l.id = h.plan_line_id
-            RETURNING l.run_id"""
-            ),
-            values,
-        )
-        .scalars()
-        .all()
-    )
+    connection.execute(_REFUSE_ENROLLMENTS, values)
+    runs = connection.execute(_REFUSE_LINES, values).scalars().all()
     _count_again(connection, [*runs, hold.run_id])
     close_lines(connection, [hold_id], "refused")
     left = _finish(connection, hold, "refused", reason, who)
@@ -161,12 +179,7 @@ def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> di
 
 def expire(connection: Connection) -> int:
     """Close holds that nobody decided in time; their removals are planned, judged and held afresh if still due."""
-    expired = connection.execute(
-        text(
-            """UPDATE hold SET state = 'expired', decided_at = now()
-                WHERE state = 'open' AND expires_at < now() RETURNING id"""
-        )
-    ).scalars()
+    expired = connection.execute(_EXPIRE).scalars()
     holds = list(expired)
     close_lines(connection, holds, "expired")
     return len(holds)
@@ -187,43 +200,22 @@ def _some(names: Sequence[str] | None) -> list[str] | None:
 
 
 def _decide(connection: Connection, lines: Sequence[int], state: str) -> None:
-    connection.execute(
-        text("UPDATE hold_line SET state = :state, decided_at = now() WHERE id = ANY(:lines)"),
-        {"lines": list(lines), "state": state},
-    )
+    connection.execute(_DECIDE, {"lines": list(lines), "state": state})
 
 
 def _set_lines(connection: Connection, lines: Sequence[int], outcome: str | None, reason: str) -> None:
     """``outcome`` None: a row that changed meanwhile counts as unchanged here, a removal as dropped."""
-    connection.execute(
-        text(
-            """UPDATE plan_line SET reason = :reason,
-                      outcome = coalesce(:outcome, CASE WHEN is_row THEN 'unchanged' ELSE 'dropped' END)
-                WHERE id = ANY(:lines)"""
-        ),
-        {"lines": list(lines), "outcome": outcome, "reason": reason},
-    )
+    connection.execute(_SET_LINES, {"lines": list(lines), "outcome": outcome, "reason": reason})
 
 
 def _finish(connection: Connection, hold: OpenHold, state: str, reason: str, who: str) -> int:
     """Close the hold when no line is open any more; returns how many are."""
-    left = connection.execute(
-        text("SELECT count(*) FROM hold_line WHERE hold_id = :id AND state = 'open'"), {"id": hold.id}
-    ).scalar_one()
+    left = connection.execute(_COUNT_OPEN, {"id": hold.id}).scalar_one()
     if not left:
-        connection.execute(
-            text(
-                """UPDATE hold SET state = :state, decided_at = now(), decided_by = :who, decided_reason = :reason
-                    WHERE id = :id"""
-            ),
-            {"id": hold.id, "state": state, "who": who, "reason": reason},
-        )
+        connection.execute(_FINISH, {"id": hold.id, "state": state, "who": who, "reason": reason})
     return int(left)
 
 
 def _count_again(connection: Connection, run_ids: Sequence[str]) -> None:
     """The runs whose held lines became something else are counted again."""
-    connection.execute(
-        text("UPDATE run SET status = 'applying' WHERE id = ANY(:runs) AND status LIKE 'done%'"),
-        {"runs": list(run_ids)},
-    )
+    connection.execute(_APPLY_AGAIN, {"runs": list(run_ids)})

@@ -29,6 +29,17 @@ from producers.event_reader import patiently
 from producers.runs.context import RunContext
 from tenancy.systems import Systems
 
+_CLEAR = text("DELETE FROM plan_line WHERE run_id = :run")
+_RECORD = text(
+    """
+    UPDATE run
+       SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb), courses = CAST(:courses AS jsonb),
+           rows = :rows, rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash,
+           unconfirmed = :unconfirmed
+     WHERE id = :run
+    """
+)
+
 
 @dataclass
 class Plan:
@@ -151,7 +162,7 @@ def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot],
 def _clear(connection: Connection, run_id: str) -> None:
     """What an earlier, broken attempt at this run left."""
     forget_rows(connection, run_id)
-    connection.execute(text("DELETE FROM plan_line WHERE run_id = :run"), {"run": run_id})
+    connection.execute(_CLEAR, {"run": run_id})
 
 
 def forget_rows(connection: Connection, run_id: str) -> None:
@@ -162,13 +173,7 @@ def forget_rows(connection: Connection, run_id: str) -> None:
 
 def record_run(connection: Connection, run_id: str, plan: Plan, status: RunStatus) -> None:
     connection.execute(
-        text(
-            """UPDATE run SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
-                      courses = CAST(:courses AS jsonb), rows = :rows,
-                      rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash,
-                      unconfirmed = :unconfirmed
-                WHERE id = :run"""
-        ),
+        _RECORD,
         {
             "run": run_id,
             "status": status.value,

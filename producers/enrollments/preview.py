@@ -23,6 +23,23 @@ from producers.enrollments.snapshot import ShownSnapshot
 from producers.runs.context import PreviewContext, RunContext
 from tenancy.systems import systems_of
 
+_FINISHED = text("SELECT finished_at FROM run WHERE id = :id FOR UPDATE")
+_BEGIN = text(
+    """
+    INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status, started_at)
+    VALUES (:run, :run, :tenant, :direction, 'dry_run', CAST(:options AS jsonb), 'dry_run', now())
+    """
+)
+_FAIL = text("UPDATE run SET status = :status, reason = :reason, finished_at = now() WHERE id = :run")
+_RECORD = text(
+    """
+    UPDATE run
+       SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas, calls_pluvo = :pluvo,
+           held_removals = :held
+     WHERE id = :run
+    """
+)
+
 
 class PlannedLine(TypedDict):
     """A line of a plan as JSON shows it."""
@@ -123,8 +140,7 @@ class _DryRun(PreviewContext):
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         with super().writing() as connection:
-            query = text("SELECT finished_at FROM run WHERE id = :id FOR UPDATE")
-            found = connection.execute(query, {"id": self.run_id}).first()
+            found = connection.execute(_FINISHED, {"id": self.run_id}).first()
             if found is None or found.finished_at is not None:
                 raise PreviewOver(self.run_id)
             yield connection
@@ -138,18 +154,8 @@ def preview(tenant_id: int, options: RunOptions) -> Preview:
     tenant, courses = load(tenant_id)
     context = _DryRun(new_id(), tenant_id, options)
     with transaction() as connection:
-        connection.execute(
-            text(
-                """INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status, started_at)
-                   VALUES (:run, :run, :tenant, :direction, 'dry_run', CAST(:options AS jsonb), 'dry_run', now())"""
-            ),
-            {
-                "run": context.run_id,
-                "tenant": tenant_id,
-                "direction": Direction.ENROLLMENTS.value,
-                "options": dumps(options),
-            },
-        )
+        values = {"run": context.run_id, "tenant": tenant_id, "options": dumps(options)}
+        connection.execute(_BEGIN, values | {"direction": Direction.ENROLLMENTS.value})
     systems = systems_of(tenant)
     try:
         plan = make_plan(context, tenant, courses, systems)
@@ -165,10 +171,7 @@ def preview(tenant_id: int, options: RunOptions) -> Preview:
 def _fail_preview(run_id: str, error: RemoteError) -> None:
     status = RunStatus.QUARANTINED if isinstance(error, Unauthorized) else RunStatus.FAILED
     with transaction() as connection:
-        connection.execute(
-            text("UPDATE run SET status = :status, reason = :reason, finished_at = now() WHERE id = :run"),
-            {"run": run_id, "status": status.value, "reason": error.code},
-        )
+        connection.execute(_FAIL, {"run": run_id, "status": status.value, "reason": error.code})
 
 
 def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
@@ -179,10 +182,7 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
         removals = Counter(row.outcome for row in rows if not row.is_row)
         record_run(connection, context.run_id, plan, RunStatus.DRY_RUN)
         connection.execute(
-            text(
-                """UPDATE run SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas,
-                          calls_pluvo = :pluvo, held_removals = :held WHERE id = :run"""
-            ),
+            _RECORD,
             {
                 "run": context.run_id,
                 "outcomes": dumps(outcomes),

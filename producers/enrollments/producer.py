@@ -25,6 +25,30 @@ from tenancy.alerts import close_alert, open_alert
 from tenancy.systems import systems_of
 
 __all__ = ["Preview", "load", "preview", "run"]
+_EVENTS_WITH_REMOVALS = text(
+    """
+    SELECT DISTINCT course_id FROM plan_line WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'
+    """
+)
+_POSTPONE = text(
+    """
+    UPDATE plan_line SET outcome = 'postponed', reason = 'completions_unread'
+     WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'
+    """
+)
+_ADD_REASONS = text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run")
+_LEARN = text(
+    """
+    UPDATE tenant
+       SET envid = coalesce(envid, nullif(:envid, '')), first_complete_at = coalesce(first_complete_at, now())
+     WHERE id = :tenant AND (envid IS NULL OR first_complete_at IS NULL)
+    """
+)
+_ADD_CALLS = text(
+    """
+    UPDATE run SET calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo WHERE id = :run
+    """
+)
 
 
 def run(lease: RunLease) -> None:
@@ -64,32 +88,19 @@ def _confirm_completions(connection: Connection, courses: Sequence[Course], plan
 def _courses_with_removals(context: RunContext) -> list[int]:
     """Courses from which somebody will be removed: their completions are read first."""
     with transaction() as connection:
-        query = text(
-            """SELECT DISTINCT course_id FROM plan_line
-                WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
-        )
-        return list(connection.execute(query, {"run": context.run_id}).scalars())
+        return list(connection.execute(_EVENTS_WITH_REMOVALS, {"run": context.run_id}).scalars())
 
 
 def _postpone_removals(context: RunContext, plan: Plan) -> Plan:
     """The completions of those who leave could not be read: only their removals wait for a run that can."""
     with context.writing() as connection:
-        postponed = connection.execute(
-            text(
-                """UPDATE plan_line SET outcome = 'postponed', reason = 'completions_unread'
-                    WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'"""
-            ),
-            {"run": context.run_id},
-        ).rowcount
+        postponed = connection.execute(_POSTPONE, {"run": context.run_id}).rowcount
     return replace(plan, unconfirmed=plan.unconfirmed + postponed)
 
 
 def _tell_of_report(connection: Connection, context: RunContext, code: str) -> None:
     """Say in the run why nobody was removed: what is wrong with the report, beside what was wrong with the listing."""
-    connection.execute(
-        text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run"),
-        {"run": context.run_id, "why": dumps(["completions_unread", code])},
-    )
+    connection.execute(_ADD_REASONS, {"run": context.run_id, "why": dumps(["completions_unread", code])})
 
 
 def _record_tenant(connection: Connection, context: RunContext, plan: Plan) -> None:
@@ -98,15 +109,7 @@ def _record_tenant(connection: Connection, context: RunContext, plan: Plan) -> N
     """
     read = plan.state == SnapshotState.COMPLETE or any(one.usable and one.rows for one in plan.snapshots)
     if read and plan.snapshots and context.options.get("person") is None:
-        connection.execute(
-            text(
-                """UPDATE tenant
-                      SET envid = coalesce(envid, nullif(:envid, '')),
-                          first_complete_at = coalesce(first_complete_at, now())
-                    WHERE id = :tenant AND (envid IS NULL OR first_complete_at IS NULL)"""
-            ),
-            {"envid": plan.envid, "tenant": context.tenant_id},
-        )
+        connection.execute(_LEARN, {"envid": plan.envid, "tenant": context.tenant_id})
 
 
 def _tell_of_users(connection: Connection, context: RunContext, plan: Plan) -> None:
@@ -130,7 +133,4 @@ def _tell_of_users(connection: Connection, context: RunContext, plan: Plan) -> N
 
 def _record_calls(run_id: str, made: dict[str, int]) -> None:
     with transaction() as connection:
-        connection.execute(
-            text("UPDATE run SET calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo WHERE id = :run"),
-            {"run": run_id, "afas": made["afas"], "pluvo": made["pluvo"]},
-        )
+        connection.execute(_ADD_CALLS, {"run": run_id, "afas": made["afas"], "pluvo": made["pluvo"]})

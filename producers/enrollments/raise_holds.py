@@ -104,6 +104,11 @@ _CLOSE_EMPTY = text(
         WHERE tenant_id = :tenant AND state = 'open' AND guard <> 'short_snapshot'
           AND NOT EXISTS (SELECT 1 FROM hold_line l WHERE l.hold_id = hold.id AND l.state = 'open')"""
 )
+_CLOSE_LINES = text(
+    """
+    UPDATE hold_line SET state = :state, decided_at = now() WHERE hold_id = ANY(:holds) AND state = 'open'
+    """
+)
 
 
 def store_holds(
@@ -160,7 +165,4 @@ def _raise(connection: Connection, context: RunContext, trip: Tripped, plan_hash
 
 
 def close_lines(connection: Connection, holds: Sequence[str], state: str) -> None:
-    connection.execute(
-        text("UPDATE hold_line SET state = :state, decided_at = now() WHERE hold_id = ANY(:holds) AND state = 'open'"),
-        {"holds": list(holds), "state": state},
-    )
+    connection.execute(_CLOSE_LINES, {"holds": list(holds), "state": state})

@@ -50,6 +50,9 @@ _COPY = """
 COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external_id, name, email, email_folded,
                    completion, row_state, reason, fingerprint) FROM STDIN
 """
+_NOW = text("SELECT clock_timestamp()")
+_FORGET = text("DELETE FROM snapshot_row WHERE run_id = :run AND course_id = :course")
+_COUNT = text("SELECT count(*) FROM snapshot_row WHERE run_id = :run AND course_id = :course")
 
 
 class ShownSnapshot(TypedDict):
@@ -111,7 +114,7 @@ class Snapshot:
 def _now() -> datetime:
     """PostgreSQL's time: what a reading is compared with was written down by other machines, with other clocks."""
     with transaction() as connection:
-        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        now: datetime = connection.execute(_NOW).scalar_one()
     return now
 
 
@@ -201,15 +204,11 @@ def store(connection: Connection, context: RunContext, course: Course, records: 
 
 
 def _forget(connection: Connection, run_id: str, course_id: int) -> None:
-    connection.execute(
-        text("DELETE FROM snapshot_row WHERE run_id = :run AND course_id = :course"),
-        {"run": run_id, "course": course_id},
-    )
+    connection.execute(_FORGET, {"run": run_id, "course": course_id})
 
 
 def _count(connection: Connection, run_id: str, course_id: int) -> int:
-    query = text("SELECT count(*) FROM snapshot_row WHERE run_id = :run AND course_id = :course")
-    return int(connection.execute(query, {"run": run_id, "course": course_id}).scalar_one())
+    return int(connection.execute(_COUNT, {"run": run_id, "course": course_id}).scalar_one())
 
 
 _MARK_DOUBLES = text(
