@@ -27,7 +27,7 @@ class LinkedBy(StrEnum):
 
 
 class Decision(StrEnum):
-    """What an operator may say of somebody who is ambiguous."""
+    """What an operator may decide about an ambiguous person."""
 
     LINK = "link"
     CREATE = "create"
@@ -53,7 +53,7 @@ class Person(SQLModel, table=True):
         Index(None, "tenant_id", "external_id"),
         one_of("match", AccountFrom),
         one_of("match_by", LinkedBy),
-        # Who waits for the account of another person
+        # People who wait for the account of another person
         Index("ix_person_sharing", "tenant_id", "match_with", postgresql_where=text("match = 'share'")),
     )
 

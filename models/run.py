@@ -151,7 +151,7 @@ class Run(SQLModel, table=True):
     # Made by its messages, to the receiving side: the sum over its plan lines, as last counted.
     calls_acting: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     plan_hash: str | None = None
-    # {"pages": 3, "rows": 2100, "planned": 40}: for whoever watches
+    # {"pages": 3, "rows": 2100, "planned": 40}, shown while it runs
     progress: dict[str, int] = json(default="{}")
     stop_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     # Its lines still hold what was before and after (retention takes it out)

@@ -121,7 +121,7 @@ def translate(row: Mapping[str, Any], fields: FieldMap, event_id: str, today: da
     event = event_number(row.get(fields.event_id))
     event_ok = event is not None and event == event_number(event_id)
     reason = _rejection(internal_id, event_ok, name, email, unread)
-    # A blocked or ended row is that first: its other faults matter to nobody.
+    # A blocked or ended row is not acted on, so its other faults do not matter.
     if reason and not (state in (RowState.BLOCKED, RowState.ENDED) and reason not in ("no_internal_id", "other_event")):
         state = RowState.REJECTED
     else:

@@ -20,7 +20,7 @@ from models.tenant_settings import FieldMap
 
 RETRY_WAITS_SECONDS: tuple[float, ...] = (2, 10, 30)
 SILENT_DEFAULT = 100  # rows AFAS gives when `take` does not reach it
-# Columns that a connector is taken to have as long as nobody has seen one of its pages.
+# Columns that a connector is taken to have as long as none of its pages was seen.
 UNSEEN_WIDTH = 600
 MAX_RESTARTS = 2
 # One row as AFAS gave it: the customer chooses its columns, and a value may be any JSON.

@@ -18,9 +18,9 @@ from ops.documents import Adoption, Batch, Calls, CourseRead, PlannedLine, RunDo
 from ops.runs import history, start
 from producers.completions import producer as completions
 from producers.completions.preview import Preview as CompletionsPreview
-from producers.enrollments import producer as enrollments
 from producers.enrollments.preview import Preview as EnrollmentsPreview
 from producers.enrollments.preview import PreviewOver
+from producers.enrollments.preview import preview as preview_enrollments
 
 
 def document(
@@ -56,7 +56,7 @@ def _one(direction: Direction, tenant: start.Chosen, options: RunOptions) -> Run
 
 
 def _enrollments(tenant: start.Chosen, options: RunOptions) -> RunDocument:
-    found = enrollments.preview(tenant.id, options)
+    found = preview_enrollments(tenant.id, options)
     told = _told(tenant.slug, Direction.ENROLLMENTS, found)
     told |= {"run": found.run_id, "removed": found.removals}
     told |= {"held_removals": found.held_removals, "pending_removals": found.unconfirmed}

@@ -1,0 +1,27 @@
+"""AFAS → plan → messages: what AFAS says of its events, and what Pluvo needs for it.
+
+===============  =======================================================================================
+file             what it does
+===============  =======================================================================================
+producer         one run, from reading to its messages
+preview          the same without doing it
+make_plan        read, match, plan and judge: the part that both share
+snapshot         reads an event of AFAS and says whether the listing can be trusted
+pluvo_directory  lists or looks up the Pluvo users that matching needs
+facts            what planning must know of some hundred people; its statements are in facts_sql
+matching         which Pluvo account belongs to an AFAS person; pure
+planner          the lines of everybody who is in AFAS
+leavers          the lines of those who are gone, and the proof that they are
+moves            the lines of those who leave a former place
+plan_lines       stores lines, and the plan's hash
+guards           limits on what one run may do
+raise_holds      a hold for each guard that tripped, and when it is overtaken
+decide_holds     release, refuse and expiry
+commit           the plan becomes desired state and messages
+===============  =======================================================================================
+"""
+
+from producers.enrollments.make_plan import load
+from producers.enrollments.producer import run
+
+__all__ = ["load", "run"]

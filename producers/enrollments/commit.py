@@ -55,7 +55,7 @@ _SEEN = text(
     UPDATE enrollment e
        SET row_state = s.row_state, external_id = s.external_id, absent_since = NULL, removal_refused = false,
            completion_value = s.completion, completion_read_at = :read_at, seen_run = s.run_id, seen_at = :read_at,
-           -- whoever is seen is not to be removed, in whatever row
+           -- a person who is seen is not removed, whatever the state of the row
            desired = CASE WHEN {LEAVING} THEN 'enrolled' ELSE e.desired END,
            failed_code = CASE WHEN {LEAVING} THEN NULL ELSE e.failed_code END,
            outcome = CASE WHEN s.row_state = 'present' THEN e.outcome ELSE s.row_state END,
@@ -93,7 +93,7 @@ _GOING = """
     JOIN person p ON p.tenant_id = l.tenant_id AND p.internal_id = l.internal_id
    WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
 """
-# Whoever settles a message locks it first and then what it is about: so does a commit.
+# As in every transaction that settles messages: messages are locked first, then what they are about.
 _LOCK = text(
     f"""
     SELECT m.id FROM message m
@@ -158,7 +158,7 @@ _HOLD_MOVES = text(
      WHERE t.id = x.id AND t.take_out
     """  # noqa: S608  constants only
 )
-_PARK = text(
+_AMBIGUOUS = text(
     f"""
     INSERT INTO link AS k (tenant_id, person_id, state, reason, candidates)
     SELECT DISTINCT ON (p.id) l.tenant_id, p.id, 'ambiguous', l.reason, l.before->'candidates'
@@ -217,7 +217,8 @@ _SEND = text(
         run_at = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN now() ELSE m.run_at END
     """  # noqa: S608  constants
 )
-# Whose account or address comes free first; then the person's other events after the one that makes the account.
+# First the line of the person whose account or address must come free; then the person's other events, after the one
+# that makes the account.
 # (What names a row twice gives an index to each step, whatever PostgreSQL knows of how many rows there are by now.)
 _AFTER = text(
     """
@@ -290,7 +291,7 @@ def commit_plan(connection: Connection, context: RunContext, lines: list[int] | 
     connection.execute(_DESIRED_ENROLLMENTS, values)
     connection.execute(_NOTE_OUTCOMES, values)
     connection.execute(_HOLD_MOVES, values)
-    connection.execute(_PARK, values)
+    connection.execute(_AMBIGUOUS, values)
     connection.execute(_SUPERSEDE, values)
     sent = connection.execute(_SEND, values).rowcount
     context.tell_sizes(connection)

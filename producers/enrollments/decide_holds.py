@@ -1,7 +1,7 @@
-"""Decide about what guards hold: release it, refuse it, let it expire. ``raise_holds.py`` raises and clears it.
+"""Decide about what guards hold: release, refuse, or let it expire. ``raise_holds.py`` raises and clears it.
 
-A release is bound to the plan it was raised for and looks at every line again: who came back, or changed meanwhile, is
-dropped. Released lines go on in the run that planned them.
+A release belongs to the plan it was raised for. Each line is compared with what is true now: the lines of people who
+came back or changed meanwhile are dropped. Released lines go on in the run that planned them.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> di
 
 
 def expire(connection: Connection) -> int:
-    """Close holds that nobody decided in time; their removals are planned, judged and held afresh if still due."""
+    """Close holds that were not decided in time; their removals are planned, judged and held afresh if still due."""
     expired = connection.execute(_EXPIRE).scalars()
     holds = list(expired)
     close_lines(connection, holds, "expired")
@@ -217,5 +217,5 @@ def _finish(connection: Connection, hold: OpenHold, state: str, reason: str, who
 
 
 def _count_again(connection: Connection, run_ids: Sequence[str]) -> None:
-    """The runs whose held lines became something else are counted again."""
+    """Count the runs again whose held lines became something else."""
     connection.execute(_APPLY_AGAIN, {"runs": list(run_ids)})

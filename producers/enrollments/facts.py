@@ -124,7 +124,7 @@ class FactReader:
         return 0 if self.full else self.connection.execute(sql.COUNT_SETTLED, self.base).scalar_one()
 
     def someone_unlinked(self) -> bool:
-        """Whether anybody must be matched: then all of Pluvo's users are listed."""
+        """Whether a person must be matched: then all of Pluvo's users are listed."""
         return bool(self.connection.execute(sql.UNLINKED, self.base).scalar_one())
 
     def newcomers(self) -> list[str]:
@@ -141,12 +141,12 @@ class FactReader:
         return list(self.connection.execute(sql.PRESET, self.base | {"limit": limit}).scalars())
 
     def moves(self) -> list[Move]:
-        """Linked people whose new address another account has."""
+        """Linked people whose new address is held by another account."""
         found = self.connection.execute(sql.MOVES, self.base | {"people": None})
         return [Move(row.internal_id, row.holder, foreign=row.holder is None) for row in found]
 
     def rivals(self) -> dict[str, Candidate]:
-        """Linked people who want the same new address as somebody with a lower id, and that somebody's account."""
+        """Linked people who want the same new address as a person with a lower id, with that person's account."""
         found = self.connection.execute(sql.RIVALS, self.base | {"people": None})
         return {
             row.internal_id: Candidate(row.winner_pluvo_id, name=row.winner_name, linked_to=row.winner) for row in found

@@ -106,7 +106,7 @@ PEERS = text(
                           AND s.row_state = 'present')
     """
 )
-# Linked people whose address is another one now.
+# Linked people whose address has changed.
 _MOVING = f"""
     WITH primary_row AS (
         SELECT DISTINCT ON (s.internal_id) s.internal_id, s.tenant_id, s.run_id, s.name, s.email, s.email_folded,

@@ -1,7 +1,7 @@
 """Limits on what one run may do, judged on the plan before anything is enqueued.
 
-A guard holds every line of its kind in its scope, never some of them: which of forty removals are the right three,
-no program can know. Judging the plan, not the doing, is what keeps any number of workers from overshooting.
+A guard holds every line of its kind in its scope, never some of them: no program can know which three of forty removals
+are right. The plan is judged, not the doing: so any number of workers stays inside the limits.
 
 ==================  =========================================  ===============================================
 guard               scope                                      holds when
@@ -76,7 +76,7 @@ _SIZE = text(
     """SELECT count(*) AS enrollments, count(DISTINCT person_id) AS people FROM enrollment
         WHERE tenant_id = :tenant AND state = 'enrolled'"""
 )
-# What was let go before, by a guard or an operator, and still waits in the ledger: it is decided.
+# Work that a guard or an operator let go before and that still waits in the ledger is decided already.
 _DECIDED = text(
     """
     UPDATE plan_line l SET decided = true
@@ -91,7 +91,7 @@ _OPEN = text(
     """SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
           AND NOT decided"""
 )
-# A hold stays until a run that read all it is about: what is on it stays held till then, whoever plans it again.
+# A hold stays open until a run has read all that it is about; until then its lines are held again when planned again.
 _STAY = text(
     """
     WITH staying AS (
@@ -139,7 +139,7 @@ _HOLD = text(
        AND (CAST(:event AS text) IS NULL OR event_id = :event)
     """
 )
-# Whose address only comes free through a held line must wait for it.
+# A line whose address comes free only through a held line waits with it.
 _HOLD_FOLLOWERS = text(
     """
     UPDATE plan_line f SET outcome = 'held', reason = l.reason
@@ -198,7 +198,7 @@ class Judge:
         return int(self.connection.execute(_HELD_ALREADY, values).scalar_one())
 
     def _short(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
-        # Also where there is nothing to remove: the smaller roster becomes the base once somebody says so.
+        # Also where there is nothing to remove: the smaller roster becomes the base once an operator says so.
         tripped = []
         for snapshot in snapshots:
             if snapshot.only_short:

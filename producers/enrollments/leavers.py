@@ -1,9 +1,9 @@
-"""Who is gone from AFAS, and whether that is certain enough to act on.
+"""Who is gone from AFAS, and whether this is certain enough to act on.
 
 Absent from two complete snapshots at least ``confirm_after`` apart makes a leaver. Before a removal goes anywhere the
-absence is proven: AFAS is asked for exactly that person, together with neighbours who are known to be there and with
-whoever has no id, forwards and backwards: an answer that was cut off at one end hides different people then. Only
-answers that show the neighbours and nobody else count; anything else makes the snapshot suspect.
+absence is proven: AFAS is asked for exactly that person, for neighbours who are known to be there, and for rows without
+an id. It is asked forwards and backwards, since an answer that is cut off hides other people in each order. An answer
+counts if it shows the neighbours and no other person; anything else makes the snapshot suspect.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from producers.runs.context import RunContext
 PER_QUERY = 4
 PROOF_ROWS = 50  # more than so few people can have, doubles included
 AT_ONCE = 1000
-NOBODY = None  # asked about as well: a row without an id may be anybody's
+NOBODY = None  # asked about as well: a row without an id may belong to any person
 NO_ANSWER = (Unavailable, Misconfigured, TooLarge, Rejected)
 
 # Blocked counts as absent. A row that was rejected, has ended or not begun says that the person is there.
@@ -53,7 +53,7 @@ _ABSENT = text(
       LEFT JOIN link l ON l.person_id = p.id
      WHERE e.tenant_id = :tenant AND e.course_id = :course AND NOT e.removal_refused
        AND (e.state IN ('enrolled', 'new')
-            -- asked for again, and nobody knows what came of it; or the archive still waits for a run that reads all
+            -- asked for again with an unknown result; or the archive still waits for a run that reads all
             OR (e.state = 'removed' AND (e.told_target IS NOT NULL OR (e.archive AND :archiving))))
        AND l.state IS DISTINCT FROM 'ignored'
        -- what was let go already, by a guard or an operator, is on its way
@@ -102,9 +102,9 @@ def plan_leavers(
 ) -> int:
     """Write removal lines of one event; returns how many people are absent but not yet confirmed.
 
-    Without ``target_read`` everybody waits: another event with the same target could not be read, and whoever is
-    missed here may be there by now. Accounts go to the archive only with ``all_read``: who moved to an event that could
-    not be read still needs theirs. Until a run that read all of them they are only taken out.
+    Without ``target_read`` everybody waits: another event with the same target could not be read, and people who are
+    missing here may be there by now. Accounts go to the archive only with ``all_read``: people who moved to an event
+    that could not be read still need theirs. Until a run reads all events they are only taken out.
 
     A ``short`` snapshot gives lines for everybody it misses: the guard holds them all.
     """
@@ -140,9 +140,9 @@ _UNPROVEN = text(
 
 
 def prove_leavers(context: RunContext, afas: AfasClient, course: Course, snapshot: Snapshot) -> int:
-    """Prove the absence of those whose removal the guards let go. Held ones are proven once they are released.
+    """Prove the absence of the people whose removals the guards let go. Held ones are proven when they are released.
 
-    Without the proof the snapshot is suspect (``absence_unproven``), and nobody of the event is removed; returns how
+    Without the proof the snapshot is suspect (``absence_unproven``), and no person of the event is removed; returns how
     many wait for that.
     """
     with context.writing() as connection:
@@ -168,7 +168,7 @@ def _neighbours(connection: Connection, context: RunContext, course: Course) -> 
 
 def _ends_of_event(check: Callable[[], None], afas: AfasClient, course: Course, people: Sequence[str]) -> set[str]:
     """The same for a run that asked for one person only, which can't see a row of theirs under an id that is written
-    otherwise: all of the event is read. Empty when somebody in it can't be told or is one of ``people``.
+    otherwise: all of the event is read. Empty when it has a row that can't be told, or one of ``people``.
     """
     reader = EventReader(afas, course.getconnector, course.fields, course.event_id, check=check)
     ends: set[str] = set()
@@ -185,7 +185,7 @@ def _ends_of_event(check: Callable[[], None], afas: AfasClient, course: Course, 
 
 
 def _people_of(rows: Iterable[AfasRow], course: Course) -> set[str | None]:
-    """Whose rows these are; None stands for anybody's: no readable id, or another event."""
+    """The people of these rows; None for a row that may be any person's: no readable id, or another event."""
     fields, event = course.fields, event_number(course.event_id)
     return {
         person_number(row.get(fields.internal_id)) if event_number(row.get(fields.event_id)) == event else None
@@ -271,20 +271,20 @@ def _proven(afas: AfasClient, course: Course, asked: Sequence[str | None], neigh
 def _answers(
     afas: AfasClient, course: Course, asked: Sequence[str | None], neighbours: set[str]
 ) -> list[set[str | None]]:
-    """Who shows of these people and their neighbours, asked forwards and backwards."""
+    """Which of these people and neighbours AFAS shows, asked forwards and backwards."""
     try:
         return [_ask(afas, course, [*sorted(neighbours), *asked], minus) for minus in ("", "-")]
     except ValueError:  # long column names: the query would pass AFAS's limit
         half = len(asked) // 2
         if not half:
-            return [set()]  # nobody shows: that proves nothing
+            return [set()]  # an empty answer proves nothing
         parts = (asked[:half], asked[half:])
         return [seen for part in parts for seen in _answers(afas, course, part, neighbours)]
 
 
 def _ask(afas: AfasClient, course: Course, people: Sequence[str | None], minus: str) -> set[str | None]:
-    """Which of these people have a row in the event right now, blocked or not; None when a row is there that can't be
-    told whose it is. ``minus`` "-" asks from the last on.
+    """Which of these people have a row in the event right now, blocked or not; None for a row whose
+    person can't be told. ``minus`` "-" asks from the last on.
     """
     fields = course.fields
     event = Condition(fields.event_id, Operator.EQUAL, course.event_id)
@@ -306,8 +306,8 @@ def still_gone(
 ) -> bool | None:
     """Whether AFAS misses this person right now; None when that can't be told.
 
-    Without ``neighbours`` nobody is listed in the event any more, which an operator has confirmed: not to show is
-    enough then. Neighbours who have left meanwhile are replaced by whoever is first and last now.
+    Without ``neighbours`` the event is empty, as an operator has confirmed: it is enough then that the person does not
+    show. Neighbours who have left meanwhile are replaced by those who are first and last now.
     """
     check()
     away = _away(afas, course, internal_id, neighbours)
@@ -327,7 +327,7 @@ def _away(afas: AfasClient, course: Course, internal_id: str, neighbours: set[st
 
 
 def still_blocked(afas: AfasClient, tenant: Tenant, course: Course, internal_id: str) -> bool | None:
-    """The same for somebody whose row is blocked: away as long as none of their rows is anything else."""
+    """The same for a person whose row is blocked: away as long as all their rows are blocked."""
     fields = course.fields
     where = [
         [

@@ -53,7 +53,7 @@ class Plan:
     # Absent, but not for long enough
     unconfirmed: int
     envid: str
-    # Users that Pluvo counts and did not give; None when nobody had to be listed
+    # Users that Pluvo counts and did not give; None when the list was not needed
     missing_users: int | None = None
 
     @property
@@ -128,7 +128,7 @@ class _Known:
     """What was asked before planning: rows that need no line, by outcome; and what Pluvo could not tell."""
 
     rows_without_line: dict[str, int]
-    # Users that Pluvo counts and did not give; None when nobody had to be listed
+    # Users that Pluvo counts and did not give; None when the list was not needed
     missing_users: int | None = None
     # Folded addresses of newcomers that a user may have whom Pluvo can't read
     unread: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """Who is who: which Pluvo account belongs to an AFAS person. Pure; the only place where links are decided.
 
 Order for someone without a link: an AFAS id set beforehand, then the same address, then a new account. Whatever is not
-certain is ``ambiguous`` and waits, with its candidates, for an operator. A link never moves.
+certain is ``ambiguous`` and waits for an operator, with its candidates. A link never moves.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Match:
 
 
 def ambiguous(reason: str, candidates: Sequence[Candidate]) -> Match:
-    """Parked until an operator decides."""
+    """Waits until an operator decides."""
     return Match("ambiguous", reason=reason, candidates=candidates)
 
 
@@ -117,7 +117,7 @@ def match(given: MatchInput) -> Match:
         return ambiguous("account_unreadable", given.by_email)
     if found := _by_email(given) or _by_peer(given):
         return found
-    # ß and ss, É and é: two mailboxes for a mail server, and perhaps one for whoever typed them.
+    # ß and ss, É and é: two mailboxes for a mail server, and perhaps one for the person who typed them.
     return ambiguous("similar_email", given.alike) if given.alike else Match("create")
 
 
@@ -128,7 +128,7 @@ def _free(candidate: Candidate, given: MatchInput) -> bool:
 
 
 def _as_decided(given: MatchInput) -> Match:
-    """An operator wants a new account. It can only be made once nobody has the address."""
+    """An operator wants a new account. It can only be made once the address is free."""
     if ours := _by_our_ref(given):
         return ours
     staying = [candidate for candidate in given.by_email if candidate.linked_to not in given.moving_away]
@@ -195,14 +195,14 @@ def names_another(contact_id: str | None, ref: str | None, internal_id: str, our
 
 
 def _by_peer(given: MatchInput, held: Sequence[Candidate] = ()) -> Match | None:
-    """Several AFAS persons with one address: whoever has the account, else the lowest id, comes first."""
+    """Several AFAS persons with one address: the one who has the account comes first, else the lowest id."""
     first = first_of(given.internal_id, given.peers)
     if first is None:
         return None
     if fold_name(first.name) == fold_name(given.name):
         return Match("share", linked_by=LinkedBy.EMAIL, share_with=first.internal_id)
     shown = held or [candidate for candidate in given.by_email if candidate.linked_to in (None, first.internal_id)]
-    # Also when that account is still to be made: who decides must know whose it will be.
+    # Also when that account is still to be made: the operator must see whose it will be.
     theirs = Candidate(first.pluvo_id or "", given.email, first.name, linked_to=first.internal_id)
     return ambiguous("same_email", list(shown) or [theirs])
 
@@ -221,7 +221,10 @@ def first_of(internal_id: str, peers: Sequence[Peer]) -> Peer | None:
 
 @dataclass(frozen=True)
 class Move:
-    """A linked person who wants an address. ``holder``: the linked person who has it; ``foreign``: nobody of ours."""
+    """A linked person who wants an address.
+
+    ``holder``: the linked person who has it; ``foreign``: an account without a link has it.
+    """
 
     internal_id: str
     holder: str | None
@@ -230,7 +233,7 @@ class Move:
 
 @dataclass(frozen=True)
 class MoveVerdict:
-    """Whether a move can go, after whose, or why not (``email_taken``, ``email_cycle``)."""
+    """Whether a move can be done, after which person's, or why not (``email_taken``, ``email_cycle``)."""
 
     possible: bool
     after: str | None = None
@@ -241,7 +244,7 @@ def order_moves(moves: Mapping[str, Move], movers: frozenset[str] | set[str]) ->
     """Decide the moves that find their address taken.
 
     Args:
-        moves: by internal id, only those whose new address somebody else holds.
+        moves: by internal id, only those whose new address is held by another account.
         movers: every linked person who gives up their present address in this run, held up or not.
     """
     verdicts: dict[str, MoveVerdict] = {}
@@ -282,5 +285,5 @@ def takes_over(account: Candidate | None, name: str, email: str) -> bool:
 
 
 def is_linked(state: str | None, pluvo_id: str | None) -> bool:
-    """Whether someone has an account of which we are sure (also who left, also who is parked for an address)."""
+    """Whether someone has an account of which we are sure (also of people who left, or who wait for an address)."""
     return pluvo_id is not None and state in (LinkState.LINKED, LinkState.LEFT, LinkState.AMBIGUOUS)

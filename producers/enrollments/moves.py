@@ -1,7 +1,7 @@
-"""Who must still be taken out of a place in Pluvo, since their course has another target or they have another account.
+"""Removals from a former place in Pluvo: the course has another target now, or the person another account.
 
-They are in the new place already: that is done first, and by itself. Taking them out of the old one is a removal like
-any other and judged by the guards, also where a whole event moves.
+The person is in the new place already, which is done first. Taking them out of the old one is a removal like any other:
+the guards judge it, also where a whole event moves.
 """
 
 from __future__ import annotations

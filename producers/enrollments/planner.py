@@ -110,7 +110,7 @@ class Planner:
             )
         )
         if found.action == "ambiguous":
-            return [self._parked(row, found) for row in person.rows]
+            return [self._ambiguous(row, found) for row in person.rows]
         action = Action.CREATE if found.action == "create" else Action.LINK
         refused = next((failed for row in person.rows if (failed := self._still_failed(row))), None)
         if refused:  # their account was refused: no event of theirs can go on
@@ -134,7 +134,7 @@ class Planner:
         preset = first.applied_email is None
         adopted = person.account if preset else None
         if verdict and not verdict.possible and (email_changes or preset):
-            return [self._parked(row, self._taken(person, verdict)) for row in person.rows if self._open(row)]
+            return [self._ambiguous(row, self._taken(person, verdict)) for row in person.rows if self._open(row)]
         # What was wanted before but not applied yet counts too: going back to what is applied is a change of that.
         known = {(first.applied_name, first.applied_email), (first.stored_name, first.stored_email)}
         changed = known != {(person.name, person.email)}
@@ -192,7 +192,7 @@ class Planner:
             return None
         return _line(row, Action.NONE, RowOutcome.FAILED, row.failed_code)
 
-    def _parked(self, row: RosterRow, found: Match) -> Line:
+    def _ambiguous(self, row: RosterRow, found: Match) -> Line:
         line = _line(row, Action.NONE, RowOutcome.AMBIGUOUS, found.reason)
         return replace(line, before={"candidates": [candidate.shown() for candidate in found.candidates]})
 
@@ -236,7 +236,7 @@ def _enrolled(row: RosterRow, enrolled: bool) -> Shown:
 
 
 def _moved(row: RosterRow) -> str | None:
-    """Why somebody who is enrolled is enrolled once more."""
+    """Why a person who is enrolled is enrolled once more."""
     if row.state != Applied.ENROLLED or row.in_place:
         return None
     return "target_changed" if row.told_account == row.pluvo_id else "account_changed"

@@ -61,8 +61,8 @@ def store(connection: Connection, context: RunContext, users: Iterable[PluvoUser
 def list_everyone(context: RunContext, pluvo: PluvoClient) -> int:
     """List all users, archived ones too; returns how many Pluvo did not give, as far as it tells.
 
-    Whoever is restored after the active ones were listed and before the archived ones were, is in neither list: when
-    the number of active users is another one afterwards, they are listed again.
+    A user who is restored after the active ones were listed and before the archived ones were is in neither list. So
+    the active ones are listed again when their number has changed meanwhile.
     Raises Unavailable when Pluvo can't be listed at all after some tries.
     """
     missing, active = _list(context, pluvo, archived=False)
@@ -92,7 +92,7 @@ def _list(context: RunContext, pluvo: PluvoClient, *, archived: bool) -> tuple[i
 
 
 def look_up(context: RunContext, pluvo: PluvoClient, emails: Sequence[str]) -> frozenset[str]:
-    """Find who holds these addresses; returns the folded ones that somebody may hold whom Pluvo can't read."""
+    """Find who holds these addresses; returns the folded ones that a user may hold whom Pluvo can't read."""
     unread: set[str] = set()
     for start in range(0, len(emails), ADDRESSES_A_STEP):
         part = emails[start : start + ADDRESSES_A_STEP]

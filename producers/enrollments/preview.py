@@ -131,7 +131,7 @@ _ONLY_IN_PLUVO = text(
 
 
 class PreviewOver(Exception):
-    """Somebody was erased, or the tenant removed, after the dry run read them: it writes nothing more."""
+    """A person was erased, or the tenant removed, after the dry run read them: it writes nothing more."""
 
 
 class _DryRun(PreviewContext):
@@ -149,7 +149,7 @@ class _DryRun(PreviewContext):
 def preview(tenant_id: int, options: RunOptions) -> Preview:
     """Plan a run without doing it: reads both systems, changes neither. Kept in the ledger as a ``dry_run``.
 
-    Raises RemoteError when a system can't be read, PreviewOver when somebody was erased meanwhile.
+    Raises RemoteError when a system can't be read, PreviewOver when a person was erased meanwhile.
     """
     tenant, courses = load(tenant_id)
     context = _DryRun(new_id(), tenant_id, options)

@@ -18,13 +18,11 @@ from models.session import transaction
 from producers.completions.producer import confirm_written, unread_before_removal
 from producers.enrollments import commit, raise_holds
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
-from producers.enrollments.preview import Preview, preview
 from producers.runs.context import RunContext
 from producers.runs.lease import RunLease
 from tenancy.alerts import close_alert, open_alert
 from tenancy.systems import systems_of
 
-__all__ = ["Preview", "load", "preview", "run"]
 _EVENTS_WITH_REMOVALS = text(
     """
     SELECT DISTINCT course_id FROM plan_line WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'
@@ -86,20 +84,20 @@ def _confirm_completions(connection: Connection, courses: Sequence[Course], plan
 
 
 def _courses_with_removals(context: RunContext) -> list[int]:
-    """Courses from which somebody will be removed: their completions are read first."""
+    """Courses with removals: their completions are read first."""
     with transaction() as connection:
         return list(connection.execute(_EVENTS_WITH_REMOVALS, {"run": context.run_id}).scalars())
 
 
 def _postpone_removals(context: RunContext, plan: Plan) -> Plan:
-    """The completions of those who leave could not be read: only their removals wait for a run that can."""
+    """The completions of the leavers could not be read: their removals, and only those, wait for a run that can."""
     with context.writing() as connection:
         postponed = connection.execute(_POSTPONE, {"run": context.run_id}).rowcount
     return replace(plan, unconfirmed=plan.unconfirmed + postponed)
 
 
 def _tell_of_report(connection: Connection, context: RunContext, code: str) -> None:
-    """Say in the run why nobody was removed: what is wrong with the report, beside what was wrong with the listing."""
+    """Add to the run's reasons why no person was removed, after what is wrong with the listing."""
     connection.execute(_ADD_REASONS, {"run": context.run_id, "why": dumps(["completions_unread", code])})
 
 

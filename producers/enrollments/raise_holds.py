@@ -68,7 +68,7 @@ _CLEAR = text(
     RETURNING id
     """
 )
-# Who was away and is seen again, in whatever usable snapshot: nothing of theirs is held any more.
+# A person who was away and is seen again, in any usable snapshot: their removals are not held any more.
 _CAME_BACK = text(
     """
     WITH back AS (

@@ -9,7 +9,7 @@ page_failed            a page still failed after tries at 2, 10 and 30 s        
 key_order              ids not in the order that was asked for                     yes
 read_twice, gap        pages don't fit together, also after two new starts         yes
 contradictory          two different rows for one person                           yes
-unidentified           a row without an id that can be read: anybody's              yes
+unidentified           a row without a readable id: any person's                   yes
 other_event            a row of another event than was asked for                   yes
 same_page              the same rows again, whatever is asked                      yes
 page_too_long          more rows in a page than were asked for                     yes, those before it
@@ -42,7 +42,7 @@ from producers.event_reader import MAX_RESTARTS, EventReader, Partial, Restart
 from producers.runs.context import RunContext
 
 UNUSABLE = {"missing_column", "wrong_environment", "too_many_rows"}
-# Whose row is it? As long as one can't be told, nobody of the event is known to be absent.
+# Rows whose person can't be told: with one of them no person of the event is known to be absent.
 UNCERTAIN_WHO = {"no_internal_id": "unidentified", "other_event": "other_event"}
 SHORT_SHARE, SHORT_FROM = 0.8, 20
 
@@ -89,7 +89,7 @@ class Snapshot:
 
     @property
     def saw_everybody(self) -> bool:
-        """Whether nobody can be in the event who was not seen. Two rows that contradict each other are one person."""
+        """Whether every person of the event was seen. Two rows that contradict each other are one person."""
         return self.state == SnapshotState.COMPLETE or self.reasons == ["contradictory"]
 
     @property

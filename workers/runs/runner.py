@@ -25,8 +25,8 @@ from models.run import RunStatus
 from models.session import DATABASE_TROUBLE, is_away, transaction
 from models.tenant import Direction
 from models.worker import worker_id
+from producers import enrollments
 from producers.completions import producer as completions
-from producers.enrollments import producer as enrollments
 from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import drop_messages, lock_runs

@@ -9,7 +9,7 @@ import pytest
 from clients.errors import Unavailable
 from models.completion_dates import NAIVE
 from producers.completions.producer import collect_before_removal, preview
-from producers.enrollments.producer import load
+from producers.enrollments import load
 from producers.runs.context import PreviewContext
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tests.fixtures.world import now_removals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from producers.completions.producer import preview
-from producers.enrollments.producer import load
+from producers.enrollments import load
 from simulators.afas.tenant import COMPLETION_FIELD
 from tests.integration.completions.conftest import Classroom
 
