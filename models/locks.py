@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from models import ledger
+
 # To be put into a statement with a person ``p``: these joins, and then this key.
 UPSERT_JOINS = """
       LEFT JOIN link k ON k.person_id = p.id AND k.pluvo_id IS NOT NULL
@@ -41,13 +43,14 @@ _ABOUT = text(
     """  # noqa: S608  constants
 )
 _PEOPLE = text("SELECT id FROM person WHERE id = ANY(:people) ORDER BY id FOR NO KEY UPDATE")
-_FOLLOW = text(
+_FOLLOW = ledger.relock(
     f"""
-    UPDATE message m SET lock = x.key
-      FROM (SELECT e.id, e.tenant_id, {UPSERT_KEY} AS key
+    SELECT m.id, x.key
+      FROM message m
+      JOIN (SELECT e.id, e.tenant_id, {UPSERT_KEY} AS key
               FROM person p JOIN enrollment e ON e.person_id = p.id {UPSERT_JOINS}
              WHERE p.id = ANY(ARRAY({_WITH_SHARERS}))) AS x
-     WHERE m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.lock <> x.key
+        ON m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.lock <> x.key
     """  # noqa: S608  constants
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from models import locks
+from models import ledger, locks
 from models.message import Kind, Priority
 from models.tenant import Direction
 from producers.enrollments.snapshot import Snapshot
@@ -192,14 +192,13 @@ _SUPERSEDE = text(
     """
 )
 # One account, one lock: persons who share an account are never out together either.
-_SEND = text(
+_SEND = ledger.enqueue_from(
     f"""
-    INSERT INTO message AS m (tenant_id, kind, direction, subject_id, lock, version, run_id, plan_line_id, priority,
-                              "full")
     SELECT l.tenant_id, CAST(:kind AS text), :direction, e.id,
            {locks.UPSERT_KEY},
            -- what is released goes on although its run was stopped
-           e.version, (SELECT r.id FROM run r WHERE r.id = l.run_id AND r.status <> 'stopped'), l.id, :priority,
+           e.version, (SELECT r.id FROM run r WHERE r.id = l.run_id AND r.status <> 'stopped'), l.id,
+           CAST(NULL AS bigint), CAST(:priority AS smallint),
            l."full"
       FROM plan_line l
       JOIN enrollment e ON e.id = l.enrollment_id
@@ -208,22 +207,15 @@ _SEND = text(
      WHERE l.run_id = :run AND (CAST(:lines AS bigint[]) IS NULL OR l.id = ANY(:lines))
        AND l.outcome = 'pending'
      ORDER BY l.id
-    ON CONFLICT (kind, subject_id) DO UPDATE SET
-        version = excluded.version, lock = excluded.lock, run_id = excluded.run_id,
-        plan_line_id = excluded.plan_line_id, priority = least(m.priority, excluded.priority),
-        "full" = m."full" OR excluded."full", after_id = NULL,
-        attempts = CASE WHEN excluded.version > m.version THEN 0 ELSE m.attempts END,
-        state = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN 'ready' ELSE m.state END,
-        run_at = CASE WHEN m.state = 'scheduled' AND excluded.version > m.version THEN now() ELSE m.run_at END
     """  # noqa: S608  constants
 )
 # First the line of the person whose account or address must come free; then the person's other events, after the one
 # that makes the account.
 # (What names a row twice gives an index to each step, whatever PostgreSQL knows of how many rows there are by now.)
-_AFTER = text(
+_AFTER = ledger.queue_behind(
     """
-    UPDATE message m SET after_id = first.id
-      FROM plan_line l, plan_line fl, message first
+    SELECT m.id, first.id AS first_id
+      FROM message m, plan_line l, plan_line fl, message first
      WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.after_person IS NOT NULL
        AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.after_person AND fl.is_row
        AND fl.changes_person AND first.plan_line_id = fl.id AND first.id <> m.id
@@ -232,10 +224,10 @@ _AFTER = text(
        AND first.kind = :kind AND first.subject_id = fl.enrollment_id
     """
 )
-_AFTER_ACCOUNT = text(
+_AFTER_ACCOUNT = ledger.queue_behind(
     """
-    UPDATE message m SET after_id = first.id
-      FROM plan_line l, plan_line fl, message first
+    SELECT m.id, first.id AS first_id
+      FROM message m, plan_line l, plan_line fl, message first
      WHERE l.run_id = :run AND m.plan_line_id = l.id AND l.action = 'enroll' AND m.after_id IS NULL
        AND fl.run_id = :run AND fl.tenant_id = l.tenant_id AND fl.internal_id = l.internal_id
        AND fl.action IN ('create', 'link') AND first.plan_line_id = fl.id AND first.id <> m.id

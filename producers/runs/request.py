@@ -6,6 +6,7 @@ import json
 
 from sqlalchemy import Connection, text
 
+from models import ledger
 from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.run import RunOptions, RunStatus
@@ -27,20 +28,6 @@ _INSERT = text(
 _LOCK = text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))")
 _STATUS = text("SELECT status FROM run WHERE id = :id FOR UPDATE")
 _STOP = text("UPDATE run SET stop_requested = true WHERE id = :id")
-_DROP = text(
-    """
-    WITH free AS (
-        SELECT id FROM message WHERE run_id = :run AND NOT (state = 'sent' AND started_at IS NOT NULL)
-           FOR UPDATE SKIP LOCKED
-    ), gone AS (
-        DELETE FROM message WHERE id = ANY(ARRAY(SELECT id FROM free)) RETURNING plan_line_id
-    ), lines AS (
-        UPDATE plan_line SET outcome = 'pending', reason = 'stopped'
-         WHERE run_id = :run AND id = ANY(ARRAY(SELECT plan_line_id FROM gone))
-    )
-    SELECT count(*) FROM gone
-    """
-)
 
 
 def request_run(
@@ -91,20 +78,7 @@ def request_stop(connection: Connection, run_id: str) -> str | None:
     connection.execute(_STOP, {"id": run_id})
     if status == RunStatus.RUNNING:
         return str(status)
-    drop_messages(connection, run_id)
+    ledger.withdraw(connection, run_id)
     result.end(connection, run_id, RunStatus.STOPPED)
     connection.execute(text("NOTIFY koppeling_runs"))
     return RunStatus.STOPPED
-
-
-def drop_messages(connection: Connection, run_id: str) -> int:
-    """Take a run's messages that are not begun out of the ledger; their lines stay ``pending``. How many.
-
-    One that is locked at this moment is left: its delivery finds the run stopped, and takes it out itself. Ids go
-    in as arrays: right after a large plan the planner knows nothing of these tables and might join them row by row.
-    """
-    count: int = connection.execute(
-        _DROP,
-        {"run": run_id},
-    ).scalar_one()
-    return count

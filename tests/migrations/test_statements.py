@@ -17,7 +17,7 @@ LEAST = 200  # so that a search that finds none can't pass
 PARTS = {
     "ops.people.erasing._CALLED",
     "producers.enrollments.facts_sql._MOVING",
-    "workers.relay.statements._HAND_OUT",
+    "models.ledger.HAND_OUT",
 }
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s", re.ASCII)
 NAMED = re.compile(r"(?<![:\w\\]):(\w+)(?!:)|%\((\w+)\)s")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from models import ledger
 from models.session import transaction
 from workers.messages import outcome
 from workers.messages.dead_letters import insert_unknown
-from workers.messages.delivery import SCHEMA, delivery_of
+from workers.messages.delivery import delivery_of
 from workers.messages.envelope import Defect, Envelope
 from workers.messages.interruptions import UnknownKind
 from workers.messages.policy import classify
@@ -32,7 +33,7 @@ def _from_ledger(envelope: Envelope) -> bool:
     with transaction() as connection:
         row = connection.execute(
             text(
-                f"""SELECT {SCHEMA} FROM message m
+                f"""SELECT {ledger.DELIVERY} FROM message m
                      WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
                        AND m.state = 'sent' AND m.started_at IS NULL FOR UPDATE"""  # noqa: S608  names of columns
             ),

@@ -10,13 +10,14 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, text
 
+from models import ledger
 from models.base import new_id
 from models.worker import code_version
-from workers.messages.delivery import SUPERSEDE, Delivery, settle_line, superseded_by
+from workers.messages.delivery import Delivery, settle_line
 from workers.messages.envelope import Envelope
 from workers.messages.policy import Failure
 
-HISTORY = 20
+_SUPERSEDE = text(ledger.SUPERSEDE)
 log = structlog.get_logger("workers.messages.dead_letters")
 _VARYING = (
     (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
@@ -38,7 +39,7 @@ def bury(connection: Connection, delivery: Delivery, failure: Failure) -> str:
     The message's row must be locked by this transaction. An older open dead letter of the same subject is superseded.
     """
     described = delivery.hook(connection, "describe") or {}
-    connection.execute(text(SUPERSEDE), superseded_by(delivery, "died again"))
+    connection.execute(_SUPERSEDE, delivery.subject | {"why": "died again"})
     letter = new_id()
     connection.execute(
         text(
@@ -68,7 +69,7 @@ def bury(connection: Connection, delivery: Delivery, failure: Failure) -> str:
     )
     delivery.hook(connection, "on_dead", failure.code)
     settle_line(connection, delivery, "failed", failure.code)
-    connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": delivery.message_id})
+    ledger.remove(connection, delivery.message_id)
     return letter
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from clients.http import Call, without_people
 from loops import where
+from models import ledger
 from models.session import transaction
 from models.tenant import Direction
 from tenancy import health
@@ -31,34 +32,6 @@ OUR_FAULTS = (ProgrammingError, DataError, IntegrityError)
 # The other side kept a thread waiting for nothing.
 NO_ANSWER = ("timeout", "connect_failed", "time_limit")
 log = structlog.get_logger("workers.messages.delivery")
-
-# What ``delivery_of`` reads, of a message ``m``.
-SCHEMA = """m.id, m.tenant_id, m.kind, m.direction, m.subject_id, m.version, m.run_id, m.plan_line_id, m."full",
-            m.attempts, m.kills, m.touched, m.deliveries, m.sent_at, m.lease_until"""
-# Noted before the call, for whoever comes next when this one can't tell any more what came of it.
-_CHECK = text(
-    """
-    WITH noted AS (
-        UPDATE message SET touched = true
-         WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' AND NOT touched)
-    SELECT extract(epoch FROM m.lease_until - now()) AS remaining, d.state, d.wait_until > now() AS waiting,
-           coalesce(r.stop_requested OR r.status = 'stopped', false) AS stopped
-      FROM message m
-      LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
-      LEFT JOIN run r ON r.id = m.run_id
-     WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery AND m.state = 'sent'
-    """
-)
-_RENEW = text(
-    """
-    UPDATE message SET lease_until = now() + make_interval(secs => :lease)
-     WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent'
-    """
-)
-SUPERSEDE = """
-UPDATE dead_letter SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
- WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'
-"""
 
 
 @dataclass
@@ -129,12 +102,12 @@ class Delivery:
         everything back. A lease that may end during the write begins anew: what came before may have been slow.
         """
         with transaction() as connection:
-            row = connection.execute(_CHECK, self.key).first()
+            row = ledger.check(connection, self.key)
             # A lease shorter than one call would never let it go: most of a fresh lease is always enough.
             short = row is not None and row.remaining < min(need_seconds, 0.8 * self.lease_seconds)
             obstacle = self._obstacle(row, short=short)
             if short and not obstacle:
-                connection.execute(_RENEW, self.key | {"lease": self.lease_seconds})
+                ledger.renew(connection, self.key, self.lease_seconds)
             if note and not obstacle:
                 note(connection)
         if obstacle:
@@ -166,9 +139,9 @@ class Delivery:
             yield connection
             count_calls(connection, self)
             if self.outdated(row):
-                self.put_back(connection, fresh=True, recorded=True)
+                ledger.give_back(connection, self.key, fresh=True, recorded=True)
             else:
-                remove(connection, self)
+                ledger.settle(connection, self.message_id, self.subject)
             if self.probe:
                 answer_probe(connection, self)
             count_answer(connection, self)
@@ -178,6 +151,11 @@ class Delivery:
     def key(self) -> dict[str, int]:
         """What names this delivery in SQL."""
         return {"id": self.message_id, "tenant": self.tenant_id, "delivery": self.number}
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What names its dead letters in SQL."""
+        return {"kind": self.kind, "subject": self.subject_id, "tenant": self.tenant_id}
 
     @property
     def names(self) -> dict[str, Any]:
@@ -202,25 +180,9 @@ class Delivery:
         joined = row.run_id != self.run_id or row.plan_line_id != self.plan_line_id
         return joined or row.version > self.version or (row.full and not self.full)
 
-    def put_back(self, connection: Connection, *, fresh: bool = False, recorded: bool = False) -> None:
-        """Back to ready, as if it had not been handed out; ``fresh`` forgets the attempts too.
-
-        ``recorded``: all that was done outside is written down.
-        """
-        connection.execute(
-            text(
-                """UPDATE message SET state = 'ready', run_at = now(), started_at = NULL, worker = NULL,
-                          lease_until = NULL, attempts = CASE WHEN :fresh THEN 0 ELSE attempts END,
-                          touched = touched AND NOT :recorded
-                    WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery"""
-            ),
-            self.key | {"fresh": fresh, "recorded": recorded},
-        )
-        connection.execute(text("NOTIFY koppeling_ledger"))
-
 
 def delivery_of(row: Row[Any]) -> Delivery:
-    """A delivery from a row with the columns of SCHEMA."""
+    """A delivery from a row with ``ledger.DELIVERY``."""
     return Delivery(
         message_id=row.id,
         number=row.deliveries,
@@ -283,14 +245,6 @@ def answer_probe(connection: Connection, delivery: Delivery, consequence: Conseq
         health.probe_again(connection, delivery.tenant_id, delivery.direction, called=bool(delivery.call_log))
 
 
-def remove(connection: Connection, delivery: Delivery) -> None:
-    """Take a settled message out of the ledger; what was dead for its subject is settled with it."""
-    connection.execute(
-        text(f"WITH gone AS (DELETE FROM message WHERE id = :id) {SUPERSEDE}"),  # noqa: S608  a constant
-        {"id": delivery.message_id} | superseded_by(delivery, "settled by a later message"),
-    )
-
-
 def settle_line(connection: Connection, delivery: Delivery, outcome: str, reason: str | None) -> None:
     """Write the outcome of the message's plan line, where it has one."""
     if delivery.plan_line_id is not None:
@@ -301,8 +255,3 @@ def settle_line(connection: Connection, delivery: Delivery, outcome: str, reason
             ),
             {"line": delivery.plan_line_id, "tenant": delivery.tenant_id, "outcome": outcome, "reason": reason},
         )
-
-
-def superseded_by(delivery: Delivery, why: str) -> dict[str, Any]:
-    """The names in SUPERSEDE: close what is open for the delivery's subject, and why."""
-    return {"kind": delivery.kind, "subject": delivery.subject_id, "tenant": delivery.tenant_id, "why": why}

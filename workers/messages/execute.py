@@ -10,32 +10,18 @@ import dramatiq
 from sqlalchemy import text
 
 import settings
+from models import ledger
 from models.session import DATABASE_TROUBLE, is_contended, transaction
 from models.worker import worker_id
 from tenancy import health
 from workers.messages import isolation, outcome, unrecorded
 from workers.messages.dead_letters import record_foreign
-from workers.messages.delivery import SCHEMA, Delivery, delivery_of
+from workers.messages.delivery import Delivery, delivery_of
 from workers.messages.envelope import Envelope
 from workers.messages.interruptions import STOPPING
 
-# A claim that a crash of PostgreSQL forgets does no harm (the delivery still settles): it need not wait for the disk.
-_CLAIM = text(
-    f"""
-    WITH claimed AS (
-        UPDATE message AS m
-           SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
-         WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
-           AND m.state = 'sent' AND m.started_at IS NULL
-        RETURNING {SCHEMA}
-    )
-    SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
-           set_config('synchronous_commit', 'off', true)
-      FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
-    """  # noqa: S608  only names of columns are put in
-)
 _RESUME = text(
-    f"""SELECT {SCHEMA}, extract(epoch FROM m.lease_until - now()) AS remaining FROM message m
+    f"""SELECT {ledger.DELIVERY}, extract(epoch FROM m.lease_until - now()) AS remaining FROM message m
          WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery
            AND m.state = 'sent' AND m.started_at IS NOT NULL"""  # noqa: S608  only names of columns are put in
 )
@@ -73,7 +59,7 @@ def claim(envelope: Envelope) -> Delivery | None:
         "delivery": envelope.delivery,
     }
     with transaction() as connection:
-        row = connection.execute(_CLAIM, names | {"worker": worker_id(), "lease": lease}).first()
+        row = ledger.claim(connection, names, worker_id(), lease)
         if row is None:
             record_foreign(connection, envelope)
             return None
@@ -83,7 +69,7 @@ def claim(envelope: Envelope) -> Delivery | None:
         delivery.slow = bool(row.slow)
         delivery.probe = row.health == "quarantined" and bool(row.sent_since)
         if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not delivery.probe):
-            delivery.put_back(connection)
+            ledger.give_back(connection, delivery.key)
             if delivery.probe:  # this process ends: nobody was called
                 health.probe_again(connection, delivery.tenant_id, delivery.direction, called=False)
             return None
@@ -95,7 +81,7 @@ def run_delivery(envelope: Envelope) -> None:
     try:
         delivery = claim(envelope)
     except DATABASE_TROUBLE:
-        unrecorded.remember(envelope.message_id, envelope.delivery)
+        unrecorded.remember(envelope.message_id, envelope.tenant_id, envelope.delivery)
         return
     if delivery is None:
         return

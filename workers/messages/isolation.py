@@ -52,7 +52,7 @@ def run(delivery: Delivery, module: str) -> None:
         begun = os.read(hears, 1) == BEGINS
         os.close(hears)
     if child.returncode == AWAY:
-        unrecorded.remember(delivery.message_id, delivery.number)
+        unrecorded.remember(delivery.message_id, delivery.tenant_id, delivery.number)
     elif child.returncode and not begun:
         log.error("suspect_not_started", message=delivery.message_id, code=child.returncode)
         raise Snooze(NOT_STARTED_SECONDS, "not_started")

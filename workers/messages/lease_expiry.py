@@ -12,23 +12,15 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, text
 
+from models import ledger
 from models.session import transaction
 from workers.messages.dead_letters import bury
-from workers.messages.delivery import SCHEMA, delivery_of
+from workers.messages.delivery import delivery_of
 from workers.messages.policy import Failure
 
 MAX_KILLS = 8
 POISON = Failure("poison", "A worker died on it eight times")
 log = structlog.get_logger("workers.messages.lease_expiry")
-
-_BACK = text(
-    """
-    UPDATE message SET state = 'ready', lease_until = NULL, worker = NULL, started_at = NULL,
-           kills = kills + (started_at IS NOT NULL)::int,
-           run_at = CASE WHEN started_at IS NULL THEN run_at ELSE now() END
-     WHERE id = ANY(:ids) RETURNING id, kills
-    """
-)
 
 
 def expire() -> int:
@@ -36,11 +28,11 @@ def expire() -> int:
     with transaction() as connection:
         rows = connection.execute(
             text(
-                f"""SELECT {SCHEMA} FROM message m WHERE state = 'sent' AND lease_until < now()
+                f"""SELECT {ledger.DELIVERY} FROM message m WHERE state = 'sent' AND lease_until < now()
                     ORDER BY lease_until LIMIT 500 FOR UPDATE SKIP LOCKED"""  # noqa: S608  names of columns
             )
         ).all()
-        _take_back(connection, list(rows))
+        _take_back(connection, list(rows), killed=True)
     if rows:
         log.warning("leases_ended", count=len(rows))
     return len(rows)
@@ -52,14 +44,10 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
     ``killed``: it did not leave by itself, so what it worked on may be the reason.
     """
     rows = connection.execute(
-        text(f"SELECT {SCHEMA} FROM message m WHERE worker = :worker AND state = 'sent' FOR UPDATE"),  # noqa: S608  a constant
+        text(f"SELECT {ledger.DELIVERY} FROM message m WHERE worker = :worker AND state = 'sent' FOR UPDATE"),  # noqa: S608  a constant
         {"worker": worker},
     ).all()
-    if rows and not killed:
-        connection.execute(
-            text("UPDATE message SET started_at = NULL WHERE id = ANY(:ids)"), {"ids": [r.id for r in rows]}
-        )
-    _take_back(connection, list(rows))
+    _take_back(connection, list(rows), killed=killed)
     connection.execute(
         text(
             """UPDATE run SET lease_until = now() - interval '1 second'
@@ -71,13 +59,12 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
     return len(rows)
 
 
-def _take_back(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+def _take_back(connection: Connection, rows: Sequence[Row[Any]], *, killed: bool) -> None:
     out = {delivery.message_id: delivery for delivery in map(delivery_of, rows)}
     if not out:
         return
-    for message_id, kills in connection.execute(_BACK, {"ids": list(out)}):
+    for message_id, kills in ledger.expire(connection, list(out), killed=killed).items():
         if kills >= MAX_KILLS:
             delivery = out[message_id]
             log.error("poison", **delivery.names)
             bury(connection, delivery, POISON)
-    connection.execute(text("NOTIFY koppeling_ledger"))

@@ -11,6 +11,7 @@ import random
 from sqlalchemy import Connection, text
 
 import settings
+from models import ledger
 from models.message import Kind
 from tenancy.alerts import close_alert, open_alert
 from workers.messages.delivery import Delivery
@@ -30,23 +31,25 @@ _AGE = text(
         WHERE tenant_id = :tenant AND kind = 'no_room' AND closed_at IS NULL"""
 )
 # Who has no account yet and is to get one.
-_PARK = text(
+_NEWCOMERS = text(
     """
-    WITH parked AS (
-        UPDATE message m SET state = 'scheduled', run_at = now() + make_interval(secs => :later * (1 + random()))
-          FROM enrollment e JOIN person p ON p.id = e.person_id LEFT JOIN link k ON k.person_id = p.id
-         WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'ready' AND m.id <> :id AND m.after_id IS NULL
-           AND e.id = m.subject_id AND e.desired = 'enrolled' AND p.match = 'create' AND k.pluvo_id IS NULL
-        RETURNING m.subject_id, m.plan_line_id),
-    told AS (
-        UPDATE plan_line l SET reason = 'no_room' FROM parked
-         WHERE l.id = parked.plan_line_id AND l.tenant_id = :tenant AND l.outcome = 'pending')
-    UPDATE enrollment e SET outcome = 'pending', reason = 'no_room' FROM parked WHERE e.id = parked.subject_id
+    SELECT m.id, m.subject_id, m.plan_line_id
+      FROM message m JOIN enrollment e ON e.id = m.subject_id JOIN person p ON p.id = e.person_id
+      LEFT JOIN link k ON k.person_id = p.id
+     WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'ready' AND m.id <> :id AND m.after_id IS NULL
+       AND e.desired = 'enrolled' AND p.match = 'create' AND k.pluvo_id IS NULL
+       FOR UPDATE OF m
     """
 )
-_WAKE = text(
-    f"UPDATE message SET state = 'ready', run_at = now() WHERE id IN (SELECT m.id FROM {_WAITING})"  # noqa: S608  a constant
+_SAY_WHY = text(
+    """
+    WITH told AS (
+        UPDATE plan_line SET reason = 'no_room'
+         WHERE id = ANY(:lines) AND tenant_id = :tenant AND outcome = 'pending')
+    UPDATE enrollment SET outcome = 'pending', reason = 'no_room' WHERE id = ANY(:subjects) AND tenant_id = :tenant
+    """
 )
+_WHO_WAITS = text(f"SELECT m.id FROM {_WAITING} FOR UPDATE OF m")  # noqa: S608  a constant
 
 
 def none_left(connection: Connection, delivery: Delivery, words: str) -> float:
@@ -60,7 +63,10 @@ def none_left(connection: Connection, delivery: Delivery, words: str) -> float:
     age = float(connection.execute(_AGE, names).scalar() or 0)
     probes = settings.get().quarantine_probes
     seconds = float(max(wait for wait in probes if wait <= max(age, min(probes))))
-    connection.execute(_PARK, names | {"later": float(max(probes))})
+    newcomers = connection.execute(_NEWCOMERS, names).all()
+    ledger.rest(connection, [row.id for row in newcomers], float(max(probes)))
+    about = {"lines": [row.plan_line_id for row in newcomers], "subjects": [row.subject_id for row in newcomers]}
+    connection.execute(_SAY_WHY, names | about)
     if connection.execute(_ASKING, names | {"seconds": seconds}).scalar():
         return max(probes) * (1 + random.random())  # noqa: S311  spreads them, guards nothing
     return seconds
@@ -69,5 +75,5 @@ def none_left(connection: Connection, delivery: Delivery, words: str) -> float:
 def found(connection: Connection, tenant_id: int) -> None:
     """An account was made or restored, so there is room: whoever waited for it goes on."""
     if close_alert(connection, tenant_id, NO_ROOM, None):
-        connection.execute(_WAKE, {"tenant": tenant_id, "kind": Kind.UPSERT.value})
-        connection.execute(text("NOTIFY koppeling_ledger"))
+        waiting = connection.execute(_WHO_WAITS, {"tenant": tenant_id, "kind": Kind.UPSERT.value})
+        ledger.promote(connection, list(waiting.scalars()))

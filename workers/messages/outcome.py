@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,12 +14,13 @@ import settings
 from clients.errors import AFAS
 from clients.http import without_people
 from loops import where
+from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import DATABASE_TROUBLE, is_away, transaction
 from tenancy import health
 from tenancy.rate_limit import RateLimited
 from workers.messages import no_room, unrecorded
-from workers.messages.dead_letters import HISTORY, bury, entry
+from workers.messages.dead_letters import bury, entry
 from workers.messages.delivery import Delivery, answer_probe, count_answer, count_calls, settle_line
 from workers.messages.interruptions import UNFIT, BrokerAway, DatabaseAway, KeyMissing, NotOurs, SecretBroken, Snooze
 from workers.messages.policy import NO_SLOT_SECONDS, Consequence, classify
@@ -61,7 +61,7 @@ def record(delivery: Delivery, error: BaseException) -> None:
         log.error("delivery_broke", where=consequence.failure.text, **names)
     try:
         if consequence.action == "leave":
-            unrecorded.remember(delivery.message_id, delivery.number)
+            unrecorded.remember(delivery.message_id, delivery.tenant_id, delivery.number)
         elif consequence.action != "drop":
             with transaction() as connection:
                 carry_out(connection, delivery, consequence)
@@ -69,7 +69,7 @@ def record(delivery: Delivery, error: BaseException) -> None:
         log.info("delivery_was_over", **names)
     except DATABASE_TROUBLE as trouble:
         log.warning("not_recorded", error=type(trouble).__name__, **names)
-        unrecorded.remember(delivery.message_id, delivery.number)
+        unrecorded.remember(delivery.message_id, delivery.tenant_id, delivery.number)
     else:
         log.info("delivery_ended", action=consequence.action, **names)
 
@@ -82,7 +82,8 @@ def carry_out(connection: Connection, delivery: Delivery, consequence: Consequen
         answer_probe(connection, delivery, consequence)
     count_answer(connection, delivery, consequence.failure.code)
     if delivery.outdated(row) and consequence.action in ("retry", "die"):
-        delivery.put_back(connection, fresh=True)  # newer content is waiting: what failed is no longer asked for
+        # newer content is waiting: what failed is no longer asked for
+        ledger.give_back(connection, delivery.key, fresh=True)
     elif consequence.action == "die":
         bury(connection, delivery, consequence.failure)
     elif consequence.action == "retry":
@@ -90,16 +91,17 @@ def carry_out(connection: Connection, delivery: Delivery, consequence: Consequen
     elif consequence.action in ("snooze", "room"):
         _put_off(connection, delivery, consequence)
     elif consequence.action == "stop" and delivery.outdated(row):
-        delivery.put_back(connection, fresh=True)  # another run has joined the message: it is that run's now
+        # another run has joined the message: it is that run's now
+        ledger.give_back(connection, delivery.key, fresh=True)
     elif consequence.action == "stop":
         settle_line(connection, delivery, "pending", "stopped")
-        connection.execute(text("DELETE FROM message WHERE id = :id"), {"id": delivery.message_id})
+        ledger.remove(connection, delivery.message_id)
     else:
         if consequence.action == "wait":
             health.wait_until(connection, delivery.tenant_id, delivery.direction, consequence.seconds)
         elif consequence.action == "quarantine":
             _quarantine(connection, delivery, consequence)
-        delivery.put_back(connection)
+        ledger.give_back(connection, delivery.key)
         if consequence.action in ("wait", "quarantine"):
             _wait_visibly(connection, delivery, consequence.failure.code)
 
@@ -124,7 +126,7 @@ def _retry(connection: Connection, delivery: Delivery, consequence: Consequence)
         bury(connection, delivery, consequence.failure)
         return
     wait = schedule[delivery.attempts] * (1 + random.uniform(0, 0.2))  # noqa: S311  spreads them, guards nothing
-    _schedule(connection, delivery, consequence, wait, burn=True)
+    ledger.postpone(connection, delivery.message_id, wait, entry(connection, consequence.failure))
     _wait_visibly(connection, delivery, consequence.failure.code)
 
 
@@ -134,37 +136,9 @@ def _put_off(connection: Connection, delivery: Delivery, consequence: Consequenc
     seconds = (
         no_room.none_left(connection, delivery, consequence.failure.text) if full else max(0.1, consequence.seconds)
     )
-    _schedule(connection, delivery, consequence, seconds, burn=False)
+    ledger.postpone(connection, delivery.message_id, seconds)
     if full or seconds >= NO_SLOT_SECONDS:
         _wait_visibly(connection, delivery, consequence.failure.code)
-
-
-def _schedule(
-    connection: Connection, delivery: Delivery, consequence: Consequence, seconds: float, *, burn: bool
-) -> None:
-    connection.execute(
-        text(
-            """
-            UPDATE message
-               SET state = 'scheduled', run_at = now() + make_interval(secs => :seconds), started_at = NULL,
-                   worker = NULL, lease_until = NULL, attempts = attempts + :burnt,
-                   first_failed_at = coalesce(first_failed_at, CASE WHEN :burnt > 0 THEN now() END),
-                   history = CASE WHEN :burnt > 0 THEN
-                       (SELECT coalesce(jsonb_agg(e ORDER BY n), '[]') FROM (
-                            SELECT e, n FROM jsonb_array_elements(history || CAST(:entry AS jsonb))
-                                   WITH ORDINALITY AS all_entries(e, n) ORDER BY n DESC LIMIT :keep) AS kept)
-                       ELSE history END
-             WHERE id = :id
-            """
-        ),
-        {
-            "id": delivery.message_id,
-            "seconds": seconds,
-            "burnt": int(burn),
-            "entry": json.dumps([entry(connection, consequence.failure)]),
-            "keep": HISTORY,
-        },
-    )
 
 
 def _wait_visibly(connection: Connection, delivery: Delivery, code: str) -> None:

@@ -9,23 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from models import ledger
 from models.session import transaction
 
-_GIVE_BACK = text(
-    """
-    UPDATE message SET state = 'ready', run_at = now(), started_at = NULL, worker = NULL, lease_until = NULL
-     WHERE (id, deliveries) IN (SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:numbers AS int[])))
-       AND state = 'sent'
-    """
-)
-_unrecorded: set[tuple[int, int]] = set()
+_unrecorded: set[tuple[int, int, int]] = set()
 
 
-def remember(message_id: int, number: int) -> None:
+def remember(message_id: int, tenant_id: int, number: int) -> None:
     """Give this delivery back later: it ended, and nothing of that is recorded."""
-    _unrecorded.add((message_id, number))
+    _unrecorded.add((message_id, tenant_id, number))
 
 
 def some() -> bool:
@@ -38,9 +32,7 @@ def given_back() -> Iterator[Connection]:
     """A transaction that begins with putting what is remembered back to ready; forgotten once it is committed."""
     remembered = set(_unrecorded)
     with transaction() as connection:
-        if remembered:
-            names = {"ids": [each[0] for each in remembered], "numbers": [each[1] for each in remembered]}
-            connection.execute(_GIVE_BACK, names)
-            connection.execute(text("NOTIFY koppeling_ledger"))
+        for message_id, tenant_id, number in remembered:
+            ledger.give_back(connection, {"id": message_id, "tenant": tenant_id, "delivery": number})
         yield connection
     _unrecorded.difference_update(remembered)

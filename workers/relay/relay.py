@@ -21,6 +21,7 @@ from psycopg.rows import class_row
 
 import settings
 from loops import Loop
+from models import ledger
 from models.advisory_locks import AdvisoryLock
 from models.worker import worker_id
 from workers.broker import LedgerBroker, broker
@@ -119,7 +120,7 @@ class Relay(Loop):
     def tick(self, connection: psycopg.Connection) -> bool:
         """Hand out what fits; True when something went."""
         if self.broker.lost_memory():
-            back = connection.execute(sql.TAKE_ALL_BACK).rowcount
+            back = connection.execute(ledger.TAKE_ALL_BACK).rowcount
             log.warning("broker_memory_new", handed_out_again=back)
         if self._is_due("lost", LOST_AFTER_SECONDS):
             self._take_back_lost(connection, 0.0 if self.failures else LOST_AFTER_SECONDS)
@@ -130,7 +131,7 @@ class Relay(Loop):
             self.pushed = False
             self.broker.maintain()
         if self._is_due("promote", 0.2):
-            connection.execute(sql.PROMOTE)
+            connection.execute(ledger.PROMOTE)
         out = {(row.tenant_id, row.direction): row for row in _rows(connection, InFlight, sql.IN_FLIGHT)}
         lanes = self._lanes(connection, out)
         room = in_flight_limit(self.threads) - sum(row.count for row in out.values())
@@ -232,7 +233,7 @@ class Relay(Loop):
         lost = [known[pair] for pair in self.broker.missing(known)] if known else []
         if lost:
             names = {"ids": [pair[0] for pair in lost], "deliveries": [pair[1] for pair in lost]}
-            back = connection.execute(sql.TAKE_BACK, names).rowcount
+            back = connection.execute(ledger.TAKE_BACK, names).rowcount
             log.warning("lost_handed_out_again", count=back)
 
     def _is_due(self, name: str, every_seconds: float) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
 
+from models import ledger
 from workers.relay.fairness import Group
 
 # (tenant id, direction)
@@ -122,17 +123,6 @@ _QUOTA = """
     SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(priorities)s::smallint[], %(kinds)s::text[],
                          %(rooms)s::int[]) AS q(tenant_id, direction, priority, kind, room)
 """
-_HAND_OUT = """
-UPDATE message
-   SET state = 'sent', deliveries = deliveries + 1, sent_at = clock_timestamp(), started_at = NULL, worker = NULL,
-       lease_until = now() + make_interval(secs => %(lease)s)
- WHERE id = ANY(ARRAY(
-       SELECT DISTINCT ON (tenant, lock) id FROM (
-           SELECT id, lock, CASE WHEN starts_with(lock, 'account:') THEN 0 ELSE tenant_id END AS tenant FROM pick
-       ) AS p ORDER BY tenant, lock, id))
-RETURNING id, tenant_id, kind, direction, deliveries, priority
-"""
-
 CLAIM: LiteralString = f"""
 WITH quota AS ({_QUOTA}), pick AS (
     SELECT c.id, q.tenant_id, c.lock FROM quota q CROSS JOIN LATERAL (
@@ -141,7 +131,7 @@ WITH quota AS ({_QUOTA}), pick AS (
            AND {_MAY_GO}
          ORDER BY m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
 )
-{_HAND_OUT}
+{ledger.HAND_OUT}
 """  # noqa: S608  constants
 
 TAKE_PROBE = """
@@ -151,33 +141,11 @@ UPDATE tenant_direction
  WHERE tenant_id = %(tenant)s AND direction = %(direction)s AND state = 'quarantined' AND probe_at <= clock_timestamp()
 """
 
-PROMOTE = """
-UPDATE message SET state = 'ready' WHERE id = ANY(ARRAY(
-    SELECT id FROM message WHERE state = 'scheduled' AND run_at <= now() ORDER BY run_at LIMIT 1000
-       FOR UPDATE SKIP LOCKED))
-"""
-
 # Handed out and not begun for longer than a push takes: these may have been lost on the way.
 NOT_BEGUN = """
 SELECT id, deliveries, direction FROM message
  WHERE state = 'sent' AND started_at IS NULL AND sent_at < clock_timestamp() - make_interval(secs => %(age)s)
 """
-
-# A probe that got no further than here made no call: it does not count.
-_BACK = """
-WITH back AS (
-    UPDATE message SET state = 'ready', lease_until = NULL WHERE state = 'sent' AND started_at IS NULL {these}
-    RETURNING tenant_id, direction
-), uncounted AS (
-    UPDATE tenant_direction SET probe_at = clock_timestamp(), probes = probes - 1
-     WHERE (tenant_id, direction) IN (SELECT tenant_id, direction FROM back) AND state = 'quarantined' AND probes > 0
-)
-SELECT tenant_id FROM back
-"""
-TAKE_BACK: LiteralString = _BACK.format(
-    these="AND (id, deliveries) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(deliveries)s::int[]))"
-)
-TAKE_ALL_BACK: LiteralString = _BACK.format(these="")
 
 THREADS = "SELECT coalesce(sum(threads), 0)::int FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
 

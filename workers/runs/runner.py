@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from clients.errors import Misconfigured, RemoteError, Unauthorized
 from clients.http import clean
 from loops import Loop, each, where
+from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus
 from models.session import DATABASE_TROUBLE, is_away, transaction
@@ -29,7 +30,7 @@ from producers import enrollments
 from producers.completions import producer as completions
 from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
-from producers.runs.request import drop_messages, lock_runs
+from producers.runs.request import lock_runs
 from tenancy import health
 from workers.messages.interruptions import UNFIT
 
@@ -111,7 +112,7 @@ def _claim(candidate: Candidate) -> RunLease | None:
 
 def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, crashes: int) -> bool:
     if stop_requested:
-        drop_messages(connection, run_id)
+        ledger.withdraw(connection, run_id)
         result.end(connection, run_id, RunStatus.STOPPED)
     elif crashes >= MAX_CRASHES:
         log.error("run_crashed", run=run_id, crashes=crashes)
@@ -185,7 +186,7 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
                 words = clean(error.message)
                 health.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
             if status == RunStatus.STOPPED:
-                drop_messages(connection, lease.run_id)
+                ledger.withdraw(connection, lease.run_id)
             result.store(connection, run, result.count(connection, run), status, reason=reason)
             connection.execute(text("NOTIFY koppeling_runs"))
     except DATABASE_TROUBLE as trouble:

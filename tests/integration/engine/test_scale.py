@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from models import ledger
 from tests.integration.engine.conftest import Engine
 from workers.relay import statements as sql
 
@@ -36,9 +37,9 @@ def test_no_statement_of_a_tick_walks_through_the_whole_ledger(
     with psycopg.connect(database_url, autocommit=True) as connection:
         if analyzed:
             connection.execute("ANALYZE message")
-        for statement in ("CLAIM", "READY_LANES", "IN_FLIGHT", "PROMOTE", "NOT_BEGUN"):
+        for statement in (sql.CLAIM, sql.READY_LANES, sql.IN_FLIGHT, ledger.PROMOTE, sql.NOT_BEGUN):
             # when
-            row = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {getattr(sql, statement)}", names).fetchone()
+            row = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", names).fetchone()
             assert row is not None
             touched = [n for n in nodes(row[0][0]["Plan"]) if n.get("Relation Name") == "message"]
             # then
