@@ -17,18 +17,25 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
-def commands() -> list[tuple[str, ...]]:
-    """The words of every command."""
-    found: list[tuple[str, ...]] = []
+DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "tests/README.md"]
+
+
+def commands() -> dict[tuple[str, ...], set[str]]:
+    """{words of every command: its options}"""
+    found: dict[tuple[str, ...], set[str]] = {}
     for name, later in get_group(app).commands.items():
         assert isinstance(later, Later)
         real = later.real
-        verbs = real.commands.items() if isinstance(real, TyperGroup) else ()
-        found += [(name, verb) for verb, command in verbs if not command.hidden] or [(name,)]
+        verbs = real.commands if isinstance(real, TyperGroup) else {}
+        shown = {(name, verb): command for verb, command in verbs.items() if not command.hidden} or {(name,): real}
+        found |= {words: {each for p in command.params for each in p.opts} for words, command in shown.items()}
     return found
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+OPTIONS = commands()
+
+
+@pytest.mark.parametrize("words", OPTIONS, ids=" ".join)
 def test_a_command_is_documented_and_its_help_ends_with_an_example(words: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*words, "--help"], terminal_width=200)
     assert shown.exit_code == 0
@@ -44,11 +51,16 @@ def test_the_list_of_commands_says_of_each_what_the_command_says_itself() -> Non
         assert (later.real.help, later.real.hidden) == (later.help, False), name
 
 
-def test_every_example_in_the_docs_names_a_command_that_exists() -> None:
-    known = set(commands())
-    for line in re.findall(r"`koppeling ([^`]+)`", OPERATIONS):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_example_in_the_docs_names_a_command_and_options_that_exist(document: Path) -> None:
+    code = "\n".join(re.findall(r"```.*?```|`[^`]+`", document.read_text(encoding="utf-8"), re.DOTALL))
+    for line in re.findall(r"(?<![\w/.-])(?<!user )koppeling ([a-z][^`\n#;&|()]*)", code.replace(".venv/bin/", "")):
         words = tuple(line.split())
-        assert words[:1] in known or words[:2] in known, line
+        named = next((words[:length] for length in (2, 1) if words[:length] in OPTIONS), None)
+        # A noun alone stands for all its verbs, as in "koppeling holds …".
+        assert named or words[0] in {name for name, *_ in OPTIONS}, line
+        known = OPTIONS[named] if named else set().union(*(OPTIONS[each] for each in OPTIONS if each[0] == words[0]))
+        assert set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", line)) <= known | {"--help"}, line
 
 
 def test_every_setting_is_documented() -> None:
