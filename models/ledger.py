@@ -83,7 +83,7 @@ _CLAIM = text(
       FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
     """  # noqa: S608  only names of columns are put in
 )
-# Noted before the call, for whoever comes next when this one can't tell any more what came of it.
+# Noted before the call, for the next delivery: this one may not be able to tell what came of it.
 _CHECK = text(
     """
     WITH noted AS (
@@ -223,7 +223,7 @@ def wake(connection: Connection) -> None:
 def enqueue(connection: Connection, messages: Sequence[NewMessage], *, waking: bool = True) -> dict[int, int]:
     """Insert or join; returns {subject id: message id}. Wakes the relay at the commit.
 
-    ``waking=False`` leaves that to the caller: commits that notify wait for each other, disk included, so whoever
+    ``waking=False`` leaves that to the caller: commits that notify wait for each other, disk included, so one that
     commits often calls ``wake`` afterwards, in a transaction of its own that has nothing to put on the disk.
     """
     ids: dict[int, int] = {}
@@ -311,7 +311,7 @@ def remove(connection: Connection, message_id: int) -> None:
 
 
 def withdraw(connection: Connection, run_id: str) -> int:
-    """Take a run's messages that nobody has begun out; their lines stay ``pending``. How many.
+    """Take a run's messages that are not begun out; their lines stay ``pending``. How many.
 
     One that is being worked on is left: its delivery finds the run stopped, and takes it out itself.
     """

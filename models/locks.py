@@ -1,8 +1,8 @@
 """Which messages are never out together: those with the same key. One function for each kind of message.
 
-Everything that looks at or changes one Pluvo account has the account's key, whoever made the message: a run, a webhook,
-an operator's replay, any tenant of that Pluvo organisation. Where there is no account yet, the person's (or that of
-whom they share with). What writes into one enrollment of AFAS has the enrollment's.
+Everything that looks at or changes one Pluvo account has the account's key, from wherever its message comes: a run, a
+webhook, an operator's replay, any tenant of that Pluvo organisation. Where there is no account yet, the person's (or
+that of whom they share with). What writes into one enrollment of AFAS has the enrollment's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OF_UPSERT = text(
          WHERE e.id = :enrollment AND e.tenant_id = :tenant"""  # noqa: S608  constants
 )
 _OF_REF = text("SELECT pluvo_id FROM link WHERE tenant_id = :tenant AND ref = :ref AND pluvo_id IS NOT NULL LIMIT 1")
-# People, and whoever is to share their account: their messages may get another key with their link. Two questions, each
+# People, and who is to share their account: their messages may get another key with their link. Two questions, each
 # with an index of its own: joined by OR they would read all people of the tenant.
 _WITH_SHARERS = """
     SELECT unnest(CAST(:people AS bigint[])) AS id
@@ -77,9 +77,9 @@ def of_write_back(enrollment_id: int) -> str:
 
 
 def hold(connection: Connection, *people: int) -> None:
-    """Let nobody else change these people's links until this transaction ends.
+    """Keep these people's links from being changed by others until this transaction ends.
 
-    Locks are taken in one order everywhere, so that nobody waits in a circle: messages, people, enrollments, links.
+    Locks are taken in one order everywhere, so that there are no deadlocks: messages, people, enrollments, links.
     """
     connection.execute(_ABOUT, {"people": list(people)})
     connection.execute(_PEOPLE, {"people": list(people)})

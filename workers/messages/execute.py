@@ -70,7 +70,7 @@ def claim(envelope: Envelope) -> Delivery | None:
         delivery.probe = row.health == "quarantined" and bool(row.sent_since)
         if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not delivery.probe):
             ledger.give_back(connection, delivery.key)
-            if delivery.probe:  # this process ends: nobody was called
+            if delivery.probe:  # this process ends: no call was made
                 health.probe_again(connection, delivery.tenant_id, delivery.direction, called=False)
             return None
     return delivery

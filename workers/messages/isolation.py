@@ -1,7 +1,7 @@
 """Gives a suspect, a message whose worker died twice, a process of its own.
 
-Whoever is killed takes what it worked on with it, and most of that is innocent: messages that only ran beside a killer,
-or while somebody killed workers. Alone in a process there is no doubt: if that dies while its parent lives, the message
+A killed worker takes all it worked on with it, and most of that is innocent: messages that only ran beside a killer, or
+while an operator killed workers. Alone in a process there is no doubt: if that dies while its parent lives, the message
 did it, and becomes a dead letter.
 """
 

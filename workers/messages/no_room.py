@@ -1,6 +1,6 @@
 """Pluvo has no room for another account (a licence that is used up): what makes accounts waits, all else goes on.
 
-Nobody's record is at fault, so nothing dies and no attempt is burnt. One message goes on asking, after the waits of a
+No record is at fault, so nothing dies and no attempt is burnt. One message goes on asking, after the waits of a
 quarantine's probes; the others sleep until an account could be made or restored again, which wakes them all.
 """
 
@@ -18,7 +18,7 @@ from workers.messages.delivery import Delivery
 
 NO_ROOM = "no_room"
 
-# Who waits, whatever for, and has no account that is in use. (What a run says of an enrollment changes with each run.)
+# What waits for any reason, of people without an account in use. (What a run says of it changes with each run.)
 _WAITING = """message m, enrollment e LEFT JOIN link k ON k.person_id = e.person_id
     WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'scheduled' AND e.id = m.subject_id
       AND e.desired = 'enrolled' AND (k.pluvo_id IS NULL OR k.archived OR k.state = 'left')"""
@@ -73,7 +73,7 @@ def none_left(connection: Connection, delivery: Delivery, words: str) -> float:
 
 
 def found(connection: Connection, tenant_id: int) -> None:
-    """An account was made or restored, so there is room: whoever waited for it goes on."""
+    """An account was made or restored, so there is room: what waited for it goes on."""
     if close_alert(connection, tenant_id, NO_ROOM, None):
         waiting = connection.execute(_WHO_WAITS, {"tenant": tenant_id, "kind": Kind.UPSERT.value})
         ledger.promote(connection, list(waiting.scalars()))

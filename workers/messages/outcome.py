@@ -25,13 +25,13 @@ from workers.messages.delivery import Delivery, answer_probe, count_answer, coun
 from workers.messages.interruptions import UNFIT, BrokerAway, DatabaseAway, KeyMissing, NotOurs, SecretBroken, Snooze
 from workers.messages.policy import NO_SLOT_SECONDS, Consequence, classify
 
-# What AFAS refuses to whoever calls, whatever is called.
+# What AFAS refuses to every call of these credentials or this address.
 OF_ALL_OF_AFAS = ("token_refused", "ip_refused")
 log = structlog.get_logger("workers.messages.outcome")
 
 
 def consequence_of(error: BaseException, people: Iterable[str | None] = ()) -> Consequence:
-    """What an exception means for its message, whoever raised it, in words without these names and addresses."""
+    """What an exception means for its message, in words without these names and addresses."""
     consequence = classify(_ours(error))
     failure = consequence.failure
     words = where(error) if failure.code == "internal_error" else failure.text

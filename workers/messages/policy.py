@@ -93,7 +93,7 @@ _OWN: tuple[tuple[type[BaseException], Action, str, str, float], ...] = (
     (SecretBroken, "quarantine", "secret_damaged", "A stored secret is damaged: import the tenants file again", 0.0),
     (BrokerAway, "snooze", "broker_away", "Redis did not answer", BROKER_SECONDS),
     (KilledAlone, "die", "poison", "A worker died on it three times, the last time alone", 0.0),
-    # Given back at once it might go round for ever, and nobody would know.
+    # Given back at once it might go round for ever, unseen.
     (LeaseShort, "retry", "lease_short", "too little was left of its lease", 0.0),
     (TimeLimitExceeded, "retry", "time_limit", "took longer than its lease allows", 0.0),
 )
