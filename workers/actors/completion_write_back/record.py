@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from clients.errors import AFAS, RemoteError
+from clients.errors import RemoteError
 from clients.http import clean, mask
 from models.completion import Completion
 from models.course import Course
@@ -251,7 +251,7 @@ def record_put(
         connection,
         delivery,
         call,
-        system=AFAS,
+        system="afas",
         internal_id=completion.internal_id,
         event_id=work.course.event_id,
         pluvo_id=completion.pluvo_id,

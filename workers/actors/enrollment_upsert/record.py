@@ -8,7 +8,7 @@ from json import dumps
 from sqlalchemy import Connection, text
 
 import settings
-from clients.errors import PLUVO, RemoteError
+from clients.errors import RemoteError
 from clients.pluvo import PluvoUser
 from models import locks
 from models.person import LinkedBy
@@ -335,7 +335,7 @@ def _record_calls(connection: Connection, work: Work) -> None:
             connection,
             work.delivery,
             call,
-            system=PLUVO,
+            system="pluvo",
             internal_id=row.internal_id,
             event_id=row.event_id,
             pluvo_id=work.pluvo_id,
