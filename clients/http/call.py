@@ -30,7 +30,7 @@ import requests
 import urllib3.exceptions
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
-from clients.http.transport import Attempt, attempt, session
+from clients.http.transport import Attempt, attempt, send
 
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_SECONDS = 86400.0
@@ -192,9 +192,7 @@ class Http:
         self, method: str, path: str, arguments: dict[str, Any], operation: str, writes: bool
     ) -> tuple[Response | None, RemoteError | None]:
         url = f"{self.base_url}/{path.lstrip('/')}"
-        with session().request(
-            method, url, timeout=self._timeout, allow_redirects=False, stream=True, **arguments
-        ) as answer:
+        with send(method, url, timeout=self._timeout, **arguments) as answer:
             status = answer.status_code
             if 300 <= status < 400:
                 text = f"{operation}: {self.system} answered with a redirect, which is never followed."

@@ -1,4 +1,4 @@
-"""Give each thread one session whose calls end in time and know whether anything was sent.
+"""Give each thread connections of its own, whose calls end in time and know whether anything was sent.
 
 ``requests`` limits the silence between two bytes, not the whole call, so an answer that drips would keep a
 worker busy for ever; and its errors don't tell whether a broken call had left this machine. Both are known at
@@ -11,8 +11,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import requests
@@ -21,12 +20,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Retry
 
+from clients.http.deadlines import Deadlines
+
 # Python and urllib3 write the keys of every TLS connection into the file that this names: whoever reads it reads all.
 os.environ.pop("SSLKEYLOGFILE", None)
+
+_HEADERS = dict(requests.utils.default_headers())  # a user agent; gzip is welcome; keep the connection
+TRUSTED: bool | str = True  # the usual certificate authorities, or a file with others
 
 HOSTS_PER_THREAD = 32  # idle connections a thread keeps; the oldest goes first
 
 _here = threading.local()
+_deadlines = Deadlines()
 
 
 class Attempt:
@@ -65,15 +70,13 @@ class Attempt:
 def attempt(seconds: float) -> Iterator[Attempt]:
     """Make calls of this thread report to one :class:`Attempt` that is broken off after ``seconds``."""
     current = Attempt()
-    alarm = threading.Timer(seconds, current.expire)
-    alarm.daemon = True
     _here.attempt = current
-    alarm.start()
+    _deadlines.add(current.expire, seconds)
     try:
         yield current
     finally:
         current.finish()
-        alarm.cancel()
+        _deadlines.remove(current.expire)
         _here.attempt = None
 
 
@@ -118,16 +121,31 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
 
-def session() -> requests.Session:
-    """Give this thread's session: TLS verified, no proxy or .netrc from the environment, no cookies kept."""
-    found: requests.Session | None = getattr(_here, "session", None)
+def send(
+    method: str,
+    url: str,
+    *,
+    params: Mapping[str, str] | str | None,
+    data: Mapping[str, str] | bytes | None,
+    headers: Mapping[str, str],
+    timeout: tuple[float, float],
+) -> requests.Response:
+    """Send on this thread's connections and give the answer's head; its body is still to be read.
+
+    TLS is verified, redirects are not followed. Without a ``requests.Session``, which takes longer than the rest
+    of the sending: nothing comes from the environment (a .netrc would replace the token, a proxy variable would
+    redirect a tenant), and no cookies are kept (all tenants share these connections).
+    """
+    prepared = requests.PreparedRequest()
+    prepared.prepare(method, url, headers={**_HEADERS, **headers}, params=params, data=data)
+    return adapter().send(prepared, stream=True, timeout=timeout, verify=TRUSTED)
+
+
+def adapter() -> HTTPAdapter:
+    """Give this thread's connections."""
+    found: HTTPAdapter | None = getattr(_here, "adapter", None)
     if found is None:
-        found = requests.Session()
-        found.trust_env = False  # a .netrc would replace the token, a proxy variable would redirect a tenant
-        found.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # all tenants share this session
-        found.mount("https://", _Adapter())
-        found.mount("http://", _Adapter())
-        _here.session = found
+        found = _here.adapter = _Adapter()
     return found
 
 

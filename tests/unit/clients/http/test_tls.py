@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clients.errors import Unavailable
-from clients.http import Http
-from clients.http.transport import session
+from clients.http import Http, transport
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -80,7 +79,7 @@ def test_an_untrusted_certificate_is_refused_and_nothing_is_sent(server: tuple[s
 
 def test_a_trusted_one_answers(server: tuple[str, Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     url, path, asked = server
-    monkeypatch.setattr(session(), "verify", str(path))
+    monkeypatch.setattr(transport, "TRUSTED", str(path))
     answer = Http(url, system="AFAS", read_timeout=5).request("GET", "x", operation="read a page", writes=False)
     assert (answer.status, asked) == (200, ["/x"])
 
