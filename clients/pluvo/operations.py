@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 Kind = Literal["query", "mutation"]
@@ -201,7 +202,7 @@ def compose(
         if operation.any_of and not operation.any_of & given.keys():
             continue
         names = {v: _declare(declared, v, operation.variables[v], value) for v, value in given.items()}
-        fields.append(f"{step.alias}: {_fill(operation.text, names, refused)}")
+        fields.append(f"{step.alias}: {_fill(operation.text, tuple(names.items()), refused)}")
         used[step.alias] = step.operation
     if not fields:
         return Document(name, "query", "", {}, {})
@@ -222,12 +223,18 @@ def can_spare(document: Document, operations: Mapping[str, Operation]) -> Refuse
 
 def _given(step: Step, operation: Operation, refused: Refused) -> dict[str, Any]:
     """Return the values to be sent: those not None whose argument the server did not refuse."""
-    arguments = {match[3]: match[1] for match in _ARGUMENT.finditer(operation.text)}
+    arguments = _arguments(operation.text)
     return {
         variable: value
         for variable, value in step.values.items()
         if value is not None and variable in arguments and (step.operation, arguments[variable]) not in refused
     }
+
+
+@lru_cache(maxsize=256)
+def _arguments(text: str) -> Mapping[str, str]:
+    """Find under which argument each variable of a text stands."""
+    return {match[3]: match[1] for match in _ARGUMENT.finditer(text)}
 
 
 def _declare(declared: dict[str, tuple[str, Any]], variable: str, type_: str, value: Any) -> str:
@@ -239,8 +246,10 @@ def _declare(declared: dict[str, tuple[str, Any]], variable: str, type_: str, va
     return name
 
 
-def _fill(text: str, names: Mapping[str, str], refused: Refused) -> str:
+@lru_cache(maxsize=4096)
+def _fill(text: str, named: tuple[tuple[str, str], ...], refused: Refused) -> str:
     """Put the chosen variable names in, and take out what has no value or was refused."""
+    names = dict(named)
 
     def argument(match: re.Match[str]) -> str:
         name, opening, variable, closing = match.groups()
