@@ -66,6 +66,15 @@ def worker_id() -> str:
     return _names[pid]
 
 
+def live_workers(connection: Connection) -> list[str]:
+    """Ids of the worker processes whose last sign of life is less than 15 s old."""
+    rows = connection.execute(
+        text("SELECT id FROM worker WHERE heartbeat_at > now() - make_interval(secs => :alive) ORDER BY id"),
+        {"alive": ALIVE_SECONDS},
+    )
+    return [row.id for row in rows]
+
+
 def serve(connection: Connection, name: str) -> bool:
     """Do a service that one process at a time does for all; False while another process does it and is alive."""
     return bool(

@@ -11,11 +11,11 @@ import settings
 from models.installation import redis_prefix
 from models.session import DATABASE_TROUBLE, transaction
 from models.tenant import Direction
+from models.worker import live_workers
 from ops.listing import rows
 from tenancy.rate_limit import redis_client
 from workers.broker.rights import fault
 from workers.maintenance import vital_signs
-from workers.process import heartbeat
 
 _LEDGER = """
     SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'sent') AS in_flight,
@@ -65,7 +65,7 @@ def document() -> dict[str, Any]:
             "SELECT t.slug AS tenant, a.kind, a.subject, a.text, a.opened_at FROM alert a"
             " LEFT JOIN tenant t ON t.id = a.tenant_id WHERE a.closed_at IS NULL ORDER BY a.id",
         )
-        workers = len(heartbeat.live_workers(connection))
+        workers = len(live_workers(connection))
         services = vital_signs.read(connection)
         loose = connection.execute(
             text("SELECT count(*) FROM dead_letter WHERE state = 'open' AND tenant_id IS NULL")

@@ -12,13 +12,13 @@ from sqlalchemy import exc
 from clients.errors import RemoteError
 from clients.http import clean
 from migrations.run import WrongSchema
+from migrations.usable import Unfit
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate
 from ops.problems import Problem
 from ops.servers.embedded import EmbeddedError
 from ops.terminal import output
 from settings import SettingsError
-from workers.process.startup import Unfit
 
 # Their text is a sentence that says what to do.
 SAID = (Problem, SettingsError, EmbeddedError, SecretUnreadable, SecretDamaged, WrongSchema, Unfit)

@@ -19,11 +19,11 @@ from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.dead_letter import DeadLetterState
 from models.session import is_away, transaction
+from models.worker import live_workers
 from ops import lookup
 from ops.dead_letters import replay
 from ops.listing import Row, rows
 from ops.problems import NO_WORKER, Problem
-from workers.process.heartbeat import live_workers
 
 RATE, MAX_FAILURES = 10.0, 5
 TICK_SECONDS = 0.2

@@ -13,6 +13,7 @@ from models.base import new_id
 from models.run import UNFINISHED, RunOptions, RunStatus
 from models.session import transaction
 from models.tenant import Direction, Health
+from models.worker import live_workers
 from ops.documents import Batch, Watched
 from ops.listing import rows
 from ops.lookup import checked_id
@@ -20,7 +21,6 @@ from ops.problems import NO_WORKER, Problem
 from ops.runs import history
 from producers.runs import request
 from tenancy import health
-from workers.process import heartbeat
 
 POLL_SECONDS = 0.3
 
@@ -97,7 +97,7 @@ def start(
     """Request a run of each tenant; one that is queued already is joined."""
     started = Started(new_id(), direction)
     with transaction() as connection:
-        started.workers = len(heartbeat.live_workers(connection))
+        started.workers = len(live_workers(connection))
         tenants = chosen(connection, slugs, everyone, direction)
         if need_worker and not started.workers:
             raise Problem(NO_WORKER)

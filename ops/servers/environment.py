@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 import settings
+from migrations import usable
 from migrations.run import head, refuse_strange, upgrade
 from models.crypto import missing_words, stored_under
 from models.session import transaction
@@ -26,7 +27,6 @@ from ops.problems import NO_WORKER, Problem
 from ops.servers.embedded import ensure_postgres, running
 from ops.servers.embedded.postgres import is_made
 from ops.servers.embedded.process import owner_name
-from workers.process import startup
 
 KEY_FILE = "secret.key"
 NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
@@ -101,7 +101,7 @@ def need_keys(*, make: bool = False, lost: bool = False) -> None:
     if lost:
         settings.get().need_secret_keys()
     else:
-        startup.keys()
+        usable.keys()
 
 
 def check_url() -> None:
@@ -127,7 +127,7 @@ def database(*, create: bool = False, keys: bool = False, lost_keys: bool = Fals
         found = settings.get()
         if found.database_url:
             check_url()
-            startup.database()
+            usable.database()
         else:
             url = running(found.home).database_url
             if not url:
@@ -147,7 +147,7 @@ def migrate() -> str | None:
     found = settings.get()
     if found.database_url:
         check_url()
-        startup.refuse_pooler(found.need_database())
+        usable.refuse_pooler(found.need_database())
         upgrade(found.need_database())
     elif url := running(found.home).database_url:
         upgrade(url)
@@ -175,9 +175,11 @@ def connect_running() -> None:
 
 def need_all() -> None:
     """Have all that a process needs which works for long: servers, tables, keys, a broker that lets it work."""
+    from workers.process import startup  # noqa: PLC0415  it brings the whole engine, and most commands need none of it
+
     connect_running()
     check_url()
-    startup.database()
+    usable.database()
     need_keys()
     startup.broker()
 

@@ -22,13 +22,14 @@ import structlog
 
 import settings
 from migrations.run import upgrade
+from migrations.usable import refuse_pooler
 from models.session import DATABASE_TROUBLE, transaction
+from models.worker import live_workers
 from ops.problems import Problem
 from ops.servers import environment
 from ops.servers.embedded import EmbeddedError, Postgres, Valkey, start_postgres, start_valkey
 from ops.terminal import output
 from workers.process import startup
-from workers.process.heartbeat import live_workers
 from workers.process.supervisor import ChildSpec, Supervisor
 
 READY_SECONDS = 120.0
@@ -127,7 +128,7 @@ def _servers(stack: ExitStack) -> Servers:
     started: list[tuple[str, Postgres | Valkey]] = []
     if found.database_url:
         environment.check_url()
-        startup.refuse_pooler(found.need_database())
+        refuse_pooler(found.need_database())
     else:
         postgres = start_postgres(found.home)
         stack.callback(postgres.stop)

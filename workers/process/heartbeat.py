@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from loops import Loop
 from models.session import DATABASE_TROUBLE, close_idle
-from models.worker import ALIVE_SECONDS, code_version, keeps_serving, worker_id
+from models.worker import code_version, keeps_serving, worker_id
 from workers.messages import unrecorded
 
 HEARTBEAT_SECONDS = 3.0
@@ -63,15 +63,6 @@ def leave(connection: Connection) -> None:
         ),
         {"id": worker_id()},
     )
-
-
-def live_workers(connection: Connection) -> list[str]:
-    """Ids of the worker processes whose last sign of life is less than 15 s old."""
-    rows = connection.execute(
-        text("SELECT id FROM worker WHERE heartbeat_at > now() - make_interval(secs => :alive) ORDER BY id"),
-        {"alive": ALIVE_SECONDS},
-    )
-    return [row.id for row in rows]
 
 
 class Heartbeat(Loop):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.workers.process.pooler import pooler
-from workers.process.startup import Unfit, refuse_pooler
+from migrations.usable import Unfit, refuse_pooler
+from tests.unit.migrations.pooler import pooler
 
 
 def test_a_pooler_that_mixes_sessions_is_refused_with_one_sentence(empty_database_url: str) -> None:
