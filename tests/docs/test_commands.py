@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -27,7 +28,8 @@ def commands() -> dict[tuple[str, ...], set[str]]:
         assert isinstance(later, Later)
         real = later.real
         verbs = real.commands if isinstance(real, TyperGroup) else {}
-        shown = {(name, verb): command for verb, command in verbs.items() if not command.hidden} or {(name,): real}
+        shown: dict[tuple[str, ...], Any] = {(name, verb): one for verb, one in verbs.items() if not one.hidden}
+        shown = shown or {(name,): real}
         found |= {words: {each for p in command.params for each in p.opts} for words, command in shown.items()}
     return found
 
