@@ -16,8 +16,6 @@ from ops.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
-
-
 DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "tests/README.md"]
 
 
@@ -63,6 +61,9 @@ def test_every_example_in_the_docs_names_a_command_and_options_that_exist(docume
         assert named or words[0] in {name for name, *_ in OPTIONS}, line
         known = OPTIONS[named] if named else set().union(*(OPTIONS[each] for each in OPTIONS if each[0] == words[0]))
         assert set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", line)) <= known | {"--help"}, line
+    nouns = "|".join({words[0] for words in OPTIONS if len(words) == 2})
+    for noun, verb in re.findall(rf"`({nouns}) ([a-z][a-z-]+)\b", code):
+        assert (noun, verb) in OPTIONS, f"{noun} {verb}"
 
 
 def test_every_setting_is_documented() -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from logs import without_addresses
+from models.message import Kind
 from ops.dead_letters import replay
 from ops.documents import RunDocument
 from ops.http.app import is_loopback
@@ -91,6 +92,12 @@ FACTS: dict[str, Any] = {
 )
 def test_what_a_replay_does_with_a_dead_letter(given: dict[str, Any], result: str) -> None:
     assert replay.judge(replay.Facts(**(FACTS | given))).result == result
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_message_has_a_rule_for_its_replay(kind: Kind) -> None:
+    verdict = replay.judge(replay.Facts(**(FACTS | {"kind": kind})))
+    assert verdict != replay.judge(replay.Facts(**(FACTS | {"kind": "undecodable"})))
 
 
 def test_every_tenant_has_one_full_time_a_week_in_its_own_night() -> None:
