@@ -252,9 +252,7 @@ class Story:
         }
         kept = {
             (row["told_account"], row["told_target"])
-            for row in world.rows(
-                "SELECT told_account, told_target FROM enrollment WHERE state = 'kept' AND reason = 'policy_keep'"
-            )
+            for row in world.rows("SELECT told_account, told_target FROM enrollment WHERE state = 'kept'")
             if self.kept
         }
         problems += [f"missing {each}" for each in wanted - now]

@@ -472,3 +472,23 @@ def test_account_deleted_and_made_again_is_offered(world: World, found: str) -> 
     links.decide("acme", "80", "link", again["id"], who=WHO)
     world.sync()
     assert world.roster() == world.expected()
+
+
+def test_who_lost_their_account_to_another_person_never_puts_it_into_an_event(world: World) -> None:
+    # given the account that was made for 80, which an operator gave to 81
+    world.person(80)
+    world.person(81, 341)
+    world.sync()
+    account = world.user("p80@example.nl")
+    links.remove("acme", "80", erase=False, who="tester")
+    links.remove("acme", "81", erase=False, who="tester")
+    links.set_link("acme", "81", account["id"], who="tester")
+    world.sync()
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-340")
+    world.pluvo.enrollments.pop((account["id"], event["id"]), None)
+    # when 80, under another address, is to get an account of their own: our ref is in use
+    world.afas.set_email(80, "anders@example.nl")
+    world.sync()
+    # then
+    assert (account["id"], event["id"]) not in world.pluvo.enrollments
+    assert link(world, 80)["state"] == "ambiguous"

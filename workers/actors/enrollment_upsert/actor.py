@@ -63,7 +63,8 @@ def _carry_out(work: Work) -> Result:
     if row.link_state == LinkState.IGNORED:
         return Result("dropped" if leaving else "rejected", reason="ignored")
     if leaving and row.state == State.KEPT:
-        return Result("kept")  # what was on its way when they left
+        # What was on its way when they left
+        return Result("kept", reason="policy_keep" if row.policy == "keep" else None)
     if reason := obstacle(row):
         raise Dropped(reason)
     return _remove(work) if leaving else _enroll(work)

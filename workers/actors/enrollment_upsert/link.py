@@ -114,6 +114,10 @@ def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sh
 def _create(work: Work) -> str:
     """Make the account, after a reservation. If Pluvo refuses because it exists, find out whose it is."""
     row = work.row
+    # The one call makes and enrolls, and enrolls by ref: an account that carries the ref already would be enrolled
+    # although none is made, whoever has it by now.
+    if row.lost_account and (found := our_account(work)):
+        return _adopt(work, found, LinkedBy.CREATED, outcome="created")
     new = NewUser(row.email, row.name, work.our_ref, row.external_id, row.internal_id)
     after = {"name": row.name, "email": row.email, "enrolled": True}
     try:

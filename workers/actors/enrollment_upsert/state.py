@@ -30,7 +30,8 @@ _LOAD = text(
     SELECT {COLUMNS}, e.id, e.archive, e.unsure, coalesce(nullif(p.external_id, ''), e.external_id) AS external_id,
            e.told_account, e.told_target, e.told_target_id, e.left_behind, e.take_out, e.waiting,
            p.id AS person_id, p.internal_id, coalesce(p.name, '') AS name, coalesce(p.email, '') AS email,
-           p.applied_name, p.applied_email, p.intent_at, l.ref, coalesce(l.created_by_us, false) AS created_by_us,
+           p.applied_name, p.applied_email, p.intent_at, p.not_theirs <> '[]' AS lost_account, l.ref,
+           coalesce(l.created_by_us, false) AS created_by_us,
            coalesce(l.archived, false) AS archived, c.id AS course_id, c.event_id, c.target_id,
            coalesce(CAST(c.pluvo->>'send_invite' AS boolean), false) AS send_invite, {MARK},
            (SELECT action FROM plan_line WHERE id = :line AND tenant_id = :tenant) AS planned,
@@ -84,6 +85,8 @@ class Loaded(Standing):
     applied_email: str | None
     # An account may have been made since then without an answer.
     intent_at: datetime | None
+    # An operator took an account away from this person: it may still carry their ref.
+    lost_account: bool
     ref: str | None
     created_by_us: bool
     archived: bool
