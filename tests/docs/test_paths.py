@@ -111,3 +111,8 @@ def test_a_file_that_a_comment_names_exists() -> None:
         lost = [f"{page}#{anchor}" for page, anchor in headings if anchor not in anchors(ROOT / page)]
         wrong += [f"{source.relative_to(ROOT)}: {path}" for path in [*wrong_paths(pointers), *lost]]
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_path_or_a_name_that_is_gone_is_noticed() -> None:
+    text = "`models/locks.py::hold`, `locks.py`, `workers/relay`, `models/gone.py`, `gone.md`, `models/locks.py::gone`"
+    assert list(wrong_paths(text)) == ["models/gone.py", "gone.md", "models/locks.py::gone"]
