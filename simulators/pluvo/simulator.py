@@ -19,6 +19,7 @@ from simulators.core.faults import Fault
 from simulators.core.front import Front
 from simulators.core.http_messages import Answer, Request, json_answer
 from simulators.core.system import System
+from simulators.pluvo import documents
 from simulators.pluvo.schema import Operation, read, schema
 from simulators.pluvo.switches import ApiClient
 from simulators.pluvo.tenant import PluvoTenant
@@ -112,7 +113,8 @@ class PluvoSimulator(System):
         if missing:
             text = f"Missing scope: {', '.join(sorted(missing))}"
             return _errors([GraphQLError(text, extensions={"code": "PermissionDenied"})], 200)
-        return _executed(tenant, operation, request)
+        unfit = documents.refused(tenant.switches, operation.fields, request)
+        return _executed(tenant, operation, request) if unfit is None else unfit
 
 
 def _limited(tenant: PluvoTenant) -> Answer | None:
@@ -163,16 +165,14 @@ def _executed(tenant: PluvoTenant, operation: Operation, request: Request) -> An
         context_value=tenant,
         variable_values=request.variables,
         operation_name=request.notes["name"],
+        middleware=[documents.refuse_values(tenant.switches)] if tenant.switches.refused_values else None,
     )
     if not isinstance(result, ExecutionResult):
         raise TypeError("every resolver answers at once")
     if "paginatedUsers" in operation.fields and tenant.switches.moves_while_listing:
         user_id, archived = tenant.switches.moves_while_listing.pop(0)
         tenant.change_user(user_id, archived=archived)
-    content: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        content["errors"] = [error.formatted for error in result.errors]
-    return json_answer(content)
+    return json_answer(documents.told(tenant.switches, result.data, result.errors or []))
 
 
 def _errors(errors: list[GraphQLError] | tuple[GraphQLError, ...], status: int) -> Answer:

@@ -56,6 +56,18 @@ class Switches:
     """Whether enrolling lists those who were enrolled already, and adding to a group those who were in it."""
     retry_after: bool = True
     """Whether such a 429 says how long to wait."""
+    max_root_fields: int | None = None
+    """Refuse a document with more root fields as too complex."""
+    max_body_bytes: int | None = None
+    """Refuse a longer request with 413."""
+    repeats_fields: bool = True
+    """Whether a document may have one root field several times, under aliases."""
+    refused_values: list[str] = field(default_factory=list)
+    """A root field with one of these among its arguments is refused: null with an error that names it."""
+    error_paths: bool = True
+    """Whether an error says at which root field it is."""
+    null_spoils: bool = False
+    """Whether an error in one root field takes the values of all."""
 
 
 @dataclass
