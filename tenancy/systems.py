@@ -36,7 +36,7 @@ class Counts:
 
     def __call__(self, call: Call) -> None:
         with self._lock:
-            self._made[call.system.lower()] += not call.token
+            self._made[call.system.lower()] += call.counts
 
     def take(self) -> dict[str, int]:
         """The calls since the last time, e.g. ``{"afas": 2, "pluvo": 19}``."""

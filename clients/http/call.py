@@ -54,6 +54,13 @@ class Call:
     seconds: float
     error_code: str | None
     token: bool = False
+    # Somebody else's call that went for this caller too: heard of here, counted there
+    shared: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a call of this caller's own to the API."""
+        return not (self.token or self.shared)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Http:
         self._timeout = (connect_timeout, read_timeout)
         self._total = total_timeout if total_timeout is not None else connect_timeout + read_timeout
         self._max_bytes = max_bytes
-        self._on_call = on_call or (lambda call: None)
+        self.on_call = on_call or (lambda call: None)
 
     def request(
         self,
@@ -158,7 +165,7 @@ class Http:
                 error = classify(answer)
             status = answer.status if answer is not None else error.status if error is not None else None
             code = error.code if error is not None else None
-            self._on_call(Call(self.system, operation, status, time.monotonic() - started, code, token))
+            self.on_call(Call(self.system, operation, status, time.monotonic() - started, code, token))
             if stale and not last:
                 continue  # a fresh connection now, so this happens once
             if error is not None:

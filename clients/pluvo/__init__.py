@@ -1,6 +1,7 @@
 """Pluvo over HTTP: accounts, enrollments, portfolios, as GraphQL documents."""
 
 from clients.pluvo.client import PLUVO_HOSTS, PluvoClient, pluvo_base_url
+from clients.pluvo.combiner import Combiner
 from clients.pluvo.graphql import SchemaMemory
 from clients.pluvo.operations import OPERATIONS, Operation
 from clients.pluvo.records import (
@@ -25,6 +26,7 @@ __all__ = [
     "OPERATIONS",
     "PLUVO_HOSTS",
     "Applied",
+    "Combiner",
     "Enrollment",
     "Group",
     "Memberships",

@@ -16,6 +16,7 @@ from clients.errors import PLUVO, Incomplete, Misconfigured, Rejected, RemoteErr
 from clients.http import Call, TokenCache
 from clients.pluvo import records
 from clients.pluvo.answer import Answer
+from clients.pluvo.combiner import Combiner
 from clients.pluvo.enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
 from clients.pluvo.errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
 from clients.pluvo.graphql import NOBODY, SCOPES, PluvoTransport, SchemaMemory
@@ -64,7 +65,8 @@ class PluvoClient:
     """One organisation. Safe to use from many threads; keep it, because it remembers what the live schema lacks.
 
     ``wait_for_rate_limit()`` is called before every GraphQL call and may wait or raise. ``on_call`` hears of every HTTP
-    call. ``operations`` replaces the texts (clients/pluvo/operations.py).
+    call. ``operations`` replaces the texts (clients/pluvo/operations.py). With a ``combiner``, what other threads want
+    at the same moment may go out in the same call.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class PluvoClient:
         tokens: TokenCache | None = None,
         operations: Mapping[str, Operation] = OPERATIONS,
         memory: SchemaMemory | None = None,
+        combiner: Combiner | None = None,
     ) -> None:
         self._line = PluvoTransport(
             base_url,
@@ -90,6 +93,7 @@ class PluvoClient:
             read_timeout=read_timeout,
             tokens=tokens,
             memory=memory,
+            combiner=combiner,
         )
 
     @property

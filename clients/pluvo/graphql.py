@@ -12,14 +12,25 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 from clients.errors import PLUVO, Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo.answer import Answer, read_answer
+from clients.pluvo.combiner import Combiner
 from clients.pluvo.errors import NOT_FOUND, OPERATION_MISSING, from_status
-from clients.pluvo.operations import OPTIONAL_SELECTIONS, Document, Operation, Refused, Step, can_spare, compose
+from clients.pluvo.operations import (
+    OPTIONAL_SELECTIONS,
+    PERSONAL,
+    Document,
+    Operation,
+    Refused,
+    Step,
+    can_spare,
+    compose,
+)
 
 SCOPES = (
     "users.read",
@@ -30,7 +41,6 @@ SCOPES = (
     "events.read",
     "events.write",
 )
-_PERSONAL = ("name", "email", "q")  # variables whose values must not come back in what we store of an error
 _CREDENTIALS_REFUSED = {400: "credentials_refused", 401: "credentials_refused", 403: "not_permitted"}
 _NOT_UNDERSTOOD = ("operation_refused", "refused")
 MAX_BYTES = 20_000_000
@@ -62,6 +72,7 @@ class PluvoTransport:
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
         memory: SchemaMemory | None = None,
+        combiner: Combiner | None = None,
     ) -> None:
         self._http = Http(base_url, system=PLUVO, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
         self._credentials = (client_id, client_secret)
@@ -69,6 +80,7 @@ class PluvoTransport:
         self._wait_for_rate_limit = wait_for_rate_limit or (lambda: None)
         self.operations = operations
         self._memory = memory or SchemaMemory()
+        self._combiner = combiner
 
     @property
     def refused(self) -> Refused:
@@ -82,18 +94,48 @@ class PluvoTransport:
     def run(self, name: str, *steps: Step) -> Answer:
         """Send the steps as one document called ``name``; makes no call when no step has anything to say.
 
+        With a combiner, what other callers want at this moment may go along in it.
         Raises what ``clients.http.call`` and the token endpoint raise. What the answer itself says is raised by
         ``Answer.get``, per step.
         """
+        if self._combiner is None:
+            return self.run_alone(name, steps)
+        document = compose(name, steps, self.operations, self.refused)
+        return self._combiner.run(self, name, steps, document) if document.text else Answer(document)
+
+    def run_alone(self, name: str, steps: Sequence[Step], token: str = "") -> Answer:
+        """Send the steps as a document of their own; ``token`` as for ``send``."""
+        return self._without_all(name, steps, self.ask(name, steps, token))
+
+    def ask(self, name: str, steps: Sequence[Step], token: str = "") -> Answer:
+        """Send the steps as one document, again without a name that the schema lacks; ``token`` as for ``send``."""
         while True:
             document = compose(name, steps, self.operations, self.refused)
             if not document.text:
                 return Answer(document)
-            answer = self.send(document)
+            answer = self.send(document, token)
             learned = self._learn(answer)
             if not learned:
-                return self._without_all(name, steps, answer)
+                return answer
             self.refused |= learned
+            token = ""
+
+    def wait_for_place(self) -> str:
+        """Wait for a token and a place under the rate limit; gives the token."""
+        token = self._tokens.get(self.fetch_token)
+        self._wait_for_rate_limit()
+        return token
+
+    def heard_by(self, on_call: Callable[[Call], None]) -> PluvoTransport:
+        """The same line, of whose calls another one hears."""
+        other = copy(self)
+        other._http = copy(self._http)
+        other._http.on_call = on_call
+        return other
+
+    def on_call(self, call: Call) -> None:
+        """Tell who listens of a call that was made."""
+        self._http.on_call(call)
 
     def _without_all(self, name: str, steps: Sequence[Step], answer: Answer) -> Answer:
         """Try a document that the server refused without saying for which name, once, without all that can be spared.
@@ -123,17 +165,20 @@ class PluvoTransport:
         )
         return replace(answer, whole=error)
 
-    def send(self, document: Document) -> Answer:
-        """Send one document, a second time with a new token when the first was refused."""
+    def send(self, document: Document, token: str = "") -> Answer:
+        """Send one document, a second time with a new token when the first was refused.
+
+        ``token``: one with which a place was waited for already.
+        """
         for last in (False, True):
-            token = self._tokens.get(self.fetch_token)
-            self._wait_for_rate_limit()
+            token = token or self.wait_for_place()
             answer = self._exchange(document, token)
             if answer.doubtful and answer.auth_refused and self._works(token):
                 return answer.for_record()
             if last or not answer.auth_refused:
                 break
             self._tokens.drop(token)
+            token = ""
         return answer
 
     def _works(self, token: str) -> bool:
@@ -237,5 +282,5 @@ class PluvoTransport:
 
     def _secrets(self, variables: Mapping[str, Any], token: str) -> Iterable[str]:
         """List what must be masked in what Pluvo says: credentials and the personal values this call sent."""
-        sent = [str(value) for name, value in variables.items() if name.split("_")[0] in _PERSONAL]
+        sent = [str(value) for name, value in variables.items() if name.split("_")[0] in PERSONAL]
         return [token, *self._credentials, *sent]

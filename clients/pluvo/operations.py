@@ -28,6 +28,7 @@ Kind = Literal["query", "mutation"]
 Refused = frozenset[tuple[str, str]]  # (operation, argument) or ("", selected field)
 
 PAGE = 50  # the most Pluvo gives a page
+PERSONAL = frozenset({"name", "email", "q"})  # variables whose values must not come back in what we store of an error
 
 # Selected where a type may have them; a live schema may lack any of these.
 AFAS_IDS = frozenset({"afasPersonId", "afasContactId"})

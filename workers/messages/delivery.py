@@ -202,11 +202,11 @@ def delivery_of(row: Row[Any]) -> Delivery:
 
 def count_calls(connection: Connection, delivery: Delivery) -> None:
     """Add the calls of this delivery to its plan line, from which a run's total is counted."""
-    made = sum(not call.token for call in delivery.call_log)
+    made = sum(call.counts for call in delivery.call_log)
     # What a removal asks AFAS before it is carried out belongs to the run's reading.
     read = 0
     if delivery.direction == Direction.ENROLLMENTS:
-        read = sum(not call.token for call in delivery.call_log if call.system.lower() == "afas")
+        read = sum(call.counts for call in delivery.call_log if call.system.lower() == "afas")
     if read and delivery.run_id is not None:
         connection.execute(
             text("UPDATE run SET calls_afas = calls_afas + :read WHERE id = :run AND tenant_id = :tenant"),
