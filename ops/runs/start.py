@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+import psycopg
 from sqlalchemy import Connection
 
 from models.base import new_id
 from models.run import UNFINISHED, RunOptions, RunStatus
-from models.session import transaction
+from models.session import connect_alone, transaction
 from models.tenant import Direction, Health
 from models.worker import live_workers
 from ops.documents import Batch, Watched
@@ -22,7 +23,9 @@ from ops.runs import history
 from producers.runs import request
 from tenancy import health
 
-POLL_SECONDS = 0.3
+# How often the runs are looked at, and at most when something is said about runs.
+LOOK_SECONDS = 0.5
+CALM_SECONDS = 0.02
 
 _TENANTS = """
     SELECT t.id, t.slug, d.state, d.reason FROM tenant t
@@ -125,14 +128,32 @@ def wait(
     ``watch`` sees the runs' rows at each look, with ``applied`` (settled plan lines) and ``planned``.
     """
     give_up = time.monotonic() + timeout_seconds
-    while True:
+
+    def over() -> bool:
         found = _look(started.run_ids)
         watch(found)
-        if all(run["over"] for run in found):
-            return True
-        if time.monotonic() >= give_up:
-            return False
-        time.sleep(min(POLL_SECONDS, max(0.01, give_up - time.monotonic())))
+        return all(run["over"] for run in found)
+
+    if timeout_seconds <= 0:
+        return over()
+    with connect_alone("waits") as listener:
+        listener.execute("LISTEN koppeling_runs")
+        while not over():
+            left = give_up - time.monotonic()
+            if left <= 0:
+                return False
+            _pause(listener, min(LOOK_SECONDS, left))
+    return True
+
+
+def _pause(listener: psycopg.Connection, seconds: float) -> None:
+    """Wait so long, or until something is said about runs."""
+    time.sleep(CALM_SECONDS)
+    try:
+        for _ in listener.notifies(timeout=seconds, stop_after=1):
+            pass
+    except psycopg.OperationalError:  # what may still be known is asked for as before
+        time.sleep(seconds)
 
 
 def _look(run_ids: list[str]) -> list[Watched]:

@@ -86,9 +86,9 @@ class Running:
 
     def __init__(self, worker: dramatiq.Worker, runners: int, connections: int, watch_parent: bool) -> None:
         self.heartbeat = Heartbeat(worker.worker_threads, connections)
-        self.relay = Relay()
         self.maintenance = Maintenance()
         self.runners = Runners(runners)
+        self.relay = Relay(heard=self._heard)
         self.ended = threading.Event()
         # A thread that must not end has ended or hangs: this process is of no use any more.
         self.broken = False
@@ -100,6 +100,11 @@ class Running:
     def start(self) -> None:
         for service in (self.heartbeat, self.relay, self.maintenance, self.runners, self._watch):
             service.start()
+
+    def _heard(self, runs: bool) -> None:
+        self.runners.heard(runs)
+        if runs:
+            self.maintenance.heard()
 
     def stop_claiming(self) -> None:
         """No new work; from now on the process has 25 s to end, then it is gone whatever still runs."""

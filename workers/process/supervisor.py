@@ -155,6 +155,7 @@ class Supervisor:
                     for worker in _workers_of(pid, connection):
                         count = release_worker(connection, worker, killed=killed)
                         log.info("worker_released", worker=worker, messages=count)
+                    connection.execute(text("NOTIFY koppeling_runs"))  # its runs begin again
             except Exception as error:  # tried again at the next tick; at the latest it is free when its lease ends
                 if pid not in self._said:
                     self._said.add(pid)

@@ -6,30 +6,41 @@ A leader that is frozen loses its connection to ``idle_session_timeout`` after 1
 
 from __future__ import annotations
 
+import time
+from typing import LiteralString
+
 import psycopg
 
 from models.advisory_locks import AdvisoryLock
 from models.session import connect_alone
 
 IDLE_SECONDS = 15
+STANDBY_SECONDS = 1.0
 _OPTIONS = f"-c idle_session_timeout={IDLE_SECONDS}s -c statement_timeout=30s -c lock_timeout=5s"
 
 
 class Leader:
-    """One candidate for one lock. Not thread-safe: one thread asks, leads and works."""
+    """One candidate for one lock, asked for once a second. It hears what is said on ``channel``, leading or not.
 
-    def __init__(self, key: AdvisoryLock, name: str) -> None:
+    Not thread-safe: one thread asks, leads and works.
+    """
+
+    def __init__(self, key: AdvisoryLock, name: str, channel: LiteralString) -> None:
         self.key = key
         self.name = name
+        self.channel = channel
         self.connection: psycopg.Connection | None = None
         self.leading = False
+        self.ask_at = 0.0
 
     def lead(self) -> psycopg.Connection | None:
         """The connection to work through while this process leads, else None. psycopg.Error without PostgreSQL."""
         if self.connection is None or self.connection.closed:
-            self.leading = False
+            self.leading, self.ask_at = False, 0.0
             self.connection = connect_alone(self.name, _OPTIONS)
-        if not self.leading:
+            self.connection.execute(f"LISTEN {self.channel}")
+        if not self.leading and time.monotonic() >= self.ask_at:
+            self.ask_at = time.monotonic() + STANDBY_SECONDS
             row = self.connection.execute("SELECT pg_try_advisory_lock(%s)", [self.key]).fetchone()
             self.leading = bool(row and row[0])
         return self.connection if self.leading else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, LiteralString, TypeVar
@@ -38,13 +38,13 @@ from workers.relay.fairness import (
     in_flight_limit,
     share,
 )
-from workers.relay.leader import Leader
+from workers.relay.leader import STANDBY_SECONDS, Leader
 from workers.relay.statements import Claimed, InFlight, LaneKey, Quota, Ready
 
 TICK_SECONDS = 0.03
 IDLE_SECONDS = 0.25
 WAKE_SECONDS = 0.005
-STANDBY_SECONDS = 1.0
+RUNS = "koppeling_runs"
 # Failed steps in a row after which this process lets go of the lead for a moment.
 RESIGN_AFTER = 5
 LOST_AFTER_SECONDS = 5.0
@@ -53,12 +53,17 @@ log = structlog.get_logger("workers.relay.relay")
 
 
 class Relay(Loop):
-    """The relay of one process; idle while another process leads."""
+    """The relay of one process; idle while another process leads.
 
-    def __init__(self, to: LedgerBroker = broker) -> None:
+    Leading or not, it listens for its process: ``heard`` is called several times a second while it can, with whether
+    something was said about runs.
+    """
+
+    def __init__(self, to: LedgerBroker = broker, heard: Callable[[bool], None] = lambda runs: None) -> None:
         super().__init__("relay")
         self.broker = to
-        self.leader = Leader(AdvisoryLock.RELAY, "relay")
+        self.heard = heard
+        self.leader = Leader(AdvisoryLock.RELAY, "relay", RUNS)
         self.threads = 0
         self.served: dict[LaneKey, int] = {}
         self.ticks = 0
@@ -77,7 +82,8 @@ class Relay(Loop):
         was_leading = self.leader.leading
         connection = self.leader.lead()
         if connection is None:
-            return STANDBY_SECONDS
+            self._listen(IDLE_SECONDS)
+            return 0.0
         if not was_leading:
             connection.execute("LISTEN koppeling_ledger")
             self._begin(connection)
@@ -88,15 +94,15 @@ class Relay(Loop):
             self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
         else:
             self.pause = IDLE_SECONDS
-        self._listen(connection)
+        self._listen(self.pause)
         return WAKE_SECONDS
 
-    def _listen(self, connection: psycopg.Connection) -> None:
-        """Wait for the pause, or until a NOTIFY says that there is work; take what else was said meanwhile."""
-        for _ in connection.notifies(timeout=self.pause, stop_after=1):
-            pass
-        for _ in connection.notifies(timeout=0):
-            pass
+    def _listen(self, seconds: float) -> None:
+        """Wait so long, or until a NOTIFY says that there is work; take what else was said meanwhile."""
+        if self.leader.connection is not None:
+            said = list(self.leader.connection.notifies(timeout=seconds, stop_after=1))
+            said += self.leader.connection.notifies(timeout=0)
+            self.heard(any(note.channel == RUNS for note in said))
 
     def trouble(self, error: Exception) -> None:
         """Look for what was claimed and not pushed as soon as both servers answer.

@@ -72,7 +72,7 @@ class Applying:
 
 
 def finalize() -> int:
-    """End the runs of which nothing can be done now; how many.
+    """End the runs of which nothing can be done now; how many go on.
 
     What waits for another try is pending, and so is all that waits for it, and all of a direction that is stopped or
     was told to wait for longer than a minute.
@@ -80,7 +80,7 @@ def finalize() -> int:
     with transaction() as connection:
         applying = [Applying(*row) for row in connection.execute(_APPLYING)]
         over = [run for run in applying if _is_over(connection, run)]
-    return each("run to end", over, _end)
+    return len(applying) - each("run to end", over, _end)
 
 
 def _is_over(connection: Connection, run: Applying) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,7 +36,10 @@ from tenancy import health
 from workers.messages.interruptions import UNFIT
 
 MAX_CRASHES = 3
+# How often the runners of a process look by themselves: where it hears of runs, and where its listener is troubled.
+RARELY_SECONDS = 2.0
 POLL_SECONDS = 0.5
+DEAF_SECONDS = 3.0
 LOCK_NOT_AVAILABLE = "55P03"
 log = structlog.get_logger("workers.runs.runner")
 
@@ -180,6 +184,7 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
                     text("UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL WHERE id = :id"),
                     {"id": lease.run_id},
                 )
+                connection.execute(text("NOTIFY koppeling_runs"))
                 return
             if status == RunStatus.QUARANTINED and error is not None:
                 call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
@@ -194,10 +199,13 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
 
 
 class Runners:
-    """``count`` threads that each claim and work, until ``stop``."""
+    """``count`` threads that each claim and work, until ``stop``. ``heard`` wakes one of them; it wakes the next."""
 
     def __init__(self, count: int) -> None:
         self.stopping = threading.Event()
+        self._news = threading.Condition()
+        self._asked = False
+        self._heard_at = float("-inf")
         self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(count)]
 
     def start(self) -> None:
@@ -207,15 +215,36 @@ class Runners:
     def stop(self, timeout: float = 20.0) -> None:
         """Claim nothing more; runs in hand go back to the queue at their next check."""
         self.stopping.set()
+        with self._news:
+            self._news.notify_all()
         for thread in self.threads:
             thread.join(timeout=timeout)
+
+    def heard(self, asked: bool) -> None:
+        """The process can hear of runs; ``asked``: something was said about one just now."""
+        self._heard_at = time.monotonic()
+        if asked:
+            with self._news:
+                self._asked = True
+                self._news.notify()
 
     def _step(self) -> float | None:
         if UNFIT.is_set():
             return None  # others can read what this process can't
         lease = claim(self.stopping)
-        if lease is not None:
+        if lease is None:
+            self._wait()
+        else:
+            self.heard(asked=True)  # there may be another one
             work(lease)
-            return 0.0
+        return 0.0
+
+    def _wait(self) -> None:
+        """Until something is said about runs, or it is time to look all the same."""
+        hears = time.monotonic() - self._heard_at < DEAF_SECONDS
         # The more threads are idle, the less each of them asks.
-        return POLL_SECONDS * len(self.threads) * random.uniform(0.8, 1.2)  # noqa: S311  spreads the runners, guards nothing
+        seconds = (RARELY_SECONDS if hears else POLL_SECONDS) * len(self.threads)
+        with self._news:
+            spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads the runners, guards nothing
+            self._news.wait_for(lambda: self._asked or self.stopping.is_set(), seconds * spread)
+            self._asked = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -18,8 +20,11 @@ from producers.runs.request import request_run, request_stop
 from tenancy import health
 from tests.integration.engine.conftest import Engine
 from workers.maintenance.probes import PROBES, probe
+from workers.relay.relay import Relay
 from workers.runs import finalizer
 from workers.runs import runner as runs
+
+CLAIM = runs.claim
 
 
 @pytest.fixture
@@ -397,6 +402,65 @@ def test_a_run_whose_process_is_killed_is_begun_again_by_another(engine: Engine)
         with engine.process(runners=1):
             engine.wait(lambda: run(engine, run_id).status == "done")
     assert run(engine, run_id).fence == 2
+
+
+@contextmanager
+def listening(count: int) -> Iterator[runs.Runners]:
+    """So many idle runners that look by themselves once an hour, and the relay of their process."""
+    runners = runs.Runners(count)
+    relay = Relay(heard=runners.heard)
+    relay.start()
+    runners.start()
+    try:
+        yield runners
+    finally:
+        runners.stop()
+        relay.stop()
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_run_that_is_asked_for_wakes_an_idle_runner(
+    engine: Engine, producer: dict[str, Any], monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    # given idle runners, in the process that leads the relay or in another one
+    looks: list[str | None] = []
+
+    def claim(stopping: threading.Event) -> RunLease | None:
+        lease = CLAIM(stopping)
+        looks.append(lease.run_id if lease else None)
+        return lease
+
+    for name in ("RARELY_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(runs, name, 3600.0)
+    monkeypatch.setattr(runs, "claim", claim)
+    with engine.relay() as other:
+        if leads:
+            other.stop()
+        with listening(3) as runners:
+            engine.wait(lambda: len(looks) == 3 and runners._heard_at > 0, what="idle runners that hear")
+            # when several are asked for at once
+            tenants = [engine.tenant(f"t{number}") for number in range(3)]
+            with transaction() as connection:
+                asked = [request_run(connection, tenant, "enrollments", trigger="test") for tenant in tenants]
+            # then each begins, and one that follows another begins when that one is over
+            engine.wait(lambda: set(asked) <= set(looks))
+            follow_up = request(tenants[0])
+            engine.wait(lambda: run(engine, asked[0]).status == "applying")
+            finalizer.finalize()
+            engine.wait(lambda: follow_up in looks)
+
+
+def test_runners_that_hear_nothing_look_by_themselves(
+    engine: Engine, producer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "RARELY_SECONDS", 3600.0)
+    runners = runs.Runners(1)
+    runners.start()
+    try:
+        run_id = request(engine.tenant())
+        engine.wait(lambda: run(engine, run_id).status == "applying")
+    finally:
+        runners.stop()
 
 
 def applying(engine: Engine, tenant: int) -> str:
