@@ -55,11 +55,15 @@ class AfasSettings(Table):
 
 
 class PluvoSettings(Table):
-    """A Pluvo organisation. No limit when ``calls_per_second`` is 0."""
+    """A Pluvo organisation. No limit when ``calls_per_second`` is 0.
+
+    ``people_per_call``: how many people that are worked on at the same moment may share one call.
+    """
 
     organisation: Text
     client_id: Text
     calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
+    people_per_call: Annotated[int, Field(strict=True, ge=1, le=25)] = 1
     base_url: Text | None = None
 
 

@@ -12,7 +12,7 @@ import settings
 from clients.afas import AFAS_HOSTS, AfasClient, OAuth, Token, afas_base_url
 from clients.errors import Misconfigured
 from clients.http import Call, checked_base_url
-from clients.pluvo import PLUVO_HOSTS, PluvoClient, SchemaMemory, pluvo_base_url
+from clients.pluvo import PLUVO_HOSTS, Combiner, PluvoClient, SchemaMemory, pluvo_base_url
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings
 from tenancy.call_slots import call_slot
@@ -90,8 +90,19 @@ def _memory(base_url: str, settings_version: int) -> SchemaMemory:
     return SchemaMemory()
 
 
-def pluvo_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float) -> PluvoClient:
-    """The Pluvo client of a tenant; it waits for the rate limit at most ``patience_seconds`` before a call."""
+@lru_cache(maxsize=1024)
+def _combiner(tenant_id: int, settings_version: int, patience_seconds: float, people: int) -> Combiner:
+    """What puts the calls of messages that are in hand together into one; it learns how many go together."""
+    return Combiner(people)
+
+
+def pluvo_of(
+    tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float, *, combine: bool = False
+) -> PluvoClient:
+    """The Pluvo client of a tenant; it waits for the rate limit at most ``patience_seconds`` before a call.
+
+    ``combine``: it may share calls with those who do so too in other threads, if the tenant's settings say so.
+    """
     config = tenant.pluvo
     base = address(config.base_url, pluvo_base_url(config.organisation), PLUVO_HOSTS)
     return PluvoClient(
@@ -101,17 +112,25 @@ def pluvo_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: 
         wait_for_rate_limit=RateLimit(base, config.calls_per_second, patience_seconds),
         on_call=on_call,
         memory=_memory(base, tenant.settings_version),
+        combiner=_combiner(tenant.id or 0, tenant.settings_version, patience_seconds, config.people_per_call)
+        if combine and config.people_per_call > 1
+        else None,
     )
 
 
 def systems_of(
-    tenant: Tenant, *, patience_seconds: float = 600.0, on_call: Callable[[Call], None] | None = None
+    tenant: Tenant,
+    *,
+    patience_seconds: float = 600.0,
+    on_call: Callable[[Call], None] | None = None,
+    combine: bool = False,
 ) -> Systems:
     """Both clients of a tenant. Light: sessions and tokens are shared by the process underneath.
 
     Args:
         patience_seconds: how long a Pluvo call may wait for the rate limit; actors keep it short, producers can wait.
         on_call: hears of every call as well.
+        combine: see ``pluvo_of``.
     """
     counts = Counts()
 
@@ -122,7 +141,7 @@ def systems_of(
 
     return Systems(
         afas=afas_of(tenant, heard),
-        pluvo=pluvo_of(tenant, heard, patience_seconds),
+        pluvo=pluvo_of(tenant, heard, patience_seconds, combine=combine),
         member_id=tenant.afas.member_id,
         counts=counts,
     )

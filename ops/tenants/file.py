@@ -110,8 +110,9 @@ def _problem(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
 
 
 def _range(path: tuple[str | int, ...], said: str) -> str:
-    if path[-1] == "parallel_calls":
-        return "must be 1 to 5"
+    whole = {"parallel_calls": "must be 1 to 5", "people_per_call": "must be 1 to 25"}
+    if str(path[-1]) in whole:
+        return whole[str(path[-1])]
     if str(path[-1]).endswith("_percent"):
         return "must be 0 to 100"
     return said.replace("Input should be", "must be")

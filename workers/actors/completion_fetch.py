@@ -76,7 +76,7 @@ def fetch(delivery: Delivery) -> None:
     delivery.people = people_in(event.body or b"")
     hint = read(event.body) if event.body else Hint(event.event, event.pluvo_id, event.ref)
     tenant, courses = load(delivery.tenant_id)
-    pluvo = pluvo_of(tenant, delivery.call_log.append, PATIENCE_SECONDS)
+    pluvo = pluvo_of(tenant, delivery.call_log.append, PATIENCE_SECONDS, combine=not delivery.probe)
     rules = _rules(delivery, tenant, courses, pluvo)
     pluvo_id = _user(pluvo, hint) if rules else None
     try:

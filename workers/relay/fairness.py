@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 ENROLLMENTS_IN_FLIGHT = 16
+# More where several people share a call to Pluvo: those of the one under way, and of the next.
+CALLS_AT_HAND = 2
 # Added to the calls that an AFAS environment takes at once: the next messages stand ready at a worker, where
 # ``tenancy.call_slots`` keeps the limit. More of them would only hold threads that other tenants could use.
 COMPLETIONS_STANDING_BY = 2

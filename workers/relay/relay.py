@@ -29,6 +29,7 @@ from workers.messages.envelope import Envelope
 from workers.messages.lease_expiry import expire
 from workers.relay import statements as sql
 from workers.relay.fairness import (
+    CALLS_AT_HAND,
     COMPLETIONS_STANDING_BY,
     ENROLLMENTS_IN_FLIGHT,
     Group,
@@ -195,7 +196,8 @@ class Relay(Loop):
                 continue
             cap = row.parallel_calls + COMPLETIONS_STANDING_BY
             if row.direction == "enrollments":
-                cap = ENROLLMENTS_IN_FLIGHT
+                # One call under way, and the people of the next ones at hand.
+                cap = max(ENROLLMENTS_IN_FLIGHT, CALLS_AT_HAND * row.people_per_call)
             if slow:
                 self.sent.pop(key, None)  # it begins anew once it answers again
             ended = self.sent.setdefault(key, in_flight) - in_flight

@@ -49,6 +49,7 @@ class Ready:
     failed_kind: str | None
     timeouts: int
     parallel_calls: int
+    people_per_call: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ SELECT lane.tenant_id, lane.direction, lane.priority, lane.kind, coalesce(d.stat
        coalesce(d.wait_until > now(), false) AS waiting,
        coalesce(d.probe_at <= now() AND NOT d.first_call ? 'run', false) AS probe_due,
        d.first_call ->> 'kind' AS failed_kind, coalesce(d.timeouts, 0) AS timeouts,
-       coalesce((t.afas ->> 'parallel_calls')::int, 2) AS parallel_calls
+       coalesce((t.afas ->> 'parallel_calls')::int, 2) AS parallel_calls,
+       coalesce((t.pluvo ->> 'people_per_call')::int, 1) AS people_per_call
   FROM lane
   JOIN tenant t ON t.id = lane.tenant_id
   LEFT JOIN tenant_direction d ON d.tenant_id = lane.tenant_id AND d.direction = lane.direction

@@ -234,6 +234,8 @@ def load(delivery: Delivery) -> Work | None:
     if found is None or tenant is None:
         return None
     row = Loaded.from_row(found)
-    systems = systems_of(tenant, patience_seconds=PATIENCE_SECONDS, on_call=delivery.call_log.append)
+    systems = systems_of(
+        tenant, patience_seconds=PATIENCE_SECONDS, on_call=delivery.call_log.append, combine=not delivery.probe
+    )
     places = Places.from_row(found)
     return Work(delivery, tenant, systems.pluvo, row, row.pluvo_id, row.ref, row.link, places, places)

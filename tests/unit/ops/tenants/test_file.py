@@ -142,6 +142,17 @@ def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
         ),
         ('organisation = "acme"', 'organisation = "a.b"', "11: tenants.pluvo.organisation: Type the organisation"),
         ('client_secret = "s2"', 'client_secret = "s2"\ncalls_per_second = "5"', "14: tenants.pluvo.calls_per_second"),
+        (
+            'client_secret = "s2"',
+            'client_secret = "s2"\npeople_per_call = 26',
+            "14: tenants.pluvo.people_per_call: must be 1 to 25",
+        ),
+        (
+            'client_secret = "s2"',
+            'client_secret = "s2"\npeople_per_call = 0',
+            "14: tenants.pluvo.people_per_call: must",
+        ),
+        ('client_secret = "s2"', 'client_secret = "s2"\npeople_per_call = 2.5', "14: tenants.pluvo.people_per_call"),
         ('policy = "unenroll"', 'policy = "delete"', "16: tenants.removals.policy: must be 'keep'"),
         (
             'policy = "unenroll"',
