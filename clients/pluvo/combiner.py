@@ -10,6 +10,7 @@ fewer are taken. One that ended in trouble may have been too heavy as well: then
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from clients.pluvo.graphql import PluvoTransport
 
 GATHER_SECONDS = 0.01
-LOOK_UP_SECONDS = 0.5  # a waiting thread can be interrupted so often
+AWAKE_SECONDS = 0.5  # a waiting thread can be interrupted so often
 GROWS_AFTER = 20  # calls that went well
 _NOT_FOR_ITS_SIZE = {"throttled", "connect_failed", "tls_failed"}
 
@@ -60,7 +61,7 @@ class Caller:
         """Wait for the reply, in short steps: a thread that waits for ever can't be interrupted."""
         while True:
             try:
-                return self.reply.get(timeout=LOOK_UP_SECONDS)
+                return self.reply.get(timeout=AWAKE_SECONDS)
             except queue.Empty:
                 continue
 
@@ -148,7 +149,7 @@ class Combiner:
         except (Rejected, Misconfigured):
             lane.size.forget(reply.before)
             raise
-        if answer.whole is not None:
+        if answer.whole is not None and not isinstance(answer.whole, Unavailable | Unknown):
             lane.size.forget(reply.before)
         return answer
 
@@ -156,17 +157,20 @@ class Combiner:
 
     def _depart(self, lane: _Lane) -> None:
         """Gather people and make their call. One gathers at a time; calls may be under way beside each other."""
-        if not lane.gathering.acquire(blocking=False):
-            return  # who gathers looks into the inbox again afterwards
-        calls: list[Call] = []
-        try:
-            callers, token = self._gather(lane, calls)
-        finally:
-            lane.gathering.release()
-        if not lane.inbox.empty():
-            senders.submit(partial(self._depart, lane))
-        if callers:
-            self._carry(lane, callers, token, calls)
+        # Where another one gathers: that one looks into the inbox again afterwards.
+        while lane.gathering.acquire(blocking=False):
+            calls: list[Call] = []
+            try:
+                callers, token = self._gather(lane, calls)
+            finally:
+                lane.gathering.release()
+            if not lane.inbox.empty():
+                with contextlib.suppress(RuntimeError):  # no thread more: this one goes on after its call
+                    senders.submit(partial(self._depart, lane))
+            if callers:
+                self._carry(lane, callers, token, calls)
+            if lane.inbox.empty():
+                return
 
     def _gather(self, lane: _Lane, calls: list[Call]) -> tuple[list[Caller], str]:
         """Take those who go together, and a token with which they have a place under the rate limit."""

@@ -89,7 +89,10 @@ def _part(answer: Answer, n: int, part: Part, others: Sequence[Part]) -> Answer 
 
 def for_one(error: Error, part: Part, others: Sequence[Part]) -> Error:
     """Copy an error for one person, without what its text says of the others. Exceptions aren't shared by threads."""
-    made: Error = type(error).__new__(type(error), *error.args)
+    try:
+        made: Error = type(error).__new__(type(error), *error.args)
+    except TypeError:  # there are some that only their own library makes
+        return error
     made.__dict__.update(error.__dict__)
     if isinstance(made, RemoteError) and made.remote_text:
         strangers = set[str]().union(*(other.people for other in others)) - part.people

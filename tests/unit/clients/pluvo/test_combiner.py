@@ -399,6 +399,27 @@ def test_a_dead_token_endpoint_costs_one_wait_and_everybody_hears_which_call_it_
     assert [world.calls[n][-1].token for n in range(3)] == [True] * 3
 
 
+class Uncopyable(Exception):
+    """As some libraries make them: only they can."""
+
+    def __new__(cls, *args: Any) -> Uncopyable:
+        if args != ("from here",):
+            raise TypeError("no constructor defined")
+        made: Uncopyable = super().__new__(cls)
+        return made
+
+
+def test_whatever_breaks_before_the_call_reaches_everybody_who_waits() -> None:
+    world = World(3)
+
+    def fail() -> None:
+        raise Uncopyable("from here")
+
+    world.before = fail
+
+    assert [type(each) for each in world.together(*map(creating, range(3)))] == [Uncopyable] * 3
+
+
 class NoPlace(Exception):
     """The next place is too far away."""
 
