@@ -31,9 +31,9 @@ GUARDS_OPEN = {
     "policy": "unenroll",
     "confirm_after": 0,
     "limits": {
-        f"{name}_{unit}": 10_000
+        f"{name}_{unit}": most
         for name in ("event", "run", "window", "creates", "email_changes")
-        for unit in ("count", "percent")
+        for unit, most in (("count", 10_000), ("percent", 100))
     },
 }
 

@@ -27,8 +27,11 @@ TARGETS = (
     {"group_ref": "bhv"},
     {"group_ref": "ehbo"},
 )
-GUARDS_OPEN = {f"{name}_{unit}": 10_000 for name in ("event", "run", "window") for unit in ("count", "percent")}
-GUARDS_OPEN |= {f"{name}_{unit}": 10_000 for name in ("creates", "email_changes") for unit in ("count", "percent")}
+GUARDS_OPEN = {
+    f"{name}_{unit}": most
+    for name in ("event", "run", "window", "creates", "email_changes")
+    for unit, most in (("count", 10_000), ("percent", 100))
+}
 
 
 @dataclass(frozen=True)
