@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Of a link ``l``. Who was parked beside a person whose account was still to be made: by now that account has an id.
+# Of a link ``l``. Who is ambiguous beside a person whose account was still to be made: by now that account has an id.
 CANDIDATES = """
     (SELECT coalesce(jsonb_agg(each.one || CASE WHEN made.pluvo_id IS NULL THEN '{}'::jsonb
                                                 ELSE jsonb_build_object('pluvo_id', made.pluvo_id) END

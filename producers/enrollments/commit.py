@@ -1,7 +1,7 @@
 """Turn a judged plan into desired state and messages, in one transaction, all as sets.
 
-Only what may happen becomes desired state. A held or parked change stays in the plan: otherwise the next message about
-that person, for whatever reason it was sent, would carry it out after all.
+Only what may happen becomes desired state. A held or ambiguous change stays in the plan: otherwise the next message
+about that person, for whatever reason it was sent, would carry it out after all.
 """
 
 from __future__ import annotations

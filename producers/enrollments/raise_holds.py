@@ -83,7 +83,7 @@ _CAME_BACK = text(
      WHERE id IN (SELECT plan_line_id FROM back)
     """
 )
-# A row that was read and is not held any more is as the newest plan says: settled, planned otherwise, or parked.
+# A row that was read and is not held any more is as the newest plan says: settled, planned otherwise, or ambiguous.
 _OVERTAKEN = text(
     """
     WITH over AS (

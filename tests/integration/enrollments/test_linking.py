@@ -492,3 +492,21 @@ def test_who_lost_their_account_to_another_person_never_puts_it_into_an_event(wo
     # then
     assert (account["id"], event["id"]) not in world.pluvo.enrollments
     assert link(world, 80)["state"] == "ambiguous"
+
+
+def test_archived_account_whose_new_address_is_taken_stays_archived(world: World) -> None:
+    # given an account that was made for 80, archived by hand, and an operator who took it away
+    world.person(80)
+    world.sync()
+    account = world.user("p80@example.nl")
+    links.remove("acme", "80", erase=False, who="tester")
+    world.pluvo.change_user(account["id"], archived=True)
+    # and someone who takes the address that 80 has in AFAS now, between the plan and its message
+    world.afas.set_email(80, "bezet@example.nl")
+    world.begin()
+    world.pluvo.add_user("bezet@example.nl", "Iemand", ref="een")
+    # when
+    world.drain()
+    # then
+    assert link(world, 80)["state"] == "ambiguous"
+    assert world.pluvo.users[account["id"]]["archived"]

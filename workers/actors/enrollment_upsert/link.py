@@ -96,6 +96,9 @@ def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sh
     before = {"name": user.name, "email": user.email, "archived": user.archived}
     after = {"name": changes.name or user.name, "email": changes.email or user.email, "archived": False}
     work.pluvo_id = user.id
+    # The steps of a call stand alone: the account would be restored although its new address is refused.
+    if changes.email and changes.archived is False and (holders := others_with(work, changes.email)):
+        raise NeedsDecision("email_taken", holders)
     try:
         with work.change("link", before, after, note=work.note_place):
             applied = work.pluvo.update_user(user.id, changes, ref=work.safe_ref(user.ref), target=work.target)
