@@ -17,7 +17,9 @@ from migrations.run import config, head, revisions
 ROOT = Path(__file__).parents[2]
 FIRST = "20261122_first_tables.py"
 # SHA-256 of each migration that a release shipped. At a release the test below says which lines to add.
-FROZEN: dict[str, str] = {}
+FROZEN: dict[str, str] = {
+    "20261122_first_tables.py": "d43ccc08f55b51f3292ccf029e8e42a076efdf42797352a0ba12ddf839a5d7f8",
+}
 
 
 def mistakes(changelog: str, frozen: dict[str, str], files: dict[str, str]) -> list[str]:
