@@ -59,6 +59,13 @@ def allocate(lanes: Iterable[Lane], room: int) -> dict[tuple[int, str], int]:
     return given
 
 
+def of_use(direction: str, parallel_calls: int, people_per_call: int) -> int:
+    """How many messages of a lane its systems have use for at once."""
+    if direction == "enrollments":
+        return max(ENROLLMENTS_IN_FLIGHT, CALLS_AT_HAND * people_per_call)
+    return parallel_calls + COMPLETIONS_STANDING_BY
+
+
 def cap_of(  # noqa: PLR0917  all of them numbers of one lane
     wanted: int, threads: int, ended: int, timeouts: int = 0, slow: bool = False, slow_lanes: int = 0
 ) -> int:

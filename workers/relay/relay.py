@@ -29,14 +29,12 @@ from workers.messages.envelope import Envelope
 from workers.messages.lease_expiry import expire
 from workers.relay import statements as sql
 from workers.relay.fairness import (
-    CALLS_AT_HAND,
-    COMPLETIONS_STANDING_BY,
-    ENROLLMENTS_IN_FLIGHT,
     Group,
     Lane,
     allocate,
     cap_of,
     in_flight_limit,
+    of_use,
     share,
 )
 from workers.relay.leader import STANDBY_SECONDS, Leader
@@ -194,10 +192,7 @@ class Relay(Loop):
             in_flight, slow = (out[key].count, out[key].slow) if key in out else (0, False)
             if row.state == "paused" or row.waiting:
                 continue
-            cap = row.parallel_calls + COMPLETIONS_STANDING_BY
-            if row.direction == "enrollments":
-                # One call under way, and the people of the next ones at hand.
-                cap = max(ENROLLMENTS_IN_FLIGHT, CALLS_AT_HAND * row.people_per_call)
+            cap = of_use(row.direction, row.parallel_calls, row.people_per_call)
             if slow:
                 self.sent.pop(key, None)  # it begins anew once it answers again
             ended = self.sent.setdefault(key, in_flight) - in_flight

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.relay.fairness import IN_FLIGHT_MIN, Lane, allocate, cap_of, in_flight_limit, share
+from workers.relay.fairness import IN_FLIGHT_MIN, Lane, allocate, cap_of, in_flight_limit, of_use, share
 
 lanes = st.lists(
     st.builds(
@@ -109,3 +110,9 @@ def test_a_group_that_comes_anew_begins_where_the_others_are() -> None:
     passed: dict[tuple[int, str], float] = {}
     share([(5, "a")], 100, passed)
     assert share([(5, "a"), (0, "b")], 6, passed) == {(0, "b"): 4, (5, "a"): 2}
+
+
+@pytest.mark.parametrize(("people", "out"), [(1, 16), (8, 16), (10, 20), (25, 50)])
+def test_people_who_share_calls_have_those_of_the_next_call_at_hand(people: int, out: int) -> None:
+    assert of_use("enrollments", parallel_calls=2, people_per_call=people) == out
+    assert of_use("completions", parallel_calls=2, people_per_call=people) == 4
