@@ -4,7 +4,7 @@ Unlike dramatiq's own it never raises and never restarts:
 
 * It waits until any trouble of Redis is over, time-outs included. Ids that a timed-out fetch took on the server's side
   are found by comparing the acknowledgement set with what this process really holds.
-* An acknowledgement that fails is repeated later by this thread; no worker thread waits for it.
+* Acknowledgements go with the next fetch, several at once; no worker thread waits for them.
 * A sign of life goes out every 5 s, also while nothing may be fetched.
 * Anything that is no message of ours becomes a dead letter and is acknowledged, one by one. When PostgreSQL is away at
   that moment, its id stays in the acknowledgement set; ``_care`` requeues it within 5 s.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import dramatiq
@@ -31,6 +32,8 @@ from workers.messages.interruptions import STOPPING
 
 CARE_SECONDS = 5.0
 TROUBLE_SECONDS = 0.5
+# With full hands: so long more may end before Redis is asked again.
+CALM_SECONDS = 0.003
 HASH_BYTES = 16 * 1024 * 1024
 log = structlog.get_logger("workers.broker.consumer")
 
@@ -57,10 +60,7 @@ class LedgerConsumer(Consumer):
         try:
             if time.monotonic() >= self.care_at:
                 self._care()
-            room = self.prefetch - len(self.broker.held[self.queue])
-            if room > 0 and not STOPPING.is_set():
-                for fetched in self.broker.do_fetch(self.queue, min(room, 500), MAX_BYTES):
-                    self._take(*fetched)
+            self._fetch()
         except redis.RedisError as error:
             self._wait_out(error)
             return None
@@ -68,18 +68,26 @@ class LedgerConsumer(Consumer):
             self.misses = 0
             return self.fetched.popleft()
         self.misses, backoff_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
-        time.sleep(backoff_ms / 1000)
+        if self.broker.news[self.queue].wait(backoff_ms / 1000) and self.broker.held[self.queue]:
+            time.sleep(CALM_SECONDS)
         return None
 
+    def _fetch(self) -> None:
+        self.broker.news[self.queue].clear()
+        done = list(self.broker.unacked[self.queue])
+        room = 0 if STOPPING.is_set() else self.prefetch - len(self.broker.held[self.queue])
+        if room > 0 or done:
+            fetched = self.broker.do_fetch(self.queue, max(0, min(room, 500)), MAX_BYTES, done)
+            self.broker.unacked[self.queue].difference_update(done)
+            for each in fetched:
+                self._take(*each)
+
     def ack(self, message: MessageProxy) -> None:
-        """Forget a message in Redis; at once or, when Redis is away, later."""
+        """Let the next fetch forget a message in Redis."""
         redis_id = message.options["redis_message_id"]
-        try:
-            self.broker.do_ack(self.queue, redis_id)
-        except redis.RedisError:
-            self.broker.unacked[self.queue].add(redis_id)
-        finally:
-            self.broker.held[self.queue].discard(redis_id)
+        self.broker.unacked[self.queue].add(redis_id)
+        self.broker.held[self.queue].discard(redis_id)
+        self.broker.news[self.queue].set()
 
     # A failed message is settled in the ledger already, or comes back with its lease.
     nack = ack
@@ -96,9 +104,17 @@ class LedgerConsumer(Consumer):
             self.broker.held[self.queue].difference_update(ids)
 
     def close(self) -> None:
-        """Give back what was fetched and not handed on."""
+        """Give back what was fetched and not handed on, and acknowledge what is done."""
         self.requeue(list(self.fetched))
         self.fetched.clear()
+        with suppress(redis.RedisError):
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        done = list(self.broker.unacked[self.queue])
+        if done:
+            self.broker.do_ack(self.queue, *done)
+            self.broker.unacked[self.queue].difference_update(done)
 
     def _wait_out(self, error: redis.RedisError) -> None:
         if not self.troubled:
@@ -108,11 +124,9 @@ class LedgerConsumer(Consumer):
         time.sleep(TROUBLE_SECONDS)
 
     def _care(self) -> None:
-        """Show a sign of life, repeat failed acknowledgements, requeue what Redis says we have and we do not hold."""
+        """Acknowledge, show a sign of life, requeue what Redis says we have and we do not hold."""
+        self._acknowledge()  # first: that also goes when Redis is full, and makes room
         self.broker.show_alive()
-        for redis_id in list(self.broker.unacked[self.queue]):
-            self.broker.do_ack(self.queue, redis_id)
-            self.broker.unacked[self.queue].discard(redis_id)
         orphans = self.broker.fetched(self.queue) - self.broker.held[self.queue] - self.broker.unacked[self.queue]
         if orphans:
             log.warning("orphans_given_back", queue=self.queue, count=len(orphans))

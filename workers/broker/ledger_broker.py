@@ -37,8 +37,12 @@ for i = 1, #ARGV, 2 do
     if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', KEYS[1], ARGV[i]) end
 end
 """
-# Like dramatiq's fetch, and also tells each message's id and size; a body that is too big stays where it is.
+# Like dramatiq's fetch, and also tells each message's id and size; a body that is too big stays where it is. First it
+# forgets what is done: that also goes when Redis is full. ARGV: time, process, how many, size; the ids that are done.
 _FETCH = b"""
+for i = 5, #ARGV do
+    if redis.call('SREM', KEYS[4], ARGV[i]) > 0 then redis.call('HDEL', KEYS[3], ARGV[i]) end
+end
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 local out = {}
 for _ = 1, tonumber(ARGV[3]) do
@@ -97,7 +101,10 @@ class LedgerBroker(RedisBroker):
         self._connecting = threading.Lock()
         # Redis ids that this process holds, by queue: fetched and not acknowledged yet.
         self.held: dict[str, set[RedisId]] = {}
+        # Done, and not forgotten by Redis yet.
         self.unacked: dict[str, set[RedisId]] = {}
+        # Set when this process could fetch, or has something to acknowledge.
+        self.news: dict[str, threading.Event] = {}
 
     @property
     def consumer_class(self) -> type[Consumer]:
@@ -126,10 +133,12 @@ class LedgerBroker(RedisBroker):
         """The key of the ids that a process has fetched from a queue."""
         return self.key(f"__acks__.{broker_id or self.broker_id}.{queue}")
 
-    def do_fetch(self, queue: str, count: int, max_bytes: int) -> list[tuple[RedisId, int, bytes]]:
-        """(id, size, body) of the next ones; an empty body where it is above ``max_bytes``."""
+    def do_fetch(
+        self, queue: str, count: int, max_bytes: int, done: Iterable[RedisId] = ()
+    ) -> list[tuple[RedisId, int, bytes]]:
+        """Forget what is ``done``; (id, size, body) of the next ones, an empty body where it is above ``max_bytes``."""
         keys = [self.key("__heartbeats__"), self.key(queue), self.key(f"{queue}.msgs"), self.acks_key(queue)]
-        found = self._run("fetch", keys, [int(time.time() * 1000), self.broker_id, count, max_bytes])
+        found = self._run("fetch", keys, [int(time.time() * 1000), self.broker_id, count, max_bytes, *done])
         return [(_text(found[i]), int(found[i + 1]), found[i + 2]) for i in range(0, len(found), 3)]
 
     def body(self, queue: str, redis_id: RedisId) -> bytes:
@@ -165,6 +174,7 @@ class LedgerBroker(RedisBroker):
             self.queues.add(queue_name)
             self.held.setdefault(queue_name, set())
             self.unacked.setdefault(queue_name, set())
+            self.news.setdefault(queue_name, threading.Event())
             self.emit_after("declare_queue", queue_name)
 
     def maintain(self) -> None:
@@ -186,6 +196,7 @@ class LedgerBroker(RedisBroker):
             parts = [envelope for name, envelope in messages if name == queue]
             args = [x for e in parts for x in (e.redis_id, encode(e, queue, now_ms))]
             self.scripts["push"](keys=[self.key(queue), self.key(f"{queue}.msgs")], args=args)
+            self.news[queue].set()
 
     def missing(self, messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of the (queue, redis id) pairs that Redis does not know. RedisError when away."""

@@ -41,6 +41,8 @@ from workers.relay.leader import STANDBY_SECONDS, Leader
 from workers.relay.statements import Claimed, InFlight, LaneKey, Quota, Ready
 
 TICK_SECONDS = 0.03
+# When half of the places came free since the last tick.
+QUICK_SECONDS = 0.01
 IDLE_SECONDS = 0.25
 WAKE_SECONDS = 0.005
 RUNS = "koppeling_runs"
@@ -75,6 +77,9 @@ class Relay(Loop):
         # How many messages of a lane went out since it had work.
         self.sent: dict[LaneKey, int] = {}
         self.waits = False
+        # How many messages were out after the last tick; whether half of them had ended by this one.
+        self.filled = 0
+        self.drained = False
         self.pause = IDLE_SECONDS
 
     def step(self) -> float:
@@ -88,7 +93,7 @@ class Relay(Loop):
             self._begin(connection)
             log.info("relay_leads")
         if self.tick(connection):
-            self.pause = TICK_SECONDS
+            self.pause = QUICK_SECONDS if self.drained else TICK_SECONDS
         elif self.waits:
             self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
         else:
@@ -139,16 +144,17 @@ class Relay(Loop):
             connection.execute(ledger.PROMOTE)
         out = {(row.tenant_id, row.direction): row for row in _rows(connection, InFlight, sql.IN_FLIGHT)}
         lanes = self._lanes(connection, out)
-        room = in_flight_limit(self.threads) - sum(row.count for row in out.values())
-        went = self._fill(connection, lanes, room)
+        count = sum(row.count for row in out.values())
+        went = self._fill(connection, lanes, in_flight_limit(self.threads) - count)
+        self.drained, self.filled = 2 * count <= self.filled, count + went
         # No NOTIFY tells that a message ended and freed its place, so we look again soon. A message that may not go for
         # another reason is no reason to look.
         self.waits = bool(lanes and out)
-        return went
+        return bool(went)
 
-    def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> bool:
-        """Claim and push until the in-flight limit is reached or nothing more may go; whether anything went."""
-        went = False
+    def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> int:
+        """Claim and push until the in-flight limit is reached or nothing more may go; how many went."""
+        went = 0
         while lanes and room > 0:
             quotas = {
                 Quota(*key, *group): places
@@ -160,7 +166,7 @@ class Relay(Loop):
             claimed = self._claim(connection, quotas)
             self._push(claimed)
             room -= len(claimed)
-            went = went or bool(claimed)
+            went += len(claimed)
             got = Counter(map(Quota.of, claimed))
             by_lane = Counter(quota.lane for quota in got.elements())
             for key, count in by_lane.items():
