@@ -46,7 +46,8 @@ _FROM_SNAPSHOT = text(
     """
     UPDATE completion c SET shown_value = e.completion_value, shown_at = e.completion_read_at
       FROM enrollment e
-     WHERE c.course_id = :course AND c.field = ANY(:fields) AND e.id = c.enrollment_id
+     WHERE c.tenant_id = :tenant AND c.course_id = :course AND c.field = ANY(:fields)
+       AND e.id = c.enrollment_id AND e.tenant_id = c.tenant_id
        AND c.state IN ('written', 'conflict')  -- never a look for a PUT: a snapshot may have been read long ago
        AND e.completion_read_at > coalesce(c.shown_at, '-infinity')
     """
@@ -56,7 +57,8 @@ _SHOWN = text(
     SELECT c.id, c.field, c.state, c.completed_on, c.shown_value, c.written_at, c.sending_at,
            c.internal_id, c.enrollment_id
       FROM completion c
-     WHERE c.course_id = :course AND c.field = ANY(:fields) AND c.state = ANY(:states) AND c.id > :after
+     WHERE c.tenant_id = :tenant AND c.course_id = :course AND c.field = ANY(:fields) AND c.state = ANY(:states)
+       AND c.id > :after
        AND c.completed_on BETWEEN coalesce(CAST(:since AS date), '-infinity')
                               AND coalesce(CAST(:until AS date), 'infinity') AND (
            CASE WHEN c.state = 'written' THEN c.shown_at > c.written_at
@@ -74,7 +76,7 @@ _SETTLE = text(
            sending_at = CASE WHEN r.state = 'pending' THEN NULL ELSE c.sending_at END,
            verified_at = CASE WHEN r.state = 'verified' THEN now() ELSE c.verified_at END
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, was text, state text, reason text, found text)
-     WHERE c.id = r.id AND c.state = r.was
+     WHERE c.id = r.id AND c.tenant_id = :tenant AND c.state = r.was
     RETURNING c.id
     """
 )
@@ -231,6 +233,7 @@ def judge(
     changed: list[Judged] = []
     while True:
         values = {
+            "tenant": tenant_id,
             "course": course_id,
             "fields": list(targets),
             "states": list(states),
@@ -242,7 +245,8 @@ def judge(
         rows = [_Looked(*row) for row in connection.execute(_SHOWN, values)]
         judged = [one for row in rows if (one := _judged(row, targets[row.field]))]
         if judged:
-            settled = connection.execute(_SETTLE, {"rows": json.dumps([asdict(one) for one in judged])})
+            found = json.dumps([asdict(one) for one in judged])
+            settled = connection.execute(_SETTLE, {"tenant": tenant_id, "rows": found})
             done = set(settled.scalars())
             changed += [one for one in judged if one.id in done]
         if len(rows) < CHUNK:
@@ -273,7 +277,7 @@ def confirm_written(connection: Connection, course: Course) -> int:
     rules = [rule for rule in rules_of(course) if rule.column]
     fields = [rule.field for rule in rules if rule.column == default]
     lock_completions(connection, course.tenant_id)
-    connection.execute(_FROM_SNAPSHOT, {"course": course.id, "fields": fields})
+    connection.execute(_FROM_SNAPSHOT, {"tenant": course.tenant_id, "course": course.id, "fields": fields})
     changed = judge(connection, course.tenant_id, rules, [CompletionState.WRITTEN, CompletionState.CONFLICT])
     watch_visibility(connection, course, rules)
     return sum(one.state == CompletionState.VERIFIED for one in changed)
@@ -282,8 +286,8 @@ def confirm_written(connection: Connection, course: Course) -> int:
 # Rows of an unchanged roster are not written by the snapshot, so its own time says that it looked.
 _INVISIBLE = text(
     """
-    SELECT count(*) FROM completion c JOIN course k ON k.id = c.course_id
-     WHERE c.course_id = :course AND c.state = 'written' AND c.field = ANY(:fields)
+    SELECT count(*) FROM completion c JOIN course k ON k.id = c.course_id AND k.tenant_id = c.tenant_id
+     WHERE c.tenant_id = :tenant AND c.course_id = :course AND c.state = 'written' AND c.field = ANY(:fields)
        AND c.written_at < now() - interval '24 hours'
        AND greatest(c.shown_at, k.base_at) > c.written_at AND coalesce(c.shown_value, '') = ''
     """
@@ -293,7 +297,8 @@ _INVISIBLE = text(
 def watch_visibility(connection: Connection, course: Course, rules: Sequence[Rule]) -> None:
     """One alert a course while something written is not to be seen in AFAS after a day."""
     fields = [rule.field for rule in rules if rule.column]
-    missing = connection.execute(_INVISIBLE, {"course": course.id, "fields": fields}).scalar_one()
+    values = {"tenant": course.tenant_id, "course": course.id, "fields": fields}
+    missing = connection.execute(_INVISIBLE, values).scalar_one()
     if missing:
         told = (
             f"{missing} completion dates written more than 24 hours ago are not to be seen in event {course.event_id}: "

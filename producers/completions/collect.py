@@ -104,7 +104,7 @@ def collect_before_removal(context: RunContext, course_ids: Sequence[int], syste
     given = Collected(tenant, courses, rules, [], {}, {})
     found = _read_report(context, systems or systems_of(tenant), given, sink)
     with context.writing() as connection:
-        forget(connection, None, found.doubtful)
+        forget(connection, context.tenant_id, None, found.doubtful)
     lost = {reason for one in found.notes.values() for reason in one.reasons} - HARMLESS
     if lost:
         raise Unavailable(min(lost), "Pluvo's report could not be read in full before a removal.", system=PLUVO)
@@ -139,18 +139,19 @@ def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
 _FORGET = text(
     """
     DELETE FROM completion
-     WHERE course_id = :course AND field = :field AND state IN ('pending', 'orphan', 'rejected') AND puts = 0
-       AND first_seen_at > now() - interval '1 day'
+     WHERE tenant_id = :tenant AND course_id = :course AND field = :field
+       AND state IN ('pending', 'orphan', 'rejected') AND puts = 0 AND first_seen_at > now() - interval '1 day'
     """
 )
 _NOT_SEEN = text(
-    "UPDATE completion SET seen_run = NULL WHERE course_id = :course AND field = :field AND seen_run = :run"
+    """UPDATE completion SET seen_run = NULL
+        WHERE tenant_id = :tenant AND course_id = :course AND field = :field AND seen_run = :run"""
 )
 
 
-def forget(connection: Connection, run_id: str | None, doubtful: Sequence[Rule]) -> None:
+def forget(connection: Connection, tenant_id: int, run_id: str | None, doubtful: Sequence[Rule]) -> None:
     """Drop what was noted under a title that turned out to stand for several courses: the dates may be another's."""
     for rule in doubtful:
-        values = {"course": rule.course_id, "field": rule.field}
+        values = {"tenant": tenant_id, "course": rule.course_id, "field": rule.field}
         connection.execute(_FORGET, values)
         connection.execute(_NOT_SEEN, values | {"run": run_id})

@@ -95,10 +95,13 @@ _REVIVE = text(
     """
     UPDATE completion SET state = CASE WHEN sending_at IS NULL THEN 'pending' ELSE 'sending' END, reason = NULL,
            changed_at = now()
-     WHERE id = ANY(:ids) AND state = 'failed'
+     WHERE id = ANY(:ids) AND tenant_id = :tenant AND state = 'failed'
     """
 )
-_SETTLED = text("SELECT id, course_id, field, completed_on FROM completion WHERE id = ANY(:ids) ORDER BY id")
+_SETTLED = text(
+    """SELECT id, course_id, field, completed_on FROM completion
+        WHERE id = ANY(:ids) AND tenant_id = :tenant ORDER BY id"""
+)
 # A run that starts again after a crash has lines already: they are used again.
 _OLD_LINES = text(
     """
@@ -106,7 +109,7 @@ _OLD_LINES = text(
        SET outcome = r.outcome, reason = r.reason, before = coalesce(r.before, l.before),
            settled_at = CASE WHEN r.outcome <> 'pending' THEN now() END
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(completion_id bigint, outcome text, reason text, before jsonb)
-     WHERE l.completion_id = r.completion_id AND l.run_id = :run
+     WHERE l.completion_id = r.completion_id AND l.run_id = :run AND l.tenant_id = :tenant
     RETURNING l.id, l.completion_id
     """
 )
@@ -241,7 +244,7 @@ class Planner:
         rows = [_Due(*row) for row in connection.execute(_DUE_LOCKED, self._due | {"ids": list(ids)})]
         if not rows:
             return 0
-        connection.execute(_REVIVE, {"ids": [row.id for row in rows]})
+        connection.execute(_REVIVE, {"tenant": self.tenant_id, "ids": [row.id for row in rows]})
         lines = self._lines(connection, rows) if self.run_id else {}
         messages = [self._message(row, lines.get(row.id), priority) for row in rows]
         ledger.enqueue(connection, messages)
@@ -251,7 +254,8 @@ class Planner:
         """Lines for completions that AFAS's own column settled in this run."""
         by_id = {one.id: one for one in judged}
         lines = []
-        for row in map(_Settled._make, connection.execute(_SETTLED, {"ids": list(by_id)})):
+        found = connection.execute(_SETTLED, {"tenant": self.tenant_id, "ids": list(by_id)})
+        for row in map(_Settled._make, found):
             one = by_id[row.id]
             before = {"completion": one.found} if one.found else None
             lines.append(self._line(row, one.internal_id, one.enrollment_id, "none", one.state, one.reason, before))

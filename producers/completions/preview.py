@@ -78,7 +78,7 @@ def preview(tenant: Tenant, options: RunOptions) -> Preview:
         context = _Rehearsal(connection, run_id, looking.tenant_id, options)
         for start in range(0, len(finished), BATCH):
             record(connection, tenant, found.rules, finished[start : start + BATCH], run_id=run_id, days=days)
-        forget(connection, run_id, found.doubtful)
+        forget(connection, looking.tenant_id, run_id, found.doubtful)
         planner.refresh(connection, courses)
         return context
 
@@ -111,7 +111,7 @@ def _preview(connection: Connection, planner: Planner, found: Collected, systems
     listed = {"run": planner.run_id, "tenant": planner.tenant_id}
     lines = [cast(PreviewLine, dict(row)) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
     outcomes = zeros(Direction.COMPLETIONS) | quiet
-    for line in connection.execute(_LINE_COUNTS, {"run": planner.run_id}):
+    for line in connection.execute(_LINE_COUNTS, listed):
         outcomes[line.outcome] += line.lines
     return Preview(
         lines=lines,
@@ -125,11 +125,15 @@ def _preview(connection: Connection, planner: Planner, found: Collected, systems
     )
 
 
-_LINE_COUNTS = text("SELECT outcome, count(*) AS lines FROM plan_line WHERE run_id = :run GROUP BY outcome")
+_LINE_COUNTS = text(
+    """SELECT outcome, count(*) AS lines FROM plan_line
+        WHERE run_id = :run AND tenant_id = :tenant GROUP BY outcome"""
+)
 # Beside the lines a run would have: whatever waits for a person, as the run found it.
 _PREVIEW_LINES = text(
     """
-    SELECT event_id, internal_id, action, outcome, reason, before, after FROM plan_line WHERE run_id = :run
+    SELECT event_id, internal_id, action, outcome, reason, before, after FROM plan_line
+     WHERE run_id = :run AND tenant_id = :tenant
      UNION ALL
     SELECT k.event_id, c.internal_id, 'none', c.state, c.reason,
            CASE WHEN c.found_value IS NOT NULL THEN jsonb_build_object('completion', c.found_value) END,

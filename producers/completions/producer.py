@@ -36,9 +36,9 @@ _FINISH = text(
     """
     UPDATE run SET status = :status, reason = :why, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb),
            courses = CAST(:courses AS jsonb), rows_without_line = CAST(:quiet AS jsonb), plan_hash = :hash,
-           rows = (SELECT count(*) FROM plan_line WHERE run_id = :run AND is_row) + :quiet_rows,
+           rows = (SELECT count(*) FROM plan_line WHERE run_id = :run AND tenant_id = :tenant AND is_row) + :quiet_rows,
            calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo
-     WHERE id = :run
+     WHERE id = :run AND tenant_id = :tenant
     """
 )
 
@@ -57,7 +57,7 @@ def run(lease: RunContext) -> None:
     found = collect(lease, systems, tenant, courses, sink)
     with lease.writing() as connection:
         keep_fields(connection, lease.tenant_id, found.fields)
-        forget(connection, lease.run_id, found.doubtful)
+        forget(connection, lease.tenant_id, lease.run_id, found.doubtful)
     planner = Planner(lease.tenant_id, lease.run_id, found.good, days)
     with lease.writing() as connection:
         planner.refresh(connection, courses)
@@ -78,6 +78,7 @@ def finish(context: RunContext, planner: Planner, found: Collected, systems: Sys
             _FINISH,
             {
                 "run": context.run_id,
+                "tenant": context.tenant_id,
                 "status": RunStatus.APPLYING,
                 "why": found.refused,
                 "snapshot": found.snapshot,

@@ -24,9 +24,12 @@ LEASE_SECONDS = 45
 RENEW_SECONDS = 10.0
 _RENEW = text(
     """UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease)
-        WHERE id = :id AND fence = :fence AND status = 'running'"""
+        WHERE id = :id AND tenant_id = :tenant AND fence = :fence AND status = 'running'"""
 )
-_PROGRESS = text("UPDATE run SET progress = progress || CAST(:numbers AS jsonb) WHERE id = :id AND fence = :fence")
+_PROGRESS = text(
+    """UPDATE run SET progress = progress || CAST(:numbers AS jsonb)
+        WHERE id = :id AND tenant_id = :tenant AND fence = :fence"""
+)
 
 
 class RunLost(Exception):
@@ -56,6 +59,10 @@ class RunLease:
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
+    @property
+    def _key(self) -> dict[str, str | int]:
+        return {"id": self.run_id, "tenant": self.tenant_id, "fence": self.fence}
+
     def check(self) -> None:
         """Raise RunLost, RunStopped or RunInterrupted when the producer must end."""
         with transaction() as connection:
@@ -73,7 +80,7 @@ class RunLease:
             self._sizes.tell(connection)
             yield connection
             if time.monotonic() - begun > RENEW_SECONDS:
-                connection.execute(_RENEW, {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence})
+                connection.execute(_RENEW, {"lease": LEASE_SECONDS, **self._key})
 
     def progress(self, **numbers: int) -> None:
         """Show how much further it is: so many more ``pages``, ``rows``, ``planned``."""
@@ -83,7 +90,7 @@ class RunLease:
         with transaction() as connection:
             connection.execute(
                 _PROGRESS,
-                {"numbers": json.dumps(self._progress), "id": self.run_id, "fence": self.fence},
+                {"numbers": json.dumps(self._progress), **self._key},
             )
 
     def tell_sizes(self, connection: Connection) -> None:
@@ -92,8 +99,8 @@ class RunLease:
 
     def _verify(self, connection: Connection, *, lock: str) -> None:
         row = connection.execute(
-            text(f"SELECT fence, status, stop_requested FROM run WHERE id = :id {lock}"),  # noqa: S608  a constant
-            {"id": self.run_id},
+            text(f"SELECT fence, status, stop_requested FROM run WHERE id = :id AND tenant_id = :tenant {lock}"),  # noqa: S608  a constant
+            {"id": self.run_id, "tenant": self.tenant_id},
         ).first()
         if row is None or row.fence != self.fence or row.status != RunStatus.RUNNING:
             raise RunLost(self.run_id)
@@ -115,6 +122,6 @@ class RunLease:
 
     def _renew(self) -> float | None:
         with transaction() as connection:
-            values = {"lease": LEASE_SECONDS, "id": self.run_id, "fence": self.fence}
+            values = {"lease": LEASE_SECONDS, **self._key}
             renewed = connection.execute(_RENEW, values).rowcount
         return RENEW_SECONDS if renewed else None

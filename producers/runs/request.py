@@ -26,8 +26,8 @@ _INSERT = text(
     """
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))")
-_STATUS = text("SELECT status FROM run WHERE id = :id FOR UPDATE")
-_STOP = text("UPDATE run SET stop_requested = true WHERE id = :id")
+_STATUS = text("SELECT tenant_id, status FROM run WHERE id = :id FOR UPDATE")
+_STOP = text("UPDATE run SET stop_requested = true WHERE id = :id AND tenant_id = :tenant")
 
 
 def request_run(
@@ -72,13 +72,16 @@ def request_stop(connection: Connection, run_id: str) -> str | None:
     A queued one and one that applies are ``stopped`` at once: what is not begun leaves the ledger (the desired state
     stays, so the next run does it). A running one stops at its producer's next check.
     """
-    status = connection.execute(_STATUS, {"id": run_id}).scalar()
+    row = connection.execute(_STATUS, {"id": run_id}).first()
+    if row is None:
+        return None
+    status = str(row.status)
     if status not in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING):
         return status
-    connection.execute(_STOP, {"id": run_id})
+    connection.execute(_STOP, {"id": run_id, "tenant": row.tenant_id})
     if status == RunStatus.RUNNING:
-        return str(status)
+        return status
     ledger.withdraw(connection, run_id)
-    result.end(connection, run_id, RunStatus.STOPPED)
+    result.end(connection, run_id, row.tenant_id, RunStatus.STOPPED)
     connection.execute(text("NOTIFY koppeling_runs"))
     return RunStatus.STOPPED

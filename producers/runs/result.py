@@ -15,11 +15,11 @@ from models.run import RunStatus, SnapshotState
 
 _FIND = text(
     """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, fence FROM run
-        WHERE id = :id FOR UPDATE"""
+        WHERE id = :id AND tenant_id = :tenant FOR UPDATE"""
 )
 _LINES = text(
     """SELECT is_row, outcome, count(*) AS number, sum(calls) AS calls FROM plan_line
-        WHERE run_id = :run GROUP BY is_row, outcome"""
+        WHERE run_id = :run AND tenant_id = :tenant GROUP BY is_row, outcome"""
 )
 _STORE = text(
     """
@@ -27,13 +27,14 @@ _STORE = text(
            rows = :rows, calls_acting = :calls, removed = :removed, held_removals = :held,
            pending_removals = unconfirmed + :pending,
            finished_at = coalesce(finished_at, now()), lease_owner = NULL, lease_until = NULL
-     WHERE id = :id AND (status, outcomes, calls_acting, removed, held_removals, pending_removals)
+     WHERE id = :id AND tenant_id = :tenant
+       AND (status, outcomes, calls_acting, removed, held_removals, pending_removals)
            IS DISTINCT FROM (:status, CAST(:outcomes AS jsonb), :calls, :removed, :held, unconfirmed + :pending)
     """
 )
 _FORGET_READ = (
-    text("DELETE FROM snapshot_row WHERE run_id = :id"),
-    text("DELETE FROM directory_user WHERE run_id = :id"),
+    text("DELETE FROM snapshot_row WHERE run_id = :id AND tenant_id = :tenant"),
+    text("DELETE FROM directory_user WHERE run_id = :id AND tenant_id = :tenant"),
 )
 
 
@@ -64,7 +65,7 @@ def count(connection: Connection, run: CountedRun) -> Count:
     counted = Count(zeros(run.direction))
     for outcome, number in run.rows_without_line.items():
         counted.outcomes[outcome] = counted.outcomes.get(outcome, 0) + number
-    for row in connection.execute(_LINES, {"run": run.id}):
+    for row in connection.execute(_LINES, {"run": run.id, "tenant": run.tenant_id}):
         into = counted.outcomes if row.is_row else counted.removals
         into[row.outcome] = into.get(row.outcome, 0) + row.number
         counted.calls += row.calls
@@ -90,6 +91,7 @@ def store(connection: Connection, run: CountedRun, counted: Count, status: str, 
         _STORE,
         {
             "id": run.id,
+            "tenant": run.tenant_id,
             "status": status,
             "reason": reason,
             "outcomes": json.dumps(counted.outcomes),
@@ -101,18 +103,18 @@ def store(connection: Connection, run: CountedRun, counted: Count, status: str, 
         },
     ).rowcount
     for statement in _FORGET_READ:
-        connection.execute(statement, {"id": run.id})
+        connection.execute(statement, {"id": run.id, "tenant": run.tenant_id})
     return bool(written)
 
 
-def find(connection: Connection, run_id: str) -> CountedRun | None:
+def find(connection: Connection, run_id: str, tenant_id: int) -> CountedRun | None:
     """A run with what counting needs, locked."""
-    row = connection.execute(_FIND, {"id": run_id}).mappings().first()
+    row = connection.execute(_FIND, {"id": run_id, "tenant": tenant_id}).mappings().first()
     return CountedRun(**row) if row is not None else None
 
 
-def end(connection: Connection, run_id: str, status: str, reason: str | None = None) -> None:
+def end(connection: Connection, run_id: str, tenant_id: int, status: str, reason: str | None = None) -> None:
     """End a run that was cut short: failed, stopped, quarantined or paused."""
-    run = find(connection, run_id)
+    run = find(connection, run_id, tenant_id)
     if run is not None:
         store(connection, run, count(connection, run), status, reason=reason)

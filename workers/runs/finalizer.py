@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from ulid import ULID
 
 from loops import each
@@ -52,7 +53,7 @@ _MAY_GO = text(
 )
 _PENDING = text(
     """
-    SELECT id FROM run
+    SELECT id, tenant_id FROM run
      WHERE id > :since AND status IN ('done', 'done_with_holds', 'done_with_failures', 'quarantined', 'stopped')
        AND (coalesce((outcomes ->> 'pending')::int, 0) > 0 OR pending_removals > unconfirmed)
     """
@@ -92,7 +93,7 @@ def _is_over(connection: Connection, run: Applying) -> bool:
 def _end(applying: Applying) -> None:
     with transaction() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # one that is locked comes again
-        run = result.find(connection, applying.id)
+        run = result.find(connection, applying.id, applying.tenant_id)
         if run is None or run.status != RunStatus.APPLYING:
             return
         counted = result.count(connection, run)
@@ -107,20 +108,20 @@ def recount() -> int:
     """Count runs of the last days again whose pending lines may have been settled since; how many changed."""
     since = str(ULID.from_datetime(utc_now() - timedelta(days=RECOUNT_DAYS)))
     with transaction() as connection:
-        ids = connection.execute(_PENDING, {"since": since}).scalars().all()
+        pending = connection.execute(_PENDING, {"since": since}).all()
     changed: list[str] = []
 
-    def count(run_id: str) -> None:
+    def count(run: Row[Any]) -> None:
         with transaction() as connection:
-            if _recount(connection, run_id):
-                changed.append(run_id)
+            if _recount(connection, run.id, run.tenant_id):
+                changed.append(run.id)
 
-    each("run to count", ids, count)
+    each("run to count", pending, count)
     return len(changed)
 
 
-def _recount(connection: Connection, run_id: str) -> bool:
-    run = result.find(connection, run_id)
+def _recount(connection: Connection, run_id: str, tenant_id: int) -> bool:
+    run = result.find(connection, run_id, tenant_id)
     if run is None:
         return False
     counted = result.count(connection, run)

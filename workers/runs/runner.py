@@ -64,7 +64,7 @@ _CLAIM = text(
            lease_until = now() + make_interval(secs => :lease),
            progress = jsonb_build_object('crashes', coalesce((progress ->> 'crashes')::int, 0)
                                                     + (status = 'running')::int)
-     WHERE id = :id AND {_CANDIDATE}
+     WHERE id = :id AND tenant_id = :tenant AND {_CANDIDATE}
     RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes
     """  # noqa: S608  the condition is a constant
 )
@@ -104,23 +104,24 @@ def _claim(candidate: Candidate) -> RunLease | None:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
             return None  # another process works on this direction: the run comes again
-        row = connection.execute(_CLAIM, {"id": candidate.id, "owner": worker_id(), "lease": LEASE_SECONDS}).first()
-        if row is None or _ended_at_once(connection, row.id, row.stop_requested, row.crashes):
+        values = {"id": candidate.id, "tenant": candidate.tenant_id, "owner": worker_id(), "lease": LEASE_SECONDS}
+        row = connection.execute(_CLAIM, values).first()
+        if row is None or _ended_at_once(connection, candidate, row.stop_requested, row.crashes):
             return None
         state = health.state(connection, row.tenant_id, row.direction)
         if state is not None and state.state in ("paused", "quarantined"):
-            result.end(connection, row.id, state.state, state.reason)
+            result.end(connection, row.id, row.tenant_id, state.state, state.reason)
             return None
         return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
 
 
-def _ended_at_once(connection: Connection, run_id: str, stop_requested: bool, crashes: int) -> bool:
+def _ended_at_once(connection: Connection, run: Candidate, stop_requested: bool, crashes: int) -> bool:
     if stop_requested:
-        ledger.withdraw(connection, run_id)
-        result.end(connection, run_id, RunStatus.STOPPED)
+        ledger.withdraw(connection, run.id)
+        result.end(connection, run.id, run.tenant_id, RunStatus.STOPPED)
     elif crashes >= MAX_CRASHES:
-        log.error("run_crashed", run=run_id, crashes=crashes)
-        result.end(connection, run_id, RunStatus.FAILED, "crashed")
+        log.error("run_crashed", run=run.id, crashes=crashes)
+        result.end(connection, run.id, run.tenant_id, RunStatus.FAILED, "crashed")
     else:
         return False
     return True
@@ -166,8 +167,11 @@ def _hand_over(lease: RunLease) -> None:
     # If the producer did not end the run itself, the finalizer does.
     with transaction() as connection:
         connection.execute(
-            text("UPDATE run SET status = 'applying' WHERE id = :id AND fence = :fence AND status = 'running'"),
-            {"id": lease.run_id, "fence": lease.fence},
+            text(
+                """UPDATE run SET status = 'applying'
+                    WHERE id = :id AND tenant_id = :tenant AND fence = :fence AND status = 'running'"""
+            ),
+            {"id": lease.run_id, "tenant": lease.tenant_id, "fence": lease.fence},
         )
         connection.execute(text("NOTIFY koppeling_runs"))
 
@@ -176,13 +180,16 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
     """Record an early end, if the run is still ours. Database trouble leaves it to the next one who claims it."""
     try:
         with transaction() as connection:
-            run = result.find(connection, lease.run_id)
+            run = result.find(connection, lease.run_id, lease.tenant_id)
             if run is None or run.fence != lease.fence or run.status != RunStatus.RUNNING:
                 return
             if status == RunStatus.QUEUED:
                 connection.execute(
-                    text("UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL WHERE id = :id"),
-                    {"id": lease.run_id},
+                    text(
+                        """UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL
+                            WHERE id = :id AND tenant_id = :tenant"""
+                    ),
+                    {"id": lease.run_id, "tenant": lease.tenant_id},
                 )
                 connection.execute(text("NOTIFY koppeling_runs"))
                 return

@@ -58,8 +58,8 @@ def _while_locked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> No
     """Do something while a result is being recorded, after its first locks were taken."""
     real = standing.link_now
 
-    def held(connection: Any, person_id: int) -> Any:
-        found = real(connection, person_id)
+    def held(connection: Any, person_id: int, tenant_id: int) -> Any:
+        found = real(connection, person_id, tenant_id)
         monkeypatch.setattr(record, "link_now", real)
         act()
         return found

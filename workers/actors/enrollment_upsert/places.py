@@ -16,7 +16,7 @@ from clients.pluvo import Group, OfferEvent, Target
 # To be put into a statement that updates an enrollment; the values are those of ``Places.values``.
 SET_PLACES = """told_account = :told_account, told_target = :told_target, told_target_id = :told_target_id,
            left_behind = CAST(:left_behind AS jsonb)"""
-_NOTE = text(f"UPDATE enrollment SET {SET_PLACES} WHERE id = :id")  # noqa: S608  a constant
+_NOTE = text(f"UPDATE enrollment SET {SET_PLACES} WHERE id = :id AND tenant_id = :tenant")  # noqa: S608  a constant
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Places:
             "left_behind": dumps([asdict(place) for place in self.left]),
         }
 
-    def note(self, connection: Connection, enrollment_id: int) -> None:
+    def note(self, connection: Connection, enrollment_id: int, tenant_id: int) -> None:
         """Write them down with the enrollment."""
-        connection.execute(_NOTE, {"id": enrollment_id} | self.values())
+        connection.execute(_NOTE, {"id": enrollment_id, "tenant": tenant_id} | self.values())
 
 
 def target_of(name: str) -> Target:

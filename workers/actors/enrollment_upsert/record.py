@@ -40,9 +40,12 @@ _LINK = text(
     RETURNING k.revision
     """
 )
-_RESERVE = text("UPDATE person SET intent_at = now() WHERE id = :id")
-_RELEASE = text("UPDATE person SET intent_at = NULL WHERE id = :id")
-_TARGET_ID = text("UPDATE course SET target_id = :id WHERE id = :course AND target = :target AND target_id IS NULL")
+_RESERVE = text("UPDATE person SET intent_at = now() WHERE id = :id AND tenant_id = :tenant")
+_RELEASE = text("UPDATE person SET intent_at = NULL WHERE id = :id AND tenant_id = :tenant")
+_TARGET_ID = text(
+    """UPDATE course SET target_id = :id
+        WHERE id = :course AND tenant_id = :tenant AND target = :target AND target_id IS NULL"""
+)
 _PERSON_LINKED = text(
     """
     UPDATE person
@@ -51,12 +54,12 @@ _PERSON_LINKED = text(
            applied_name = CASE WHEN version = :version THEN name ELSE applied_name END,
            applied_email = CASE WHEN version = :version THEN email ELSE applied_email END,
            applied_version = CASE WHEN version = :version THEN version ELSE applied_version END
-     WHERE id = :id
+     WHERE id = :id AND tenant_id = :tenant
     """
 )
 _APPLIED = text(
     """UPDATE person SET applied_name = :name, applied_email = :email, applied_version = :version
-        WHERE id = :id AND coalesce(applied_version, -1) <= :version"""
+        WHERE id = :id AND tenant_id = :tenant AND coalesce(applied_version, -1) <= :version"""
 )
 _ENROLLMENT = text(
     f"""
@@ -65,7 +68,7 @@ _ENROLLMENT = text(
            failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
            unsure = unsure AND :state IS NULL, archive = archive AND NOT :archive_decided,
            take_out = take_out AND version > :version, {SET_PLACES}
-     WHERE id = :id AND coalesce(applied_version, -1) <= :version
+     WHERE id = :id AND tenant_id = :tenant AND coalesce(applied_version, -1) <= :version
     """  # noqa: S608  a constant
 )
 # The primary person of a shared account has left: those who stay are told again, starting from what the account has.
@@ -86,9 +89,9 @@ _LINK_SETTLED = text(
     """
     UPDATE link
        SET archived = :archived, ref = coalesce(:ref, ref), reason = NULL, candidates = '[]', updated_at = now(),
-           state = CASE WHEN EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = :person
+           state = CASE WHEN EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = :person AND e.tenant_id = :tenant
                                         AND e.state IN ('enrolled', 'kept')) THEN 'linked' ELSE 'left' END
-     WHERE person_id = :person AND pluvo_id = :pluvo AND state <> 'ignored'
+     WHERE person_id = :person AND tenant_id = :tenant AND pluvo_id = :pluvo AND state <> 'ignored'
     """
 )
 # What was to be removed stays as it is; so does what a listing or a newer plan said of it.
@@ -98,7 +101,7 @@ _DROP = text(
        SET desired = CASE WHEN desired = 'removed' AND state IN ('enrolled', 'new') THEN 'enrolled' ELSE desired END,
            outcome = CASE WHEN outcome = 'pending' THEN 'dropped' ELSE outcome END,
            reason = CASE WHEN outcome = 'pending' THEN :reason ELSE reason END
-     WHERE id = :id AND version = :version
+     WHERE id = :id AND tenant_id = :tenant AND version = :version
     """
 )
 # A removal's line may be about a person who is wanted again by now.
@@ -113,7 +116,8 @@ _LINE_DROPPED = text(
 # No other event of the person is acted on either before an operator decided.
 _AMBIGUOUS = text(
     """UPDATE enrollment SET outcome = 'ambiguous', reason = :reason
-        WHERE id = :id OR (person_id = :person AND outcome = 'pending' AND desired = 'enrolled')"""
+        WHERE tenant_id = :tenant
+          AND (id = :id OR (person_id = :person AND outcome = 'pending' AND desired = 'enrolled'))"""
 )
 _ASK = text(
     """
@@ -165,14 +169,14 @@ _ABOUT = text(
 
 def reserve(work: Work, connection: Connection) -> None:
     """Note that an account may exist from now on, and be in the event, before it is asked for."""
-    connection.execute(_RESERVE, {"id": work.row.person_id})
+    connection.execute(_RESERVE, {"id": work.row.person_id, "tenant": work.delivery.tenant_id})
     work.note_place(connection)
 
 
 def release_reservation(work: Work) -> None:
     """Pluvo refused: surely no account was made."""
     with transaction() as connection:
-        connection.execute(_RELEASE, {"id": work.row.person_id})
+        connection.execute(_RELEASE, {"id": work.row.person_id, "tenant": work.delivery.tenant_id})
 
 
 def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
@@ -185,12 +189,12 @@ def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
     revision = None
     with transaction() as connection:
         locks.hold(connection, person)
-        now = link_now(connection, person)
+        now = link_now(connection, person, tenant)
         if now == work.link or now.pluvo_id == user.id:
             revision = connection.execute(_LINK, values | {"ours": ours}).scalar()
         if revision:
             invited = ours and work.row.send_invite
-            linked = {"id": person, "version": work.row.person_version, "invited": invited}
+            linked = {"id": person, "tenant": tenant, "version": work.row.person_version, "invited": invited}
             connection.execute(_PERSON_LINKED, linked)
             locks.follow(connection, person)
             work.pluvo_id, work.ref, work.link = user.id, user.ref, LinkVersion(revision, user.id)
@@ -202,7 +206,7 @@ def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
 def applied(work: Work) -> None:
     """Pluvo has this name and address now, even when enrolling failed."""
     with transaction() as connection:
-        if link_now(connection, work.row.person_id) == work.link:
+        if link_now(connection, work.row.person_id, work.delivery.tenant_id) == work.link:
             _applied(connection, work)
         _record_calls(connection, work)
 
@@ -210,13 +214,14 @@ def applied(work: Work) -> None:
 def _applied(connection: Connection, work: Work) -> None:
     row = work.row
     values = {"id": row.person_id, "name": row.name, "email": row.email, "version": row.person_version}
-    connection.execute(_APPLIED, values)
+    connection.execute(_APPLIED, values | {"tenant": work.delivery.tenant_id})
 
 
 def target_id(work: Work, found: str) -> None:
     """Pluvo's own id of the offer event, needed for taking people out of it."""
     with transaction() as connection:
-        connection.execute(_TARGET_ID, {"id": found, "course": work.row.course_id, "target": work.row.target})
+        course = {"course": work.row.course_id, "tenant": work.delivery.tenant_id, "target": work.row.target}
+        connection.execute(_TARGET_ID, course | {"id": found})
 
 
 # ---------------------------------------------------------------------------------------------------- how it ended
@@ -244,7 +249,7 @@ def settle(work: Work, result: Result) -> None:
     """
     try:
         with work.delivery.settle() as connection:
-            if result.state and link_now(connection, work.row.person_id) != work.link:
+            if result.state and link_now(connection, work.row.person_id, work.delivery.tenant_id) != work.link:
                 raise Overtaken("the link was changed")
             _record_result(connection, work, result)
             _settle_line(connection, work, result.line or result.outcome, result.reason)
@@ -259,6 +264,7 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
     row, tenant = work.row, work.delivery.tenant_id
     enrollment = {
         "id": row.id,
+        "tenant": tenant,
         "version": row.version,
         "state": result.state,
         "outcome": result.outcome,
@@ -278,16 +284,17 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
         connection.execute(_OTHERS_ARE_PRIMARY, told | {"tenant": tenant, "person": row.person_id})
     if result.state and work.pluvo_id:
         account = {"pluvo": work.pluvo_id, "archived": result.archived, "ref": work.ref}
-        connection.execute(_LINK_SETTLED, account | {"person": row.person_id})
+        connection.execute(_LINK_SETTLED, account | {"person": row.person_id, "tenant": tenant})
 
 
 def drop(work: Work, reason: str) -> None:
     """What was planned no longer holds: end the message without doing it. The next run plans it again."""
     over = reason.startswith("row_") or reason == "course_inactive"
+    tenant = {"tenant": work.delivery.tenant_id}
     with work.delivery.settle() as connection:
-        connection.execute(_DROP, {"id": work.row.id, "version": work.row.version, "reason": reason})
+        connection.execute(_DROP, tenant | {"id": work.row.id, "version": work.row.version, "reason": reason})
         line = {"id": work.delivery.plan_line_id, "row": "unchanged" if over else "pending", "reason": reason}
-        connection.execute(_LINE_DROPPED, line | {"tenant": work.delivery.tenant_id})
+        connection.execute(_LINE_DROPPED, line | tenant)
         _record_calls(connection, work)
 
 
@@ -300,8 +307,8 @@ def ask_operator(work: Work, question: NeedsDecision) -> None:
         for user in question.candidates
     ]
     with work.delivery.settle() as connection:
-        person = {"person": work.row.person_id, "reason": question.reason}
-        connection.execute(_ASK, person | {"tenant": work.delivery.tenant_id, "candidates": dumps(candidates)})
+        person = {"person": work.row.person_id, "tenant": work.delivery.tenant_id, "reason": question.reason}
+        connection.execute(_ASK, person | {"candidates": dumps(candidates)})
         connection.execute(_AMBIGUOUS, person | {"id": work.row.id})
         _settle_line(connection, work, "ambiguous", question.reason)
         _record_calls(connection, work)

@@ -47,8 +47,8 @@ JOINED = """
       LEFT JOIN link l ON l.person_id = p.id
 """
 _NOW = text(f"SELECT {COLUMNS} {JOINED} WHERE e.id = :id AND e.tenant_id = :tenant")
-_LOCK_PERSON = text("SELECT id FROM person WHERE id = :person FOR NO KEY UPDATE")
-_LINK_NOW = text("SELECT revision, pluvo_id FROM link WHERE person_id = :person")
+_LOCK_PERSON = text("SELECT id FROM person WHERE id = :person AND tenant_id = :tenant FOR NO KEY UPDATE")
+_LINK_NOW = text("SELECT revision, pluvo_id FROM link WHERE person_id = :person AND tenant_id = :tenant")
 
 
 class Dropped(Exception):
@@ -154,9 +154,10 @@ def _now(connection: Connection, enrollment_id: int, tenant_id: int) -> Standing
     return Standing.from_row(found) if found is not None else None
 
 
-def link_now(connection: Connection, person_id: int) -> LinkVersion:
+def link_now(connection: Connection, person_id: int, tenant_id: int) -> LinkVersion:
     """The person's link, which no verb changes before this transaction ends. Raises NotOurs when they were erased."""
-    if connection.execute(_LOCK_PERSON, {"person": person_id}).first() is None:
+    person = {"person": person_id, "tenant": tenant_id}
+    if connection.execute(_LOCK_PERSON, person).first() is None:
         raise NotOurs("the person is gone")
-    found = connection.execute(_LINK_NOW, {"person": person_id}).first()
+    found = connection.execute(_LINK_NOW, person).first()
     return LinkVersion(found.revision, found.pluvo_id) if found else NO_LINK

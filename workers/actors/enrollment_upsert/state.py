@@ -55,7 +55,7 @@ _LOAD = text(
      WHERE e.id = :id AND e.tenant_id = :tenant
     """  # noqa: S608  constants
 )
-_UNSURE = text("UPDATE enrollment SET unsure = true WHERE id = :id AND NOT unsure")
+_UNSURE = text("UPDATE enrollment SET unsure = true WHERE id = :id AND tenant_id = :tenant AND NOT unsure")
 
 
 class NeedsDecision(Exception):
@@ -179,7 +179,7 @@ class Work:
             standing.check(connection, self.row.id, self.delivery.tenant_id, self.row, self.link)
             if note:
                 note(connection)
-            connection.execute(_UNSURE, {"id": self.row.id})
+            connection.execute(_UNSURE, {"id": self.row.id, "tenant": self.delivery.tenant_id})
 
         self.delivery.check(CALL_SECONDS, intend)
         attempt = Attempt()
@@ -210,13 +210,13 @@ class Work:
         asked = self.places.asking(self.wanted)
         if asked != self.places:
             self.places = asked
-            asked.note(connection, self.row.id)
+            asked.note(connection, self.row.id, self.delivery.tenant_id)
 
     def withdraw_place(self) -> None:
         """Pluvo surely refused: what was noted before holds again."""
         self.places = self.noted
         with transaction() as connection:
-            self.noted.note(connection, self.row.id)
+            self.noted.note(connection, self.row.id, self.delivery.tenant_id)
 
     def reached_place(self, enrollment: Enrollment | None = None) -> None:
         """The account is in the wanted place, for which Pluvo may have given its own id."""
