@@ -14,10 +14,10 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
 from clients.http import Call
@@ -26,13 +26,24 @@ from clients.pluvo.operations import Document, Step
 from clients.pluvo.senders import senders
 from clients.pluvo.share_out import Part, for_one, one_document, share_out
 
-if TYPE_CHECKING:
-    from clients.pluvo.graphql import PluvoTransport
-
 GATHER_SECONDS = 0.01
 AWAKE_SECONDS = 0.5  # a waiting thread can be interrupted so often
 GROWS_AFTER = 20  # calls that went well
 _NOT_FOR_ITS_SIZE = {"throttled", "connect_failed", "tls_failed"}
+
+
+class Line(Protocol):
+    """What is needed of ``clients.pluvo.graphql.PluvoTransport``, which uses this file."""
+
+    def run_alone(self, name: str, steps: Sequence[Step], token: str = "") -> Answer: ...
+
+    def ask(self, name: str, steps: Sequence[Step], token: str = "") -> Answer: ...
+
+    def wait_for_place(self) -> str: ...
+
+    def heard_by(self, on_call: Callable[[Call], None]) -> Line: ...
+
+    def on_call(self, call: Call) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class Reply:
 class Caller:
     """Somebody who waits."""
 
-    line: PluvoTransport
+    line: Line
     part: Part
     left: bool = False
     reply: queue.SimpleQueue[Reply] = field(default_factory=queue.SimpleQueue)
@@ -122,10 +133,10 @@ class Combiner:
     def __init__(self, people: int) -> None:
         self._lanes = {"query": _Lane(people), "mutation": _Lane(people)}
 
-    def run(self, line: PluvoTransport, name: str, steps: Sequence[Step], document: Document) -> Answer:
+    def run(self, line: Line, name: str, steps: Sequence[Step], document: Document) -> Answer:
         """Send a caller's steps, with those of others where there are any; gives its own part of the answer.
 
-        Raises what ``PluvoTransport.run_alone`` raises.
+        Raises what ``Line.run_alone`` raises.
         """
         lane = self._lanes[document.kind]
         caller = Caller(line, Part(name, steps, document))
