@@ -74,17 +74,28 @@ _ABSENT = text(
     UPDATE enrollment e
        SET absent_since = coalesce(e.absent_since, :read_at),
            row_state = CASE WHEN EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = :course
-                                            AND s.internal_id = p.internal_id AND s.row_state = 'blocked')
+                                            AND s.tenant_id = p.tenant_id AND s.internal_id = p.internal_id
+                                            AND s.row_state = 'blocked')
                             THEN 'blocked' ELSE 'absent' END
       FROM person p
-     WHERE e.course_id = :course AND p.id = e.person_id AND (e.absent_since IS NULL OR e.row_state = 'present')
+     WHERE e.course_id = :course AND e.tenant_id = :tenant AND p.id = e.person_id AND p.tenant_id = e.tenant_id
+       AND (e.absent_since IS NULL OR e.row_state = 'present')
        AND (CAST(:person AS text) IS NULL OR p.internal_id = :person)
        AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.course_id = :course
-                          AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
+                          AND s.tenant_id = p.tenant_id AND s.internal_id = p.internal_id AND s.row_state <> 'blocked')
     """
 )
-_WIDTH = text("UPDATE course SET width = :width WHERE id = :course AND width IS DISTINCT FROM :width")
-_BASE = text("UPDATE course SET base_rows = :rows, base_at = :read_at WHERE id = :course")
+_WIDTH = text(
+    """
+    UPDATE course SET width = :width
+     WHERE id = :course AND tenant_id = :tenant AND width IS DISTINCT FROM :width
+    """
+)
+_BASE = text(
+    """
+    UPDATE course SET base_rows = :rows, base_at = :read_at WHERE id = :course AND tenant_id = :tenant
+    """
+)
 
 # ------------------------------------------------------------------------------------------------- what will be done
 
@@ -245,7 +256,11 @@ def lock_messages(connection: Connection, context: RunContext, lines: list[int] 
 
 def record_roster(connection: Connection, context: RunContext, snapshots: list[Snapshot]) -> None:
     """Note who was seen, who was not, and what their completion columns show."""
-    run = {"run": context.run_id, "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable]}
+    run = {
+        "run": context.run_id,
+        "tenant": context.tenant_id,
+        "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
+    }
     connection.execute(_PEOPLE, run)
     connection.execute(_NAMES_OF_PRESETS, run)
     connection.execute(_ENROLLMENTS, run)

@@ -31,11 +31,11 @@ _CHOOSE = text(
     f"""
     SELECT h.id, h.plan_line_id, h.enrollment_id, l.run_id, {_STILL_TRUE} AS still_true
       FROM hold_line h
-      JOIN enrollment e ON e.id = h.enrollment_id
-      JOIN course c ON c.id = e.course_id
-      JOIN plan_line l ON l.id = h.plan_line_id
-      LEFT JOIN link k ON k.person_id = e.person_id
-     WHERE h.hold_id = :id AND h.state = 'open'
+      JOIN enrollment e ON e.id = h.enrollment_id AND e.tenant_id = h.tenant_id
+      JOIN course c ON c.id = e.course_id AND c.tenant_id = e.tenant_id
+      JOIN plan_line l ON l.id = h.plan_line_id AND l.tenant_id = h.tenant_id
+      LEFT JOIN link k ON k.person_id = e.person_id AND k.tenant_id = e.tenant_id
+     WHERE h.hold_id = :id AND h.tenant_id = :tenant AND h.state = 'open'
        AND (CAST(:events AS text[]) IS NULL OR h.event_id = ANY(:events))
        AND (CAST(:people AS text[]) IS NULL OR h.internal_id = ANY(:people))
      FOR UPDATE OF h
@@ -44,7 +44,8 @@ _CHOOSE = text(
 _HOLD = text("SELECT id, tenant_id, run_id, guard, event_id, state, measure FROM hold WHERE id = :id FOR UPDATE")
 _BELIEVE = text(
     """
-    UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now()) WHERE id = ANY(:ids)
+    UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now())
+     WHERE id = ANY(:ids) AND tenant_id = :tenant
     """
 )
 _NEW_BASE = text(
@@ -60,8 +61,9 @@ _REFUSE_ENROLLMENTS = text(
            left_behind = CASE WHEN l.take_out THEN '[]' ELSE e.left_behind END,
            refused_fingerprint = CASE WHEN l.is_row THEN l.fingerprint ELSE e.refused_fingerprint END,
            outcome = CASE WHEN l.is_row THEN 'rejected' ELSE e.outcome END, reason = 'refused_by_operator'
-      FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id
-     WHERE h.hold_id = :id AND h.state = 'open' AND e.id = h.enrollment_id
+      FROM hold_line h JOIN plan_line l ON l.id = h.plan_line_id AND l.tenant_id = h.tenant_id
+     WHERE h.hold_id = :id AND h.tenant_id = :tenant AND h.state = 'open' AND e.id = h.enrollment_id
+       AND e.tenant_id = h.tenant_id
     """
 )
 _REFUSE_LINES = text(
@@ -69,7 +71,9 @@ _REFUSE_LINES = text(
     UPDATE plan_line l
        SET outcome = CASE WHEN l.is_row THEN 'rejected' ELSE 'refused' END, reason = 'refused_by_operator',
            settled_at = now()
-      FROM hold_line h WHERE h.hold_id = :id AND h.state = 'open' AND l.id = h.plan_line_id
+      FROM hold_line h
+     WHERE h.hold_id = :id AND h.tenant_id = :tenant AND h.state = 'open' AND l.id = h.plan_line_id
+       AND l.tenant_id = h.tenant_id
     RETURNING l.run_id
     """
 )
@@ -79,21 +83,30 @@ _EXPIRE = text(
      WHERE state = 'open' AND expires_at < now() RETURNING id
     """
 )
-_DECIDE = text("UPDATE hold_line SET state = :state, decided_at = now() WHERE id = ANY(:lines)")
+_DECIDE = text(
+    """
+    UPDATE hold_line SET state = :state, decided_at = now() WHERE id = ANY(:lines) AND tenant_id = :tenant
+    """
+)
 _SET_LINES = text(
     """
     UPDATE plan_line
        SET reason = :reason, outcome = coalesce(:outcome, CASE WHEN is_row THEN 'unchanged' ELSE 'dropped' END)
-     WHERE id = ANY(:lines)
+     WHERE id = ANY(:lines) AND tenant_id = :tenant
     """
 )
-_COUNT_OPEN = text("SELECT count(*) FROM hold_line WHERE hold_id = :id AND state = 'open'")
+_COUNT_OPEN = text("SELECT count(*) FROM hold_line WHERE hold_id = :id AND tenant_id = :tenant AND state = 'open'")
 _FINISH = text(
     """
-    UPDATE hold SET state = :state, decided_at = now(), decided_by = :who, decided_reason = :reason WHERE id = :id
+    UPDATE hold SET state = :state, decided_at = now(), decided_by = :who, decided_reason = :reason
+     WHERE id = :id AND tenant_id = :tenant
     """
 )
-_APPLY_AGAIN = text("UPDATE run SET status = 'applying' WHERE id = ANY(:runs) AND status LIKE 'done%'")
+_APPLY_AGAIN = text(
+    """
+    UPDATE run SET status = 'applying' WHERE id = ANY(:runs) AND tenant_id = :tenant AND status LIKE 'done%'
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +145,13 @@ def release(
     Raises KeyError for an unknown hold, HoldClosed for one that is not open any more.
     """
     hold = _lock(connection, hold_id)
-    values = {"id": hold_id, "guard": hold.guard, "events": _some(events), "people": _some(persons)}
+    values = {
+        "id": hold_id,
+        "tenant": hold.tenant_id,
+        "guard": hold.guard,
+        "events": _some(events),
+        "people": _some(persons),
+    }
     chosen = connection.execute(_CHOOSE, values).all()
     going = [row for row in chosen if row.still_true]
     dropped = [row for row in chosen if not row.still_true]
@@ -140,24 +159,24 @@ def release(
     parts = {run_id: [row.plan_line_id for row in going if row.run_id == run_id] for run_id in runs}
     for run_id, lines in parts.items():
         lock_messages(connection, PreviewContext(run_id, hold.tenant_id, {}), lines)
-    _decide(connection, [row.id for row in going], "released")
-    _decide(connection, [row.id for row in dropped], "dropped")
-    _set_lines(connection, [row.plan_line_id for row in going], "pending", "released")
+    _decide(connection, hold, [row.id for row in going], "released")
+    _decide(connection, hold, [row.id for row in dropped], "dropped")
+    _set_lines(connection, hold, [row.plan_line_id for row in going], "pending", "released")
     if hold.guard == Guard.SHORT_SNAPSHOT:
-        _believe(connection, [row.enrollment_id for row in going])
-    _set_lines(connection, [row.plan_line_id for row in dropped], None, "dropped")
+        _believe(connection, hold, [row.enrollment_id for row in going])
+    _set_lines(connection, hold, [row.plan_line_id for row in dropped], None, "dropped")
     for run_id, lines in parts.items():
         commit_plan(connection, PreviewContext(run_id, hold.tenant_id, {}), lines)
-    _count_again(connection, [row.run_id for row in chosen])
+    _count_again(connection, hold, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)
     if hold.guard == Guard.SHORT_SNAPSHOT and not left:
         _new_base(connection, hold)
     return {"released": len(going), "dropped": len(dropped), "open": left}
 
 
-def _believe(connection: Connection, enrollments: Sequence[int]) -> None:
+def _believe(connection: Connection, hold: OpenHold, enrollments: Sequence[int]) -> None:
     """The listing that was doubted is true: whom it misses is absent."""
-    connection.execute(_BELIEVE, {"ids": list(enrollments)})
+    connection.execute(_BELIEVE, {"ids": list(enrollments), "tenant": hold.tenant_id})
 
 
 def _new_base(connection: Connection, hold: OpenHold) -> None:
@@ -168,10 +187,10 @@ def _new_base(connection: Connection, hold: OpenHold) -> None:
 def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> dict[str, int]:
     """Close a hold for good: the same lines are not raised again until the person's situation changes."""
     hold = _lock(connection, hold_id)
-    values = {"id": hold_id}
+    values = {"id": hold_id, "tenant": hold.tenant_id}
     connection.execute(_REFUSE_ENROLLMENTS, values)
     runs = connection.execute(_REFUSE_LINES, values).scalars().all()
-    _count_again(connection, [*runs, hold.run_id])
+    _count_again(connection, hold, [*runs, hold.run_id])
     close_lines(connection, [hold_id], "refused")
     left = _finish(connection, hold, "refused", reason, who)
     return {"released": 0, "refused": len(runs), "open": left}
@@ -199,23 +218,25 @@ def _some(names: Sequence[str] | None) -> list[str] | None:
     return list(names) if names else None
 
 
-def _decide(connection: Connection, lines: Sequence[int], state: str) -> None:
-    connection.execute(_DECIDE, {"lines": list(lines), "state": state})
+def _decide(connection: Connection, hold: OpenHold, lines: Sequence[int], state: str) -> None:
+    connection.execute(_DECIDE, {"lines": list(lines), "tenant": hold.tenant_id, "state": state})
 
 
-def _set_lines(connection: Connection, lines: Sequence[int], outcome: str | None, reason: str) -> None:
+def _set_lines(connection: Connection, hold: OpenHold, lines: Sequence[int], outcome: str | None, reason: str) -> None:
     """``outcome`` None: a row that changed meanwhile counts as unchanged here, a removal as dropped."""
-    connection.execute(_SET_LINES, {"lines": list(lines), "outcome": outcome, "reason": reason})
+    values = {"lines": list(lines), "tenant": hold.tenant_id, "outcome": outcome, "reason": reason}
+    connection.execute(_SET_LINES, values)
 
 
 def _finish(connection: Connection, hold: OpenHold, state: str, reason: str, who: str) -> int:
     """Close the hold when no line is open any more; returns how many are."""
-    left = connection.execute(_COUNT_OPEN, {"id": hold.id}).scalar_one()
+    values = {"id": hold.id, "tenant": hold.tenant_id}
+    left = connection.execute(_COUNT_OPEN, values).scalar_one()
     if not left:
-        connection.execute(_FINISH, {"id": hold.id, "state": state, "who": who, "reason": reason})
+        connection.execute(_FINISH, values | {"state": state, "who": who, "reason": reason})
     return int(left)
 
 
-def _count_again(connection: Connection, run_ids: Sequence[str]) -> None:
+def _count_again(connection: Connection, hold: OpenHold, run_ids: Sequence[str]) -> None:
     """Count the runs again whose held lines became something else."""
-    connection.execute(_APPLY_AGAIN, {"runs": list(run_ids)})
+    connection.execute(_APPLY_AGAIN, {"runs": list(run_ids), "tenant": hold.tenant_id})

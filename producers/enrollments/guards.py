@@ -66,8 +66,10 @@ def allowed(limits: Limits, name: str, base: int) -> float:
 _REMOVALS = text(
     """
     SELECT l.event_id, count(*) AS removals, count(*) FILTER (WHERE l.take_out) AS moving,
-           (SELECT count(*) FROM enrollment e WHERE e.course_id = l.course_id AND e.state = 'enrolled') AS base
-      FROM plan_line l WHERE l.run_id = :run AND l.kind = 'removal' AND l.outcome = 'pending'
+           (SELECT count(*) FROM enrollment e
+             WHERE e.tenant_id = :tenant AND e.course_id = l.course_id AND e.state = 'enrolled') AS base
+      FROM plan_line l
+     WHERE l.run_id = :run AND l.tenant_id = :tenant AND l.kind = 'removal' AND l.outcome = 'pending'
      GROUP BY l.event_id, l.course_id
     """
 )
@@ -81,15 +83,16 @@ _DECIDED = text(
     """
     UPDATE plan_line l SET decided = true
       FROM enrollment e
-      JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
-      JOIN plan_line o ON o.id = m.plan_line_id
-     WHERE l.run_id = :run AND l.outcome = 'pending' AND l.is_row AND e.id = l.enrollment_id
+      JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id AND m.tenant_id = e.tenant_id
+      JOIN plan_line o ON o.id = m.plan_line_id AND o.tenant_id = m.tenant_id
+     WHERE l.run_id = :run AND l.tenant_id = :tenant AND l.outcome = 'pending' AND l.is_row
+       AND e.id = l.enrollment_id AND e.tenant_id = l.tenant_id
        AND e.desired = 'enrolled' AND e.outcome = 'pending' AND e.fingerprint = l.fingerprint AND o.action = l.action
     """
 )
 _OPEN = text(
-    """SELECT count(*) FROM plan_line WHERE run_id = :run AND kind = :kind AND outcome = 'pending'
-          AND NOT decided"""
+    """SELECT count(*) FROM plan_line
+        WHERE run_id = :run AND tenant_id = :tenant AND kind = :kind AND outcome = 'pending' AND NOT decided"""
 )
 # A hold stays open until a run has read all that it is about; until then its lines are held again when planned again.
 _STAY = text(
@@ -135,7 +138,7 @@ _WINDOW = text(
 _HOLD = text(
     """
     UPDATE plan_line SET outcome = 'held', reason = :guard
-     WHERE run_id = :run AND kind = :kind AND outcome = 'pending' AND NOT decided
+     WHERE run_id = :run AND tenant_id = :tenant AND kind = :kind AND outcome = 'pending' AND NOT decided
        AND (CAST(:event AS text) IS NULL OR event_id = :event)
     """
 )
@@ -144,7 +147,8 @@ _HOLD_FOLLOWERS = text(
     """
     UPDATE plan_line f SET outcome = 'held', reason = l.reason
       FROM plan_line l
-     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.after_person = l.internal_id
+     WHERE f.run_id = :run AND f.tenant_id = :tenant AND l.run_id = :run AND l.tenant_id = f.tenant_id
+       AND f.outcome = 'pending' AND f.after_person = l.internal_id
        AND l.outcome = 'held' AND l.is_row AND NOT f.decided
     """
 )
@@ -153,7 +157,8 @@ _HOLD_REST_OF_PERSON = text(
     """
     UPDATE plan_line f SET outcome = 'held', reason = l.reason
       FROM plan_line l
-     WHERE f.run_id = :run AND l.run_id = :run AND f.outcome = 'pending' AND f.is_row AND f.action = 'enroll'
+     WHERE f.run_id = :run AND f.tenant_id = :tenant AND l.run_id = :run AND l.tenant_id = f.tenant_id
+       AND f.outcome = 'pending' AND f.is_row AND f.action = 'enroll'
        AND f.internal_id = l.internal_id AND l.outcome = 'held' AND l.action IN ('create', 'link')
        AND NOT f.decided
     """
@@ -165,7 +170,7 @@ class Judge:
 
     def __init__(self, connection: Connection, context: RunContext, tenant: Tenant) -> None:
         self.connection = connection
-        self.run = {"run": context.run_id}
+        self.run = {"run": context.run_id, "tenant": context.tenant_id}
         self.one = context.options.get("person") is not None
         self.tenant = tenant
         self.limits = tenant.removals.limits
@@ -186,15 +191,14 @@ class Judge:
 
     def _stay(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
         complete = [snapshot.event_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
-        values = {"tenant": self.tenant.id, "one": self.one, "complete": complete}
-        values["all_complete"] = len(complete) == len(snapshots)
+        values = {"one": self.one, "complete": complete, "all_complete": len(complete) == len(snapshots)}
         found = self.connection.execute(_STAY, self.run | values).all()
         return [Tripped(Guard(row.guard), row.event_id, row.measure, stays=True) for row in found]
 
     def _held_already(self, kind: str, event_id: str | None = None) -> int:
         if not self.one:
             return 0
-        values = self.run | {"tenant": self.tenant.id, "kind": kind, "event": event_id}
+        values = self.run | {"kind": kind, "event": event_id}
         return int(self.connection.execute(_HELD_ALREADY, values).scalar_one())
 
     def _short(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
@@ -230,9 +234,7 @@ class Judge:
         if planned > limit:
             self._hold(Guard.REMOVALS_RUN, "removal", None)
             return [Tripped(Guard.REMOVALS_RUN, None, {"count": planned, "limit": limit, "base": self.enrollments})]
-        before = self.connection.execute(
-            _WINDOW, self.run | {"tenant": self.tenant.id, "days": WINDOW_DAYS}
-        ).scalar_one()
+        before = self.connection.execute(_WINDOW, self.run | {"days": WINDOW_DAYS}).scalar_one()
         limit = allowed(self.limits, "window", self.enrollments)
         if planned and planned + before > limit:
             self._hold(Guard.REMOVALS_WINDOW, "removal", None)

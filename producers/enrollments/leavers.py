@@ -92,7 +92,7 @@ class Absent:
 _NEIGHBOURS = text(
     """
     SELECT min(CAST(internal_id AS bigint)), max(CAST(internal_id AS bigint)) FROM snapshot_row
-     WHERE run_id = :run AND course_id = :course AND internal_id ~ '^[1-9][0-9]{0,17}$'
+     WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND internal_id ~ '^[1-9][0-9]{0,17}$'
     """
 )
 
@@ -130,11 +130,13 @@ def plan_leavers(
 
 _GOING = text(
     """SELECT internal_id FROM plan_line
-        WHERE run_id = :run AND course_id = :course AND NOT is_row AND outcome = 'pending' AND reason = 'left_afas'
+        WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND NOT is_row AND outcome = 'pending'
+          AND reason = 'left_afas'
         ORDER BY length(internal_id), internal_id"""
 )
 _UNPROVEN = text(
-    """DELETE FROM plan_line WHERE run_id = :run AND course_id = :course AND NOT is_row AND outcome = 'pending'
+    """DELETE FROM plan_line
+        WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND NOT is_row AND outcome = 'pending'
           AND reason IN ('left_afas', 'blocked')"""
 )
 
@@ -146,7 +148,7 @@ def prove_leavers(context: RunContext, afas: AfasClient, course: Course, snapsho
     many wait for that.
     """
     with context.writing() as connection:
-        going = {"run": context.run_id, "course": course.id}
+        going = {"run": context.run_id, "tenant": context.tenant_id, "course": course.id}
         people = list(connection.execute(_GOING, going).scalars())
         neighbours = _neighbours(connection, context, course)
     if not people:
@@ -162,7 +164,8 @@ def prove_leavers(context: RunContext, afas: AfasClient, course: Course, snapsho
 
 def _neighbours(connection: Connection, context: RunContext, course: Course) -> set[str]:
     """The first and the last person of the event as just read: they must show in every proof."""
-    row = connection.execute(_NEIGHBOURS, {"run": context.run_id, "course": course.id}).one()
+    values = {"run": context.run_id, "tenant": context.tenant_id, "course": course.id}
+    row = connection.execute(_NEIGHBOURS, values).one()
     return {str(found) for found in row if found is not None}
 
 

@@ -29,14 +29,14 @@ from producers.event_reader import patiently
 from producers.runs.context import RunContext
 from tenancy.systems import Systems
 
-_CLEAR = text("DELETE FROM plan_line WHERE run_id = :run")
+_CLEAR = text("DELETE FROM plan_line WHERE run_id = :run AND tenant_id = :tenant")
 _RECORD = text(
     """
     UPDATE run
        SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb), courses = CAST(:courses AS jsonb),
            rows = :rows, rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash,
            unconfirmed = :unconfirmed
-     WHERE id = :run
+     WHERE id = :run AND tenant_id = :tenant
     """
 )
 
@@ -81,7 +81,7 @@ def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
 def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], systems: Systems) -> Plan:
     """Read, match, plan and judge. Changes nothing outside, and nothing here but what belongs to the run."""
     with context.writing() as connection:
-        _clear(connection, context.run_id)
+        _clear(connection, context)
     # A test copy of AFAS answers just as nicely as the real environment.
     info: MetaInfo = patiently(systems.afas.metainfo, context.check)
     foreign = tenant.envid is not None and info.envid != tenant.envid
@@ -109,7 +109,7 @@ def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], sy
     for course, snapshot in zip(courses, snapshots, strict=True):
         unconfirmed += prove_leavers(context, systems.afas, course, snapshot)
     with context.writing() as connection:
-        hashed = plan_hash(connection, context.run_id)
+        hashed = plan_hash(connection, context)
         return Plan(snapshots, tripped, hashed, known.rows_without_line, unconfirmed, info.envid, known.missing_users)
 
 
@@ -117,7 +117,8 @@ _ROWS_WITHOUT_LINE = text(
     """
     SELECT CASE WHEN row_state = 'double' THEN 'unchanged' ELSE row_state END AS outcome, count(*)
       FROM snapshot_row
-     WHERE run_id = :run AND course_id = ANY(:courses) AND row_state NOT IN ('present', 'rejected')
+     WHERE run_id = :run AND tenant_id = :tenant AND course_id = ANY(:courses)
+       AND row_state NOT IN ('present', 'rejected')
      GROUP BY 1
     """
 )
@@ -141,7 +142,8 @@ def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot],
         unlinked = reader.someone_unlinked()
         addresses = reader.new_addresses(pluvo_directory.FEW_ADDRESSES + 1)
         presets = reader.preset_accounts(pluvo_directory.FEW_ADDRESSES + 1)
-        found = connection.execute(_ROWS_WITHOUT_LINE, {"run": context.run_id, "courses": list(usable)}).all()
+        values = {"run": context.run_id, "tenant": context.tenant_id, "courses": list(usable)}
+        found = connection.execute(_ROWS_WITHOUT_LINE, values).all()
     refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
     rows_without_line = {str(outcome): int(count) for outcome, count in found} | (
         {"rejected": refused} if refused else {}
@@ -159,23 +161,26 @@ def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot],
     return known
 
 
-def _clear(connection: Connection, run_id: str) -> None:
+def _clear(connection: Connection, context: RunContext) -> None:
     """What an earlier, broken attempt at this run left."""
-    forget_rows(connection, run_id)
-    connection.execute(_CLEAR, {"run": run_id})
+    forget_rows(connection, context)
+    connection.execute(_CLEAR, {"run": context.run_id, "tenant": context.tenant_id})
 
 
-def forget_rows(connection: Connection, run_id: str) -> None:
+def forget_rows(connection: Connection, context: RunContext) -> None:
     """Drop what was read of both systems: it was for this plan only."""
+    values = {"run": context.run_id, "tenant": context.tenant_id}
     for table in ("snapshot_row", "directory_user"):
-        connection.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run_id})  # noqa: S608  constants
+        forget = text(f"DELETE FROM {table} WHERE run_id = :run AND tenant_id = :tenant")  # noqa: S608  constants
+        connection.execute(forget, values)
 
 
-def record_run(connection: Connection, run_id: str, plan: Plan, status: RunStatus) -> None:
+def record_run(connection: Connection, context: RunContext, plan: Plan, status: RunStatus) -> None:
     connection.execute(
         _RECORD,
         {
-            "run": run_id,
+            "run": context.run_id,
+            "tenant": context.tenant_id,
             "status": status.value,
             "snapshot": plan.state,
             "reasons": dumps(plan.reasons),

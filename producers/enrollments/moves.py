@@ -45,7 +45,8 @@ _LOOKED_AT_BY_IT = text(
     """
     UPDATE plan_line r SET outcome = 'unchanged', before = NULL, "full" = false
       FROM plan_line m
-     WHERE r.run_id = :run AND m.run_id = :run AND m.enrollment_id = r.enrollment_id
+     WHERE r.run_id = :run AND r.tenant_id = :tenant AND m.run_id = :run AND m.tenant_id = r.tenant_id
+       AND m.enrollment_id = r.enrollment_id
        AND m.take_out AND m.outcome = 'pending' AND r.is_row AND r.outcome = 'pending'
     """
 )
@@ -60,4 +61,4 @@ def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snap
     full = bool(context.options.get("full"))
     connection.execute(_INSERT, values | {"settings": tenant.settings_version, "full": full})
     if full:
-        connection.execute(_LOOKED_AT_BY_IT, {"run": context.run_id})
+        connection.execute(_LOOKED_AT_BY_IT, values)

@@ -101,14 +101,15 @@ def our_ref(member_id: str, internal_id: str) -> str:
 _HASH = text(
     """
     SELECT event_id, internal_id, action, outcome, before, after FROM plan_line
-     WHERE run_id = :run ORDER BY event_id, internal_id, id
+     WHERE run_id = :run AND tenant_id = :tenant ORDER BY event_id, internal_id, id
     """
 )
 
 
-def plan_hash(connection: Connection, run_id: str) -> str:
+def plan_hash(connection: Connection, context: RunContext) -> str:
     """The plan's fingerprint: the same lines give the same hash, whatever run they are in."""
     digest = hashlib.sha256()
-    for row in connection.execution_options(yield_per=1000).execute(_HASH, {"run": run_id}):
+    values = {"run": context.run_id, "tenant": context.tenant_id}
+    for row in connection.execution_options(yield_per=1000).execute(_HASH, values):
         digest.update(json.dumps(list(row), sort_keys=True, ensure_ascii=False).encode())
     return digest.hexdigest()[:32]

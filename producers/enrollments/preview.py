@@ -23,20 +23,24 @@ from producers.enrollments.snapshot import ShownSnapshot
 from producers.runs.context import PreviewContext, RunContext
 from tenancy.systems import systems_of
 
-_FINISHED = text("SELECT finished_at FROM run WHERE id = :id FOR UPDATE")
+_FINISHED = text("SELECT finished_at FROM run WHERE id = :run AND tenant_id = :tenant FOR UPDATE")
 _BEGIN = text(
     """
     INSERT INTO run (id, batch, tenant_id, direction, trigger, options, status, started_at)
     VALUES (:run, :run, :tenant, :direction, 'dry_run', CAST(:options AS jsonb), 'dry_run', now())
     """
 )
-_FAIL = text("UPDATE run SET status = :status, reason = :reason, finished_at = now() WHERE id = :run")
+_FAIL = text(
+    """
+    UPDATE run SET status = :status, reason = :reason, finished_at = now() WHERE id = :run AND tenant_id = :tenant
+    """
+)
 _RECORD = text(
     """
     UPDATE run
        SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas, calls_pluvo = :pluvo,
            held_removals = :held
-     WHERE id = :run
+     WHERE id = :run AND tenant_id = :tenant
     """
 )
 
@@ -105,17 +109,17 @@ _LINES = text(
                 WHEN 'none' THEN CASE reason WHEN 'waiting_list' THEN 'waiting' ELSE 'unchanged' END ELSE 'updated' END
                 WHEN outcome = 'pending' THEN 'removed' ELSE outcome END AS outcome,
            reason, before, after, is_row
-      FROM plan_line WHERE run_id = :run
+      FROM plan_line WHERE run_id = :run AND tenant_id = :tenant
      UNION ALL
     SELECT c.event_id, s.internal_id, 'none',
            CASE WHEN s.row_state IN ('present', 'double') THEN 'unchanged'
                 WHEN NOT (s.course_id = ANY(:usable)) THEN 'rejected' ELSE s.row_state END,
            s.reason, NULL, NULL, true
-      FROM snapshot_row s JOIN course c ON c.id = s.course_id
-     WHERE s.run_id = :run AND NOT (s.row_state = 'rejected' AND s.course_id = ANY(:usable))
+      FROM snapshot_row s JOIN course c ON c.id = s.course_id AND c.tenant_id = s.tenant_id
+     WHERE s.run_id = :run AND s.tenant_id = :tenant AND NOT (s.row_state = 'rejected' AND s.course_id = ANY(:usable))
        AND NOT EXISTS (SELECT 1 FROM plan_line l
                         WHERE l.run_id = :run AND l.is_row AND s.row_state = 'present'
-                          AND l.course_id = s.course_id AND l.internal_id = s.internal_id)
+                          AND l.tenant_id = s.tenant_id AND l.course_id = s.course_id AND l.internal_id = s.internal_id)
      ORDER BY 1, 2
     """
 )
@@ -140,7 +144,7 @@ class _DryRun(PreviewContext):
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         with super().writing() as connection:
-            found = connection.execute(_FINISHED, {"id": self.run_id}).first()
+            found = connection.execute(_FINISHED, {"run": self.run_id, "tenant": self.tenant_id}).first()
             if found is None or found.finished_at is not None:
                 raise PreviewOver(self.run_id)
             yield connection
@@ -161,30 +165,32 @@ def preview(tenant_id: int, options: RunOptions) -> Preview:
         plan = make_plan(context, tenant, courses, systems)
         return _read_preview(context, tenant, plan, systems.counts.take())
     except RemoteError as error:
-        _fail_preview(context.run_id, error)
+        _fail_preview(context, error)
         raise
     finally:
         with transaction() as connection:
-            forget_rows(connection, context.run_id)
+            forget_rows(connection, context)
 
 
-def _fail_preview(run_id: str, error: RemoteError) -> None:
+def _fail_preview(context: RunContext, error: RemoteError) -> None:
     status = RunStatus.QUARANTINED if isinstance(error, Unauthorized) else RunStatus.FAILED
     with transaction() as connection:
-        connection.execute(_FAIL, {"run": run_id, "status": status.value, "reason": error.code})
+        values = {"run": context.run_id, "tenant": context.tenant_id}
+        connection.execute(_FAIL, values | {"status": status.value, "reason": error.code})
 
 
 def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
     usable = [snapshot.course_id for snapshot in plan.snapshots if snapshot.usable]
+    run = {"run": context.run_id, "tenant": context.tenant_id}
     with context.writing() as connection:
-        rows = connection.execute(_LINES, {"run": context.run_id, "usable": usable}).all()
+        rows = connection.execute(_LINES, run | {"usable": usable}).all()
         outcomes = count(row.outcome for row in rows if row.is_row)
         removals = Counter(row.outcome for row in rows if not row.is_row)
-        record_run(connection, context.run_id, plan, RunStatus.DRY_RUN)
+        record_run(connection, context, plan, RunStatus.DRY_RUN)
         connection.execute(
             _RECORD,
-            {
-                "run": context.run_id,
+            run
+            | {
                 "outcomes": dumps(outcomes),
                 "afas": calls["afas"],
                 "pluvo": calls["pluvo"],

@@ -25,16 +25,17 @@ from tenancy.systems import systems_of
 
 _EVENTS_WITH_REMOVALS = text(
     """
-    SELECT DISTINCT course_id FROM plan_line WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'
+    SELECT DISTINCT course_id FROM plan_line
+     WHERE run_id = :run AND tenant_id = :tenant AND kind = 'removal' AND outcome = 'pending'
     """
 )
 _POSTPONE = text(
     """
     UPDATE plan_line SET outcome = 'postponed', reason = 'completions_unread'
-     WHERE run_id = :run AND kind = 'removal' AND outcome = 'pending'
+     WHERE run_id = :run AND tenant_id = :tenant AND kind = 'removal' AND outcome = 'pending'
     """
 )
-_ADD_REASONS = text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run")
+_ADD_REASONS = text("UPDATE run SET reasons = reasons || CAST(:why AS jsonb) WHERE id = :run AND tenant_id = :tenant")
 _LEARN = text(
     """
     UPDATE tenant
@@ -44,7 +45,8 @@ _LEARN = text(
 )
 _ADD_CALLS = text(
     """
-    UPDATE run SET calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo WHERE id = :run
+    UPDATE run SET calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo
+     WHERE id = :run AND tenant_id = :tenant
     """
 )
 
@@ -67,12 +69,12 @@ def run(lease: RunLease) -> None:
             commit.commit_plan(connection, lease)
             _record_tenant(connection, lease, plan)
             _tell_of_users(connection, lease, plan)
-            record_run(connection, lease.run_id, plan, RunStatus.APPLYING)
+            record_run(connection, lease, plan, RunStatus.APPLYING)
             if unread:
                 _tell_of_report(connection, lease, unread)
-            forget_rows(connection, lease.run_id)
+            forget_rows(connection, lease)
     finally:
-        _record_calls(lease.run_id, systems.counts.take())
+        _record_calls(lease, systems.counts.take())
 
 
 def _confirm_completions(connection: Connection, courses: Sequence[Course], plan: Plan) -> None:
@@ -86,19 +88,22 @@ def _confirm_completions(connection: Connection, courses: Sequence[Course], plan
 def _courses_with_removals(context: RunContext) -> list[int]:
     """Courses with removals: their completions are read first."""
     with transaction() as connection:
-        return list(connection.execute(_EVENTS_WITH_REMOVALS, {"run": context.run_id}).scalars())
+        values = {"run": context.run_id, "tenant": context.tenant_id}
+        return list(connection.execute(_EVENTS_WITH_REMOVALS, values).scalars())
 
 
 def _postpone_removals(context: RunContext, plan: Plan) -> Plan:
     """The completions of the leavers could not be read: their removals, and only those, wait for a run that can."""
     with context.writing() as connection:
-        postponed = connection.execute(_POSTPONE, {"run": context.run_id}).rowcount
+        values = {"run": context.run_id, "tenant": context.tenant_id}
+        postponed = connection.execute(_POSTPONE, values).rowcount
     return replace(plan, unconfirmed=plan.unconfirmed + postponed)
 
 
 def _tell_of_report(connection: Connection, context: RunContext, code: str) -> None:
     """Add to the run's reasons why no person was removed, after what is wrong with the listing."""
-    connection.execute(_ADD_REASONS, {"run": context.run_id, "why": dumps(["completions_unread", code])})
+    values = {"run": context.run_id, "tenant": context.tenant_id}
+    connection.execute(_ADD_REASONS, values | {"why": dumps(["completions_unread", code])})
 
 
 def _record_tenant(connection: Connection, context: RunContext, plan: Plan) -> None:
@@ -129,6 +134,7 @@ def _tell_of_users(connection: Connection, context: RunContext, plan: Plan) -> N
     )
 
 
-def _record_calls(run_id: str, made: dict[str, int]) -> None:
+def _record_calls(context: RunContext, made: dict[str, int]) -> None:
+    values = {"run": context.run_id, "tenant": context.tenant_id}
     with transaction() as connection:
-        connection.execute(_ADD_CALLS, {"run": run_id, "afas": made["afas"], "pluvo": made["pluvo"]})
+        connection.execute(_ADD_CALLS, values | {"afas": made["afas"], "pluvo": made["pluvo"]})

@@ -24,9 +24,14 @@ _INSERT = text(
        VALUES (:id, :tenant, :run, :guard, :event, :hash, CAST(:measure AS jsonb),
                now() + make_interval(days => :days))"""
 )
-_RENEW = text("UPDATE hold SET run_id = :run, plan_hash = :hash, measure = CAST(:measure AS jsonb) WHERE id = :id")
+_RENEW = text(
+    """
+    UPDATE hold SET run_id = :run, plan_hash = :hash, measure = CAST(:measure AS jsonb)
+     WHERE id = :id AND tenant_id = :tenant
+    """
+)
 _FORGET_LINES = text(
-    """DELETE FROM hold_line WHERE hold_id = :id AND state = 'open'
+    """DELETE FROM hold_line WHERE hold_id = :id AND tenant_id = :tenant AND state = 'open'
           AND CASE WHEN CAST(:person AS text) IS NULL THEN event_id = ANY(:complete)
                    ELSE internal_id = :person END"""
 )
@@ -50,13 +55,15 @@ _ONLY_HERE = text(
     """
     UPDATE hold_line o SET state = 'dropped', decided_at = now()
       FROM hold_line h, plan_line hl, plan_line ol
-     WHERE h.hold_id = :id AND h.state = 'open' AND o.enrollment_id = h.enrollment_id AND o.hold_id <> h.hold_id
-       AND o.state = 'open' AND hl.id = h.plan_line_id AND hl.run_id = :run AND ol.id = o.plan_line_id
-       AND ol.is_row = hl.is_row
+     WHERE h.hold_id = :id AND h.tenant_id = :tenant AND h.state = 'open'
+       AND o.enrollment_id = h.enrollment_id AND o.tenant_id = h.tenant_id AND o.hold_id <> h.hold_id
+       AND o.state = 'open' AND hl.id = h.plan_line_id AND hl.tenant_id = h.tenant_id AND hl.run_id = :run
+       AND ol.id = o.plan_line_id AND ol.tenant_id = o.tenant_id AND ol.is_row = hl.is_row
     """
 )
 _MARK = text(
-    """UPDATE plan_line SET hold_id = :id WHERE run_id = :run AND outcome = 'held' AND reason = :guard
+    """UPDATE plan_line SET hold_id = :id
+        WHERE run_id = :run AND tenant_id = :tenant AND outcome = 'held' AND reason = :guard
           AND (CAST(:event AS text) IS NULL OR event_id = :event)"""
 )
 _CLEAR = text(
@@ -106,7 +113,9 @@ _CLOSE_EMPTY = text(
 )
 _CLOSE_LINES = text(
     """
-    UPDATE hold_line SET state = :state, decided_at = now() WHERE hold_id = ANY(:holds) AND state = 'open'
+    UPDATE hold_line l SET state = :state, decided_at = now()
+      FROM hold h
+     WHERE h.id = ANY(:holds) AND l.hold_id = h.id AND l.tenant_id = h.tenant_id AND l.state = 'open'
     """
 )
 

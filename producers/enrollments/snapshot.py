@@ -51,8 +51,12 @@ COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external
                    completion, row_state, reason, fingerprint) FROM STDIN
 """
 _NOW = text("SELECT clock_timestamp()")
-_FORGET = text("DELETE FROM snapshot_row WHERE run_id = :run AND course_id = :course")
-_COUNT = text("SELECT count(*) FROM snapshot_row WHERE run_id = :run AND course_id = :course")
+_FORGET = text("DELETE FROM snapshot_row WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course")
+_COUNT = text(
+    """
+    SELECT count(*) FROM snapshot_row WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course
+    """
+)
 
 
 class ShownSnapshot(TypedDict):
@@ -132,7 +136,7 @@ def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course:
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):
         with context.writing() as connection:
-            _forget(connection, context.run_id, snapshot.course_id)
+            _forget(connection, context, snapshot.course_id)
         snapshot.read_at = _now()
         try:
             reader = EventReader(
@@ -150,8 +154,8 @@ def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course:
         except Restart:
             continue
     with context.writing() as connection:
-        _settle_doubles(connection, context.run_id, snapshot)
-        snapshot.rows = _count(connection, context.run_id, snapshot.course_id)
+        _settle_doubles(connection, context, snapshot)
+        snapshot.rows = _count(connection, context, snapshot.course_id)
         if snapshot.state == SnapshotState.COMPLETE and context.options.get("person") is None:
             _note_size(snapshot, course)
     return snapshot
@@ -203,34 +207,39 @@ def store(connection: Connection, context: RunContext, course: Course, records: 
             )
 
 
-def _forget(connection: Connection, run_id: str, course_id: int) -> None:
-    connection.execute(_FORGET, {"run": run_id, "course": course_id})
+def _forget(connection: Connection, context: RunContext, course_id: int) -> None:
+    connection.execute(_FORGET, _names(context, course_id))
 
 
-def _count(connection: Connection, run_id: str, course_id: int) -> int:
-    return int(connection.execute(_COUNT, {"run": run_id, "course": course_id}).scalar_one())
+def _count(connection: Connection, context: RunContext, course_id: int) -> int:
+    return int(connection.execute(_COUNT, _names(context, course_id)).scalar_one())
+
+
+def _names(context: RunContext, course_id: int) -> dict[str, str | int]:
+    return {"run": context.run_id, "tenant": context.tenant_id, "course": course_id}
 
 
 _MARK_DOUBLES = text(
     """
     WITH many AS (
         SELECT internal_id, count(DISTINCT (fingerprint, row_state, completion)) AS versions, min(position) AS first
-          FROM snapshot_row WHERE run_id = :run AND course_id = :course AND internal_id IS NOT NULL
+          FROM snapshot_row
+         WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND internal_id IS NOT NULL
          GROUP BY internal_id HAVING count(*) > 1)
     UPDATE snapshot_row s
        SET row_state = CASE WHEN many.versions > 1 THEN 'rejected' ELSE 'double' END,
            reason = 'duplicate'
       FROM many
-     WHERE s.run_id = :run AND s.course_id = :course AND s.internal_id = many.internal_id
+     WHERE s.run_id = :run AND s.tenant_id = :tenant AND s.course_id = :course AND s.internal_id = many.internal_id
        AND (many.versions > 1 OR s.position > many.first)
     RETURNING many.versions
     """
 )
 
 
-def _settle_doubles(connection: Connection, run_id: str, snapshot: Snapshot) -> None:
+def _settle_doubles(connection: Connection, context: RunContext, snapshot: Snapshot) -> None:
     """Equal doubles count once as themselves and once as unchanged; contradictory ones are rejected, all of them."""
-    found = connection.execute(_MARK_DOUBLES, {"run": run_id, "course": snapshot.course_id}).scalars().all()
+    found = connection.execute(_MARK_DOUBLES, _names(context, snapshot.course_id)).scalars().all()
     if any(versions > 1 for versions in found):
         snapshot.suspect("contradictory")
 

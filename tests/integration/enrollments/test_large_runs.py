@@ -79,7 +79,7 @@ def _cost_of_a_dry_run(rows: int) -> float:
         )
         connection.execute(text("ANALYZE snapshot_row, plan_line"))
         asked = text(f"EXPLAIN (FORMAT JSON) {preview._LINES.text}")
-        (plan,) = connection.execute(asked, {"run": names["run"], "usable": [1]}).scalar_one()
+        (plan,) = connection.execute(asked, {"run": names["run"], "tenant": 1, "usable": [1]}).scalar_one()
         return float(plan["Plan"]["Total Cost"])
 
 
