@@ -153,10 +153,11 @@ _WITHDRAW = text(
         SELECT id FROM message WHERE run_id = :run AND NOT (state = 'sent' AND started_at IS NOT NULL)
            FOR UPDATE SKIP LOCKED
     ), gone AS (
-        DELETE FROM message WHERE id = ANY(ARRAY(SELECT id FROM free)) RETURNING plan_line_id
+        DELETE FROM message WHERE id = ANY(ARRAY(SELECT id FROM free)) RETURNING plan_line_id, tenant_id
     ), lines AS (
         UPDATE plan_line SET outcome = 'pending', reason = 'stopped'
          WHERE run_id = :run AND id = ANY(ARRAY(SELECT plan_line_id FROM gone))
+           AND tenant_id = ANY(ARRAY(SELECT tenant_id FROM gone))
     )
     SELECT count(*) FROM gone
     """

@@ -29,7 +29,7 @@ _LIST = f"""{_COLUMNS}
 """
 _LINES = """
     SELECT event_id, internal_id, action, before, after, state, decided_at FROM hold_line
-     WHERE hold_id = :hold ORDER BY event_id, length(internal_id), internal_id
+     WHERE hold_id = :hold AND tenant_id = :tenant ORDER BY event_id, length(internal_id), internal_id
 """
 
 
@@ -55,7 +55,7 @@ def show(hold_id: str) -> dict[str, Any]:
     """One hold with its lines (names and addresses included: an operator must see what would happen)."""
     with transaction() as connection:
         hold = _one(connection, hold_id)
-        lines = rows(connection, _LINES, hold=hold_id)
+        lines = rows(connection, _LINES, hold=hold_id, tenant=hold["tenant_id"])
     return _item(hold) | {"count": hold["lines"], "lines": lines}
 
 

@@ -207,7 +207,7 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
         verdict = ReplayVerdict(REPLAYED)
     if verdict.result in (REPLAYED, SUPERSEDED):
         closed = {"id": dead_letter_id, "state": verdict.result, "who": who, "reason": reason or verdict.reason or None}
-        connection.execute(_CLOSE, closed | {"again": int(verdict.result == REPLAYED)})
+        connection.execute(_CLOSE, closed | {"tenant": facts.tenant_id, "again": int(verdict.result == REPLAYED)})
         audit.record(
             connection,
             who=who,
@@ -224,7 +224,7 @@ _CLOSE = text(
     """
     UPDATE dead_letter SET state = :state, closed_at = now(), closed_by = :who, closed_reason = :reason,
            replays = replays + :again
-     WHERE id = :id
+     WHERE id = :id AND tenant_id IS NOT DISTINCT FROM :tenant
     """
 )
 
@@ -235,15 +235,18 @@ def _clear_failure(connection: Connection, facts: Facts) -> None:
         connection.execute(
             text(
                 "UPDATE enrollment SET failed_code = NULL, failed_version = NULL, failed_settings = NULL,"
-                " outcome = 'pending', reason = 'replayed' WHERE id = :id"
+                " outcome = 'pending', reason = 'replayed' WHERE id = :id AND tenant_id = :tenant"
             ),
-            {"id": facts.enrollment_id},
+            {"id": facts.enrollment_id, "tenant": facts.tenant_id},
         )
     elif facts.kind == Kind.WRITE_BACK and facts.completion_state != CompletionState.SENDING:
         # "sending" stays: a PUT may have happened, and the actor reads back before it repeats it.
         connection.execute(
-            text("UPDATE completion SET state = 'pending', reason = NULL, changed_at = now() WHERE id = :id"),
-            {"id": facts.completion_id},
+            text(
+                "UPDATE completion SET state = 'pending', reason = NULL, changed_at = now()"
+                " WHERE id = :id AND tenant_id = :tenant"
+            ),
+            {"id": facts.completion_id, "tenant": facts.tenant_id},
         )
 
 

@@ -32,7 +32,8 @@ _PEOPLE = f"""
     SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, l.pluvo_id,
            l.ref, l.state AS link_state, l.linked_by, l.reason AS link_reason, {CANDIDATES}, l.decision,
            l.archived, l.created_by_us
-      FROM person p LEFT JOIN link l ON l.person_id = p.id WHERE p.id = ANY(:people) ORDER BY p.id
+      FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.tenant_id = p.tenant_id
+     WHERE p.id = ANY(:people) AND p.tenant_id = :tenant ORDER BY p.id
 """  # noqa: S608  a constant
 _ENROLLMENTS = """
     SELECT e.id, e.person_id, c.event_id, c.active, e.state, e.desired, e.row_state, e.outcome, e.reason, e.external_id,
@@ -60,16 +61,17 @@ _COMPLETIONS = """
 _HOLDS = """
     SELECT h.id AS hold, h.guard, h.state, l.event_id, l.internal_id, l.action, l.state AS line_state, h.expires_at,
            h.created_at AS at, l.enrollment_id
-      FROM hold_line l JOIN hold h ON h.id = l.hold_id
-      JOIN enrollment e ON e.id = l.enrollment_id WHERE e.person_id = ANY(:people) ORDER BY h.id DESC LIMIT 50
+      FROM hold_line l JOIN hold h ON h.id = l.hold_id AND h.tenant_id = l.tenant_id
+      JOIN enrollment e ON e.id = l.enrollment_id AND e.tenant_id = l.tenant_id
+     WHERE e.tenant_id = :tenant AND e.person_id = ANY(:people) ORDER BY h.id DESC LIMIT 50
 """
 _DEAD = """
     SELECT d.id AS dead_letter, d.kind, d.error, d.message, d.afas_reference, d.state, d.event_id, d.internal_id,
            d.last_failed_at AS at, d.attempts
       FROM dead_letter d WHERE d.id IN (
-           SELECT x.id FROM dead_letter x JOIN enrollment e ON e.id = x.subject_id
-            WHERE x.kind = 'enrollment.upsert' AND e.person_id = ANY(:people)
-           UNION SELECT x.id FROM dead_letter x JOIN completion k ON k.id = x.subject_id
+           SELECT x.id FROM dead_letter x JOIN enrollment e ON e.id = x.subject_id AND e.tenant_id = x.tenant_id
+            WHERE x.kind = 'enrollment.upsert' AND e.tenant_id = :tenant AND e.person_id = ANY(:people)
+           UNION SELECT x.id FROM dead_letter x JOIN completion k ON k.id = x.subject_id AND k.tenant_id = x.tenant_id
             WHERE x.kind = 'completion.write_back' AND k.tenant_id = :tenant AND k.subject = ANY(:subjects))
      ORDER BY d.id DESC LIMIT 50
 """
@@ -164,12 +166,12 @@ def explain(slug: str, who: str) -> Explained:
 def _people(
     connection: Connection, tenant: int, numbers: list[int], slug: str, looked_at: LookedAt
 ) -> list[ExplainedPerson]:
-    found = rows(connection, _PEOPLE, people=numbers)
+    found = rows(connection, _PEOPLE, tenant=tenant, people=numbers)
     ids = [person["internal_id"] for person in found]
     wanted = {"tenant": tenant, "people": numbers, "subjects": [f"person:{one}" for one in ids]}
     enrollments = rows(connection, _ENROLLMENTS, tenant=tenant, people=numbers)
     completions = rows(connection, _COMPLETIONS, **wanted)
-    holds = rows(connection, _HOLDS, people=numbers)
+    holds = rows(connection, _HOLDS, tenant=tenant, people=numbers)
     dead = rows(connection, _DEAD, **wanted)
     history = _history(connection, tenant, ids, holds, dead)
     told: list[ExplainedPerson] = []
@@ -256,7 +258,9 @@ def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -
         f"The row was {newest['outcome']} ({newest['reason']}): put it right in AFAS,"
         f" then `koppeling sync {slug} --person {asked}`."
     )
-    run = rows(connection, "SELECT status FROM run WHERE id = :run", run=newest["run"])
+    run = rows(
+        connection, "SELECT status FROM run WHERE id = :run AND tenant_id = :tenant", run=newest["run"], tenant=tenant
+    )
     if newest["outcome"] != "rejected" and [one["status"] for one in run] == ["dry_run"]:
         next_step = (
             f"Nothing was done yet: only dry runs saw this row, and planned {newest['action']} ({newest['reason']})."

@@ -25,7 +25,7 @@ DECISIONS = ("link", "create", "ignore")
 _COLUMNS = f"""
     SELECT p.id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state, l.linked_by,
            l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
-      FROM link l JOIN person p ON p.id = l.person_id JOIN tenant t ON t.id = l.tenant_id
+      FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id JOIN tenant t ON t.id = l.tenant_id
 """  # noqa: S608  a constant
 _LIST = f"""{_COLUMNS}
      WHERE (CAST(:tenant AS bigint) IS NULL OR l.tenant_id = :tenant)
@@ -69,7 +69,12 @@ def show(slug: str, internal_id: str) -> dict[str, Any]:
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
-        found = rows(connection, f"{_COLUMNS} WHERE l.person_id = :person", person=person)
+        found = rows(
+            connection,
+            f"{_COLUMNS} WHERE l.person_id = :person AND l.tenant_id = :tenant",
+            person=person,
+            tenant=tenant,
+        )
         history = rows(
             connection,
             "SELECT at, who, verb, reason, detail FROM operator_action"
@@ -110,16 +115,17 @@ def link_person(
     account = checked_account(pluvo_id)
     locks.hold(connection, person)
     row = connection.execute(
-        text("SELECT state, pluvo_id FROM link WHERE person_id = :person"), {"person": person}
+        text("SELECT state, pluvo_id FROM link WHERE person_id = :person AND tenant_id = :tenant"),
+        {"person": person, "tenant": tenant},
     ).first()
     before = row.pluvo_id if row and row.state != LinkState.IGNORED else None
     if row and row.state == LinkState.LINKED and before == account:
         return "unchanged"
-    connection.execute(_NOT_THEIRS, {"person": person, "theirs": account})
+    connection.execute(_NOT_THEIRS, {"tenant": tenant, "person": person, "theirs": account})
     connection.execute(_LINK, {"tenant": tenant, "person": person, "pluvo_id": account, "reason": reason})
     if row and row.pluvo_id != account:
         _forget_applied(connection, tenant, person)
-    _decided(connection, person, AccountFrom.LINK, account, LinkedBy.OPERATOR)
+    _decided(connection, tenant, person, AccountFrom.LINK, account=account, by=LinkedBy.OPERATOR)
     detail = {"before": before, "after": account}
     audit.record(connection, who=who, verb=verb, tenant_id=tenant, subject=internal_id, reason=reason, detail=detail)
     return "moved" if before else "linked"
@@ -146,9 +152,11 @@ _NOT_THEIRS = text(
     UPDATE person p
        SET not_theirs = (SELECT coalesce(jsonb_agg(DISTINCT a), '[]') FROM (
                              SELECT jsonb_array_elements_text(p.not_theirs) UNION
-                             SELECT l.pluvo_id FROM link l WHERE l.person_id = p.id AND l.pluvo_id IS NOT NULL) AS x (a)
+                             SELECT l.pluvo_id FROM link l
+                              WHERE l.person_id = p.id AND l.tenant_id = p.tenant_id AND l.pluvo_id IS NOT NULL
+                          ) AS x (a)
                           WHERE a IS DISTINCT FROM CAST(:theirs AS text))
-     WHERE p.id = :person
+     WHERE p.id = :person AND p.tenant_id = :tenant
     """
 )
 
@@ -167,7 +175,8 @@ def decide(
             return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links decide", reason=reason)
         locks.hold(connection, person)
         row = connection.execute(
-            text("SELECT state, pluvo_id, decision FROM link WHERE person_id = :person"), {"person": person}
+            text("SELECT state, pluvo_id, decision FROM link WHERE person_id = :person AND tenant_id = :tenant"),
+            {"person": person, "tenant": tenant},
         ).first()
         if decision == "create" and row and row.pluvo_id and row.state != LinkState.IGNORED:
             raise Problem(
@@ -177,11 +186,11 @@ def decide(
             return "unchanged"
         state = LinkState.IGNORED if decision == "ignore" else LinkState.AMBIGUOUS
         if decision == "create":
-            connection.execute(_NOT_THEIRS, {"person": person, "theirs": None})
+            connection.execute(_NOT_THEIRS, {"tenant": tenant, "person": person, "theirs": None})
         connection.execute(_DECIDE, {"tenant": tenant, "person": person, "state": state, "decision": decision})
         if decision == "create" and row and row.pluvo_id:
             _forget_applied(connection, tenant, person)
-        _decided(connection, person, AccountFrom.CREATE if decision == "create" else None)
+        _decided(connection, tenant, person, AccountFrom.CREATE if decision == "create" else None)
         audit.record(
             connection,
             who=who,
@@ -219,10 +228,13 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
         locks.hold(connection, person)
-        connection.execute(_NOT_THEIRS, {"person": person, "theirs": None})
-        count = connection.execute(text("DELETE FROM link WHERE person_id = :person"), {"person": person}).rowcount
+        connection.execute(_NOT_THEIRS, {"tenant": tenant, "person": person, "theirs": None})
+        count = connection.execute(
+            text("DELETE FROM link WHERE person_id = :person AND tenant_id = :tenant"),
+            {"person": person, "tenant": tenant},
+        ).rowcount
         _forget_applied(connection, tenant, person)
-        _decided(connection, person, None)
+        _decided(connection, tenant, person, None)
         audit.record(connection, who=who, verb="links remove", tenant_id=tenant, subject=internal_id)
     return {"link": count}
 
@@ -294,13 +306,19 @@ def _forget_applied(connection: Connection, tenant: int, person: int) -> None:
 
 
 def _decided(
-    connection: Connection, person: int, match: str | None, account: str | None = None, by: str | None = None
+    connection: Connection,
+    tenant: int,
+    person: int,
+    match: str | None,
+    *,
+    account: str | None = None,
+    by: str | None = None,
 ) -> None:
     connection.execute(
         text(
             """UPDATE person SET match = :match, match_account = :account, match_by = :by, match_with = NULL
-                WHERE id = :person"""
+                WHERE id = :person AND tenant_id = :tenant"""
         ),
-        {"person": person, "match": match, "account": account, "by": by},
+        {"tenant": tenant, "person": person, "match": match, "account": account, "by": by},
     )
     locks.follow(connection, person)

@@ -28,7 +28,8 @@ _NEWEST_FIRST = """
 """
 _LINES = """
     SELECT id, event_id, internal_id, is_row, action, kind, outcome, reason, hold_id AS hold, settled_at
-      FROM plan_line WHERE run_id = :run AND (CAST(:cursor AS bigint) IS NULL OR id > :cursor)
+      FROM plan_line
+     WHERE run_id = :run AND tenant_id = :tenant AND (CAST(:cursor AS bigint) IS NULL OR id > :cursor)
      ORDER BY id LIMIT :limit
 """
 
@@ -37,12 +38,13 @@ _LINES = """
 _LISTED = """
     SELECT k.event_id, c.internal_id, c.state AS outcome, c.reason, c.completed_raw, c.completed_on,
            c.title, c.field
-      FROM completion c JOIN course k ON k.id = c.course_id
+      FROM completion c JOIN course k ON k.id = c.course_id AND k.tenant_id = c.tenant_id
      WHERE c.tenant_id = :tenant AND c.state IN ('conflict', 'orphan', 'no_date', 'rejected', 'failed')
        AND (c.seen_run = :run OR (c.state = 'no_date' AND NOT EXISTS (
             SELECT 1 FROM run r WHERE r.tenant_id = :tenant AND r.direction = 'completions' AND r.id > :run
                AND r.status <> 'dry_run')))
-       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.completion_id = c.id)
+       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.tenant_id = c.tenant_id
+                          AND l.completion_id = c.id)
      ORDER BY length(k.event_id), k.event_id, c.id LIMIT :limit
 """
 
@@ -151,11 +153,14 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunSho
             f"There is no run {run_id!r}: `koppeling runs list` shows them.",
             run=run_id,
         )
-        lines = rows(connection, _LINES, run=run_id, cursor=cursor, limit=checked_limit(limit) + 1)
-        holds = rows(connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run", run=run_id)
+        key = {"run": run_id, "tenant": run["tenant_id"]}
+        lines = rows(connection, _LINES, **key, cursor=cursor, limit=checked_limit(limit) + 1)
+        holds = rows(
+            connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run AND tenant_id = :tenant", **key
+        )
         listed = []
         if run["direction"] == Direction.COMPLETIONS and cursor is None:
-            listed = rows(connection, _LISTED, run=run_id, tenant=run["tenant_id"], limit=checked_limit(limit))
+            listed = rows(connection, _LISTED, **key, limit=checked_limit(limit))
     cut = page(lines, limit, "id")
     return {
         **item(run),
