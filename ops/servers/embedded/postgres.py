@@ -41,6 +41,7 @@ from ops.servers.embedded.process import (
     own_folder,
     own_words,
     reap,
+    reap_dead,
     server_account,
     server_folder,
     spawn,
@@ -229,6 +230,7 @@ def _launch(home: Path, entry: Entry, *, bound: bool, rights: str = "") -> str:
     known = urlsplit(entry.url) if entry.url and entry.owner == Process.me() else None
     password = (known.password if known else None) or secrets.token_hex(32)
     for attempt in range(TRIES):
+        reap_dead()
         _forget_other_program(data)
         port = (known.port if known else None) or (None if _fits(data) else free_port())
         write_for_server(data, "pg_hba.conf", HBA_WHILE_STARTING)

@@ -91,6 +91,14 @@ def reap(pid: int) -> None:
         del _children[pid]
 
 
+def reap_dead() -> None:
+    """The same for all that have ended. While one waits for it its number looks like a living process's, also to a
+    server that asks who holds the lock files it finds.
+    """
+    for pid in list(_children):
+        reap(pid)
+
+
 def free_port() -> int:
     """A free port of 127.0.0.1. Another process may still take it first, so callers try again."""
     with socket.socket() as listener:
