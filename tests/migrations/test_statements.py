@@ -19,6 +19,17 @@ PARTS = {
     "producers.enrollments.facts_sql._MOVING",
     "models.ledger.HAND_OUT",
 }
+OF_A_TENANT = re.compile(
+    r"\b(?:UPDATE|DELETE FROM|INSERT INTO|FROM|JOIN)\s+(?:enrollment|person|link|plan_line|course|completion"
+    r"|snapshot_row|hold|hold_line|run|webhook_event|directory_user|dead_letter|change)\b"
+)
+FOR_ALL_TENANTS = {
+    "models.locks._PEOPLE": "only locks, and one verb locks people of several tenants at once",
+    "producers.completions.preview._NUMBER": "a temporary copy, which holds one tenant's rows",
+    "producers.enrollments.decide_holds._EXPIRE": "ends the holds of all tenants that are old",
+    "workers.maintenance.retention._HELD": "what is old, of all tenants",
+    "workers.maintenance.retention._LINES": "what is old, of all tenants",
+}
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s", re.ASCII)
 NAMED = re.compile(r"(?<![:\w\\]):(\w+)(?!:)|%\((\w+)\)s")
 
@@ -63,3 +74,9 @@ def test_every_constant_statement_fits_the_migrated_database(database_url: str) 
                 faults[name] = str(error)
     assert not faults, "\n".join(f"{name}: {said}" for name, said in faults.items())
     assert len(statements) >= LEAST
+
+
+def test_statements_that_touch_a_tenants_rows_name_the_tenant() -> None:
+    without = {name for name, statement in constants() if OF_A_TENANT.search(statement) and "tenant" not in statement}
+
+    assert without == set(FOR_ALL_TENANTS)
