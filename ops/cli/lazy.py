@@ -10,8 +10,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.main import get_group
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -25,13 +24,11 @@ class Later(TyperCommand):
         self.module, self.whole = module, whole
 
     @cached_property
-    def real(self) -> TyperCommand | TyperGroup:
-        """The command itself."""
+    def real(self) -> Any:
+        """The command itself. Typer keeps the types of its commands and contexts in a private module."""
         group = get_group(import_module(self.module).app)
-        found: TyperCommand | TyperGroup = group if self.whole else group.commands[str(self.name)]  # type: ignore[assignment]
-        return found
+        return group if self.whole else group.commands[str(self.name)]
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> typer.Context:
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the arguments, which is the first that is done with a chosen command: its context names the real one."""
-        context: Any = self.real.make_context(info_name, args, parent, **extra)
-        return context  # type: ignore[no-any-return]
+        return self.real.make_context(info_name, args, parent, **extra)

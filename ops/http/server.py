@@ -78,7 +78,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
         timer: asyncio.TimerHandle | None = None
         stuffed = False
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as uvicorn's
             if not door.make_room(len(self.connections)):
                 transport.abort()
                 return

@@ -71,7 +71,7 @@ def end_thread(name: str) -> None:
     """End a thread of this process in a way that no ``except Exception`` catches."""
     for thread in threading.enumerate():
         if thread.name.startswith(name) and thread is not threading.current_thread():
-            raise_thread_exception(thread.ident, SystemExit)  # type: ignore[no-untyped-call]  # dramatiq's own
+            raise_thread_exception(thread.ident, SystemExit)  # type: ignore[no-untyped-call]  # dramatiq's has no types
             return
     raise LookupError(name)
 

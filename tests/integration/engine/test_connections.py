@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 
 from models import session
 from models.session import transaction
@@ -39,7 +39,9 @@ def test_any_number_of_threads_works_through_calls_that_need_a_slot(
 
         def done() -> bool:
             nonlocal most
-            most = max(most, count(database_url) - session.engine().pool.checkedin())  # type: ignore[attr-defined]  # a QueuePool
+            pool = session.engine().pool
+            assert isinstance(pool, QueuePool)
+            most = max(most, count(database_url) - pool.checkedin())
             return bool(engine.value("SELECT count(*) FROM message") == 0)
 
         engine.wait(done, 90, "all of them done")

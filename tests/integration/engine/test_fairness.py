@@ -92,10 +92,9 @@ def test_a_flood_leaves_a_share_to_what_else_waits_in_its_lane(
 ) -> None:
     """500 webhooks before the write-backs of a run; or 500 before the write-backs that webhooks ask for."""
     tenant = engine.tenant()
-    flood = {"kind": kinds.CALLS, "priority": 0}
-    other = {"kind": kinds.WRITES, "priority": 0} if by == "kind" else {"kind": kinds.CALLS, "priority": 5}
-    engine.enqueue(tenant, *range(1001, 1501), **flood)  # type: ignore[arg-type]  # mixed values
-    engine.enqueue(tenant, *range(1, 11), **other)  # type: ignore[arg-type]  # mixed values
+    kind, priority = (kinds.WRITES, 0) if by == "kind" else (kinds.CALLS, 5)
+    engine.enqueue(tenant, *range(1001, 1501), kind=kinds.CALLS, priority=0)
+    engine.enqueue(tenant, *range(1, 11), kind=kind, priority=priority)
     relay = Relay(broker)
     order = handed_out(engine, relay, leader, 60)
     assert sum(subject < 1000 for subject in order) == 10  # all of them among the first sixty

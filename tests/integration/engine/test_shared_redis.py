@@ -28,9 +28,14 @@ USER, PASSWORD = "limited" + os.environ.get("PYTEST_XDIST_WORKER", ""), "of-the-
 SECONDS = 120
 
 
+def command(server: redis.Redis, *words: str) -> Any:
+    """Any command of Redis's, by its words."""
+    return server.execute_command(*words)  # type: ignore[no-untyped-call]  # redis has no types for it
+
+
 def acl(server: redis.Redis, *words: str) -> Any:
     """A command about users."""
-    return server.execute_command("ACL", *words)  # type: ignore[no-untyped-call]  # redis has no types for it
+    return command(server, "ACL", *words)
 
 
 @pytest.fixture
@@ -110,7 +115,7 @@ def test_what_belongs_to_another_installation_is_left_alone(engine: Engine, limi
         "koppeling:other:enrollments": ("rpush", "2-1"),
     }
     for key, (verb, *words) in theirs.items():
-        limited.execute_command(verb, key, *words)  # type: ignore[no-untyped-call]  # redis has no types for it
+        command(limited, verb, key, *words)
     limited.zadd("koppeling:other:__heartbeats__", {"b": 1})
     before = {key: limited.dump(key) for key in limited.keys("koppeling:other:*")}
     # when this one works and cleans up after itself

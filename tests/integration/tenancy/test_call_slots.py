@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from collections.abc import Callable
 
 import psycopg
 import pytest
+from sqlalchemy import QueuePool
 from sqlalchemy.exc import OperationalError
 
 import settings
@@ -35,9 +37,9 @@ def locks(database_url: str) -> int:
     return int(row[0]) if row else -1
 
 
-def until(condition: object, seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
 
@@ -68,7 +70,9 @@ def test_never_more_at_once_than_the_limit_and_nobody_is_left_out(database_url: 
 def test_slots_take_no_connection_of_the_pool_and_one_for_all() -> None:
     session.engine().dispose()
     with call_slot(ENVIRONMENT, 5), call_slot(ENVIRONMENT, 5), call_slot("https://another", 5):
-        assert session.engine().pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's
+        pool = session.engine().pool
+        assert isinstance(pool, QueuePool)
+        assert pool.checkedout() == 0
 
 
 def test_another_process_counts_too(database_url: str) -> None:
