@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.rule import Rule
 from rich.text import Text
 
+from ops.demo.setup import Setup
 from ops.terminal import output
-
-if TYPE_CHECKING:
-    from ops.demo.setup import Setup
 
 COLUMNS = (
     *("people", "created", "linked", "updated", "removed", "rejected", "replayed"),
