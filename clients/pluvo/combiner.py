@@ -41,7 +41,7 @@ class Line(Protocol):
 
     def wait_for_place(self) -> str: ...
 
-    def heard_by(self, on_call: Callable[[Call], None]) -> Line: ...
+    def heard_by(self, on_call: Callable[[Call], None], at_its_place: Callable[[], None] | None = None) -> Line: ...
 
     def on_call(self, call: Call) -> None: ...
 
@@ -75,6 +75,10 @@ class Caller:
                 return self.reply.get(timeout=AWAKE_SECONDS)
             except queue.Empty:
                 continue
+
+
+class _SomebodyLeft(Exception):
+    """A document is to be sent once more, and not all of it is wanted still."""
 
 
 class Size:
@@ -199,7 +203,13 @@ class Combiner:
 
     def _carry(self, lane: _Lane, callers: Sequence[Caller], token: str, calls: list[Call]) -> None:
         """Make the call, and answer everybody whatever happens."""
-        line = callers[0].line.heard_by(calls.append)
+
+        def at_its_place() -> None:
+            # What has to be sent once more may be done again by others already, for whoever left.
+            if any(caller.left for caller in callers):
+                raise _SomebodyLeft
+
+        line = callers[0].line.heard_by(calls.append, at_its_place)
         parts = [caller.part for caller in callers]
         answers: Sequence[Answer | None]
         try:
@@ -208,6 +218,11 @@ class Combiner:
             else:
                 name, steps = one_document(parts)
                 answers = share_out(line.ask(name, steps, token), parts)
+        except _SomebodyLeft:
+            before = lane.size.learn(len(callers), "")
+            for n, caller in enumerate(callers):
+                caller.reply.put(Reply(_calls_of(n, caller, calls), before=before))
+            return
         except (Unavailable, Unknown, Unauthorized) as error:
             lane.size.learn(len(callers), "trouble" if _may_be_its_size(error) else "")
             return _tell_all(callers, error, calls)

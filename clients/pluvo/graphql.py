@@ -78,6 +78,7 @@ class PluvoTransport:
         self._credentials = (client_id, client_secret)
         self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
         self._wait_for_rate_limit = wait_for_rate_limit or (lambda: None)
+        self._at_its_place: Callable[[], None] = lambda: None
         self.operations = operations
         self._memory = memory or SchemaMemory()
         self._combiner = combiner
@@ -124,13 +125,20 @@ class PluvoTransport:
         """Wait for a token and a place under the rate limit; gives the token."""
         token = self._tokens.get(self.fetch_token)
         self._wait_for_rate_limit()
+        self._at_its_place()
         return token
 
-    def heard_by(self, on_call: Callable[[Call], None]) -> PluvoTransport:
-        """The same line, of whose calls another one hears."""
+    def heard_by(
+        self, on_call: Callable[[Call], None], at_its_place: Callable[[], None] | None = None
+    ) -> PluvoTransport:
+        """The same line, of whose calls another one hears.
+
+        ``at_its_place`` is called after each ``wait_for_place``, before the call that it was for, and may raise.
+        """
         other = copy(self)
         other._http = copy(self._http)
         other._http.on_call = on_call
+        other._at_its_place = at_its_place or self._at_its_place
         return other
 
     def on_call(self, call: Call) -> None:

@@ -503,6 +503,36 @@ def test_a_caller_interrupted_before_the_call_is_left_out_of_it() -> None:
     assert {user["name"] for user in world.tenant.users.values()} == set(NAMES[1:3])
 
 
+@pytest.mark.parametrize("company", [1, 3])
+def test_what_must_be_sent_once_more_goes_without_a_caller_who_was_interrupted_meanwhile(company: int) -> None:
+    world, go_on, ended = World(company), threading.Event(), dict[int, Any]()
+    world.client(combiner=None).count_users(archived=False)
+    world.tenant.expire_tokens()  # the first call is refused: nothing happened, and it waits for a place again
+    waited = len(world.waits)
+    world.before = lambda: _wait_for(go_on) if len(world.waits) > waited + 1 else None
+
+    def run(n: int) -> None:
+        try:
+            ended[n] = creating(n)(world.client(n))
+        except BaseException as error:
+            ended[n] = error
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(company)]
+    for thread in threads:
+        thread.start()
+    _until(lambda: len(world.waits) == waited + 2)
+    interrupt(threads[0])
+    threads[0].join(60)
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+    _until(lambda: combining.senders._free == sum(one.name == "pluvo-sender" for one in threading.enumerate()))
+
+    assert isinstance(ended[0], Interrupted)
+    assert [ended[n].user.name for n in range(1, company)] == NAMES[1:company]
+    assert {user["name"] for user in world.tenant.users.values()} == set(NAMES[1:company])
+
+
 def _until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not true():
