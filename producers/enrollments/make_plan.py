@@ -104,7 +104,7 @@ def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], sy
         whole = not any(other.target == course.target for other in unread if other is not course)
         unconfirmed += plan_leavers(context, tenant, course, snapshot, target_read=whole, all_read=all_read)
     with context.writing() as connection:
-        plan_moves(connection, context, tenant, snapshots)
+        known.rows_without_line["unchanged"] += plan_moves(connection, context, tenant, snapshots)
         tripped = Judge(connection, context, tenant).judge(snapshots)
     for course, snapshot in zip(courses, snapshots, strict=True):
         unconfirmed += prove_leavers(context, systems.afas, course, snapshot)

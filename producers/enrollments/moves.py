@@ -40,11 +40,11 @@ _INSERT = text(
      ORDER BY c.event_id, length(p.internal_id), p.internal_id
     """  # noqa: S608  constants only
 )
-# In a full run those have a line already, to be looked at. One message does both: an enrollment has one at a time.
+# In a full run those have a line already, to be looked at. The message of the move does both: an enrollment has one at
+# a time, and the newest plan says one thing of it.
 _LOOKED_AT_BY_IT = text(
     """
-    UPDATE plan_line r SET outcome = 'unchanged', before = NULL, "full" = false
-      FROM plan_line m
+    DELETE FROM plan_line r USING plan_line m
      WHERE r.run_id = :run AND r.tenant_id = :tenant AND m.run_id = :run AND m.tenant_id = r.tenant_id
        AND m.enrollment_id = r.enrollment_id
        AND m.take_out AND m.outcome = 'pending' AND r.is_row AND r.outcome = 'pending'
@@ -52,13 +52,15 @@ _LOOKED_AT_BY_IT = text(
 )
 
 
-def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snapshots: Sequence[Snapshot]) -> None:
-    """A removal line for each enrollment that left a place behind, from complete listings only."""
+def plan_moves(connection: Connection, context: RunContext, tenant: Tenant, snapshots: Sequence[Snapshot]) -> int:
+    """A removal line for each enrollment that left a place behind, from complete listings only.
+
+    Returns how many rows had a line and have none any more, as in a run that is not full: they are unchanged.
+    """
     if tenant.removals.policy == "keep":
-        return
+        return 0
     complete = [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE]
     values = {"run": context.run_id, "tenant": context.tenant_id, "courses": complete}
     full = bool(context.options.get("full"))
     connection.execute(_INSERT, values | {"settings": tenant.settings_version, "full": full})
-    if full:
-        connection.execute(_LOOKED_AT_BY_IT, values)
+    return connection.execute(_LOOKED_AT_BY_IT, values).rowcount if full else 0

@@ -7,9 +7,11 @@ from json import dumps
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from models.session import transaction
 from ops.people import explain, links
+from producers.enrollments import commit
 from producers.enrollments import decide_holds as decide
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons
 from tests.fixtures.world import World, now_removals
@@ -46,6 +48,17 @@ def _one_target(world: World, kind: str) -> Callable[[], set[str]]:
 def _by_hand(world: World, user_id: str, ref: str = "afas-340") -> None:
     event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == ref)
     world.pluvo.enroll(user_id, event["id"])
+
+
+def _joined_by_merging(commit_plan: Callable[..., int]) -> Callable[..., int]:
+    """The same, with a way to join that PostgreSQL may take for large plans."""
+
+    def joined(connection: Connection, *args: Any) -> int:
+        for way in ("nestloop", "hashjoin"):
+            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        return commit_plan(connection, *args)
+
+    return joined
 
 
 def _map(world: World, **columns: str) -> None:
@@ -382,6 +395,47 @@ def test_a_full_run_moves_people_too_and_looks_at_them(world: World) -> None:
     assert world.user("p80@example.nl")["name"] == "Persoon 80"
     assert sum(outcomes(run).values()) == 2
     assert outcomes(world.sync()) == {"unchanged": 2}
+
+
+def test_a_move_that_a_full_run_held_goes_when_it_is_released(world: World) -> None:
+    # given two who are in the new target already, and a full run whose guard holds that they leave the old one
+    _with(world, event_count=1, event_percent=0)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    planned = world.plan(full=True)
+    run = world.sync(full=True)
+    assert (run.held_removals, run.rows, outcomes(run)) == (2, 2, {"unchanged": 2})
+    assert (planned.held_removals, planned.rows, planned.hash) == (2, 2, run.plan_hash)
+    assert planned.outcomes["unchanged"] == sum(planned.outcomes.values()) == 2
+    [hold] = holds(world)
+    # when
+    with transaction() as connection:
+        done = decide.release(connection, hold["id"], **WHO)
+    world.drain()
+    # then
+    assert done == {"released": 2, "dropped": 0, "open": 0}
+    assert (_in(world, "afas-340"), len(_in(world, "afas-340-new"))) == (set(), 2)
+    assert outcomes(world.sync()) == {"unchanged": 2}
+
+
+def test_a_full_run_takes_all_out_of_the_old_target_whatever_way_postgresql_joins_its_lines(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with(world, event_count=50)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in range(80, 90):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    monkeypatch.setattr(commit, "commit_plan", _joined_by_merging(commit.commit_plan))
+    run = world.sync(full=True)
+    assert (run.removed, outcomes(run)) == (10, {"unchanged": 10})
+    assert _in(world, "afas-340") == set()
 
 
 def test_policy_keep_keeps_people_in_the_old_target(world: World) -> None:
