@@ -35,7 +35,7 @@ _WORDS = {
     "bool_type": "must be true or false, without quotes",
     "string_too_short": "is empty",
     "string_pattern_mismatch": "must be letters, digits and underscores only",
-    "list_type": "must be an array of tables: write [[…]]",
+    **dict.fromkeys(("list_type", "tuple_type"), "must be an array of tables: write [[…]]"),
     "model_type": "must be a table: write […]",
 }
 

@@ -163,6 +163,12 @@ def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
         ('event_id = "340"', 'event_id = "drie"', "19: tenants.courses.event_id: must be the number (CrId)"),
         ('event_id = "340"', 'event_id = "0340"', "19: tenants.courses.event_id: must be the number (CrId)"),
         ('event_id = "340"', 'event_id = "340.0"', "19: tenants.courses.event_id: must be the number (CrId)"),
+        ("[[tenants.courses]]", "[tenants.courses]", "18: tenants.courses: must be an array of tables: write [[…]]"),
+        (
+            "[tenants.courses.pluvo]",
+            '[tenants.courses.completions]\ntitle = "BHV"\n[tenants.courses.pluvo]',
+            "29: tenants.courses.completions: must be an array of tables: write [[…]]",
+        ),
         ('event_id = "CrId"', 'event_id = "Cr.Id"', "23: tenants.courses.fields.event_id: AFAS can't order"),
         (
             'event_id = "CrId"',
