@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from clients.errors import PLUVO, Misconfigured, Rejected, RemoteError, Unauthorized
+from clients.errors import PLUVO, Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Response
 from clients.pluvo import errors as pluvo_errors
 from clients.pluvo import records
@@ -20,6 +20,7 @@ from clients.pluvo.records import Page
 
 T = TypeVar("T")
 
+NO_ANSWER = "no_answer"
 # Where the status says what happened, whatever the body says. Other statuses may carry a GraphQL answer.
 _STATUS_DECIDES = frozenset({401, 403, 408, 425, 429})
 _TOKEN_TOLD = frozenset({200, 400})
@@ -58,14 +59,18 @@ class Answer:
     def get(self, alias: str) -> Any:
         """Give the value of one step. A read may give None (there is no such thing); a write gives what it made.
 
-        Raises the step's error. A write with neither value nor error is ``Unknown``.
+        Raises the step's error. A write with neither value nor error is ``Unknown``. A read of which the answer says
+        nothing at all, not even null, is ``Unavailable``, or the error of the step that took it along.
         """
         value, error = self.data.get(alias), self.fields.get(alias) or self.whole
         writes = self.document.kind == "mutation"
         if error is not None and not (writes and value is not None):
             raise error
         if writes and value is None:
-            raise self.unreadable("no_answer")
+            raise self.unreadable(NO_ANSWER)
+        if alias not in self.data:
+            words = "Pluvo answered only a part of what was asked."
+            raise next(iter(self.fields.values()), Unavailable(NO_ANSWER, words, system=PLUVO, status=self.status))
         return value
 
     def read(self, alias: str, parse: Callable[[Any], T]) -> T | None:

@@ -78,10 +78,12 @@ def _part(answer: Answer, n: int, part: Part, others: Sequence[Part]) -> Answer 
         return mine
     if answer.whole is not None and _for_all(answer.whole):
         return replace(mine, whole=for_one(answer.whole, part, others))
-    # Somebody's refusal took the values of others with it, or doesn't say whose it is.
-    if answer.whole is None and answer.data:
+    # Somebody's refusal took the values of others with it, or doesn't say whose it is; or the answer is not whole.
+    reads = part.document.kind == "query"
+    told = names.keys() <= mine.data.keys() | mine.fields.keys() if reads else bool(answer.data)
+    if answer.whole is None and told:
         return mine
-    if part.document.kind == "query":
+    if reads:
         return None
     words = "Pluvo did not say what became of this person in a document of several."
     return replace(mine, whole=Unknown("not_told", words, system=PLUVO, status=answer.status))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from clients.pluvo import (
     Group,
     NewUser,
     OfferEvent,
+    PluvoClient,
     PluvoUser,
     PortfolioRow,
     TrainingInfo,
@@ -907,6 +908,41 @@ def test_a_user_and_an_enrollment_are_read_together(server: PluvoServer) -> None
     )
     assert client.user_and_enrollment(USER_ID, OFFER_EVENT_ID) == (PIA, None)
     assert client.user_and_enrollment(USER_ID, OFFER_EVENT_ID) == (PIA, None)
+
+
+READS: dict[str, Callable[[PluvoClient], Any]] = {
+    "a user": lambda client: client.get_user(USER_ID),
+    "users by ref": lambda client: client.find_users(refs=["afas:12345:1001"]),
+    "users by address": lambda client: client.find_users(emails=["p.jansen@example.nl"]),
+    "an enrollment": lambda client: client.enrollment(USER_ID, OFFER_EVENT_ID),
+    "a user with an enrollment": lambda client: client.user_and_enrollment(USER_ID, OFFER_EVENT_ID),
+    "an offer event": lambda client: client.offer_event_id("afas-340"),
+    "a group": lambda client: client.group_id("bhv"),
+    "whether an enrollment ended": lambda client: client.unenroll(USER_ID, offer_event_id=OFFER_EVENT_ID),
+}
+
+
+@pytest.mark.parametrize("body", [{"data": {}}, {"data": {"unenroll": {"success": False}}}], ids=["nothing", "another"])
+@pytest.mark.parametrize("read", READS)
+def test_half_an_answer_is_not_taken_for_nobody(server: PluvoServer, read: str, body: dict[str, Any]) -> None:
+    server.answer = lambda request: Prepared(
+        {"data": {"unenroll": {"success": False}}} if "mutation" in request["query"] else body
+    )
+
+    with pytest.raises(Unavailable) as caught:
+        READS[read](server.client())
+
+    assert caught.value.code == "no_answer"
+
+
+def test_trouble_with_one_user_that_takes_the_whole_answer_is_no_list_of_another_shape(server: PluvoServer) -> None:
+    error = {"message": "Internal server error", "path": ["email0"]}
+    server.answer = lambda request: Prepared({"data": None, "errors": [error]})
+
+    with pytest.raises(Unavailable) as caught:
+        server.client().find_users(emails=["p.jansen@example.nl"])
+
+    assert caught.value.code == "server_error"
 
 
 def test_ids_are_found_by_ref_and_none_when_unknown(server: PluvoServer) -> None:

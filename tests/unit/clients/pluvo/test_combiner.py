@@ -22,6 +22,7 @@ from clients.pluvo import combiner as combining
 from simulators.core.server import running
 from simulators.pluvo import PluvoSimulator
 from simulators.pluvo.tenant import PluvoTenant
+from tests.unit.clients.pluvo.pluvo_server import USER_ID, Prepared, pluvo_server
 
 EVENT = OfferEvent("afas-340")
 NAMES = ["Anna Adelaar", "Bo Berends", "Carla Cornelissen", "Dirk Dijkgraaf", "Els Evertsen", "Frits Faber"]
@@ -340,6 +341,22 @@ def test_one_value_that_spoils_the_whole_document_does_not_make_later_ones_small
     assert [applied.user.name for applied in results[::2]] == [NAMES[0], NAMES[2]]
     assert (type(results[1]), results[1].code) == (Rejected, "not_sendable")
     assert world.combiner._lanes["mutation"].size.most == 3
+
+
+@pytest.mark.parametrize("shown", [["p0_user"], ["user"], []], ids=["only one's", "of nobody's", "nothing"])
+def test_a_read_of_which_the_answer_says_nothing_is_asked_again_alone(shown: list[str]) -> None:
+    def answer(request: dict[str, Any]) -> Prepared:
+        account = {"id": USER_ID, "ref": "r", "email": "p.jansen@example.nl", "name": "Pia Jansen", "archived": False}
+        alone = "p0_user" not in request["query"]
+        return Prepared({"data": dict.fromkeys(["user"] if alone else shown, account)})
+
+    combiner = Combiner(2)
+    with pluvo_server() as server, ThreadPoolExecutor(2) as pool:
+        server.answer = answer
+        clients = [server.client(combiner=combiner, tokens=TokenCache()) for _ in range(2)]
+        found = list(pool.map(lambda client: client.get_user(USER_ID), clients))
+
+    assert [user and user.id for user in found] == [USER_ID] * 2
 
 
 # --------------------------------------------------------------------------------------------------- trouble of Pluvo's
