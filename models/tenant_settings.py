@@ -10,7 +10,16 @@ import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy import Column, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -154,6 +163,10 @@ class CourseTarget(Table):
         return self.offer_event_ref, self.group_ref
 
 
+class SettingsUnread(Exception):
+    """Stored settings that this version can't read. The text says which, and what to do."""
+
+
 class Stored(TypeDecorator[Any]):
     """A JSONB column that holds one of these classes without its empty keys, or a list of them with all keys."""
 
@@ -171,9 +184,17 @@ class Stored(TypeDecorator[Any]):
         return value.model_dump(exclude_none=True)
 
     def process_result_value(self, value: Any, dialect: Any) -> Any:
-        if self.many:
-            return [self.kind.model_validate(one) for one in value]
-        return self.kind.model_validate(value)
+        try:
+            if self.many:
+                return [self.kind.model_validate(one) for one in value]
+            return self.kind.model_validate(value)
+        except ValidationError as error:
+            wrong = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_input=False)]
+            raise SettingsUnread(
+                f"Stored {self.kind.__name__} can't be read by this version "
+                f"({'; '.join(f'{path}: {what}' if path else what for path, what in wrong)}). If a newer koppeling "
+                "imported them, upgrade koppeling on this machine; if they were changed by hand, change them back."
+            ) from None
 
 
 def stored(kind: type[Table], *, many: bool = False, default: str | None = None) -> Any:

@@ -15,13 +15,14 @@ from migrations.run import WrongSchema
 from migrations.usable import Unfit
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate
+from models.tenant_settings import SettingsUnread
 from ops.problems import Problem
 from ops.servers.embedded import EmbeddedError
 from ops.terminal import output
 from settings import SettingsError
 
 # Their text is a sentence that says what to do.
-SAID = (Problem, SettingsError, EmbeddedError, SecretUnreadable, SecretDamaged, WrongSchema, Unfit)
+SAID = (Problem, SettingsError, EmbeddedError, SecretUnreadable, SecretDamaged, SettingsUnread, WrongSchema, Unfit)
 _DATABASE = "Check KOPPELING_DATABASE_URL and that the server runs, or unset it to use the embedded one."
 _STATES = {
     READ_ONLY: "The database takes no writes now (a replica after a failover, or default_transaction_read_only): "

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import settings
@@ -91,6 +92,25 @@ def test_a_tenant_is_imported_listed_and_removed(
     assert "Say --yes" in one_line(koppeling("tenants", "remove", "acme", **environment))
     assert koppeling("tenants", "remove", "acme", "--yes", **environment).returncode == 0
     assert "no tenant 'acme'" in one_line(koppeling("tenants", "show", "acme", **environment))
+
+
+@pytest.mark.parametrize("command", ["import", "check"])
+def test_stored_settings_that_this_version_can_not_read_are_one_line_that_names_them(
+    koppeling: Command, environment: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    # given
+    file = tmp_path / "tenants.toml"
+    file.write_text(GOOD)
+    koppeling("tenants", "import", str(file), **environment)
+    with psycopg.connect(environment["KOPPELING_DATABASE_URL"].replace("+psycopg", "")) as connection:
+        connection.execute("""UPDATE tenant SET removals = removals || '{"policy": "archive"}'""")
+    # when
+    words = ("tenants", "import", str(file)) if command == "import" else ("check", "acme")
+    line = one_line(koppeling(*words, **environment))
+    # then
+    assert line.startswith("Stored RemovalSettings can't be read by this version (policy: Input should be 'keep'")
+    assert "upgrade koppeling" in line
+    assert koppeling("tenants", "list", **environment).returncode == 0
 
 
 def test_waiting_without_a_worker_is_refused_and_not_waiting_is_a_warning(
