@@ -53,9 +53,10 @@ _CANDIDATE = """
                        AND o.id <> r.id AND o.status IN ('running', 'applying'))
 """
 # A run whose row is locked is being written by its producer right now, however old its lease may look meanwhile:
-# waiting for that would keep every other tenant waiting too.
+# waiting for that would keep every other tenant waiting too. Shared: runners that look at the same moment, woken by the
+# same NOTIFY, must not hide the runs from each other.
 _FIND = text(
-    f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED"  # noqa: S608  a constant
+    f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20 FOR SHARE SKIP LOCKED"  # noqa: S608  a constant
 )
 _CLAIM = text(
     f"""

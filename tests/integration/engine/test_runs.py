@@ -112,6 +112,29 @@ def test_many_runners_at_once_never_take_two_runs_of_one_direction(engine: Engin
     assert sorted(lease.tenant_id for lease in claimed) == sorted(tenants)
 
 
+def test_runners_that_look_at_the_same_moment_each_find_a_run(engine: Engine) -> None:
+    """One NOTIFY wakes a runner of every process at once: one that finds nothing then sleeps for seconds."""
+    tenants = [engine.tenant(f"t{number}") for number in range(2)]
+    for _ in range(30):
+        asked = {request(tenant) for tenant in tenants}
+        together = threading.Barrier(len(tenants))
+        found: list[str | None] = []
+
+        def look(together: threading.Barrier = together, found: list[str | None] = found) -> None:
+            engine.value("SELECT 1")  # with a connection in the pool both ask at once
+            together.wait()
+            lease = runs.claim()
+            found.append(lease.run_id if lease else None)
+
+        threads = [threading.Thread(target=look) for _ in tenants]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(found) == asked
+        engine.execute("UPDATE run SET status = 'done'")
+
+
 def test_a_run_without_lines_ends_done(engine: Engine, producer: dict[str, Any]) -> None:
     tenant = engine.tenant()
     run_id = request(tenant)
