@@ -57,13 +57,14 @@ class Relay(Loop):
     """The relay of one process; idle while another process leads.
 
     Leading or not, it listens for its process: ``heard`` is called several times a second while it can, with whether
-    something was said about runs.
+    something was said about runs, or may have been while it could not.
     """
 
     def __init__(self, to: LedgerBroker = broker, heard: Callable[[bool], None] = lambda runs: None) -> None:
         super().__init__("relay")
         self.broker = to
         self.heard = heard
+        self.listening: psycopg.Connection | None = None
         self.leader = Leader(AdvisoryLock.RELAY, "relay", RUNS)
         self.threads = 0
         self.served: dict[LaneKey, int] = {}
@@ -103,10 +104,13 @@ class Relay(Loop):
 
     def _listen(self, seconds: float) -> None:
         """Wait so long, or until a NOTIFY says that there is work; take what else was said meanwhile."""
-        if self.leader.connection is not None:
-            said = list(self.leader.connection.notifies(timeout=seconds, stop_after=1))
-            said += self.leader.connection.notifies(timeout=0)
-            self.heard(any(note.channel == RUNS for note in said))
+        connection = self.leader.connection
+        if connection is not None:
+            said = list(connection.notifies(timeout=seconds, stop_after=1))
+            said += connection.notifies(timeout=0)
+            # What was said before this connection listened, nobody heard.
+            self.heard(connection is not self.listening or any(note.channel == RUNS for note in said))
+            self.listening = connection
 
     def trouble(self, error: Exception) -> None:
         """Look for what was claimed and not pushed as soon as both servers answer.

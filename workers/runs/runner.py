@@ -8,7 +8,6 @@ queued ─[claim]→ running ─[producer]→ applying ─[finalizer]→ done �
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -214,6 +213,7 @@ class Runners:
         self._news = threading.Condition()
         self._asked = False
         self._heard_at = float("-inf")
+        self._looked_at = 0.0
         self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(count)]
 
     def start(self) -> None:
@@ -248,11 +248,15 @@ class Runners:
         return 0.0
 
     def _wait(self) -> None:
-        """Until something is said about runs, or it is time to look all the same."""
-        hears = time.monotonic() - self._heard_at < DEAF_SECONDS
-        # The more threads are idle, the less each of them asks.
-        seconds = (RARELY_SECONDS if hears else POLL_SECONDS) * len(self.threads)
+        """Until something is said about runs, or no thread of this process has looked for so long."""
         with self._news:
-            spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads the runners, guards nothing
-            self._news.wait_for(lambda: self._asked or self.stopping.is_set(), seconds * spread)
+            self._looked_at = time.monotonic()
+            while not (self._asked or self.stopping.is_set()) and (left := self._looks_in()) > 0:
+                self._news.wait(left)
             self._asked = False
+            self._looked_at = time.monotonic()  # this thread does now: the others wait on
+
+    def _looks_in(self) -> float:
+        now = time.monotonic()
+        hears = now - self._heard_at < DEAF_SECONDS
+        return self._looked_at + (RARELY_SECONDS if hears else POLL_SECONDS) - now

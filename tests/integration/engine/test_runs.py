@@ -460,7 +460,8 @@ def test_a_run_that_is_asked_for_wakes_an_idle_runner(
         if leads:
             other.stop()
         with listening(3) as runners:
-            engine.wait(lambda: len(looks) == 3 and runners._heard_at > 0, what="idle runners that hear")
+            # (each has looked, and one once more when the process began to hear)
+            engine.wait(lambda: len(looks) == 4 and runners._heard_at > 0, what="idle runners that hear")
             # when several are asked for at once
             tenants = [engine.tenant(f"t{number}") for number in range(3)]
             with transaction() as connection:
@@ -482,6 +483,53 @@ def test_runners_that_hear_nothing_look_by_themselves(
     try:
         run_id = request(engine.tenant())
         engine.wait(lambda: run(engine, run_id).status == "applying")
+    finally:
+        runners.stop()
+
+
+def test_runners_are_told_to_look_once_their_process_hears_again(engine: Engine) -> None:
+    """What was asked for while the listening connection was gone, nobody heard."""
+    heard: list[bool] = []
+    relay = Relay(heard=heard.append)
+    relay.once()
+    heard.clear()
+    # given a connection that ends, and a run that is asked for before there is another one
+    listens = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'koppeling relay'"
+    engine.execute(f"SELECT pg_terminate_backend(pid) {listens}")
+    engine.wait(lambda: not engine.execute(f"SELECT 1 {listens}"))
+    request(engine.tenant())
+    # when the relay is back
+    while not heard:
+        relay.once()
+    relay.end()
+    assert heard[0]
+
+
+def test_one_runner_of_a_process_looks_again_soon_however_many_are_idle(
+    engine: Engine, producer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given many idle runners of a process that hears, which all looked at the same moment
+    monkeypatch.setattr(runs, "RARELY_SECONDS", 2.0)
+    monkeypatch.setattr(runs, "POLL_SECONDS", 3600.0)
+    looked, asked = threading.Barrier(31), threading.Event()
+
+    def claim(stopping: threading.Event) -> RunLease | None:
+        if asked.is_set():
+            return CLAIM(stopping)
+        looked.wait()
+        return None
+
+    monkeypatch.setattr(runs, "claim", claim)
+    runners = runs.Runners(30)
+    runners.heard(asked=False)
+    runners.start()
+    looked.wait()
+    asked.set()
+    try:
+        # when a run is asked for and its NOTIFY is lost
+        run_id = request(engine.tenant())
+        # then it begins all the same, and not only after thirty times that long
+        engine.wait(lambda: run(engine, run_id).status == "applying", 30)
     finally:
         runners.stop()
 
