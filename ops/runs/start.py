@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -136,8 +137,7 @@ def wait(
 
     if timeout_seconds <= 0:
         return over()
-    with connect_alone("waits") as listener:
-        listener.execute("LISTEN koppeling_runs")
+    with _listener() as listener:
         while not over():
             left = give_up - time.monotonic()
             if left <= 0:
@@ -146,14 +146,25 @@ def wait(
     return True
 
 
-def _pause(listener: psycopg.Connection, seconds: float) -> None:
+def _listener() -> psycopg.Connection | nullcontext[None]:
+    """A connection that hears what is said about runs; none where the database has none left: looking is enough."""
+    try:
+        listener = connect_alone("waits")
+        listener.execute("LISTEN koppeling_runs")
+    except psycopg.OperationalError:
+        return nullcontext()
+    return listener
+
+
+def _pause(listener: psycopg.Connection | None, seconds: float) -> None:
     """Wait so long, or until something is said about runs."""
     time.sleep(CALM_SECONDS)
-    try:
-        for _ in listener.notifies(timeout=seconds, stop_after=1):
-            pass
-    except psycopg.OperationalError:  # what may still be known is asked for as before
-        time.sleep(seconds)
+    with suppress(psycopg.OperationalError):
+        if listener is not None:
+            for _ in listener.notifies(timeout=seconds, stop_after=1):
+                pass
+            return
+    time.sleep(seconds)  # deaf: looked at as often all the same
 
 
 def _look(run_ids: list[str]) -> list[Watched]:

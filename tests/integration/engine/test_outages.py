@@ -19,6 +19,7 @@ from models.base import new_id
 from models.session import transaction
 from models.tenant import Direction
 from ops.dead_letters import replay_batch
+from ops.documents import Watched
 from ops.runs import start, timetable
 from producers.runs import request
 from tenancy import health
@@ -115,6 +116,27 @@ def test_a_database_that_takes_no_writes_for_a_while_costs_nothing(
         assert process.poll() is None
     assert sorted(engine.effects()) == [1, 2]
     assert engine.letters() == []
+
+
+def test_a_command_waits_for_its_runs_also_when_no_connection_is_left_to_listen_with(
+    engine: Engine, postgres_url: str, database_url: str
+) -> None:
+    started = start.Started("batch", Direction.ENROLLMENTS, [queue_run(engine, engine.tenant())])
+    looks: list[str] = []
+
+    def watch(found: list[Watched]) -> None:
+        looks.append(found[0]["status"])
+        engine.execute("UPDATE run SET status = 'done'")
+
+    # given a database that takes no more connections, and lets those work that there are
+    name = urlsplit(database_url).path.removeprefix("/")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            assert start.wait(started, 60, watch)
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    assert looks == ["queued", "done"]
 
 
 @pytest.mark.parametrize("thread", ["relay", "runner", "Thread-"])
