@@ -22,12 +22,12 @@ class Change(SQLModel, table=True):
     run_id: str | None = None
     message_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     system: str
-    # create, update, enroll, unenroll, archive, restore, write
+    # create, link, update, enroll, unenroll, archive, restore, write
     operation: str
     internal_id: str | None = None
     event_id: str | None = None
     pluvo_id: str | None = None
-    # done, refused, failed, unknown
+    # done, refused, failed, unknown; done with a code: the account was changed, but not enrolled
     result: str
     code: str | None = None
     status: int | None = Field(default=None, sa_column=Column(Integer))

@@ -26,7 +26,10 @@ _INSERT = text(
 
 @dataclass(frozen=True)
 class WritingCall:
-    """One call that changes something outside, and what came of it: done, refused, failed or unknown."""
+    """One call that changes something outside, and what came of it: done, refused, failed or unknown.
+
+    ``account``: the Pluvo account it was about, where that is not the person's.
+    """
 
     operation: str
     before: Mapping[str, object] | None = None
@@ -35,6 +38,12 @@ class WritingCall:
     code: str | None = None
     status: int | None = None
     seconds: float | None = None
+    account: str | None = None
+
+
+def failed_call(operation: str, error: RemoteError, account: str | None = None) -> WritingCall:
+    """A call that raised this."""
+    return WritingCall(operation, result=result_of(error), code=error.code, status=error.status, account=account)
 
 
 def result_of(error: RemoteError | None) -> str:
@@ -63,7 +72,7 @@ def record_call(
         "operation": call.operation,
         "internal": internal_id,
         "event": event_id,
-        "pluvo": pluvo_id,
+        "pluvo": call.account or pluvo_id,
         "result": call.result,
         "code": call.code,
         "status": call.status,

@@ -137,12 +137,20 @@ def test_enrollment_refused_after_the_account_was_made(world: World) -> None:
     assert link(world, 80)["state"] == "linked"
     assert enrolled(world, "341") == {"p80@example.nl"}
     assert [one["error"] for one in world.rows("SELECT error FROM dead_letter")] != []
-    done = world.rows("SELECT operation, result FROM change ORDER BY id")
-    assert {"operation": "create", "result": "done"} in done
+    # and what is written down of each call says what came of it
+    world.set_tenant(settings_version=2)
+    world.sync()  # the event is still full
+    calls = world.rows(
+        "SELECT operation, result, code, after->'enrolled' AS enrolled FROM change WHERE event_id = '340'"
+    )
+    assert [tuple(call.values()) for call in calls] == [
+        ("create", "done", "refused", False),
+        ("enroll", "refused", "refused", None),
+    ]
     # and when there is room, a change of settings tries again, without a second invitation
     event["maxSubscriptions"] = None
     assert outcomes(world.sync()) == {"unchanged": 1, "failed": 1}
-    world.set_tenant(settings_version=2)
+    world.set_tenant(settings_version=3)
     assert outcomes(world.sync()) == {"unchanged": 1, "updated": 1}
     assert invitations(world) == 1
 

@@ -531,6 +531,9 @@ def test_wrong_account_leaves_the_event_once_the_right_one_is_in_it(world: World
     assert (run.removed, enrolled(world)) == (1, {"p80@example.nl", "p81@example.nl", "p82@example.nl"})
     assert lines(world, run, 80)[0]["action"] == "unenroll"
     assert not world.pluvo.users[wrong]["archived"]
+    # and the call is written down with the account that it was about
+    (left,) = world.rows("SELECT pluvo_id FROM change WHERE operation = 'unenroll'")
+    assert left["pluvo_id"] == wrong
 
 
 @pytest.mark.parametrize("verb", ["decide", "remove"])

@@ -100,8 +100,9 @@ def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sh
     if changes.email and changes.archived is False and (holders := others_with(work, changes.email)):
         raise NeedsDecision("email_taken", holders)
     try:
-        with work.change("link", before, after, note=work.note_place):
+        with work.change("link", before, after, note=work.note_place) as attempt:
             applied = work.pluvo.update_user(user.id, changes, ref=work.safe_ref(user.ref), target=work.target)
+            attempt.not_enrolled = applied.enroll_error
     except Rejected as refused:
         if refused.code == "already_exists" and changes.email:
             raise NeedsDecision("email_taken", others_with(work, row.email)) from refused
@@ -124,10 +125,11 @@ def _create(work: Work) -> str:
     new = NewUser(row.email, row.name, work.our_ref, row.external_id, row.internal_id)
     after = {"name": row.name, "email": row.email, "enrolled": True}
     try:
-        with work.change("create", None, after, note=partial(record.reserve, work)):
+        with work.change("create", None, after, note=partial(record.reserve, work)) as attempt:
             applied = work.pluvo.create_user(new, send_invite=row.send_invite, target=work.target)
             if applied.user is None:
                 raise Unknown("not_confirmed", "Pluvo did not say which account it made.", system="Pluvo")
+            attempt.not_enrolled = applied.enroll_error
     except Rejected as refused:
         work.withdraw_place()  # no account was made, so none was enrolled
         if refused.code != "already_exists":

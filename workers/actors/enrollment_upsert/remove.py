@@ -80,7 +80,7 @@ def _unenroll(work: Work, place: Place) -> bool:
         event_id = place.target_id or work.pluvo.offer_event_id(target.ref)
         if event_id is None:
             raise Rejected("unknown_offer_event", f"Pluvo knows no offer event {target.ref!r}.", system="Pluvo")
-    with work.change("unenroll", {"enrolled": True}, {"enrolled": False}):
+    with work.change("unenroll", {"enrolled": True}, {"enrolled": False}, account=account):
         if event_id is None:
             gone = work.pluvo.remove_from_group(target.ref, account)
         else:

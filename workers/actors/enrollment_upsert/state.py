@@ -9,14 +9,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from clients.errors import RemoteError
+from clients.errors import RemoteError, Unknown
 from clients.pluvo import Enrollment, PluvoClient, PluvoUser, Target
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
 from tenancy.systems import SAME_ORGANISATION, systems_of
-from workers.actors.changes import WritingCall, result_of
+from workers.actors.changes import WritingCall, failed_call
 from workers.actors.enrollment_upsert import standing
 from workers.actors.enrollment_upsert.places import Place, Places, target_of
 from workers.actors.enrollment_upsert.standing import COLUMNS, JOINED, LinkVersion, Standing
@@ -105,9 +105,14 @@ class Loaded(Standing):
 
 @dataclass
 class Attempt:
-    """The call of one ``Work.change``. ``changed``: False when it turns out that nothing had to change."""
+    """The call of one ``Work.change``.
+
+    ``changed``: False when it turns out that nothing had to change. ``not_enrolled``: why the enrolling that the call
+    was for as well did not succeed, as far as is known.
+    """
 
     changed: bool = True
+    not_enrolled: RemoteError | None = None
 
 
 @dataclass
@@ -167,8 +172,11 @@ class Work:
         after: Mapping[str, object] | None,
         *,
         note: Callable[[Connection], None] | None = None,
+        account: str | None = None,
     ) -> Iterator[Attempt]:
         """Run the block, which makes one call that changes something in Pluvo. Every such call is made in here.
+
+        ``account``: the one it is about, where that is not the person's.
 
         First the lease, the run and the direction are checked, and what was decided is compared once more. The same
         transaction notes that the call may happen; ``note`` adds to that. Raises Control or Dropped when it may not.
@@ -186,11 +194,17 @@ class Work:
         try:
             yield attempt
         except RemoteError as error:
-            failed = WritingCall(operation, result=result_of(error), code=error.code, status=error.status)
-            self.calls.append(failed)
+            self.calls.append(failed_call(operation, error, account))
             raise
-        if attempt.changed:
-            self.calls.append(WritingCall(operation, before, after))
+        refused = attempt.not_enrolled
+        if refused and operation == "enroll":  # there was nothing else
+            self.calls.append(failed_call(operation, refused, account))
+        elif refused:
+            after = {**(after or {}), "enrolled": None if isinstance(refused, Unknown) else False}
+            done = WritingCall(operation, before, after, code=refused.code, status=refused.status, account=account)
+            self.calls.append(done)
+        elif attempt.changed:
+            self.calls.append(WritingCall(operation, before, after, account=account))
 
     # ------------------------------------------------------------------------------------------- the place in Pluvo
 

@@ -44,6 +44,7 @@ def update_account(work: Work) -> str:
         with work.change(_operation(changes), before, after, note=note) as attempt:
             applied = work.pluvo.update_user(work.pluvo_id or "", changes, ref=work.safe_ref(work.ref), target=target)
             attempt.changed = changes != UserChanges() or not applied.already_member
+            attempt.not_enrolled = applied.enroll_error
     except Rejected as refused:
         if refused.code == "already_exists" and changes.email:
             raise NeedsDecision("email_taken", others_with(work, row.email)) from refused
