@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ops.problems import Problem
+
 _INSERT = text(
     """
     INSERT INTO operator_action (tenant_id, who, verb, subject, reason, detail)
@@ -22,6 +24,12 @@ def current_user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's bare user id
         return "unknown"
+
+
+def need_reason(reason: str, why: str) -> None:
+    """Refuse an empty reason; ``why`` says what it is for."""
+    if not reason.strip():
+        raise Problem(f"--reason is empty: say why, {why}.")
 
 
 def record(

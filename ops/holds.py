@@ -31,6 +31,7 @@ _LINES = """
     SELECT event_id, internal_id, action, before, after, state, decided_at FROM hold_line
      WHERE hold_id = :hold AND tenant_id = :tenant ORDER BY event_id, length(internal_id), internal_id
 """
+_KEPT = "it is kept with the decision"
 
 
 def listing(
@@ -66,7 +67,7 @@ def _one(connection: Connection, hold_id: str) -> dict[str, Any]:
 
 def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> dict[str, Any]:
     """Let held lines go on, each checked again against the newest state: all, or those of events or persons."""
-    _need_reason(reason)
+    audit.need_reason(reason, _KEPT)
     persons = [checked_id(one) for one in persons]
     chosen = {"events": list(events), "persons": persons}
     with transaction() as connection:
@@ -84,7 +85,7 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
 
 def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
     """Never do what is held; the same lines are not raised again."""
-    _need_reason(reason)
+    audit.need_reason(reason, _KEPT)
     with transaction() as connection:
         hold = _open(connection, hold_id)
         done = decide_holds.refuse(connection, hold_id, reason=reason, who=who)
@@ -100,8 +101,3 @@ def _open(connection: Connection, hold_id: str) -> dict[str, Any]:
     if hold["state"] != HoldState.OPEN:
         raise Problem(f"Hold {hold_id} is {hold['state']} already: nothing is left to decide.")
     return hold
-
-
-def _need_reason(reason: str) -> None:
-    if not reason.strip():
-        raise Problem("--reason is empty: say why, it is kept with the decision.")

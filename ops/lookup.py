@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from sqlalchemy import Connection, text
+from sqlmodel import Session, select
 
 from models.afas_values import person_number
 from models.folding import fold_account
-from models.tenant import Direction
+from models.tenant import Direction, Tenant
 from ops.problems import Problem
 
 PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -19,8 +20,21 @@ def tenant_id(connection: Connection, slug: str) -> int:
     """The number of a tenant."""
     found = connection.execute(text("SELECT id FROM tenant WHERE slug = :slug"), {"slug": slug}).scalar()
     if found is None:
-        raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
+        raise no_tenant(repr(slug))
     return int(found)
+
+
+def tenant(opened: Session, slug: str) -> Tenant:
+    """A tenant with its settings and secrets."""
+    found = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
+    if found is None:
+        raise no_tenant(repr(slug))
+    return found
+
+
+def no_tenant(named: str) -> Problem:
+    """What is said of a slug, or slugs, that no tenant has."""
+    return Problem(f"There is no tenant {named}: `koppeling tenants list` shows them.")
 
 
 def direction(word: str) -> Direction:

@@ -74,8 +74,13 @@ def show_page(found: Any, as_json: bool, columns: Sequence[str], empty: str) -> 
         output.say(empty)
         return
     output.show_table(columns, [[item.get(column) for column in columns] for item in found.items])
-    if found.next:
-        output.say(f"More: --cursor {found.next}")
+    show_next(found.next)
+
+
+def show_next(cursor: str | None) -> None:
+    """Say how to see what comes after this page."""
+    if cursor:
+        output.say(f"More: --cursor {cursor}")
 
 
 def show(document: Any, as_json: bool, human: Callable[[Any], None]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import Cursor, Json, Limit, TenantFilter, Who, at_database, example, group, named, show
+from ops.cli.common import Cursor, Json, Limit, TenantFilter, Who, at_database, example, group, named, show, show_next
 from ops.documents import RunShown
 from ops.listing import number_cursor
 from ops.runs import history
@@ -36,15 +36,10 @@ def list_(
     if not found.items:
         output.say("There are no runs yet.")
         return
-    rows = [[counted(run["outcomes"]) if name == "outcomes" else run[name] for name in COLUMNS] for run in found.items]
+    items = [run | {"outcomes": output.counted(run["outcomes"])} for run in found.items]
+    rows = [[run[name] for name in COLUMNS] for run in items]
     output.show_table(COLUMNS, rows)
-    if found.next:
-        output.say(f"More: --cursor {found.next}")
-
-
-def counted(outcomes: dict[str, int]) -> str:
-    """The outcomes that occurred: ``10 created, 1183 unchanged``."""
-    return ", ".join(f"{number} {name}" for name, number in outcomes.items() if number) or "-"
+    show_next(found.next)
 
 
 @app.command("show", epilog=example("koppeling runs show 01J…"))
@@ -57,14 +52,13 @@ def show_(run: RunId, limit: Limit = 1000, cursor: Cursor = None, json: Json = F
 
 def _show_run(found: RunShown) -> None:
     listed = ("courses", "lines", "listed", "holds", "next", "run")
-    output.show_fields(found | {"outcomes": counted(found["outcomes"])}, skip=listed)
+    output.show_fields(found | {"outcomes": output.counted(found["outcomes"])}, skip=listed)
     for title in ("courses", "holds", "listed", "lines"):
         if found[title]:
             output.say("")
             keys = list(dict.fromkeys(key for one in found[title] for key in one))
             output.show_table(keys, [[one.get(key) for key in keys] for one in found[title]], title=title)
-    if found["next"]:
-        output.say(f"More: --cursor {found['next']}")
+    show_next(found["next"])
 
 
 @app.command("stop", epilog=example("koppeling runs stop 01J…"))

@@ -139,7 +139,7 @@ def show_runs(document: Batch) -> None:
 
 
 def _row(run: RunDocument) -> list[Any]:
-    outcomes = ", ".join(f"{number} {name}" for name, number in run["outcomes"].items() if number) or "-"
+    outcomes = output.counted(run["outcomes"])
     calls = f"{run['calls']['afas']} AFAS, {run['calls']['pluvo']} Pluvo"
     numbers = [run["removed"], run["held_removals"], run["pending_removals"]]
     return [run["tenant"], run["status"], run["snapshot"], run["rows"], outcomes, *numbers, calls, run["seconds"]]

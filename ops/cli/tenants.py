@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.cli.common import Cursor, Json, Limit, Slug, Who, Yes, at_database, confirm, example, group, named, show
+from ops.cli.common import (
+    Cursor,
+    Json,
+    Limit,
+    Slug,
+    Who,
+    Yes,
+    at_database,
+    confirm,
+    example,
+    group,
+    named,
+    show,
+    show_next,
+)
 from ops.tenants import file as tenants_file
 from ops.tenants import importing, manage
 from ops.terminal import output
@@ -70,8 +84,7 @@ def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None
         for one in found.items
     ]
     output.show_table(["slug", "name", "enrollments", "completions", "next run"], rows)
-    if found.next:
-        output.say(f"More: --cursor {found.next}")
+    show_next(found.next)
 
 
 def _health(way: dict[str, Any]) -> str:

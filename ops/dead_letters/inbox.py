@@ -121,8 +121,7 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
 
 def discard(ids: Sequence[str], *, reason: str, who: str) -> dict[str, int]:
     """Close dead letters without sending them again. Returns ``{"discarded": 2, "settled": 1}``."""
-    if not reason.strip():
-        raise Problem("--reason is empty: say why, it is kept with the dead letter.")
+    audit.need_reason(reason, "it is kept with the dead letter")
     if not ids:
         raise Problem("Name the dead letters to discard.")
     chosen = choose(ids, Filters(), everything=False)

@@ -38,12 +38,12 @@ def act(title: str, *why: str) -> None:
 def batch(document: Mapping[str, Any]) -> None:
     """One line per run: ``   acme   done: 80 rows read: 45 created, 4 linked; 2 AFAS calls, 51 Pluvo calls, 2.1 s``."""
     for run in document["runs"]:
-        counts = [f"{number} {name.replace('_', ' ')}" for name, number in run["outcomes"].items() if number]
+        counts = [told.replace("_", " ") for told in output.counts(run["outcomes"])]
         counts += [f"{run['removed']} removed"] if run["removed"] else []
         calls = f"{run['calls']['afas']} AFAS calls, {run['calls']['pluvo']} Pluvo calls"
         status = run["status"].replace("_", " ")
-        told = ", ".join(counts) or "nothing to do"
-        say(f"   {run['tenant']:6} {status}: {run['rows']} rows: {told}; {calls}, {run['seconds']} s")
+        done = ", ".join(counts) or "nothing to do"
+        say(f"   {run['tenant']:6} {status}: {run['rows']} rows: {done}; {calls}, {run['seconds']} s")
 
 
 def closing_table(totals: Mapping[str, Mapping[str, int]]) -> None:

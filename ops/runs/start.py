@@ -18,7 +18,7 @@ from models.tenant import Direction, Health
 from models.worker import live_workers
 from ops.documents import Batch, Watched
 from ops.listing import rows
-from ops.lookup import checked_id
+from ops.lookup import checked_id, no_tenant
 from ops.problems import NO_WORKER, Problem
 from ops.runs import history
 from producers.runs import request
@@ -87,7 +87,7 @@ def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, directi
     found = [Chosen(**row) for row in rows(connection, _TENANTS, **wanted)]
     unknown = sorted(set(slugs) - {tenant.slug for tenant in found})
     if unknown:
-        raise Problem(f"There is no tenant {', '.join(unknown)}: `koppeling tenants list` shows them.")
+        raise no_tenant(", ".join(unknown))
     for tenant in found:
         if slugs and tenant.state == Health.PAUSED:
             slug, why = tenant.slug, tenant.reason or "no reason given"

@@ -22,7 +22,7 @@ from models.folding import fold_title
 from models.session import session
 from models.tenant import Tenant
 from models.tenant_settings import CompletionRule
-from ops.problems import Problem
+from ops import lookup
 from ops.tenants import check_rows
 from ops.tenants.check_findings import Finding, fault, warning
 from producers.completions.rules import judge_title
@@ -35,9 +35,7 @@ LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousan
 def check(slug: str, watch: Callable[[Finding], None] = lambda finding: None) -> dict[str, Any]:
     """``{"tenant", "ok", "probes": [{"probe", "ok", "code", "cause", "action"}]}``; ``watch`` hears each at once."""
     with session() as opened:
-        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
-        if tenant is None:
-            raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
+        tenant = lookup.tenant(opened, slug)
         courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
         sharing = opened.connection().execute(_SHARING, {"tenant": tenant.id}).scalars().all()
     findings = []

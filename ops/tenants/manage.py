@@ -12,7 +12,6 @@ from models.session import transaction
 from models.tenant import Direction, Health
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows
-from ops.problems import Problem
 from ops.tidy import tidy_up
 from tenancy import health
 
@@ -90,8 +89,7 @@ def _health(row: dict[str, Any], last_run: str | None) -> dict[str, Any]:
 
 def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[str]:
     """Stop one or both directions until ``resume``: nothing new begins. Returns those that were not paused before."""
-    if not reason.strip():
-        raise Problem("--reason is empty: say why, for whoever finds it paused.")
+    audit.need_reason(reason, "for whoever finds it paused")
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)

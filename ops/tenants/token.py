@@ -15,7 +15,7 @@ from clients.errors import RemoteError
 from models.base import utc_now
 from models.session import session
 from models.tenant import Tenant
-from ops import audit
+from ops import audit, lookup
 from ops.problems import Problem
 from tenancy import health
 from tenancy.systems import afas_address
@@ -42,9 +42,7 @@ def make(slug: str, ask: Ask, *, who: str) -> None:
 
 def _base(slug: str) -> str:
     with session() as opened:
-        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
-    if tenant is None:
-        raise Problem(f"There is no tenant {slug!r}: `koppeling tenants list` shows them.")
+        tenant = lookup.tenant(opened, slug)
     try:
         return afas_address(tenant.afas)
     except RemoteError as error:

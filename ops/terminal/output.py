@@ -55,6 +55,16 @@ def say(line: str, *, error: bool = False) -> None:
     stream.flush()
 
 
+def counts(outcomes: Mapping[str, int]) -> list[str]:
+    """The outcomes that occurred: ``10 created``, ``1183 unchanged``."""
+    return [f"{number} {name}" for name, number in outcomes.items() if number]
+
+
+def counted(outcomes: Mapping[str, int]) -> str:
+    """The same as one cell."""
+    return ", ".join(counts(outcomes)) or "-"
+
+
 def harmless(text: str) -> str:
     """Without control and other invisible characters: a name must not move the cursor or hide what follows."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in text)

@@ -38,7 +38,7 @@ def _show_plan(run: RunDocument) -> None:
     output.say(f"{run['tenant']}: {run['status']}, snapshot {run['snapshot'] or '-'}, {run['rows']} rows read")
     if run["reason"] or run["reasons"]:
         output.say(f"  because: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
-    counts = [f"{number} {name}" for name, number in run["outcomes"].items() if number]
+    counts = output.counts(run["outcomes"])
     removals = (
         (run["removed"], "to be removed"),
         (run["held_removals"], "removals held"),

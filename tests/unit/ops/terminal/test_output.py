@@ -32,6 +32,11 @@ def test_words_stay_whole_however_narrow_the_terminal(width: int, monkeypatch: p
         assert set(str(cell).split()) <= set(words)
 
 
+def test_only_outcomes_that_occurred_are_counted() -> None:
+    assert output.counted({"created": 10, "linked": 0, "not_yet": 2}) == "10 created, 2 not_yet"
+    assert (output.counts({"created": 0}), output.counted({})) == ([], "-")
+
+
 def test_what_fits_is_one_line_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = StringIO()
     monkeypatch.setattr(output, "console", lambda: Console(file=screen, width=140))
