@@ -48,6 +48,20 @@ def redis_client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3)
 
 
+class _Alone:
+    """When the next call may go, as far as this process knows."""
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self.lock = threading.Lock()
+
+
+@lru_cache(maxsize=1024)
+def _alone(key: str) -> _Alone:
+    """One for all clients of a process: each message has a client of its own."""
+    return _Alone()
+
+
 class RateLimit:
     """At most ``per_second`` calls a second under ``key``; a short burst of a fifth of a second's worth."""
 
@@ -55,8 +69,6 @@ class RateLimit:
         self.key = key
         self.per_second = per_second
         self.patience_seconds = patience_seconds
-        self._local_due = 0.0
-        self._lock = threading.Lock()
 
     def __call__(self) -> None:
         """Wait for a place; RateLimited when it is further away than the patience."""
@@ -79,10 +91,11 @@ class RateLimit:
             time.sleep(seconds)
 
     def _wait_locally(self, interval: float) -> float:
-        with self._lock:
+        here = _alone(self.key)
+        with here.lock:
             now = time.monotonic()
-            wait = max(0.0, self._local_due - now)
+            wait = max(0.0, here.due - now)
             if wait > self.patience_seconds:
                 raise RateLimited(wait)
-            self._local_due = now + wait + interval
+            here.due = now + wait + interval
             return wait

@@ -8,6 +8,7 @@ import pytest
 
 import settings
 from models.installation import redis_prefix
+from ops.servers.embedded.process import free_port
 from tenancy.rate_limit import RateLimit, RateLimited, redis_client
 
 
@@ -35,4 +36,18 @@ def test_it_still_waits_for_who_came_before(configured: settings.Settings) -> No
     rate_limit()  # the burst
     with pytest.raises(RateLimited) as caught:
         rate_limit()
+    assert 0.5 < caught.value.seconds <= 2
+
+
+def test_without_redis_the_calls_of_all_messages_of_a_process_still_wait_for_each_other(
+    configured: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOPPELING_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    settings.get.cache_clear()
+    RateLimit("https://c.example.org", 0.5, 0.5)()  # each message has a client of its own
+
+    with pytest.raises(RateLimited) as caught:
+        RateLimit("https://c.example.org", 0.5, 0.5)()
+    RateLimit("https://d.example.org", 0.5, 0.5)()
+
     assert 0.5 < caught.value.seconds <= 2
