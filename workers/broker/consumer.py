@@ -150,7 +150,7 @@ class LedgerConsumer(Consumer):
             record(read, size, self._digest(redis_id, size, data))
             self.broker.do_ack(self.queue, redis_id)
         except DATABASE_TROUBLE as error:
-            log.warning("not_parked_yet", queue=self.queue, error=type(error).__name__)
+            log.warning("not_recorded_yet", queue=self.queue, error=type(error).__name__)
 
     def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
         """dramatiq's message, made only of what was checked: no options and no queue name from Redis."""

@@ -37,8 +37,13 @@ class Leader:
         """The connection to work through while this process leads, else None. psycopg.Error without PostgreSQL."""
         if self.connection is None or self.connection.closed:
             self.leading, self.ask_at = False, 0.0
-            self.connection = connect_alone(self.name, _OPTIONS)
-            self.connection.execute(f"LISTEN {self.channel}")
+            connection = connect_alone(self.name, _OPTIONS)
+            try:
+                connection.execute(f"LISTEN {self.channel}")
+            except psycopg.Error:  # a standby takes none: once it is promoted, this connection would never hear
+                connection.close()
+                raise
+            self.connection = connection
         if not self.leading and time.monotonic() >= self.ask_at:
             self.ask_at = time.monotonic() + STANDBY_SECONDS
             row = self.connection.execute("SELECT pg_try_advisory_lock(%s)", [self.key]).fetchone()

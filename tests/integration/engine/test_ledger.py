@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import psycopg
+import pytest
 import redis
 
+from models.advisory_locks import AdvisoryLock
 from models.session import transaction
 from tenancy import health
 from tests.integration.engine.conftest import Engine
@@ -14,6 +17,7 @@ from workers.broker import broker
 from workers.messages.envelope import Envelope
 from workers.messages.execute import claim, run_delivery
 from workers.relay.fairness import COMPLETIONS_STANDING_BY
+from workers.relay.leader import Leader
 
 
 def test_enqueued_messages_are_done_once_and_leave_the_ledger(engine: Engine) -> None:
@@ -245,6 +249,19 @@ def test_one_process_leads_and_another_follows_when_it_ends(engine: Engine) -> N
             engine.enqueue(tenant, 2)
             engine.empty()
     assert engine.effects() == [1, 2]
+
+
+def test_a_connection_that_could_not_listen_is_not_kept(engine: Engine) -> None:
+    """A standby takes no LISTEN; once it is promoted, a connection from before would never hear anything."""
+    leader = Leader(AdvisoryLock.RELAY, "relay", "no channel")
+    with pytest.raises(psycopg.Error):
+        leader.lead()
+    leader.channel = "koppeling_runs"
+    connection = leader.lead()
+    assert connection is not None
+    engine.execute("NOTIFY koppeling_runs")
+    assert [note.channel for note in connection.notifies(timeout=20, stop_after=1)] == ["koppeling_runs"]
+    leader.resign()
 
 
 def test_queues_are_empty_in_redis_when_all_is_done(engine: Engine, client: redis.Redis) -> None:
