@@ -18,7 +18,7 @@ from loops import each, where
 from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.dead_letter import DeadLetterState
-from models.session import is_away, transaction
+from models.session import is_away, is_contended, transaction
 from models.worker import live_workers
 from ops import lookup
 from ops.dead_letters import replay
@@ -186,6 +186,8 @@ def _step(connection: Connection, stored: Stored, fates: dict[str, str]) -> Stor
     position = stored.position
     for dead_letter in stored.ids[position : position + _due(stored, fates)]:
         sent = _send(connection, dead_letter, stored)
+        if sent is None:
+            break  # the batch comes again with the next tick, and begins with this one
         position += 1
         if sent and not fates:
             break  # the canary
@@ -199,13 +201,16 @@ def _step(connection: Connection, stored: Stored, fates: dict[str, str]) -> Stor
     return replace(stored, position=position)
 
 
-def _send(connection: Connection, dead_letter: str, stored: Stored) -> bool:
-    """Whether it was sent. One that breaks stays open and keeps none of the others."""
+def _send(connection: Connection, dead_letter: str, stored: Stored) -> bool | None:
+    """Whether it was sent; None while others hold it. One that breaks stays open and keeps none of the others."""
     try:
         with connection.begin_nested():
+            connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # what was sent before it waits too
             told = replay.send(connection, dead_letter, who=stored.started_by, reason=None, batch=stored.id)
     except Exception as error:
-        if is_away(error):  # or others hold it: the batch comes again with the next tick
+        if is_contended(error):
+            return None
+        if is_away(error):
             raise
         log.error("not_replayed", dead_letter=dead_letter, error=type(error).__name__, where=where(error))
         return False

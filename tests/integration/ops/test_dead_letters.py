@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from models.session import transaction
@@ -126,6 +127,27 @@ def test_failures_in_a_row_stop_a_batch(acme: int) -> None:
     assert 3 <= sent <= 5
     assert told["state"] == "stopped"
     assert scalar("SELECT count(*) FROM message") == 0
+
+
+def test_a_batch_comes_again_for_a_letter_that_is_held_and_keeps_what_it_sent(acme: int, database_url: str) -> None:
+    # given a batch whose first message is done
+    enrollments = [add_enrollment(acme, str(number)) for number in range(80, 84)]
+    letters = [add_dead_letter(acme, enrollment) for enrollment in enrollments]
+    batch = replay_batch.create(letters, rate=1000, who="tester")
+    replay_batch.advance(batch)
+    settle(enrollments[0])
+    # when another transaction holds the third letter
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT id FROM dead_letter WHERE id = %s FOR UPDATE", [letters[2]])
+        told = replay_batch.advance(batch)
+    # then what comes before it is sent, and it and the rest with the next tick
+    assert told is not None
+    assert (told["state"], told["position"]) == ("running", 2)
+    assert scalar("SELECT count(*) FROM message WHERE subject_id = :id", id=enrollments[1]) == 1
+    told = replay_batch.advance(batch)
+    assert told is not None
+    assert (told["state"], told["position"]) == ("done", 4)
+    assert scalar("SELECT count(*) FROM message") == 3
 
 
 def test_a_cancelled_batch_sends_no_more(acme: int) -> None:
