@@ -111,6 +111,11 @@ _FORGET_LINES = f"""
 _FORGET_DECISIONS = (
     "UPDATE plan_line SET after_person = NULL WHERE tenant_id = :tenant AND after_person = :internal_id",
     *(
+        f"""UPDATE {table} SET reason = 'same_person_as:{ERASED}'
+             WHERE tenant_id = :tenant AND reason = 'same_person_as:' || :internal_id"""  # noqa: S608  constants only
+        for table in ("enrollment", "plan_line")
+    ),
+    *(
         f"""UPDATE {table} SET match = NULL, match_account = NULL, match_by = NULL, match_with = NULL
              WHERE tenant_id = :tenant AND (match_with = :internal_id OR match_account = ANY(:own))"""  # noqa: S608
         for table in ("person", "plan_line")

@@ -190,3 +190,18 @@ def _others(world: World) -> list[Any]:
         world.rows("SELECT * FROM person WHERE internal_id <> :id ORDER BY id", id=str(PERSON)),
         world.rows("SELECT * FROM change WHERE internal_id <> :id ORDER BY id", id=str(PERSON)),
     ]
+
+
+def test_who_shared_the_account_of_an_erased_person_names_them_nowhere(world: World) -> None:
+    # given two rows of one human being, of whom the second shares the account of the first
+    first, second = sorted((PERSON, OTHER))
+    for one in (first, second):
+        world.person(one, name=NAME, email_primary=EMAIL)
+    world.plan()  # its lines stay as planned
+    world.sync()
+    assert traces(world, f"same_person_as:{first}") >= {"plan_line.reason"}
+    # when
+    links.remove("acme", str(first), erase=True, who="tester")
+    # then
+    assert traces(world, f"same_person_as:{first}") == set()
+    assert world.rows("SELECT reason FROM plan_line WHERE internal_id = :id", id=str(second)) != []
