@@ -109,6 +109,7 @@ _GIVE_BACK = text(
     UPDATE message SET {_BACK}, run_at = now(), attempts = CASE WHEN :fresh THEN 0 ELSE attempts END,
            touched = touched AND NOT :recorded
      WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent'
+       AND (CAST(:worker AS text) IS NULL OR worker IS NULL OR worker = :worker)
     """  # noqa: S608  a constant
 )
 _EXPIRE = text(
@@ -268,12 +269,19 @@ def renew(connection: Connection, key: dict[str, int], lease_seconds: float) -> 
     connection.execute(_RENEW, key | {"lease": lease_seconds})
 
 
-def give_back(connection: Connection, key: dict[str, int], *, fresh: bool = False, recorded: bool = False) -> None:
+def give_back(
+    connection: Connection,
+    key: dict[str, int],
+    *,
+    fresh: bool = False,
+    recorded: bool = False,
+    worker: str | None = None,
+) -> None:
     """Back to ready, as if it had not been handed out; ``fresh`` forgets the attempts too.
 
-    ``recorded``: all that was done outside is written down.
+    ``recorded``: all that was done outside is written down. ``worker``: unless another one has begun it.
     """
-    connection.execute(_GIVE_BACK, key | {"fresh": fresh, "recorded": recorded})
+    connection.execute(_GIVE_BACK, key | {"fresh": fresh, "recorded": recorded, "worker": worker})
     wake(connection)
 
 

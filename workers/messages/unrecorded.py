@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from models import ledger
 from models.session import transaction
+from models.worker import worker_id
 
 _unrecorded: set[tuple[int, int, int]] = set()
 
@@ -33,6 +34,7 @@ def given_back() -> Iterator[Connection]:
     remembered = set(_unrecorded)
     with transaction() as connection:
         for message_id, tenant_id, number in remembered:
-            ledger.give_back(connection, {"id": message_id, "tenant": tenant_id, "delivery": number})
+            key = {"id": message_id, "tenant": tenant_id, "delivery": number}
+            ledger.give_back(connection, key, worker=worker_id())
         yield connection
     _unrecorded.difference_update(remembered)

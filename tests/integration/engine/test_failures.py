@@ -16,10 +16,10 @@ from clients.errors import Rejected
 from models.session import transaction
 from producers.runs.request import request_stop
 from tenancy import health
-from tests.integration.engine.conftest import Engine
+from tests.integration.engine.conftest import Engine, closed_database
 from tests.integration.engine.kinds import KIND
 from workers.maintenance.probes import PROBES, probe
-from workers.messages import lease_expiry
+from workers.messages import lease_expiry, unrecorded
 from workers.messages.delivery import Delivery
 from workers.messages.envelope import Envelope
 from workers.messages.execute import claim, resume, run_delivery
@@ -417,6 +417,24 @@ def test_a_delivery_that_ended_may_write_nothing(engine: Engine) -> None:
     engine.execute("UPDATE message SET deliveries = deliveries + 1")
     with pytest.raises(NotOurs):
         delivery.check(1)
+
+
+def test_a_process_gives_back_only_what_no_other_has_begun(
+    engine: Engine, postgres_url: str, database_url: str
+) -> None:
+    """A process that was silent for 30 s still works on what Redis then gave to this one as well."""
+    begun, lost = (begin(engine, message) for message in engine.enqueue(engine.tenant(), 1, 2).values())
+    engine.execute("UPDATE message SET worker = 'elsewhere:1:x' WHERE id = :id", id=begun.message_id)
+    engine.execute("UPDATE message SET worker = NULL, started_at = NULL WHERE id = :id", id=lost.message_id)
+    # when the second copies come while PostgreSQL is away for this process
+    with closed_database(postgres_url, database_url):
+        for delivery in (begun, lost):
+            run_delivery(Envelope(delivery.kind, delivery.tenant_id, delivery.message_id, delivery.number))
+    with unrecorded.given_back():
+        assert unrecorded.some()
+    # then
+    begun.check(1)
+    assert engine.message(lost.message_id).state == "ready"
 
 
 def test_a_suspect_has_a_process_of_its_own_and_is_done_there_when_it_was_innocent(engine: Engine) -> None:
