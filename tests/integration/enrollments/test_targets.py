@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from clients.pluvo import PluvoClient
 from models.session import transaction
 from ops.people import explain, links
 from producers.enrollments import commit
@@ -48,6 +49,18 @@ def _one_target(world: World, kind: str) -> Callable[[], set[str]]:
 def _by_hand(world: World, user_id: str, ref: str = "afas-340") -> None:
     event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == ref)
     world.pluvo.enroll(user_id, event["id"])
+
+
+def _before_the_first(monkeypatch: pytest.MonkeyPatch, call: str, happens: Callable[[], object]) -> None:
+    """Let something happen right before the first such call to Pluvo."""
+    real, due = getattr(PluvoClient, call), [happens]
+
+    def first(client: PluvoClient, *args: Any, **options: Any) -> Any:
+        while due:
+            due.pop()()
+        return real(client, *args, **options)
+
+    monkeypatch.setattr(PluvoClient, call, first)
 
 
 def _joined_by_merging(commit_plan: Callable[..., int]) -> Callable[..., int]:
@@ -376,6 +389,29 @@ def test_leaving_the_old_target_is_dropped_when_it_no_longer_holds(world: World,
         assert (len(enrolled(world)), holds(world)[0]["guard"]) == (2, "removals_event")  # judged anew
 
 
+def test_nobody_is_taken_out_of_the_old_target_once_the_policy_keeps_them_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with(world)
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    for one in (80, 81):
+        world.person(one)
+    world.sync()
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    run = world.begin()
+    # when the policy changes while the first is looked at for the call
+    _before_the_first(monkeypatch, "get_user", lambda: _with(world, "keep"))
+    world.drain()
+    # then
+    assert (len(enrolled(world)), len(_in(world, "afas-340-new"))) == (2, 2)
+    assert {why[0] for why in reasons(world, run).values()} == {"dropped"}
+    # and what was left behind is not forgotten
+    _with(world)
+    world.sync()
+    assert enrolled(world) == set()
+
+
 def test_a_full_run_moves_people_too_and_looks_at_them(world: World) -> None:
     # given two who are in the new target already
     _with(world)
@@ -585,6 +621,36 @@ def test_enrollment_that_was_refused_is_not_ours(world: World) -> None:
     world.sync()
     # then
     assert "p82@example.nl" in enrolled(world)
+
+
+@pytest.mark.parametrize("event_id", [340, 341])
+@pytest.mark.parametrize("kind", ["offer_event", "group"])
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_who_comes_back_to_one_event_while_they_are_taken_out_of_the_target_for_another_is_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, moment: str, kind: str, event_id: int
+) -> None:
+    # given somebody who left both events that lead to one target
+    _with(world)
+    there = _one_target(world, kind)
+    for one in (80, 81, 82):
+        world.person(one, 340)
+        world.person(one, 341)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.afas.remove(341, 80)
+    world.begin()
+
+    def come_back() -> None:
+        world.person(80, event_id)
+        world.begin()
+
+    # when a run sees them in one of the events again right before or during the call
+    call = "unenroll" if kind == "offer_event" else "remove_from_group"
+    _before_the_first(monkeypatch, call if moment == "during" else "get_user", come_back)
+    world.drain()
+    world.sync()
+    # then
+    assert "p80@example.nl" in there()
 
 
 # ------------------------------------------------------------------------------------------------------ no place there

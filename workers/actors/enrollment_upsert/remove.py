@@ -38,6 +38,18 @@ _WANTED_BY = text(
      ORDER BY e.tenant_id <> :tenant, e.id <> :id, e.id LIMIT 1
     """  # noqa: S608  a constant
 )
+# Who else was told to be there: their row may come back while the call is under way, so they are looked at again.
+_TOLD_TOO = text(
+    f"""
+    UPDATE enrollment SET unsure = true
+     WHERE id IN (
+           SELECT e.id FROM link l JOIN enrollment e ON e.person_id = l.person_id
+            WHERE l.tenant_id IN (SELECT o.id FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} WHERE t.id = :tenant)
+              AND l.pluvo_id = :account AND e.id <> :id AND e.state = 'enrolled' AND NOT e.unsure
+              AND e.told_account = :account
+              AND (e.told_target = :target OR e.told_target_id = CAST(:target_id AS text)))
+    """  # noqa: S608  a constant
+)
 _POLICY = text("SELECT removals->>'policy' FROM tenant WHERE id = :tenant")
 
 
@@ -47,8 +59,13 @@ def leave_old_places(work: Work) -> str | None:
     Returns what becomes of the plan line when it is only about this.
     """
     leaving = work.places.left if work.row.take_out and work.row.policy != "keep" else ()
-    for place in leaving:
-        leave(work, place)
+    try:
+        for place in leaving:
+            leave(work, place)
+    except Dropped as changed:
+        if changed.reason != "policy_keep":
+            raise
+        leaving = ()  # they stay, and what they left behind stays noted
     if leaving:
         work.places = replace(work.places, left=())
     return ("removed" if leaving else "dropped") if work.row.planned == "unenroll" else None
@@ -59,14 +76,33 @@ def leave(work: Work, place: Place) -> bool:
 
     False when it stays for Pluvo's own AFAS link, which answers for the users that carry its mark.
     """
-    values = asdict(place) | {"tenant": work.delivery.tenant_id, "id": work.row.id}
-    with transaction() as connection:
-        holder = connection.execute(_WANTED_BY, values).first()
-    if holder is None:
+    try:
+        with transaction() as connection:
+            _raise_if_wanted(work, place, connection)
         return _unenroll(work, place)
-    if holder.tenant_id == work.delivery.tenant_id and holder.id != work.row.id:
-        work.handed.append((holder.id, place))
-    return True
+    except _Wanted as wanted:
+        if wanted.tenant_id == work.delivery.tenant_id and wanted.holder != work.row.id:
+            work.handed.append((wanted.holder, place))
+        return True
+
+
+class _Wanted(Exception):
+    """An enrollment (``holder``) needs the account in the place."""
+
+    def __init__(self, holder: int, tenant_id: int) -> None:
+        super().__init__(holder)
+        self.holder = holder
+        self.tenant_id = tenant_id
+
+
+def _raise_if_wanted(work: Work, place: Place, connection: Connection) -> None:
+    found = connection.execute(_WANTED_BY, _about(work, place)).first()
+    if found is not None:
+        raise _Wanted(found.id, found.tenant_id)
+
+
+def _about(work: Work, place: Place) -> dict[str, object]:
+    return asdict(place) | {"tenant": work.delivery.tenant_id, "id": work.row.id}
 
 
 def _unenroll(work: Work, place: Place) -> bool:
@@ -80,7 +116,15 @@ def _unenroll(work: Work, place: Place) -> bool:
         event_id = place.target_id or work.pluvo.offer_event_id(target.ref)
         if event_id is None:
             raise Rejected("unknown_offer_event", f"Pluvo knows no offer event {target.ref!r}.", system="Pluvo")
-    with work.change("unenroll", {"enrolled": True}, {"enrolled": False}, account=account):
+
+    def note(connection: Connection) -> None:
+        # Of somebody who stays, nothing else asks for the policy.
+        if connection.execute(_POLICY, {"tenant": work.delivery.tenant_id}).scalar() == "keep":
+            raise Dropped("policy_keep")
+        _raise_if_wanted(work, place, connection)
+        connection.execute(_TOLD_TOO, _about(work, place))
+
+    with work.change("unenroll", {"enrolled": True}, {"enrolled": False}, note=note, account=account):
         if event_id is None:
             gone = work.pluvo.remove_from_group(target.ref, account)
         else:
