@@ -15,6 +15,7 @@ from loops import each, where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import transaction
 from models.tenant import Direction
+from models.tenant_settings import SettingsUnread
 from producers.probes import probe_completions, probe_enrollments
 from tenancy import health
 from tenancy.rate_limit import RateLimited
@@ -102,8 +103,8 @@ def _try(tenant_id: int, direction: str) -> bool:
         with transaction() as connection:
             health.probe_again(connection, tenant_id, direction, called=False)
         return False
-    except (RemoteError, SecretDamaged) as error:
-        log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "secret"))
+    except (RemoteError, SecretDamaged, SettingsUnread) as error:
+        log.info("probe_failed", tenant=tenant_id, direction=direction, code=getattr(error, "code", "unreadable"))
         return False
     with transaction() as connection:
         reopened = health.reopen(connection, tenant_id, direction)

@@ -11,12 +11,13 @@ import structlog
 from sqlalchemy import Connection, text
 
 import settings
-from clients.errors import AFAS
+from clients.errors import AFAS, Misconfigured
 from clients.http import without_people
 from loops import where
 from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import DATABASE_TROUBLE, is_away, transaction
+from models.tenant_settings import SettingsUnread
 from tenancy import health
 from tenancy.rate_limit import RateLimited
 from workers.messages import no_room, unrecorded
@@ -48,6 +49,8 @@ def _ours(error: BaseException) -> BaseException:
         return BrokerAway()
     if isinstance(error, SecretUnreadable):
         return KeyMissing()
+    if isinstance(error, SettingsUnread):
+        return Misconfigured("settings_unread", str(error))
     return SecretBroken() if isinstance(error, SecretDamaged) else error
 
 

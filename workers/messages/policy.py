@@ -14,7 +14,7 @@ Stopped                                    ``stop``: out of the ledger, its line
 NotOurs                                    ``drop``: nothing may be recorded
 PostgreSQL is away                         ``leave``: given back once it answers, no attempt burnt
 SecretUnreadable                           ``back``: this process lacks a key and ends; no attempt burnt
-SecretDamaged                              ``quarantine``: of the tenant's direction, no attempt burnt
+SecretDamaged, SettingsUnread              ``quarantine``: of the tenant's direction, no attempt burnt
 time limit, LeaseShort, unknown kind       ``retry``
 anything else: our own fault               ``retry`` at most twice, then dead letter ``internal_error``
 =========================================  ========================================================================

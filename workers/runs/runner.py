@@ -25,6 +25,7 @@ from models.crypto import SecretDamaged, SecretUnreadable
 from models.run import RunStatus
 from models.session import DATABASE_TROUBLE, is_away, transaction
 from models.tenant import Direction
+from models.tenant_settings import SettingsUnread
 from models.worker import worker_id
 from producers import enrollments
 from producers.completions import producer as completions
@@ -147,9 +148,10 @@ def work(lease: RunLease) -> None:
     except SecretUnreadable:
         UNFIT.set()
         _end(lease, RunStatus.QUEUED, None)
-    except SecretDamaged as error:
-        log.error("run_quarantined", code="secret_damaged", **names)
-        _end(lease, RunStatus.QUARANTINED, "secret_damaged", Misconfigured("secret_damaged", str(error)))
+    except (SecretDamaged, SettingsUnread) as error:
+        code = "secret_damaged" if isinstance(error, SecretDamaged) else "settings_unread"
+        log.error("run_quarantined", code=code, **names)
+        _end(lease, RunStatus.QUARANTINED, code, Misconfigured(code, str(error)))
     except RemoteError as error:
         log.warning("run_failed", code=error.code, **names)
         _end(lease, RunStatus.FAILED, error.code, error)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ops.tenants import manage
 from tests.fixtures.looking import enrolled, outcomes, reasons
 from tests.fixtures.world import World
 
@@ -113,3 +114,25 @@ def test_rows_without_an_internal_id_are_rejected_one_by_one(world: World) -> No
         "no_internal_id",
         "no_internal_id",
     ]
+
+
+def test_settings_of_a_newer_version_stop_their_tenant_and_bury_nothing(world: World) -> None:
+    # given a message, and a newer koppeling on another machine that allows more people in a call
+    world.person(80)
+    world.begin()
+    allow = "UPDATE tenant SET pluvo = pluvo || jsonb_build_object('people_per_call', :n) WHERE id = :t RETURNING id"
+    world.rows(allow, n=99, t=world.tenant_id)
+    # when
+    world.drain(1)
+    # then
+    state = "SELECT state, reason FROM tenant_direction WHERE tenant_id = :t AND direction = 'enrollments'"
+    assert world.rows(state, t=world.tenant_id) == [{"state": "quarantined", "reason": "settings_unread"}]
+    [alert] = world.rows("SELECT text FROM alert WHERE kind = 'quarantine' AND closed_at IS NULL")
+    assert "people_per_call" in alert["text"]
+    assert world.rows("SELECT attempts FROM message") == [{"attempts": 0}]
+    assert world.rows("SELECT id FROM dead_letter") == []
+    # and once it is readable again all goes on
+    world.rows(allow, n=2, t=world.tenant_id)
+    manage.resume("acme", direction=None, who="tester")
+    world.drain()
+    assert enrolled(world) == {"p80@example.nl"}

@@ -15,6 +15,7 @@ from clients.errors import Misconfigured, Rejected, TooLarge, Unauthorized, Unav
 from loops import where
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_contended
+from models.tenant_settings import SettingsUnread
 from tenancy.rate_limit import RateLimited
 from workers.messages.dead_letters import fingerprint
 from workers.messages.interruptions import Held, KilledAlone, LeaseShort, NotOurs, Snooze, Stopped, UnknownKind, Waiting
@@ -49,6 +50,7 @@ def database(error: type[psycopg.Error]) -> OperationalError:
         (KilledAlone(""), "die", "poison"),
         (SecretUnreadable("not my key"), "back", "secret_unreadable"),
         (SecretDamaged("broken"), "quarantine", "secret_damaged"),
+        (SettingsUnread("Stored Limits can't be read"), "quarantine", "settings_unread"),
         (TimeLimitExceeded(), "retry", "time_limit"),
         (UnknownKind("enrollment.new is not known"), "retry", "unknown_actor"),
         (database(psycopg.errors.AdminShutdown), "leave", "database_away"),
