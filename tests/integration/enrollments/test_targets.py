@@ -653,6 +653,29 @@ def test_who_comes_back_to_one_event_while_they_are_taken_out_of_the_target_for_
     assert "p80@example.nl" in there()
 
 
+def test_an_account_is_not_archived_once_another_event_needs_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given somebody who left their only event
+    _with(world, "unenroll_and_archive")
+    for one in (80, 81, 82):
+        world.person(one)
+    world.person(81, 341)
+    world.sync()
+    world.afas.remove(340, 80)
+    run = world.begin()
+
+    def come_back() -> None:
+        world.person(80, 341)
+        world.begin()
+
+    # when a run sees them in another event while Pluvo is asked what the account is used for
+    _before_the_first(monkeypatch, "memberships", come_back)
+    world.drain()
+    # then
+    assert world.rows("SELECT operation FROM change WHERE operation IN ('archive', 'restore')") == []
+    assert reasons(world, run)["80"] == ("removed", "account_needed")
+    assert "p80@example.nl" in enrolled(world, "341")
+
+
 # ------------------------------------------------------------------------------------------------------ no place there
 
 

@@ -138,7 +138,9 @@ def archive(work: Work, left: Sequence[Place]) -> tuple[bool, str | None]:
     """Archive an account made by us that serves nobody else. Returns whether it is archived now, and why not."""
     if work.pluvo_id is None or not work.row.created_by_us:
         return False, None
-    if sharing.needed(work):
+    with transaction() as connection:
+        needed = sharing.needed(work, connection)
+    if needed:
         return False, "account_needed"
     user = work.pluvo.get_user(work.pluvo_id)
     if user is None or user.archived:
@@ -155,9 +157,11 @@ def archive(work: Work, left: Sequence[Place]) -> tuple[bool, str | None]:
 
 
 def _still_archiving(work: Work, connection: Connection) -> None:
-    """Raise Dropped when the policy archives nobody any more: it may have changed since the plan."""
+    """Raise Dropped when the policy archives nobody any more, or the account is needed again."""
     if connection.execute(_POLICY, {"tenant": work.delivery.tenant_id}).scalar() != ARCHIVING:
         raise Dropped("policy_unenroll")
+    if sharing.needed(work, connection):
+        raise Dropped("account_needed")
 
 
 def _still_in_use(work: Work, user: PluvoUser, left: Sequence[Place]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.session import transaction
 from tenancy.systems import SAME_ORGANISATION
@@ -54,11 +54,10 @@ class Peer:
     on_its_way: bool
 
 
-def needed(work: Work) -> bool:
+def needed(work: Work, connection: Connection) -> bool:
     """Whether anyone else needs this account to stay active."""
     values = {"tenant": work.delivery.tenant_id, "pluvo": work.pluvo_id, "id": work.row.id}
-    with transaction() as connection:
-        return bool(connection.execute(_NEEDED, values).scalar_one())
+    return bool(connection.execute(_NEEDED, values).scalar_one())
 
 
 def linked_to_other(work: Work, pluvo_id: str) -> str | None:

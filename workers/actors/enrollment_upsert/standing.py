@@ -9,8 +9,9 @@ reason                  what is true now
 course_inactive         the course was taken out of the tenants file: its people are not touched
 came_back               to be removed, but the newest usable listing (or AFAS, asked just now) shows a row
 absence_unproven        to be removed, but AFAS, asked just now, does not prove that they are gone
-policy_keep             to be removed, but the policy removes nobody any more
+policy_keep             to be removed (or out of an old place), but the policy removes nobody any more
 policy_unenroll         taken out, but not archived as planned: the policy archives nobody any more
+account_needed          the same: another enrollment came to need the account
 refused_by_operator     an operator refused this very removal
 row_absent, …           to be enrolled, but the newest usable listing has no row that may be acted on (``row_`` and
                         its state: absent, blocked, rejected, not_yet, ended)
