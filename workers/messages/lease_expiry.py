@@ -44,7 +44,10 @@ def release_worker(connection: Connection, worker: str, *, killed: bool) -> int:
     ``killed``: it did not leave by itself, so what it worked on may be the reason.
     """
     rows = connection.execute(
-        text(f"SELECT {ledger.DELIVERY} FROM message m WHERE worker = :worker AND state = 'sent' FOR UPDATE"),  # noqa: S608  a constant
+        text(
+            f"""SELECT {ledger.DELIVERY} FROM message m WHERE worker = :worker AND state = 'sent'
+                 ORDER BY m.id FOR UPDATE"""  # noqa: S608  names of columns
+        ),
         {"worker": worker},
     ).all()
     _take_back(connection, list(rows), killed=killed)

@@ -38,7 +38,7 @@ _NEWCOMERS = text(
       LEFT JOIN link k ON k.person_id = p.id
      WHERE m.tenant_id = :tenant AND m.kind = :kind AND m.state = 'ready' AND m.id <> :id AND m.after_id IS NULL
        AND e.desired = 'enrolled' AND p.match = 'create' AND k.pluvo_id IS NULL
-       FOR UPDATE OF m
+     ORDER BY m.id FOR UPDATE OF m
     """
 )
 _SAY_WHY = text(
@@ -49,7 +49,7 @@ _SAY_WHY = text(
     UPDATE enrollment SET outcome = 'pending', reason = 'no_room' WHERE id = ANY(:subjects) AND tenant_id = :tenant
     """
 )
-_WHO_WAITS = text(f"SELECT m.id FROM {_WAITING} FOR UPDATE OF m")  # noqa: S608  a constant
+_WHO_WAITS = text(f"SELECT m.id FROM {_WAITING} ORDER BY m.id FOR UPDATE OF m")  # noqa: S608  a constant
 
 
 def none_left(connection: Connection, delivery: Delivery, words: str) -> float:

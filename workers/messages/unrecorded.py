@@ -33,7 +33,7 @@ def given_back() -> Iterator[Connection]:
     """A transaction that begins with putting what is remembered back to ready; forgotten once it is committed."""
     remembered = set(_unrecorded)
     with transaction() as connection:
-        for message_id, tenant_id, number in remembered:
+        for message_id, tenant_id, number in sorted(remembered):
             key = {"id": message_id, "tenant": tenant_id, "delivery": number}
             ledger.give_back(connection, key, worker=worker_id())
         yield connection

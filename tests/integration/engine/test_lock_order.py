@@ -1,0 +1,106 @@
+"""Whatever locks several messages locks the oldest first, as a plan's commit does: two such never deadlock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from models.message import Kind
+from models.session import transaction
+from tenancy.alerts import open_alert
+from tests.integration.engine.conftest import Engine
+from workers.messages import lease_expiry, no_room, unrecorded
+from workers.messages.delivery import Delivery
+
+
+def newcomers(engine: Engine) -> tuple[int, list[int]]:
+    """A tenant, and two messages for people without an account. The older one comes last in every table and index."""
+    tenant = engine.tenant()
+    engine.execute(
+        "INSERT INTO course (tenant_id, event_id, getconnector, updateconnector, fields, pluvo)"
+        " VALUES (:t, '340', 'x', 'y', '{}', '{}')",
+        t=tenant,
+    )
+    subjects = []
+    for number in ("81", "80"):
+        person = engine.value(
+            "INSERT INTO person (tenant_id, internal_id, match) VALUES (:t, :n, 'create') RETURNING id",
+            t=tenant,
+            n=number,
+        )
+        subjects.append(
+            engine.value(
+                "INSERT INTO enrollment (tenant_id, person_id, course_id, desired)"
+                " SELECT :t, :p, id, 'enrolled' FROM course RETURNING id",
+                t=tenant,
+                p=person,
+            )
+        )
+    made = engine.enqueue(tenant, *reversed(subjects), kind=Kind.UPSERT)
+    messages = sorted(made.values())
+    engine.execute("UPDATE message SET run_at = now() + interval '1 minute' WHERE id = :id", id=messages[0])
+    return tenant, messages
+
+
+def let_wait(engine: Engine, tenant: int, messages: list[int]) -> None:
+    with transaction() as connection:
+        no_room.none_left(connection, Delivery(0, 1, tenant, Kind.UPSERT, "enrollments", 0), "full")
+
+
+def wake(engine: Engine, tenant: int, messages: list[int]) -> None:
+    with transaction() as connection:
+        no_room.found(connection, tenant)
+
+
+def release(engine: Engine, tenant: int, messages: list[int]) -> None:
+    with transaction() as connection:
+        lease_expiry.release_worker(connection, "gone", killed=False)
+
+
+def give_back(engine: Engine, tenant: int, messages: list[int]) -> None:
+    with unrecorded.given_back():
+        pass
+
+
+Act = Callable[[Engine, int, list[int]], None]
+
+
+@pytest.mark.parametrize("act", [let_wait, wake, release, give_back])
+def test_the_oldest_message_is_locked_first(engine: Engine, database_url: str, act: Act) -> None:
+    # given
+    tenant, messages = newcomers(engine)
+    if act is wake:
+        with transaction() as connection:
+            open_alert(connection, tenant, no_room.NO_ROOM, None, "full")
+        engine.execute("UPDATE message SET state = 'scheduled'")
+    if act in (release, give_back):
+        for message in reversed(messages):
+            engine.execute("UPDATE message SET state = 'sent', deliveries = 1 WHERE id = :id", id=message)
+    if act is release:
+        for message in reversed(messages):
+            engine.execute("UPDATE message SET worker = 'gone' WHERE id = :id", id=message)
+    if act is give_back:
+        for message in reversed(messages):
+            unrecorded.remember(message, tenant, 1)
+    failed: list[Exception] = []
+
+    def go() -> None:
+        try:
+            act(engine, tenant, messages)
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=go)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    # when another transaction has the older one, and then wants the other
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT 1 FROM message WHERE id = %s FOR UPDATE", [messages[0]])
+        thread.start()
+        engine.wait(lambda: engine.execute(waiting))
+        other.execute("SELECT 1 FROM message WHERE id = %s FOR UPDATE", [messages[1]])
+    thread.join()
+    # then both go on
+    assert failed == []
