@@ -19,6 +19,7 @@ from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable, Unk
 from clients.http import Call, TokenCache
 from clients.pluvo import Applied, Combiner, NewUser, OfferEvent, PluvoClient, PluvoUser, SchemaMemory, UserChanges
 from clients.pluvo import combiner as combining
+from clients.pluvo.senders import senders
 from simulators.core.server import running
 from simulators.pluvo import PluvoSimulator
 from simulators.pluvo.tenant import PluvoTenant
@@ -543,7 +544,7 @@ def test_what_must_be_sent_once_more_goes_without_a_caller_who_was_interrupted_m
     go_on.set()
     for thread in threads:
         thread.join(60)
-    _until(lambda: combining.senders._free == sum(one.name == "pluvo-sender" for one in threading.enumerate()))
+    _until(lambda: senders._free == sum(one.name == "pluvo-sender" for one in threading.enumerate()))
 
     assert isinstance(ended[0], Interrupted)
     assert [ended[n].user.name for n in range(1, company)] == NAMES[1:company]
