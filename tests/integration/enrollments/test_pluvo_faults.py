@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, retry_now, sync_through
-from tests.fixtures.world import World
+from tests.fixtures.world import World, now_removals
 from workers.actors.enrollment_upsert import record
 from workers.messages.delivery import Delivery
 
@@ -153,6 +153,24 @@ def test_enrollment_refused_after_the_account_was_made(world: World) -> None:
     world.set_tenant(settings_version=3)
     assert outcomes(world.sync()) == {"unchanged": 1, "updated": 1}
     assert invitations(world) == 1
+
+
+def test_account_that_was_restored_for_a_refused_enrollment_is_noted_as_active(world: World) -> None:
+    # given an archived account, whose person comes into an event that is full
+    world.set_tenant(removals=now_removals() | {"policy": "unenroll_and_archive"})
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.afas.remove(340, 80)
+    world.sync()
+    assert link(world, 80)["archived"]
+    event = next(event for event in world.pluvo.offer_events.values() if event["ref"] == "afas-341")
+    event["maxSubscriptions"] = 0
+    world.person(80, 341)
+    # when
+    assert outcomes(world.sync())["failed"] == 1
+    # then
+    assert (link(world, 80)["archived"], world.user("p80@example.nl")["archived"]) == (False, False)
 
 
 def test_refused_person_stays_failed_until_their_content_changes(world: World) -> None:

@@ -94,6 +94,10 @@ _LINK_SETTLED = text(
      WHERE person_id = :person AND tenant_id = :tenant AND pluvo_id = :pluvo AND state <> 'ignored'
     """
 )
+_RESTORED = text(
+    """UPDATE link SET archived = false, updated_at = now()
+        WHERE person_id = :person AND tenant_id = :tenant AND pluvo_id = :pluvo AND archived"""
+)
 # What was to be removed stays as it is; so does what a listing or a newer plan said of it.
 _DROP = text(
     """
@@ -204,10 +208,12 @@ def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
 
 
 def applied(work: Work) -> None:
-    """Pluvo has this name and address now, even when enrolling failed."""
+    """Pluvo has this name and address now, in an active account, even when enrolling failed."""
+    account = {"person": work.row.person_id, "tenant": work.delivery.tenant_id, "pluvo": work.pluvo_id}
     with transaction() as connection:
         if link_now(connection, work.row.person_id, work.delivery.tenant_id) == work.link:
             _applied(connection, work)
+            connection.execute(_RESTORED, account)
         _record_calls(connection, work)
 
 
