@@ -75,9 +75,11 @@ def attempt(seconds: float) -> Iterator[Attempt]:
     try:
         yield current
     finally:
-        current.finish()
-        _deadlines.remove(current.expire)
-        _here.attempt = None
+        try:
+            current.finish()
+        finally:  # interrupted in there as well: a late alarm would break the thread's next call
+            _deadlines.remove(current.expire)
+            _here.attempt = None
 
 
 class _PlainConnection(HTTPConnection):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+from clients.http import transport
 from clients.http.deadlines import Deadlines
 
 AGES = 3600.0
@@ -64,6 +69,7 @@ def test_a_thousand_calls_from_many_threads_take_one_thread_and_leave_nothing_be
 
 FORKING = """
 import os, threading
+from clients.http import transport
 from clients.http.deadlines import Deadlines
 deadlines, parents = Deadlines(), threading.Event()
 deadlines.add(parents.set, 0.3)
@@ -87,3 +93,26 @@ def test_a_fork_has_deadlines_of_its_own() -> None:
         timeout=120,
     )
     assert told.stdout.split() == ["True", "True", "0"]
+
+
+def test_a_call_whose_thread_is_interrupted_as_it_ends_leaves_no_deadline_to_the_next_one() -> None:
+    begun: queue.SimpleQueue[transport.Attempt] = queue.SimpleQueue()
+    go_on = threading.Event()
+
+    def call() -> None:
+        with contextlib.suppress(KeyboardInterrupt), transport.attempt(AGES) as current:
+            begun.put(current)
+            go_on.wait(AGES)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    current = begun.get(timeout=AGES)
+    with current._lock:  # it waits here when it ends
+        go_on.set()
+        time.sleep(0.2)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_long(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+        )
+    thread.join(AGES)
+
+    assert current.expire not in transport._deadlines._due
