@@ -60,27 +60,33 @@ class LedgerConsumer(Consumer):
         try:
             if time.monotonic() >= self.care_at:
                 self._care()
-            self._fetch()
+            only_rubbish = self._fetch() and not self.fetched
         except redis.RedisError as error:
             self._wait_out(error)
             return None
         if self.fetched:
             self.misses = 0
             return self.fetched.popleft()
+        if only_rubbish:
+            return None  # there may be good ones behind it
         self.misses, backoff_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
         if self.broker.news[self.queue].wait(backoff_ms / 1000) and self.broker.held[self.queue]:
             time.sleep(CALM_SECONDS)
         return None
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> bool:
+        """Take what there is room for; whether something came and all of it could be taken care of."""
         self.broker.news[self.queue].clear()
         done = list(self.broker.unacked[self.queue])
         room = 0 if STOPPING.is_set() else self.prefetch - len(self.broker.held[self.queue])
         if room > 0 or done:
             fetched = self.broker.do_fetch(self.queue, max(0, min(room, 500)), MAX_BYTES, done)
             self.broker.unacked[self.queue].difference_update(done)
-            for each in fetched:
-                self._take(*each)
+            left = [each for each in fetched if not self._take(*each)]
+            if left:
+                log.warning("not_recorded_yet", queue=self.queue, count=len(left))
+            return bool(fetched) and not left
+        return False
 
     def ack(self, message: MessageProxy) -> None:
         """Let the next fetch forget a message in Redis."""
@@ -136,21 +142,23 @@ class LedgerConsumer(Consumer):
         self.troubled = False
         self.care_at = time.monotonic() + CARE_SECONDS
 
-    def _take(self, redis_id: RedisId, size: int, data: bytes) -> None:
+    def _take(self, redis_id: RedisId, size: int, data: bytes) -> bool:
+        """Hand on a good one, record any other; False while PostgreSQL is away for that."""
         # Only what is handed on counts as held. If this fails, ``_care`` finds the id in the acknowledgement set.
         if size == 0:  # an id without a body: done already, or never was one
             self.broker.do_ack(self.queue, redis_id)
-            return
+            return True
         read = Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data)
         if isinstance(read, Envelope) and read.version == VERSION and read.kind in self.broker.actors:
             self.broker.held[self.queue].add(redis_id)
             self.fetched.append(MessageProxy(self._message(redis_id, read)))
-            return
+            return True
         try:
             record(read, size, self._digest(redis_id, size, data))
             self.broker.do_ack(self.queue, redis_id)
-        except DATABASE_TROUBLE as error:
-            log.warning("not_recorded_yet", queue=self.queue, error=type(error).__name__)
+        except DATABASE_TROUBLE:
+            return False
+        return True
 
     def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
         """dramatiq's message, made only of what was checked: no options and no queue name from Redis."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -220,6 +222,27 @@ def test_rubbish_becomes_dead_letters_and_the_good_ones_beside_it_are_done(engin
     assert all(letter.tenant_id is None and "jan" not in str(letter) for letter in engine.letters())
     big = next(letter for letter in engine.letters() if letter.error == "oversized")
     assert big.message.startswith("A message is 70000 bytes long; 70000 bytes, sha256 ")
+
+
+def test_a_good_message_does_not_wait_after_each_piece_of_rubbish_before_it(
+    engine: Engine, client: redis.Redis
+) -> None:
+    # given much rubbish, a good message behind it, and a consumer that rests for long when there is nothing to do
+    for number in range(100):
+        put(client, f"bad{number}", b"{not json")
+    good = Envelope(KIND, engine.tenant(), 1, 1)
+    broker.push([("enrollments", good)])
+    consumer = broker.consume("enrollments", prefetch=4, timeout=3_600_000)
+    found: list[Any] = []
+
+    def fetch() -> None:
+        while not found:
+            found.extend(message for message in [next(consumer)] if message is not None)
+
+    threading.Thread(target=fetch, daemon=True).start()
+    engine.wait(lambda: [message.kwargs["envelope"] for message in found] == [good])
+    consumer.ack(found[0])
+    consumer.close()
 
 
 def test_ten_megabytes_become_a_dead_letter_without_a_crash(engine: Engine, client: redis.Redis) -> None:
