@@ -97,13 +97,20 @@ def _title(content: Mapping[str, Any], level: str | None) -> str | None:
 
 _STORE = text(
     """
-    INSERT INTO webhook_event AS w (tenant_id, body_sha256, event, pluvo_id, ref, body, handled_at, outcome)
+    INSERT INTO webhook_event (tenant_id, body_sha256, event, pluvo_id, ref, body, handled_at, outcome)
     VALUES (:tenant, :sha, :event, :pluvo_id, :ref, :body, CASE WHEN :outcome <> '' THEN now() END,
             nullif(:outcome, ''))
-    ON CONFLICT (tenant_id, body_sha256) DO UPDATE SET times = w.times + 1
-    RETURNING w.id, w.handled_at IS NOT NULL AS handled, w.times
+    ON CONFLICT (tenant_id, body_sha256) DO NOTHING
+    RETURNING id, false AS handled
     """
 )
+_KNOWN = text(
+    """
+    SELECT id, handled_at IS NOT NULL AS handled FROM webhook_event
+     WHERE tenant_id = :tenant AND body_sha256 = :sha
+    """
+)
+_COUNT = text("UPDATE webhook_event SET times = times + 1 WHERE tenant_id = :tenant AND body_sha256 = :sha")
 
 
 def store(connection: Connection, tenant_id: int, body: bytes) -> str:
@@ -115,27 +122,29 @@ def store(connection: Connection, tenant_id: int, body: bytes) -> str:
     if hint.event and not hint.is_finish:
         return IGNORED
     outcome = UNREADABLE if not hint.event else NOBODY if hint.someone is None else ""
-    kept = connection.execute(
-        _STORE,
-        {
-            "tenant": tenant_id,
-            "sha": hashlib.sha256(body).digest(),
-            "event": hint.event or UNREADABLE,
-            "pluvo_id": hint.pluvo_id,
-            "ref": hint.ref,
-            "body": body,
-            "outcome": outcome,
-        },
-    ).one()
-    if outcome or kept.handled:
-        return outcome or REPEATED
-    fetch = ledger.NewMessage(
-        tenant_id=tenant_id,
-        kind=Kind.FETCH,
-        direction=Direction.COMPLETIONS,
-        subject_id=kept.id,
-        lock=locks.of_fetch(connection, tenant_id, hint.pluvo_id, hint.ref),
-        priority=Priority.INTERACTIVE,
-    )
-    ledger.enqueue(connection, [fetch], waking=False)
-    return QUEUED
+    names = {
+        "tenant": tenant_id,
+        "sha": hashlib.sha256(body).digest(),
+        "event": hint.event or UNREADABLE,
+        "pluvo_id": hint.pluvo_id,
+        "ref": hint.ref,
+        "body": body,
+        "outcome": outcome,
+    }
+    new = connection.execute(_STORE, names).first()
+    kept = new or connection.execute(_KNOWN, names).one()
+    queued = not outcome and not kept.handled
+    if queued:
+        fetch = ledger.NewMessage(
+            tenant_id=tenant_id,
+            kind=Kind.FETCH,
+            direction=Direction.COMPLETIONS,
+            subject_id=kept.id,
+            lock=locks.of_fetch(connection, tenant_id, hint.pluvo_id, hint.ref),
+            priority=Priority.INTERACTIVE,
+        )
+        ledger.enqueue(connection, [fetch], waking=False)
+    if new is None:
+        # Only now: who settles a message locks it first, and the event after it.
+        connection.execute(_COUNT, names)
+    return QUEUED if queued else outcome or REPEATED

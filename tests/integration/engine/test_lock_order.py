@@ -1,15 +1,17 @@
-"""Whatever locks several messages locks the oldest first, as a plan's commit does: two such never deadlock."""
+"""Locks are taken in one order, messages first and the oldest of them before the others: nothing deadlocks."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import LiteralString
 
 import psycopg
 import pytest
 
 from models.message import Kind
 from models.session import transaction
+from producers.completions.webhook_events import store
 from tenancy.alerts import open_alert
 from tests.integration.engine.conftest import Engine
 from workers.messages import lease_expiry, no_room, unrecorded
@@ -65,6 +67,30 @@ def give_back(engine: Engine, tenant: int, messages: list[int]) -> None:
         pass
 
 
+def beside(
+    engine: Engine, database_url: str, statements: list[tuple[LiteralString, int]], act: Callable[[], None]
+) -> list[Exception]:
+    """Run the first statement, then ``act`` in a thread until it waits, then the others; what ``act`` failed with."""
+    failed: list[Exception] = []
+
+    def go() -> None:
+        try:
+            act()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=go)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(database_url) as other:
+        for number, (statement, key) in enumerate(statements):
+            other.execute(statement, [key])
+            if number == 0:
+                thread.start()
+                engine.wait(lambda: engine.execute(waiting))
+    thread.join()
+    return failed
+
+
 Act = Callable[[Engine, int, list[int]], None]
 
 
@@ -85,22 +111,34 @@ def test_the_oldest_message_is_locked_first(engine: Engine, database_url: str, a
     if act is give_back:
         for message in reversed(messages):
             unrecorded.remember(message, tenant, 1)
-    failed: list[Exception] = []
-
-    def go() -> None:
-        try:
-            act(engine, tenant, messages)
-        except Exception as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=go)
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     # when another transaction has the older one, and then wants the other
-    with psycopg.connect(database_url) as other:
-        other.execute("SELECT 1 FROM message WHERE id = %s FOR UPDATE", [messages[0]])
-        thread.start()
-        engine.wait(lambda: engine.execute(waiting))
-        other.execute("SELECT 1 FROM message WHERE id = %s FOR UPDATE", [messages[1]])
-    thread.join()
+    failed = beside(
+        engine,
+        database_url,
+        [("SELECT 1 FROM message WHERE id = %s FOR UPDATE", message) for message in messages],
+        lambda: act(engine, tenant, messages),
+    )
     # then both go on
     assert failed == []
+
+
+def test_a_webhook_that_comes_again_while_its_message_is_settled_is_stored(engine: Engine, database_url: str) -> None:
+    # given
+    tenant = engine.tenant()
+    body = b'{"event": "TRAINING_FINISHED", "user": {"id": "u1"}}'
+
+    def again() -> None:
+        with transaction() as connection:
+            store(connection, tenant, body)
+
+    again()
+    message, event = engine.execute("SELECT id, subject_id FROM message")[0]
+    # when the message is locked, and then its event, as whoever settles it does
+    settling = [
+        ("SELECT 1 FROM message WHERE id = %s FOR UPDATE", message),
+        ("UPDATE webhook_event SET handled_at = now() WHERE id = %s", event),
+    ]
+    failed = beside(engine, database_url, settling, again)
+    # then both go on
+    assert failed == []
+    assert engine.value("SELECT times FROM webhook_event") == 2
