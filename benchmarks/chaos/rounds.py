@@ -131,6 +131,9 @@ def _mend(scene: Scene, faults: Faults, verdict: Verdict, say: Callable[[str], N
         if not _settled(made, verdict, f"in {what}"):
             return
     verdict.losses += violations(scene, faults, 0)
+    deadlocks = made.rows("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0]["deadlocks"]
+    if deadlocks:
+        verdict.losses.append(f"{deadlocks} transactions deadlocked")
     puts = Counter((e["tenant"], json.dumps(e["body"], sort_keys=True)) for e in made.afas.log(operation="put"))
     verdict.puts, verdict.repeated_puts = len(puts), puts.total() - len(puts)
 
