@@ -394,6 +394,21 @@ class PluvoClient:
         next(iter(self.portfolio_pages("TRAINING", user_ids=[NIL_ID])), None)
         return False, sorted({name for _, name in self._line.refused})
 
+    def people_in_one_call(self, people: int) -> int:
+        """Find how many people Pluvo takes in one document, by halves from ``people`` down; each try is one read.
+
+        Each person is two fields, as for a new account, that find nothing. Raises what refused even one person.
+        """
+        while True:
+            both = ("user", "group")
+            steps = [Step(f"p{n}_{what}", what, {"ref": f"{NOBODY}:{n}"}) for n in range(people) for what in both]
+            answer = self._line.ask("severalPeople", steps)
+            if answer.whole is None or answer.whole.code == NOT_FOUND:
+                return people
+            if people == 1:
+                raise answer.whole
+            people //= 2
+
     def _schema(self) -> GraphQLSchema | None:
         from clients.pluvo import schema_check  # noqa: PLC0415
 

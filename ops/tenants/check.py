@@ -59,7 +59,7 @@ def _findings(tenant: Tenant, courses: list[Course], sharing: Sequence[str]) -> 
         yield fault("settings", getattr(error, "code", "wrong_credentials"), str(error))
         return
     yield from _afas(systems.afas, tenant, courses)
-    yield from _pluvo(systems.pluvo, courses)
+    yield from _pluvo(systems.pluvo, courses, tenant.pluvo.people_per_call)
     if sharing:
         cause = f"{tenant.pluvo.organisation} is also the organisation of {', '.join(sharing)}"
         yield warning("pluvo organisation", "organisation_shared", cause)
@@ -165,7 +165,7 @@ def _completion_field(name: str, rule: CompletionRule, fields: dict[str, Field])
 # ------------------------------------------------------------------------------------------------------ Pluvo
 
 
-def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Finding]:
+def _pluvo(pluvo: PluvoClient, courses: list[Course], people_per_call: int) -> Iterator[Finding]:
     reached: list[bool] = []
 
     def token() -> Iterator[Finding]:
@@ -189,6 +189,8 @@ def _pluvo(pluvo: PluvoClient, courses: list[Course]) -> Iterator[Finding]:
         return
     yield from _tried("pluvo operations", operations)
     yield from _tried("pluvo schema", partial(_assumed, pluvo))
+    if people_per_call > 1:
+        yield from _tried("pluvo people_per_call", partial(_people_per_call, pluvo, people_per_call))
     for course in courses:
         yield from _tried(f"pluvo target (event {course.event_id})", partial(_target, pluvo, course))
         for rule in course.rules:
@@ -207,6 +209,15 @@ def _assumed(pluvo: PluvoClient) -> Iterator[Finding]:
         yield warning("pluvo schema", "schema_hidden", cause)
     if shown and not lacking:
         yield Finding("pluvo schema", True)
+
+
+def _people_per_call(pluvo: PluvoClient, wanted: int) -> Iterator[Finding]:
+    taken = pluvo.people_in_one_call(wanted)
+    if taken < wanted:
+        cause = f"people_per_call is {wanted}; Pluvo takes " + (f"{taken} at most" if taken > 1 else "one at a time")
+        yield warning("pluvo people_per_call", "people_per_call_refused", cause)
+    else:
+        yield Finding("pluvo people_per_call", True)
 
 
 def _target(pluvo: PluvoClient, course: Course) -> Iterator[Finding]:

@@ -38,6 +38,7 @@ ACTIONS = {
     "scope_refused": "Have Pluvo give the API client these scopes.",
     "assumed_missing": "Nothing has to be done: docs/pluvo.md says what is done without each of them.",
     "schema_hidden": "Nothing has to be done: what Pluvo does not take is left out when it says so.",
+    "people_per_call_refused": "Nothing has to be done: work goes on with fewer people in a call, or one by one.",
     "not_permitted": "Have Pluvo give the API client the rights (scopes) it needs.",
     "scope_missing": "Have Pluvo give the API client these scopes.",
     "operation_missing": "Tell the maintainers: Pluvo's interface changed.",

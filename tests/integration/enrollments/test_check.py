@@ -60,3 +60,24 @@ def test_check_says_that_a_list_of_users_is_not_whole_and_goes_on(world: World) 
     found = _findings(world)
     assert found["users_incomplete"]["ok"]
     assert "ask Pluvo" in found["users_incomplete"]["action"].replace("Ask", "ask")
+
+
+@pytest.mark.parametrize(
+    ("switches", "told"),
+    [
+        ({}, None),
+        ({"unknown_user": "error", "error_paths": False, "null_spoils": True}, None),
+        ({"max_root_fields": 4}, "people_per_call is 10; Pluvo takes 2 at most"),
+        ({"repeats_fields": False}, "people_per_call is 10; Pluvo takes one at a time"),
+        ({"max_body_bytes": 600}, "people_per_call is 10; Pluvo takes 2 at most"),
+    ],
+    ids=["any document", "nobody is an error", "few fields", "a field once", "a short text"],
+)
+def test_check_says_how_many_people_go_in_one_call(world: World, switches: dict[str, Any], told: str | None) -> None:
+    shared = {"organisation": "acme", "client_id": "koppeling", "calls_per_second": 0, "people_per_call": 10}
+    world.set_tenant(pluvo=shared | {"base_url": f"{world.pluvo_url}/t/acme"})
+    world.pluvo.change_switches(**switches)
+    found = _findings(world).get("people_per_call_refused")
+    assert (found["cause"] if found else None) == told
+    assert found is None or found["ok"]
+    assert world.writes() == []
