@@ -1,0 +1,67 @@
+"""What operators read, in English and Dutch: verbs return codes with parameters, whoever shows them calls ``say``.
+
+A sentence stands in the file of its subject, e.g. ``findings.py``: ``code: "English with {parameters}"``, or a pair
+``("one", "many")`` chosen by the parameter ``count``. Its Dutch stands in the ``.po`` file of the same name, under the
+code (``msgctxt``) and the English (``msgid``): who changes the English has to look at the Dutch again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from ops.language import errors, findings
+
+Language = Literal["en", "nl"]
+Sentence = str | tuple[str, str]
+
+FOLDER = Path(__file__).parent
+# By the name of the file, which is also that of the .po file.
+FILES: Mapping[str, Mapping[str, Sentence]] = {"errors": errors.SENTENCES, "findings": findings.SENTENCES}
+SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
+
+
+def say(code: str, language: Language, **parameters: object) -> str:
+    """The sentence of a code, e.g. ``say("action.throttled", "nl")``. Raises KeyError for a code without one.
+
+    A parameter that is not given, as in what an older release stored, is shown as ``?``.
+    """
+    found = SENTENCES[code]
+    if language == "nl":
+        found = _dutch().get(code, found)
+    if not isinstance(found, str):
+        found = found[parameters.get("count") != 1]
+    return found.format_map(_Given(parameters))
+
+
+def language_of(wanted: Language | None) -> Language:
+    """The language asked for, else that of the terminal's locale: Dutch for ``nl…``, English for every other."""
+    if wanted is not None:
+        return wanted
+    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "nl" if locale.lower().startswith("nl") else "en"
+
+
+class _Given(dict[str, object]):
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+@cache
+def _dutch() -> Mapping[str, Sentence]:
+    """The .po files, without what is missing or was marked as doubtful (fuzzy): that stays English."""
+    from babel.messages.pofile import read_po  # noqa: PLC0415  slow to import, and only needed for Dutch
+
+    found: dict[str, Sentence] = {}
+    for name in FILES:
+        with (FOLDER / f"{name}.po").open("rb") as file:
+            catalog = read_po(file, locale="nl")
+        found |= {
+            one.context: one.string if isinstance(one.string, str) else (one.string[0], one.string[-1])
+            for one in catalog
+            if one.context and one.string and not one.fuzzy and one.id == SENTENCES.get(one.context)
+        }
+    return found
