@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Computed, ForeignKey, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
@@ -31,7 +32,9 @@ class Course(SQLModel, table=True):
     target: str | None = Field(default=None, sa_column=Column(String, Computed(TARGET, persisted=True)))
     # What is written back; the first is the default one.
     rules: list[CompletionRule] = stored(CompletionRule, many=True, default="[]")
-    # False once the course was taken out of the tenants file: its people are not leavers.
+    # The rule that linked it (``CourseRule.name``); None: a block of its own.
+    rule: str | None = None
+    # False once the tenants file names it no more, by a block or a rule: its people are not leavers.
     active: bool = Field(default=True, sa_column=Column(Boolean, nullable=False, server_default=text("true")))
     # Pluvo's own id of the offer event or group, once it was asked.
     target_id: str | None = None
@@ -42,3 +45,13 @@ class Course(SQLModel, table=True):
     width: int | None = None
     # Each completion field as metainfo gave it last.
     completion_types: dict[str, KnownField] | None = json()
+
+    def change(self, column: str, value: Any) -> None:
+        """Set one of the columns of ``CourseSettings.columns``, and forget what was known of the old value."""
+        setattr(self, column, value)
+        if column in ("updateconnector", "rules"):
+            self.completion_types = None  # asked again of metainfo
+        if column == "getconnector":
+            self.width = None  # another connector, other columns
+        if column == "pluvo":
+            self.target_id = None

@@ -113,6 +113,13 @@ class CourseResult(TypedDict):
     candidates: NotRequired[list[Candidate]]
 
 
+class Unlinked(TypedDict):
+    """Events of course rules that are not linked for one reason."""
+
+    events: int
+    people: int
+
+
 class Run(SQLModel, table=True):
     __tablename__ = "run"
     __table_args__ = (
@@ -136,6 +143,8 @@ class Run(SQLModel, table=True):
     snapshot: str | None = None
     reasons: list[str] = json(default="[]")
     courses: list[CourseResult] = json(default="[]")
+    # Events of course rules that wait: {"target_unknown": {"events": 3, "people": 120}}
+    unlinked: dict[str, Unlinked] = json(default="{}")
     rows: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     # Rows without a plan line (nothing to do): {"unchanged": 1183, "not_yet": 2, …}
     rows_without_line: dict[str, int] = json(default="{}")

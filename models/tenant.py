@@ -10,6 +10,7 @@ from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of
+from models.course_settings import CourseDefaults, CourseRule
 from models.crypto import Encrypted, bind_secrets
 from models.tenant_settings import AfasSettings, PluvoSettings, RemovalSettings, stored
 
@@ -47,6 +48,8 @@ class Tenant(SQLModel, table=True):
     afas: AfasSettings = stored(AfasSettings)
     pluvo: PluvoSettings = stored(PluvoSettings)
     removals: RemovalSettings = stored(RemovalSettings, default="{}")
+    course_defaults: CourseDefaults = stored(CourseDefaults, default="{}")
+    course_rules: list[CourseRule] = stored(CourseRule, many=True, default="[]")
     afas_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     afas_token: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     pluvo_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))

@@ -9,23 +9,17 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from clients.afas import AFAS_HOSTS, normalise_token, parse_member_id
 from clients.http import checked_base_url
 from clients.pluvo import PLUVO_HOSTS, pluvo_base_url
-from models.afas_values import event_number
+from models.course_settings import PLACES, CourseDefaults, CourseRule, CourseSettings
 from models.tenant_settings import (
     AfasSettings,
-    CompletionRule,
-    CourseTarget,
-    DateFormat,
-    FieldMap,
-    FieldName,
-    Level,
     PluvoSettings,
     RemovalSettings,
     Table,
@@ -142,56 +136,10 @@ class Removals(RemovalSettings):
         return RemovalSettings.model_validate(self.model_dump())
 
 
-class CoursePluvo(CourseTarget):
-    completion_level: Level = "training"
-    completion_title: Text | None = None
-
-    def stored(self) -> CourseTarget:
-        """Only where people are enrolled."""
-        return CourseTarget.model_validate(self.model_dump())
-
-
-class Course(Table):
-    event_id: Text
-    getconnector: Text
-    updateconnector: Text = "KnCourseMember"
-    completion_field: FieldName | None = None
-    completion_type: Literal["date", "text"] | None = None
-    completion_format: DateFormat = "%Y-%m-%d"
-    fields: FieldMap
-    pluvo: CoursePluvo
-    completions: tuple[CompletionRule, ...] = ()
-
-    @field_validator("event_id")
-    @classmethod
-    def _number(cls, value: str) -> str:
-        if event_number(value) != value:
-            raise ValueError('must be the number (CrId) of the event in AFAS, such as "340"')
-        return value
-
-    @model_validator(mode="after")
-    def _write_back(self) -> Course:
-        if (self.completion_field is None) != (self.pluvo.completion_title is None):
-            raise ValueError("completion_field and pluvo.completion_title go together: give both or neither")
-        named = [rule.field for rule in self.rules()]
-        twice = sorted({name for name in named if named.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is filled by more than one completion")
-        return self
-
-    def rules(self) -> list[CompletionRule]:
-        """What is written back: the course's own keys first, then its ``completions`` tables."""
-        if self.completion_field is None or self.pluvo.completion_title is None:
-            return list(self.completions)
-        standard = CompletionRule(
-            level=self.pluvo.completion_level,
-            title=self.pluvo.completion_title,
-            field=self.completion_field,
-            type=self.completion_type,
-            format=self.completion_format,
-            column=self.fields.completion,
-        )
-        return [standard, *self.completions]
+def _each(given: dict[str, Any], key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The changed tables of an array; nothing where it is none."""
+    tables = given.get(key)
+    return {key: [change(one) if isinstance(one, dict) else one for one in tables]} if isinstance(tables, list) else {}
 
 
 class Tenant(Table):
@@ -202,9 +150,37 @@ class Tenant(Table):
     afas: Afas
     pluvo: Pluvo
     removals: Removals = Removals()
-    courses: tuple[Course, ...] = ()
+    course_defaults: CourseDefaults = CourseDefaults()
+    course_rules: tuple[CourseRule, ...] = ()
+    courses: tuple[CourseSettings, ...] = ()
 
     _seconds = field_validator("interval", mode="before")(_duration("15m", "24h"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share(cls, given: Any) -> Any:
+        """Give the defaults to each course, and their target to each rule without one.
+
+        What is wrong with the defaults is told once, not for every course.
+        """
+        if not isinstance(given, dict) or not isinstance(given.get("course_defaults"), dict):
+            return given
+        try:
+            defaults = CourseDefaults.model_validate(given["course_defaults"], extra="forbid")
+        except ValidationError:
+            return given | {"courses": (), "course_rules": ()}
+        return given | {
+            **_each(given, "courses", defaults.merged),
+            **_each(given, "course_rules", lambda rule: (defaults.place() if not rule.keys() & PLACES else {}) | rule),
+        }
+
+    @field_validator("course_rules")
+    @classmethod
+    def _make_courses(cls, rules: tuple[CourseRule, ...], info: ValidationInfo) -> tuple[CourseRule, ...]:
+        for number, rule in enumerate(rules, 1):
+            if lacking := rule.lacking(info.data["course_defaults"]):
+                raise ValueError(f"what rule {number} links needs {lacking} in [tenants.course_defaults]")
+        return rules
 
     @field_validator("slug")
     @classmethod

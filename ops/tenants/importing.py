@@ -1,13 +1,13 @@
 """Bring the stored tenants in line with a tenants file: create or update by slug, all of it in one transaction.
 
-Importing the same file again changes nothing. Tenants that are not in the file stay; a course that is no longer in it
-becomes inactive, and its people are not leavers.
+Importing the same file again changes nothing. Tenants that are not in the file stay; a course that is no longer in it,
+or that no rule covers any more, becomes inactive, and its people are not leavers.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -22,6 +22,7 @@ from models import tenant as tables
 from models.advisory_locks import AdvisoryLock
 from models.base import utc_now
 from models.course import Course
+from models.course_settings import CourseRule
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint, place_of
 from models.session import session, transaction
 from models.tenant import Direction, Health, TenantDirection
@@ -110,7 +111,7 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, who: str, replace_lost: 
         secrets = _secrets(opened, stored, replace_lost)
         done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
     tenant_id = cast(int, stored.id)
-    done.changes += _set_courses(opened, tenant_id, spec)
+    done.changes += _set_rules(stored, spec) + _set_courses(opened, tenant_id, spec)
     _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)
     if done.action == "updated":
         if not done.changes:
@@ -122,7 +123,7 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, who: str, replace_lost: 
         done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
     connection = opened.connection()
     # A connector may have been the wrong one as well as a secret or an address.
-    if any(change.startswith(("afas.", "pluvo.", "course ")) for change in done.changes):
+    if any(change.startswith(("afas.", "pluvo.", "course")) for change in done.changes):
         done.changes += [f"{way}: no longer quarantined" for way in health.try_again(connection, tenant_id)]
     audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})
     return done
@@ -137,6 +138,7 @@ def _plain(spec: file_spec.Tenant) -> dict[str, Any]:
         "afas": spec.afas.stored(),
         "pluvo": spec.pluvo.stored(),
         "removals": spec.removals.stored(),
+        "course_defaults": spec.course_defaults,
     }
 
 
@@ -241,32 +243,38 @@ def _set_secrets(stored: tables.Tenant, spec: file_spec.Tenant, before: dict[str
     return changes
 
 
-def _course_columns(spec: file_spec.Course) -> dict[str, Any]:
-    return {
-        "getconnector": spec.getconnector,
-        "updateconnector": spec.updateconnector,
-        "fields": spec.fields,
-        "pluvo": spec.pluvo.stored(),
-        "rules": spec.rules(),
-        "active": True,
-    }
+def _set_rules(stored: tables.Tenant, spec: file_spec.Tenant) -> list[str]:
+    before = stored.course_rules or []
+    stored.course_rules = list(spec.course_rules)
+    if before == stored.course_rules:
+        return []
+    told = [f"course rule {number}: {rule.name}" for number, rule in enumerate(spec.course_rules, 1)]
+    return [*(told or ["course rules: none any more"]), "what they link changes in the next run"]
 
 
 def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> list[str]:
     stored = {one.event_id: one for one in opened.exec(select(Course).where(Course.tenant_id == tenant_id))}
     changes = []
     for course in spec.courses:
-        columns, known = _course_columns(course), stored.pop(course.event_id, None)
+        columns: dict[str, Any] = {**course.columns(), "rule": None, "active": True}
+        known = stored.pop(course.event_id, None)
         if known is None:
             opened.add(Course(tenant_id=tenant_id, event_id=course.event_id, **columns))
             changes.append(f"course {course.event_id}: added")
         else:
             changes += [f"course {course.event_id}: {line}" for line in _update_course(known, columns)]
-    for gone in stored.values():
-        if gone.active:
-            gone.active = False
-            changes.append(f"course {gone.event_id}: inactive, no longer in the file")
+    # What a rule links is brought in line by the next run: only AFAS and Pluvo know the rest.
+    ended = [one for one in stored.values() if one.active and not _still_linked(one, spec.course_rules)]
+    for gone in ended:
+        gone.active = False
+    changes += [f"course {one.event_id}: inactive, no longer in the file" for one in ended if one.rule is None]
+    if by_rule := sum(one.rule is not None for one in ended):
+        changes.append(f"courses of rules: {by_rule} inactive, no rule covers them any more; nobody is removed")
     return changes
+
+
+def _still_linked(course: Course, rules: Sequence[CourseRule]) -> bool:
+    return course.rule is not None and any(rule.covers(course.event_id) for rule in rules)
 
 
 _MOVE = "its people are enrolled there by the next run; the one after takes them out of the old place, under the guards"
@@ -280,17 +288,13 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
             continue
         if column == "rules":
             changes.append("completions: changed")
+        elif column == "rule":
+            changes.append("linked by a block of its own, not by a rule any more")
         else:
             changes += differences(column, before, value)
         if column == "pluvo" and before.place != value.place:
             changes.append(_MOVE)
-        setattr(known, column, value)
-        if column in ("updateconnector", "rules"):
-            known.completion_types = None  # asked again of metainfo
-        if column == "getconnector":
-            known.width = None  # another connector, other columns
-        if column == "pluvo":
-            known.target_id = None
+        known.change(column, value)
     return changes
 
 

@@ -54,6 +54,7 @@ class Lines:
         names, end = self._names(position + (2 if array else 1))
         path = (*self._resolve(names[:-1]), names[-1])
         if array:
+            self._note(path, position)
             self._arrays[path] = self._arrays.get(path, -1) + 1
         path = self._resolve(names)
         self._note(path, position)

@@ -24,7 +24,7 @@ from ops.tenants import file, importing, manage
 from ops.tenants.importing import Imported
 from tenancy import health
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
-from tests.unit.ops.tenants.test_file import GOOD
+from tests.unit.ops.tenants.test_file import GOOD, OWN, WITH_RULES
 
 Import = Callable[[str], list[Imported]]
 
@@ -312,3 +312,42 @@ def test_a_changed_secret_is_stored_and_an_unchanged_one_is_not_written_again(ac
 def test_a_secret_is_not_stored_without_its_place(acme: int) -> None:
     with session() as opened, pytest.raises(StatementError, match="knows where it belongs"):
         opened.connection().execute(update(Tenant).values(afas_token="x"))
+
+
+def test_rules_and_what_courses_share_are_stored_once_and_said_when_they_change(import_text: Import) -> None:
+    # given
+    import_text(WITH_RULES)
+    (again,) = import_text(WITH_RULES)
+    assert (again.action, again.changes) == ("unchanged", [])
+    # when
+    (done,) = import_text(WITH_RULES.replace('"all"', '["340", "350-399"]').replace('"Deelnemers"', '"Cursisten"'))
+    # then
+    assert done.changes == [
+        "course_defaults.getconnector: Deelnemers → Cursisten",
+        "course rule 1: 340, 350-399 → afas-{event_id}",
+        "what they link changes in the next run",
+    ]
+    # and
+    (gone,) = import_text(WITH_RULES[: WITH_RULES.index("[[tenants.course_rules]]")])
+    assert "course rules: none any more" in gone.changes
+
+
+def test_a_change_of_the_rules_lets_only_what_they_linked_become_inactive(import_text: Import) -> None:
+    # given: a block, and two events that a rule linked
+    import_text(WITH_RULES + OWN)
+    columns = "tenant_id, getconnector, updateconnector, fields, pluvo"
+    for event in ("350", "360"):
+        run_sql(
+            f"INSERT INTO course (event_id, rule, {columns}) SELECT :event, 'all', {columns} FROM course LIMIT 1",
+            event=event,
+        )
+    # when
+    (done,) = import_text(WITH_RULES.replace('"all"', '"350"') + OWN)
+    # then
+    assert "courses of rules: 1 inactive, no rule covers them any more; nobody is removed" in done.changes
+    active = scalar("SELECT jsonb_object_agg(event_id, active) FROM course")
+    assert active == {"340": True, "350": True, "360": False}
+    # and: a block takes over what a rule linked
+    (done,) = import_text(WITH_RULES + OWN + OWN.replace('"340"', '"350"'))
+    assert "course 350: linked by a block of its own, not by a rule any more" in done.changes
+    assert scalar("SELECT rule FROM course WHERE event_id = '350'") is None

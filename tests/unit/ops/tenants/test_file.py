@@ -242,3 +242,120 @@ def test_insecure_addresses_are_allowed_on_the_operators_word(monkeypatch: pytes
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(FileProblems, match=r"no\.toml: can't be read"):
         file.read(tmp_path / "no.toml")
+
+
+SHARED = """\
+[tenants.course_defaults]
+getconnector = "Deelnemers"
+completion_field = "UC3B61455480EEFAFE78EBC831C6E1B30"
+[tenants.course_defaults.fields]
+event_id = "CrId"
+internal_id = "Intern_ID"
+external_id = "Extern_ID"
+name = "Naam"
+email_primary = "Email_werk"
+[tenants.course_defaults.pluvo]
+send_invite = true
+offer_event_ref = "afas"
+
+[[tenants.course_rules]]
+events = "all"
+offer_event_ref = "afas-{event_id}"
+completion_title = "{Cursusnaam}"
+"""
+WITH_RULES = GOOD[: GOOD.index("[[tenants.courses]]")] + SHARED
+OWN = """\
+[[tenants.courses]]
+event_id = "340"
+updateconnector = "KnCourse"
+[tenants.courses.fields]
+name = "Volledige_naam"
+[tenants.courses.pluvo]
+group_ref = "bhv"
+"""
+
+
+def test_what_courses_share_is_given_to_each_and_its_own_values_win() -> None:
+    # given: a course that says two things of its own, another target than the shared one among them
+    (tenant,) = file.parse(WITH_RULES + OWN, name="f", folder=Path())
+    # then
+    (course,) = tenant.courses
+    assert (course.getconnector, course.updateconnector) == ("Deelnemers", "KnCourse")
+    assert (course.fields.name, course.fields.internal_id) == ("Volledige_naam", "Intern_ID")
+    assert (course.pluvo.group_ref, course.pluvo.offer_event_ref, course.pluvo.send_invite) == ("bhv", None, True)
+    # and: half a write-back that only the others use is none
+    assert course.rules() == []
+
+
+def test_a_course_with_a_title_takes_the_shared_field_and_one_without_a_target_the_shared_one() -> None:
+    own = '[[tenants.courses]]\nevent_id = "7"\n[tenants.courses.pluvo]\ncompletion_title = "BHV"\n'
+    (tenant,) = file.parse(WITH_RULES + own, name="f", folder=Path())
+    (course,) = tenant.courses
+    assert course.pluvo.offer_event_ref == "afas"
+    assert [(rule.title, rule.field) for rule in course.rules()] == [("BHV", "UC3B61455480EEFAFE78EBC831C6E1B30")]
+
+
+def test_a_rule_without_a_target_takes_the_shared_one() -> None:
+    text = WITH_RULES.replace('offer_event_ref = "afas-{event_id}"\n', "")
+    (tenant,) = file.parse(text, name="f", folder=Path())
+    assert tenant.course_rules[0].offer_event_ref == "afas"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            '"all"',
+            '["340", "drie"]',
+            "32: tenants.course_rules.events: 'drie' is no event: write \"all\", or a list of",
+        ),
+        ('"all"', '"399-340"', "32: tenants.course_rules.events: '399-340' is no event"),
+        ('"all"', '["all", "340"]', "32: tenants.course_rules.events: 'all' is no event"),
+        ('"all"', '"0-10"', "32: tenants.course_rules.events: '0-10' is no event"),
+        ('"all"', "[]", "32: tenants.course_rules.events: names no event"),
+        ('"all"', "340", '32: tenants.course_rules.events: must be "all", or a list of'),
+        ('"all"', "[340]", "32: tenants.course_rules.events: must be text: write it between quotes"),
+        (
+            '"{Cursusnaam}"',
+            '"{Cursusnaam"',
+            "34: tenants.course_rules.completion_title: has a brace that names no column",
+        ),
+        ('"afas-{event_id}"', '"afas-{}"', "33: tenants.course_rules.offer_event_ref: has a brace"),
+        (
+            'offer_event_ref = "afas-{',
+            'group_ref = "g"\noffer_event_ref = "afas-{',
+            "31: tenants.course_rules: give offer",
+        ),
+        ('completion_title = "{', 'title = "{', "34: tenants.course_rules.title: unknown key"),
+        ('getconnector = "Deelnemers"\n', "", "30: tenants.course_rules: what rule 1 links needs getconnector in"),
+        ('internal_id = "Intern_ID"\n', "", "30: tenants.course_rules: what rule 1 links needs fields.internal_id in"),
+        ("completion_field", "# ", "31: tenants.course_rules: what rule 1 links needs completion_field in"),
+        (
+            'getconnector = "Deel',
+            'getconector = "Deel',
+            "19: tenants.course_defaults.getconector: unknown key (did you",
+        ),
+        ("send_invite = true", 'send_invite = "ja"', "28: tenants.course_defaults.pluvo.send_invite: must be true or"),
+    ],
+)
+def test_what_is_wrong_with_rules_and_defaults_is_one_clear_line(old: str, new: str, said: str) -> None:
+    # given: a block that takes from the defaults what is wrong there
+    assert WITH_RULES.count(old) == 1, old
+    found = problems_of(WITH_RULES.replace(old, new) + OWN)
+    # then: it is told once, where it stands (and what a block lacks, with the block)
+    (line,) = [line for line in found if "tenants.courses" not in line]
+    assert line.startswith(f"tenants.toml:{said}"), line
+
+
+def test_a_rule_without_any_target_is_told_so() -> None:
+    text = WITH_RULES.replace('offer_event_ref = "afas-{event_id}"\n', "").replace('offer_event_ref = "afas"\n', "")
+    assert problems_of(text) == [
+        "tenants.toml:30: tenants.course_rules: give offer_event_ref or group_ref, one of the two: it says where the "
+        "people are enrolled"
+    ]
+
+
+def test_an_event_id_that_is_no_number_is_refused_with_its_line() -> None:
+    (line,) = problems_of(changed('event_id = "340"', 'event_id = "drie"'))
+    assert line.startswith("tenants.toml:19: tenants.courses.event_id: must be the number (CrId)")
+    assert line.endswith("AFAS's event ids are numbers")
