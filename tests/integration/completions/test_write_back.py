@@ -9,6 +9,7 @@ import pytest
 from clients.afas import Authorizer
 from simulators.afas.tenant import COMPLETION_FIELD, FreeField
 from tenancy.call_slots import call_slot
+from tests.fixtures.statements import counted, promised
 from tests.integration.completions.conftest import Classroom
 from workers.messages.execute import run_delivery
 
@@ -409,3 +410,20 @@ def test_a_field_that_cannot_hold_a_date_refuses_its_course(
     assert (entry["reasons"], run.outcomes["rejected"], run.rows) == ([reason], 1, 1)
     assert run.status == "done_with_failures"
     assert classroom.puts() == []
+
+
+@pytest.mark.parametrize("path", ["written back", "written back after a look"])
+def test_a_date_costs_what_is_promised(classroom: Classroom, path: str) -> None:
+    # given a date that is to be written, and a look at AFAS that is new or old
+    classroom.enroll(80)
+    classroom.complete(80, "2026-05-04")
+    classroom.begin()
+    classroom.execute("UPDATE completion SET shown_at = now() - make_interval(mins => :n)", n=9 * path.endswith("look"))
+    envelope = classroom.world.hand_out()
+    assert envelope is not None
+    # when
+    with counted() as cost:
+        run_delivery(envelope)
+    # then
+    assert classroom.shown(80) is not None
+    assert (len(cost.statements), cost.transactions) == promised(path), cost
