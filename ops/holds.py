@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from models.hold import Guard, HoldState
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, page, rows
+from ops.listing import Page, checked_limit, page, rows, where
 from ops.lookup import checked_id
 from ops.problems import Problem
 from producers.enrollments import decide_holds
@@ -22,11 +22,7 @@ _COLUMNS = """
            (SELECT count(*) FROM hold_line l WHERE l.hold_id = h.id AND l.state = 'open') AS open_lines
       FROM hold h JOIN tenant t ON t.id = h.tenant_id
 """
-_LIST = f"""{_COLUMNS}
-     WHERE (CAST(:cursor AS text) IS NULL OR h.id < :cursor) AND (CAST(:tenant AS text) IS NULL OR t.slug = :tenant)
-       AND (CAST(:state AS text) IS NULL OR h.state = :state)
-     ORDER BY h.id DESC LIMIT :limit
-"""
+_FILTERS = {"tenant": "h.tenant_id = :tenant", "state": "h.state = :state", "cursor": "h.id < :cursor"}
 _LINES = """
     SELECT event_id, internal_id, action, before, after, state, decided_at FROM hold_line
      WHERE hold_id = :hold AND tenant_id = :tenant ORDER BY event_id, length(internal_id), internal_id
@@ -41,9 +37,10 @@ def listing(
     if state is not None and state not in set(HoldState):
         raise Problem(f"--state is one of {', '.join(HoldState)}.")
     with transaction() as connection:
-        if tenant:
-            lookup.tenant_id(connection, tenant)
-        found = rows(connection, _LIST, cursor=cursor, tenant=tenant, state=state, limit=checked_limit(limit) + 1)
+        number = lookup.tenant_id(connection, tenant) if tenant else None
+        wanted = {"tenant": number, "state": state, "cursor": cursor}
+        newest_first = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY h.id DESC LIMIT :limit"
+        found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "id")
     return Page([_item(row) for row in cut.items], cut.next)
 

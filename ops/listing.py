@@ -48,6 +48,14 @@ def rows(connection: Connection, sql: str, **parameters: Any) -> list[Row]:
     return [dict(row) for row in connection.execute(text(sql), parameters).mappings()]
 
 
+def where(filters: Mapping[str, str], wanted: Mapping[str, Any]) -> str:
+    """``WHERE`` with the conditions of those filters that ``wanted`` has a value for.
+
+    A condition that also holds where its value is missing could use no index once the statement is prepared.
+    """
+    return "WHERE " + (" AND ".join(filters[name] for name in filters if wanted[name] is not None) or "true")
+
+
 def page(found: Sequence[Mapping[str, Any]], limit: int, key: str) -> Page:
     """Cut ``limit + 1`` rows to a page; ``key`` names the column the cursor is made of."""
     items = [dict(row) for row in found[:limit]]

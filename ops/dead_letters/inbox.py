@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from models.dead_letter import DeadLetterState
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, page, rows
+from ops.listing import Page, checked_limit, page, rows, where
 from ops.problems import Problem
 
 _COLUMNS = """
@@ -22,23 +22,32 @@ _COLUMNS = """
            d.run_id AS run, d.closed_at, d.closed_by, d.closed_reason
       FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id
 """
-_WHERE = """
-     WHERE (CAST(:tenant AS bigint) IS NULL OR d.tenant_id = :tenant)
-       AND (CAST(:kind AS text) IS NULL OR d.kind = :kind)
-       AND (CAST(:error AS text) IS NULL OR d.error = :error OR d.fingerprint = :error)
-       AND (CAST(:since AS timestamptz) IS NULL OR d.last_failed_at >= :since)
-       AND (CAST(:until AS timestamptz) IS NULL OR d.last_failed_at < :until)
-       AND (CAST(:state AS text) IS NULL OR d.state = :state)
+_FILTERS = {
+    "tenant": "d.tenant_id = :tenant",
+    "kind": "d.kind = :kind",
+    "error": "(d.error = :error OR d.fingerprint = :error)",
+    "since": "d.last_failed_at >= :since",
+    "until": "d.last_failed_at < :until",
+    "state": "d.state = :state",
+    "cursor": "d.id < :cursor",
+}
+# By tenant first, which needs no sorting; what is told in words is that of the newest.
+_GROUPS = """
+    WITH part AS (
+        SELECT d.fingerprint, d.tenant_id, count(*) AS count, min(d.first_failed_at) AS first_failed_at,
+               max(d.last_failed_at) AS last_failed_at, max(d.id) AS newest
+          FROM dead_letter d {where} GROUP BY d.fingerprint, d.tenant_id
+    ), whole AS (
+        SELECT p.fingerprint, min(t.slug) AS tenant, count(p.tenant_id) AS tenants, sum(p.count)::bigint AS count,
+               min(p.first_failed_at) AS first_failed_at, max(p.last_failed_at) AS last_failed_at,
+               max(p.newest) AS newest
+          FROM part p LEFT JOIN tenant t ON t.id = p.tenant_id
+         GROUP BY p.fingerprint ORDER BY sum(p.count) DESC, p.fingerprint LIMIT :limit
+    )
+    SELECT w.fingerprint, w.tenant, w.tenants, n.kind, n.error, n.message, w.count, w.first_failed_at,
+           w.last_failed_at, w.newest
+      FROM whole w JOIN dead_letter n ON n.id = w.newest ORDER BY w.count DESC, w.fingerprint
 """
-_NEWEST_FIRST = " AND (CAST(:cursor AS text) IS NULL OR d.id < :cursor) ORDER BY d.id DESC LIMIT :limit"
-_GROUPS = f"""
-    SELECT d.fingerprint, min(t.slug) AS tenant, count(DISTINCT d.tenant_id) AS tenants, min(d.kind) AS kind,
-           min(d.error) AS error, (array_agg(d.message ORDER BY d.id DESC))[1] AS message, count(*) AS count,
-           min(d.first_failed_at) AS first_failed_at, max(d.last_failed_at) AS last_failed_at,
-           (array_agg(d.id ORDER BY d.id DESC))[1] AS newest
-      FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id {_WHERE}
-     GROUP BY d.fingerprint ORDER BY count(*) DESC, d.fingerprint LIMIT :limit
-"""  # noqa: S608 - constants only
 
 
 @dataclass(frozen=True)
@@ -63,21 +72,24 @@ class Filters:
             raise Problem(f"--state is one of {', '.join(DeadLetterState)}.")
         tenant = lookup.tenant_id(connection, self.tenant) if self.tenant else None
         wanted = {"kind": self.kind, "error": self.error, "since": self.since, "until": self.until}
-        return wanted | {"tenant": tenant, "state": self.state}
+        return wanted | {"tenant": tenant, "state": self.state, "cursor": None}
 
 
 def listing(filters: Filters, limit: int = 100, cursor: str | None = None) -> Page:
     """Dead letters, newest first."""
     with transaction() as connection:
-        wanted = filters.values(connection) | {"cursor": cursor, "limit": checked_limit(limit) + 1}
-        found = rows(connection, _COLUMNS + _WHERE + _NEWEST_FIRST, **wanted)
+        wanted = filters.values(connection) | {"cursor": cursor}
+        newest_first = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY d.id DESC LIMIT :limit"
+        found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     return page(found, limit, "id")
 
 
 def groups(filters: Filters, limit: int = 100) -> list[dict[str, Any]]:
     """The same by fingerprint: one line a kind of fault, with how many and since when."""
     with transaction() as connection:
-        return rows(connection, _GROUPS, **filters.values(connection), limit=checked_limit(limit))
+        wanted = filters.values(connection)
+        largest_first = _GROUPS.format(where=where(_FILTERS, wanted))
+        return rows(connection, largest_first, limit=checked_limit(limit), **wanted)
 
 
 def show(dead_letter_id: str) -> dict[str, Any]:
@@ -113,7 +125,7 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
             raise Problem("Name dead letters, give a filter (--tenant --kind --error --since --until), or say --all.")
         wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}
         found = connection.execute(
-            text(f"SELECT d.id FROM dead_letter d {_WHERE} ORDER BY d.id"),  # noqa: S608 - constants only
+            text(f"SELECT d.id FROM dead_letter d {where(_FILTERS, wanted)} ORDER BY d.id"),  # noqa: S608 - constants only
             wanted,
         )
         return list(found.scalars())

@@ -176,10 +176,10 @@ def preview(connection: Connection, ids: list[str]) -> list[Line]:
 
 def _facts(connection: Connection, ids: list[str]) -> list[Facts]:
     found = [Facts(**row) for row in rows(connection, _FACTS, ids=ids)]
+    about = {facts.enrollment_id: cast(int, facts.tenant_id) for facts in found if facts.enrollment_id is not None}
+    reasons = against(connection, list(about), list(set(about.values())))
     return [
-        replace(facts, against=against(connection, facts.enrollment_id, cast(int, facts.tenant_id)))
-        if facts.enrollment_id is not None
-        else facts
+        replace(facts, against=reasons.get(facts.enrollment_id)) if facts.enrollment_id is not None else facts
         for facts in found
     ]
 

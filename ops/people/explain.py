@@ -56,7 +56,12 @@ _COMPLETIONS = """
            k.verified_at, k.found_value, k.internal_id, c.event_id
       FROM completion k JOIN course c ON c.id = k.course_id
       LEFT JOIN enrollment p ON p.id = k.enrollment_id
-     WHERE k.tenant_id = :tenant AND (p.person_id = ANY(:people) OR k.subject = ANY(:subjects)) ORDER BY k.id
+     WHERE k.id IN (SELECT o.id FROM completion o JOIN enrollment e ON e.id = o.enrollment_id
+                     WHERE e.tenant_id = :tenant AND e.person_id = ANY(:people)
+                     UNION
+                    SELECT o.id FROM course x JOIN completion o ON o.course_id = x.id AND o.tenant_id = x.tenant_id
+                     WHERE x.tenant_id = :tenant AND o.subject = ANY(:subjects))
+     ORDER BY k.id
 """
 _HOLDS = """
     SELECT h.id AS hold, h.guard, h.state, l.event_id, l.internal_id, l.action, l.state AS line_state, h.expires_at,

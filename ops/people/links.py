@@ -13,7 +13,7 @@ from models import locks
 from models.person import AccountFrom, LinkedBy, LinkState
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, number_cursor, page, rows
+from ops.listing import Page, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
 from ops.people.candidates import CANDIDATES
@@ -23,16 +23,11 @@ from ops.tidy import tidy_up
 DECISIONS = ("link", "create", "ignore")
 
 _COLUMNS = f"""
-    SELECT p.id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state, l.linked_by,
-           l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
+    SELECT l.person_id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state,
+           l.linked_by, l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
       FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id JOIN tenant t ON t.id = l.tenant_id
 """  # noqa: S608  a constant
-_LIST = f"""{_COLUMNS}
-     WHERE (CAST(:tenant AS bigint) IS NULL OR l.tenant_id = :tenant)
-       AND (CAST(:state AS text) IS NULL OR l.state = :state)
-       AND (CAST(:cursor AS bigint) IS NULL OR p.id > :cursor)
-     ORDER BY p.id LIMIT :limit
-"""
+_FILTERS = {"tenant": "l.tenant_id = :tenant", "state": "l.state = :state", "cursor": "l.person_id > :cursor"}
 
 
 class LinkDone(TypedDict):
@@ -54,7 +49,8 @@ def listing(
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant else None
         wanted = {"tenant": number, "state": state, "cursor": number_cursor(cursor)}
-        found = rows(connection, _LIST, limit=checked_limit(limit) + 1, **wanted)
+        oldest_first = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY l.person_id LIMIT :limit"
+        found = rows(connection, oldest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "number")
     return Page([_item(row) for row in cut.items], cut.next)
 

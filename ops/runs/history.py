@@ -10,7 +10,7 @@ from models.session import transaction
 from models.tenant import Direction
 from ops import audit, lookup
 from ops.documents import RunDocument, RunItem, RunShown, Stopped
-from ops.listing import Page, Row, checked_limit, page, rows
+from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.problems import Problem
 from producers.runs.request import request_stop
 
@@ -20,16 +20,16 @@ _RUNS = """
     SELECT r.*, t.slug AS tenant, extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at) AS seconds
       FROM run r JOIN tenant t ON t.id = r.tenant_id
 """
-_NEWEST_FIRST = """
-     WHERE (CAST(:cursor AS text) IS NULL OR r.id < :cursor) AND (CAST(:tenant AS text) IS NULL OR t.slug = :tenant)
-       AND (CAST(:direction AS text) IS NULL OR r.direction = :direction)
-       AND (CAST(:status AS text) IS NULL OR r.status = :status)
-     ORDER BY r.id DESC LIMIT :limit
-"""
+_FILTERS = {
+    "tenant": "r.tenant_id = :tenant",
+    "direction": "r.direction = :direction",
+    "status": "r.status = :status",
+    "cursor": "r.id < :cursor",
+}
 _LINES = """
     SELECT id, event_id, internal_id, is_row, action, kind, outcome, reason, hold_id AS hold, settled_at
       FROM plan_line
-     WHERE run_id = :run AND tenant_id = :tenant AND (CAST(:cursor AS bigint) IS NULL OR id > :cursor)
+     WHERE run_id = :run AND tenant_id = :tenant AND id > :cursor
      ORDER BY id LIMIT :limit
 """
 
@@ -136,10 +136,10 @@ def listing(
         raise Problem(f"--status is one of {', '.join(RunStatus)}.")
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
-        if tenant is not None:
-            lookup.tenant_id(connection, tenant)
-        wanted = {"tenant": tenant, "direction": way, "status": status, "cursor": cursor}
-        found = rows(connection, _RUNS + _NEWEST_FIRST, limit=checked_limit(limit) + 1, **wanted)
+        number = lookup.tenant_id(connection, tenant) if tenant is not None else None
+        wanted = {"tenant": number, "direction": way, "status": status, "cursor": cursor}
+        newest_first = f"{_RUNS} {where(_FILTERS, wanted)} ORDER BY r.id DESC LIMIT :limit"
+        found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "id")
     return Page([{**item(run)} for run in cut.items], cut.next)
 
@@ -154,7 +154,7 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunSho
             run=run_id,
         )
         key = {"run": run_id, "tenant": run["tenant_id"]}
-        lines = rows(connection, _LINES, **key, cursor=cursor, limit=checked_limit(limit) + 1)
+        lines = rows(connection, _LINES, **key, cursor=cursor or 0, limit=checked_limit(limit) + 1)
         holds = rows(
             connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run AND tenant_id = :tenant", **key
         )

@@ -22,6 +22,7 @@ no_longer_linked        planned for an account that the person is no longer link
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Self
 
@@ -48,6 +49,10 @@ JOINED = """
       LEFT JOIN link l ON l.person_id = p.id
 """
 _NOW = text(f"SELECT {COLUMNS} {JOINED} WHERE e.id = :id AND e.tenant_id = :tenant")
+_NOW_OF_MANY = text(
+    f"""SELECT e.id, {COLUMNS} {JOINED}
+         WHERE e.id = ANY(:ids) AND e.tenant_id = ANY(:tenants)"""
+)
 _LOCK_PERSON = text("SELECT id FROM person WHERE id = :person AND tenant_id = :tenant FOR NO KEY UPDATE")
 _LINK_NOW = text("SELECT revision, pluvo_id FROM link WHERE person_id = :person AND tenant_id = :tenant")
 
@@ -128,10 +133,10 @@ def _against_enrolling(now: Standing) -> str | None:
     return "no_longer_linked" if now.pluvo_id is None and now.match is None else None
 
 
-def against(connection: Connection, enrollment_id: int, tenant_id: int) -> str | None:
-    """Why what is wanted of an enrollment may not be done now, None when it may."""
-    now = _now(connection, enrollment_id, tenant_id)
-    return obstacle(now) if now is not None else None
+def against(connection: Connection, enrollments: Sequence[int], tenants: Sequence[int]) -> dict[int, str | None]:
+    """Why what is wanted of each of these enrollments, of these tenants, may not be done now; None when it may."""
+    found = connection.execute(_NOW_OF_MANY, {"ids": list(enrollments), "tenants": list(tenants)}).mappings()
+    return {row["id"]: obstacle(Standing.from_row(row)) for row in found}
 
 
 def check(connection: Connection, enrollment_id: int, tenant_id: int, loaded: Standing, link: LinkVersion) -> None:
