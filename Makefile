@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fix migration chaos bench lock notice
+.PHONY: help install demo test lint fix migration chaos bench lock notice reference
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -52,3 +52,6 @@ lock: install ## renew the lock files, hashes included, also that of the tool wh
 
 notice: install ## write what is shipped under which licence into NOTICE
 	$(BIN)/python -m tools.notice
+
+reference: install ## write docs/tenants-file.md from the classes that validate the file
+	$(BIN)/python -m tools.tenants_file

@@ -22,9 +22,11 @@ from ops.cli.common import (
     show,
     show_next,
 )
+from ops.problems import Problem
+from ops.tenants import export, importing, manage, reference
 from ops.tenants import file as tenants_file
-from ops.tenants import importing, manage
 from ops.terminal import output
+from ops.terminal.editor import edited
 
 app = group("Customers: an AFAS environment with a Pluvo organisation each.")
 Direction = Annotated[str | None, typer.Option("--direction", help="enrollments or completions; both if left out.")]
@@ -63,6 +65,45 @@ def _show_import(done: list[importing.Imported]) -> None:
             )
     if not done:
         output.say("The file has no tenants.")
+
+
+@app.command("export", epilog=example("koppeling tenants export acme > acme.toml"))
+def export_(slug: Slug, json: Json = False) -> None:
+    """Print the tenants file of a tenant. It names environment variables for secrets, which are never shown."""
+    with at_database():
+        written = export.exported(slug)
+    show({"tenant": slug, "file": written}, json, lambda _: output.say(written.rstrip("\n")))
+
+
+@app.command("example", epilog=example("koppeling tenants example > tenants.toml"))
+def example_(json: Json = False) -> None:
+    """Print a tenants file with every key there is, its default, its range and what it means."""
+    written = reference.example()
+    show({"file": written}, json, lambda _: output.say(written.rstrip("\n")))
+
+
+@app.command("edit", epilog=example("koppeling tenants edit acme"))
+def edit(slug: Slug, who: Who = None, json: Json = False) -> None:
+    """Change a tenant in $EDITOR: its file again, imported when it is saved. What is wrong is shown, to edit again."""
+    with at_database(keys=True):
+        written = export.exported(slug, to_edit=True)
+        while True:
+            changed = edited(written, ".toml")
+            if changed == written:
+                raise Problem("Nothing was changed.")
+            try:
+                specs = tenants_file.parse(changed, name=f"{slug}.toml", folder=Path(), keep_secrets=True)
+                if [one.slug for one in specs] != [slug]:
+                    raise Problem(
+                        f"The file is to have one tenant, {slug}: others are imported from files of their own."
+                    )
+                done = importing.apply(specs, named(who), verb="tenants edit")
+                break
+            except Problem as problem:
+                output.say(str(problem), error=True)
+                confirm("Edit it again?", yes=False)
+                written = changed
+    show({"items": [one.document() for one in done]}, json, lambda _: _show_import(done))
 
 
 @app.command("list", epilog=example("koppeling tenants list"))

@@ -41,13 +41,19 @@ _WORDS = {
 
 
 def read(path: Path) -> list[Tenant]:
-    """The tenants of a file. Raises FileProblems that names every problem with file and line."""
+    """The tenants of a file. Raises FileProblems that names every problem with file and line.
+
+    Secrets that are left out may be stored already: ``importing.apply`` says which are not.
+    """
     content = files.read_text(path, MAX_BYTES).replace("\r\n", "\n")
-    return parse(content, name=str(path), folder=path.parent)
+    return parse(content, name=str(path), folder=path.parent, keep_secrets=True)
 
 
-def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
-    """The tenants in a text; ``folder`` is where relative secret files are looked for."""
+def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) -> list[Tenant]:
+    """The tenants in a text; ``folder`` is where relative secret files are looked for.
+
+    ``keep_secrets``: needed secrets may be left out.
+    """
     for number, written in enumerate(content.split("\n"), 1):
         # Each part of a dotted key costs as much as all those before it.
         if written.count(".") > MAX_DOTS and not written.lstrip().startswith("#"):
@@ -62,7 +68,11 @@ def parse(content: str, *, name: str, folder: Path) -> list[Tenant]:
         raise FileProblems([f"{name}:{line}: a number that is too long"]) from None
     except RecursionError:
         raise FileProblems([f"{name}:1: nested too deeply"]) from None
-    context = {"folder": folder, "allow_insecure_urls": settings.get().allow_insecure_urls}
+    context = {
+        "folder": folder,
+        "allow_insecure_urls": settings.get().allow_insecure_urls,
+        "keep_secrets": keep_secrets,
+    }
     found: list[tuple[tuple[str | int, ...], str]] = []
     tenants: list[Tenant] = []
     try:
@@ -122,13 +132,14 @@ def _did_you_mean(path: tuple[str | int, ...]) -> str:
     model: Any = file_spec.File
     for part in path[:-1]:
         if isinstance(part, str) and model is not None:
-            model = _model_of(model, part)
+            model = model_of(model, part)
     known = list(model.model_fields) if model is not None else []
     close = difflib.get_close_matches(str(path[-1])[:MAX_NAME], known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+def model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The class of a table in a table; None for a plain key."""
     kind = model.model_fields[key].annotation if key in model.model_fields else None
     inner = getattr(kind, "__args__", (kind,))[0]
     return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None

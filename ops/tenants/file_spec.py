@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -30,10 +30,13 @@ from ops.terminal.files import read_text
 from settings import format_duration, parse_duration
 
 MAX_SECRET_BYTES = 100_000
+# The shortest and the longest that each duration may be
+INTERVAL = ("15m", "24h")
+CONFIRM_AFTER = ("0s", "30d")
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
-def _secret(value: Any, info: ValidationInfo) -> Any:
+def read_secret(value: Any, info: ValidationInfo) -> Any:
     """The text of a secret: literal, ``{ env = "NAME" }`` or ``{ file = "path" }`` (beside the tenants file)."""
     if not isinstance(value, dict):
         return value
@@ -43,7 +46,7 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
         if value["env"].upper().startswith("KOPPELING_"):
             raise ValueError(f"{value['env']} is a setting of ours, no secret of a tenant's: choose another name")
         found = os.environ.get(value["env"], "")
-        problem = f"environment variable {value['env']} is not set"
+        problem = f"environment variable {value['env']} is not set (a key that is left out keeps what is stored)"
     else:
         folder = info.context["folder"] if info.context else Path()
         try:
@@ -74,7 +77,12 @@ def _checked(value: str | None, info: ValidationInfo, hosts: str) -> str | None:
     return value if value is None else checked_base_url(value, hosts, insecure=insecure)
 
 
-Secret = Annotated[Text, BeforeValidator(_secret)]
+def _keeps_secrets(info: ValidationInfo) -> bool:
+    """Whether a secret that is left out may be stored already."""
+    return bool(info.context and info.context.get("keep_secrets"))
+
+
+Secret = Annotated[Text, BeforeValidator(read_secret)]
 
 
 class Afas(AfasSettings):
@@ -96,9 +104,10 @@ class Afas(AfasSettings):
         return value
 
     @model_validator(mode="after")
-    def _credentials(self) -> Afas:
+    def _credentials(self, info: ValidationInfo) -> Afas:
         if self.auth == "oauth":
-            lacking = [name for name in ("client_id", "client_secret") if getattr(self, name) is None]
+            needed = ("client_id",) if _keeps_secrets(info) else ("client_id", "client_secret")
+            lacking = [name for name in needed if getattr(self, name) is None]
             if lacking:
                 raise ValueError(f'{" and ".join(lacking)} missing: auth = "oauth" needs them')
         return self
@@ -109,8 +118,9 @@ class Afas(AfasSettings):
 
 
 class Pluvo(PluvoSettings):
-    client_secret: Secret = Field(repr=False)
-    webhook_secret: Secret | None = Field(default=None, repr=False)
+    client_secret: Secret | None = Field(default=None, repr=False)
+    # "" takes the stored one away
+    webhook_secret: Secret | Literal[""] | None = Field(default=None, repr=False)
 
     @field_validator("base_url")
     @classmethod
@@ -123,13 +133,19 @@ class Pluvo(PluvoSettings):
         pluvo_base_url(value)
         return value.lower()
 
+    @model_validator(mode="after")
+    def _credentials(self, info: ValidationInfo) -> Pluvo:
+        if self.client_secret is None and not _keeps_secrets(info):
+            raise ValueError("client_secret is missing")
+        return self
+
     def stored(self) -> PluvoSettings:
         """Without the secrets."""
         return PluvoSettings.model_validate(self.model_dump())
 
 
 class Removals(RemovalSettings):
-    _seconds = field_validator("confirm_after", mode="before")(_duration("0s", "30d"))
+    _seconds = field_validator("confirm_after", mode="before")(_duration(*CONFIRM_AFTER))
 
     def stored(self) -> RemovalSettings:
         """With the duration in seconds."""
@@ -154,7 +170,7 @@ class Tenant(Table):
     course_rules: tuple[CourseRule, ...] = ()
     courses: tuple[CourseSettings, ...] = ()
 
-    _seconds = field_validator("interval", mode="before")(_duration("15m", "24h"))
+    _seconds = field_validator("interval", mode="before")(_duration(*INTERVAL))
 
     @model_validator(mode="before")
     @classmethod

@@ -32,12 +32,14 @@ from ops.tenants import file_spec
 from tenancy import health
 from tenancy.systems import SAME_ORGANISATION
 
-_SECRETS = {
+SECRETS = {
     "afas_client_secret": "afas.client_secret",
     "afas_token": "afas.token",
     "pluvo_client_secret": "pluvo.client_secret",
     "webhook_secret": "pluvo.webhook_secret",
 }
+# What says where the secrets of a system are sent
+ADDRESS = {"afas": ("member_id", "environment", "base_url"), "pluvo": ("organisation", "base_url")}
 
 
 @dataclass
@@ -54,14 +56,17 @@ class Imported:
         return {"tenant": self.slug, "action": self.action, "changes": self.changes, "warnings": self.warnings}
 
 
-def apply(specs: list[file_spec.Tenant], who: str, *, replace_lost: bool = False) -> list[Imported]:
+def apply(
+    specs: list[file_spec.Tenant], who: str, *, replace_lost: bool = False, verb: str = "tenants import"
+) -> list[Imported]:
     """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so.
 
     ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
+    ``verb``: what the record of operators' verbs says.
     """
     with session() as opened:
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
-        done = [_apply_one(opened, spec, who, replace_lost) for spec in specs]
+        done = [_apply_one(opened, spec, replace_lost, who, verb) for spec in specs]
         opened.flush()
         for one in done:
             one.warnings += _judge_sharing(opened, one.slug)
@@ -92,24 +97,26 @@ def _judge_sharing(opened: Session, slug: str) -> list[str]:
     ]
 
 
-def _apply_one(opened: Session, spec: file_spec.Tenant, who: str, replace_lost: bool) -> Imported:
+def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who: str, verb: str) -> Imported:
     stored = opened.exec(
         select(tables.Tenant)
         .where(tables.Tenant.slug == spec.slug)
-        .options(*(defer(getattr(tables.Tenant, column)) for column in _SECRETS))
+        .options(*(defer(getattr(tables.Tenant, column)) for column in SECRETS))
         .with_for_update()
     ).one_or_none()
     done = Imported(spec.slug, "updated" if stored else "created")
     if stored is None:
         stored = tables.Tenant(slug=spec.slug, name=spec.name, timezone=spec.timezone, interval_seconds=spec.interval)
         secrets: dict[str, str | None] = {}
-        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, spec, secrets)
+        after = _wanted(spec, {})
+        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, secrets, after)
         opened.add(stored)
         opened.flush()  # gives it its number
     else:
         _refuse_others_links(opened, stored, spec)
         secrets = _secrets(opened, stored, replace_lost)
-        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, spec, secrets)
+        after = _wanted(spec, _keepable(stored, spec, secrets))
+        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, secrets, after)
     tenant_id = cast(int, stored.id)
     done.changes += _set_rules(stored, spec) + _set_courses(opened, tenant_id, spec)
     _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)
@@ -119,13 +126,13 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, who: str, replace_lost: 
             return done
         stored.settings_version += 1
         stored.updated_at = utc_now()
-    if spec.afas.auth == "token" and not (spec.afas.token or secrets.get("afas_token")):
+    if spec.afas.auth == "token" and not after["afas_token"]:
         done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
     connection = opened.connection()
     # A connector may have been the wrong one as well as a secret or an address.
     if any(change.startswith(("afas.", "pluvo.", "course")) for change in done.changes):
         done.changes += [f"{way}: no longer quarantined" for way in health.try_again(connection, tenant_id)]
-    audit.record(connection, who=who, verb="tenants import", tenant_id=tenant_id, detail={"changes": done.changes})
+    audit.record(connection, who=who, verb=verb, tenant_id=tenant_id, detail={"changes": done.changes})
     return done
 
 
@@ -208,7 +215,7 @@ def under_lost_keys() -> list[str]:
 def _secrets(opened: Session, stored: tables.Tenant, replace_lost: bool) -> dict[str, str | None]:
     """The stored secrets; one that is damaged counts as absent, so the import repairs it."""
     row = opened.execute(
-        text(f"SELECT {', '.join(_SECRETS)} FROM tenant WHERE id = :id"),  # noqa: S608 - constants only
+        text(f"SELECT {', '.join(SECRETS)} FROM tenant WHERE id = :id"),  # noqa: S608 - constants only
         {"id": stored.id},
     ).mappings()
     found: dict[str, str | None] = {}
@@ -224,20 +231,54 @@ def _secrets(opened: Session, stored: tables.Tenant, replace_lost: bool) -> dict
     return found
 
 
-def _set_secrets(stored: tables.Tenant, spec: file_spec.Tenant, before: dict[str, str | None]) -> list[str]:
-    after: dict[str, str | None] = {
+def _given(spec: file_spec.Tenant) -> dict[str, str | None]:
+    return {
         "afas_client_secret": spec.afas.client_secret,
         "afas_token": spec.afas.token,
         "pluvo_client_secret": spec.pluvo.client_secret,
         "webhook_secret": spec.pluvo.webhook_secret,
     }
-    if spec.afas.auth == "token" and spec.afas.token is None:
-        after["afas_token"] = before.get("afas_token")  # made with `koppeling token`, and nowhere in the file
+
+
+def _wanted(spec: file_spec.Tenant, kept: dict[str, str | None]) -> dict[str, str | None]:
+    """The secrets as they will be: one that is left out is kept, unless it is of the other way into AFAS.
+
+    Raises Problem where one is lacking. A token may come later, by ``koppeling token``.
+    """
+    other = "afas_token" if spec.afas.auth == "oauth" else "afas_client_secret"
+    after = {
+        column: kept.get(column) if value is None and column != other else value
+        for column, value in _given(spec).items()
+    }
+    needed = ("afas_client_secret", "pluvo_client_secret") if spec.afas.auth == "oauth" else ("pluvo_client_secret",)
+    lacking = [SECRETS[column] for column in needed if not after[column]]
+    if lacking:
+        raise Problem(
+            f"{spec.slug}: {' and '.join(lacking)} missing. A secret may be left out only where one is stored, for the "
+            "same address."
+        )
+    return after | {"webhook_secret": after["webhook_secret"] or None}
+
+
+def _keepable(stored: tables.Tenant, spec: file_spec.Tenant, secrets: dict[str, str | None]) -> dict[str, str | None]:
+    """The stored secrets without those of a system whose address changes: they are shown to nobody else."""
+    moved = {
+        "afas": any(getattr(stored.afas, key) != getattr(spec.afas, key) for key in ADDRESS["afas"]),
+        "pluvo": any(getattr(stored.pluvo, key) != getattr(spec.pluvo, key) for key in ADDRESS["pluvo"]),
+    }
+    return {
+        column: value
+        for column, value in secrets.items()
+        if column == "webhook_secret" or not moved[SECRETS[column].partition(".")[0]]
+    }
+
+
+def _set_secrets(stored: tables.Tenant, before: dict[str, str | None], after: dict[str, str | None]) -> list[str]:
     changes = []
     for column, value in after.items():
         old = before.get(column)
         if value != old:
-            changes.append(f"{_SECRETS[column]}: {'removed' if value is None else 'changed' if old else 'set'}")
+            changes.append(f"{SECRETS[column]}: {'removed' if value is None else 'changed' if old else 'set'}")
         if value != old or not before:
             setattr(stored, column, value)
     return changes

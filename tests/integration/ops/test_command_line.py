@@ -188,3 +188,39 @@ def test_the_command_works_in_a_process_of_its_own(environment: dict[str, str]) 
         check=False,
     )
     assert (done.returncode, json.loads(done.stdout)) == (0, {"items": [], "next": None})
+
+
+def test_a_tenant_is_edited_until_it_is_right(
+    koppeling: Command, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    file = tmp_path / "tenants.toml"
+    file.write_text(GOOD)
+    koppeling("tenants", "import", str(file), **environment)
+
+    def editor(old: str, new: str) -> None:
+        program = f"import sys; p = sys.argv[1]; t = open(p).read().replace('{old}', '{new}'); open(p, 'w').write(t)"
+        monkeypatch.setenv("EDITOR", f'{sys.executable} -c "{program}"')
+
+    # when what is saved is wrong, nothing changes
+    editor("Acme Opleidingen", "")
+    assert "acme.toml:3: tenants.name: is empty" in koppeling("tenants", "edit", "acme", **environment).stderr
+    editor("acme", "borg")
+    assert "to have one tenant, acme" in koppeling("tenants", "edit", "acme", **environment).stderr
+    # and what is right is imported
+    editor("Acme Opleidingen", "Acme")
+    done = koppeling("tenants", "edit", "acme", **environment)
+    assert (done.returncode, "name: Acme Opleidingen → Acme" in done.stdout) == (0, True)
+    assert "Nothing was changed" in one_line(koppeling("tenants", "edit", "acme", **environment))
+
+
+def test_the_example_is_a_file_that_can_be_imported_and_exported(
+    koppeling: Command, environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "tenants.toml"
+    file.write_text(koppeling("tenants", "example").stdout)
+    assert koppeling("tenants", "import", str(file), **environment).stdout.startswith("acme: created")
+    written = koppeling("tenants", "export", "acme", **environment)
+    assert written.stdout.startswith('[[tenants]]\nslug = "acme"\n')
+    assert json.loads(koppeling("tenants", "export", "acme", "--json", **environment).stdout)["file"] == written.stdout
+    assert "no tenant 'borg'" in one_line(koppeling("tenants", "export", "borg", **environment))

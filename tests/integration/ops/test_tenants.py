@@ -20,7 +20,7 @@ from models.tenant import Direction, Tenant
 from ops.people import links
 from ops.problems import Problem
 from ops.runs import start, timetable
-from ops.tenants import file, importing, manage
+from ops.tenants import export, file, importing, manage, reference
 from ops.tenants.importing import Imported
 from tenancy import health
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
@@ -351,3 +351,104 @@ def test_a_change_of_the_rules_lets_only_what_they_linked_become_inactive(import
     (done,) = import_text(WITH_RULES + OWN + OWN.replace('"340"', '"350"'))
     assert "course 350: linked by a block of its own, not by a rule any more" in done.changes
     assert scalar("SELECT rule FROM course WHERE event_id = '350'") is None
+
+
+def imported_again(text: str) -> Imported:
+    (done,) = importing.apply(file.parse(text, name="f", folder=Path(), keep_secrets=True), "tester")
+    return done
+
+
+# One course has the completions that all share, another none, a third a place of its own.
+SHARED = (
+    GOOD.replace('completion_field = "UC3B61455480EEFAFE78EBC831C6E1B30"\n', "completions = []\n")
+    .replace('completion_title = "BHV basis"\n', "")
+    .replace(
+        "[[tenants.courses]]",
+        """[tenants.course_defaults]
+completion_field = "U0"
+[tenants.course_defaults.fields]
+name = "Naam"
+[[tenants.course_defaults.completions]]
+title = "Module 2"
+field = "U2"
+column = "Voltooid_op"
+[[tenants.courses]]""",
+    )
+    + """[[tenants.courses]]
+event_id = "341"
+getconnector = "Deelnemers"
+fields = { event_id = "CrId", internal_id = "Id", external_id = "Ext", email_primary = "Mail", completion = "Done" }
+pluvo = { group_ref = "g" }
+"""
+)
+SECRETS = {
+    "AFAS_CLIENT_SECRET_ACME": "s1",
+    "PLUVO_CLIENT_SECRET_ACME": "s2",
+    "WEBHOOK_SECRET_ACME": "s3",
+}
+
+
+@pytest.mark.parametrize("secrets", ["given", "left out"])
+@pytest.mark.parametrize(
+    "text", [GOOD, reference.example(), WITH_RULES + OWN, SHARED], ids=["short", "every key", "rules", "shared"]
+)
+def test_what_is_exported_is_imported_without_a_change(
+    import_text: Import, monkeypatch: pytest.MonkeyPatch, text: str, secrets: str
+) -> None:
+    # given
+    text = text.replace("the client's secret", "s1", 1).replace("the client's secret", "s2")
+    import_text(text.replace("the webhook's secret", "s3"))
+    # when
+    written = export.exported("acme")
+    assert not {"s1", "s2", "s3"} & set(written.replace('"', " ").split())
+    if secrets == "given":
+        for name, value in SECRETS.items():
+            monkeypatch.setenv(name, value)
+    else:
+        written = export.exported("acme", to_edit=True)
+    # then
+    done = imported_again(written)
+    assert (done.action, done.changes) == ("unchanged", [])
+
+
+def test_an_export_asks_for_secrets_by_the_names_of_variables(acme: int) -> None:
+    with pytest.raises(Problem, match=r"AFAS_CLIENT_SECRET_ACME is not set \(a key that is left out keeps"):
+        imported_again(export.exported("acme"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lacking"),
+    [
+        ('member_id = "12345"', 'member_id = "67890"', "afas.client_secret"),
+        ('environment = "production"', 'environment = "test"', "afas.client_secret"),
+        ('organisation = "acme"', 'organisation = "other"', "pluvo.client_secret"),
+    ],
+)
+def test_a_stored_secret_is_sent_to_no_other_address(acme: int, old: str, new: str, lacking: str) -> None:
+    written = export.exported("acme", to_edit=True)
+    assert old in written
+    with pytest.raises(Problem, match=f"acme: {lacking} missing"):
+        imported_again(written.replace(old, new))
+
+
+def test_a_token_is_not_kept_for_another_address(import_text: Import) -> None:
+    import_text(GOOD.replace('client_id = "app"\nclient_secret = "s1"', f'auth = "token"\ntoken = "{"A" * 64}"'))
+    written = export.exported("acme", to_edit=True)
+    assert imported_again(written).action == "unchanged"
+    done = imported_again(written.replace('"12345"', '"67890"'))
+    assert "afas.token: removed" in done.changes
+    assert scalar("SELECT afas_token FROM tenant") is None
+
+
+def test_a_webhook_secret_is_taken_away_only_when_told(import_text: Import) -> None:
+    import_text(GOOD.replace('"s2"', '"s2"\nwebhook_secret = "s3"'))
+    assert import_text(GOOD)[0].action == "unchanged"
+    assert import_text(GOOD.replace('"s2"', '"s2"\nwebhook_secret = ""'))[0].changes == [
+        "pluvo.webhook_secret: removed"
+    ]
+
+
+def test_a_new_tenant_needs_its_secrets(import_text: Import) -> None:
+    with pytest.raises(Problem, match=r"acme: afas.client_secret and pluvo.client_secret missing"):
+        imported_again(GOOD.replace('client_secret = "s1"\n', "").replace('client_secret = "s2"\n', ""))
+    assert scalar("SELECT count(*) FROM tenant") == 0

@@ -359,3 +359,10 @@ def test_an_event_id_that_is_no_number_is_refused_with_its_line() -> None:
     (line,) = problems_of(changed('event_id = "340"', 'event_id = "drie"'))
     assert line.startswith("tenants.toml:19: tenants.courses.event_id: must be the number (CrId)")
     assert line.endswith("AFAS's event ids are numbers")
+
+
+def test_what_is_stored_may_be_left_out_where_it_is_said_so() -> None:
+    text = GOOD.replace('client_secret = "s1"\n', "").replace('client_secret = "s2"\n', "")
+    assert len(problems_of(text)) == 2
+    (tenant,) = file.parse(text, name="f", folder=Path(), keep_secrets=True)
+    assert (tenant.afas.client_secret, tenant.pluvo.client_secret) == (None, None)
