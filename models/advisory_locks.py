@@ -24,3 +24,5 @@ class AdvisoryLock(IntEnum):
     TENANTS_IMPORT = 7_301_010
     # With a batch: one process works on a batch of replays.
     REPLAY_BATCH = 7_301_011
+    # With a tenant: what its rules link is written down by one run at a time.
+    COURSES = 7_301_012

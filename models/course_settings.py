@@ -242,11 +242,15 @@ class CourseRule(Table):
 
     def columns(self) -> set[str]:
         """The columns of the GetConnector that it names."""
-        return self.target_columns() | _columns(self.completion_title)
+        return self.target_columns() | self.title_columns()
 
     def target_columns(self) -> set[str]:
         """Those without which there is no target."""
         return _columns(self.offer_event_ref) | _columns(self.group_ref)
+
+    def title_columns(self) -> set[str]:
+        """Those without which there is no title."""
+        return _columns(self.completion_title)
 
     def lacking(self, defaults: CourseDefaults) -> str | None:
         """Names what its courses need and neither of the two gives."""
@@ -264,7 +268,7 @@ class CourseRule(Table):
         """
         known = {**values, EVENT_ID: event_id}
         pluvo = {place: _filled(given, known) for place in PLACES if (given := getattr(self, place)) is not None}
-        if self.completion_title is not None and _columns(self.completion_title) <= values.keys():
+        if self.completion_title is not None and self.title_columns() <= values.keys():
             pluvo["completion_title"] = _filled(self.completion_title, known)
         return {"event_id": event_id, "pluvo": pluvo}
 

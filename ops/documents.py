@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
-from models.run import RunOptions
+from models.run import RunOptions, Unlinked
 
 # What a run is asked for beside its tenant: {"full": True, "person": "80"} or {"since": "2026-11-01", "until": …}.
 # Of a person or an enrollment, what would change: {"email": "a@example.nl"}.
@@ -69,6 +69,8 @@ class RunDocument(TypedDict):
     snapshot: str | None
     reasons: list[str]
     courses: list[CourseRead]
+    # Events of course rules that wait, by reason
+    unlinked: dict[str, Unlinked]
     rows: int
     outcomes: dict[str, int]
     removed: int

@@ -343,6 +343,21 @@ class PluvoClient:
         """Find the id of a group; None when Pluvo does not know the ref."""
         return self._read("group", Step("group", "group", {"ref": ref}), records.id_of)
 
+    def target_ids(self, targets: Sequence[Target]) -> dict[Target, str]:
+        """Find the ids of offer events and groups, many in one call; what Pluvo does not know is left out."""
+        found: dict[Target, str] = {}
+        for start in range(0, len(targets), REFS_A_DOCUMENT):
+            part = targets[start : start + REFS_A_DOCUMENT]
+            steps = [
+                Step(f"target{n}", "group" if isinstance(target, Group) else "offer_event", {"ref": target.ref})
+                for n, target in enumerate(part)
+            ]
+            answer = self._run_reads("targets", *steps)
+            for n, target in enumerate(part):
+                if (target_id := answer.read(f"target{n}", records.id_of)) is not None:
+                    found[target] = target_id
+        return found
+
     # ---------------------------------------------------------------------------------------- completions, trainings
 
     def portfolio_pages(

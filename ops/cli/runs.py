@@ -10,7 +10,7 @@ from ops.cli.common import Cursor, Json, Limit, TenantFilter, Who, at_database, 
 from ops.documents import RunShown
 from ops.listing import number_cursor
 from ops.runs import history
-from ops.terminal import output
+from ops.terminal import output, plan_view
 
 app = group("The ledger of runs: snapshot, plan, outcomes, calls, durations.")
 RunId = Annotated[str, typer.Argument(help="A run's id.")]
@@ -51,8 +51,10 @@ def show_(run: RunId, limit: Limit = 1000, cursor: Cursor = None, json: Json = F
 
 
 def _show_run(found: RunShown) -> None:
-    listed = ("courses", "lines", "listed", "holds", "next", "run")
+    listed = ("courses", "unlinked", "lines", "listed", "holds", "next", "run")
     output.show_fields(found | {"outcomes": output.counted(found["outcomes"])}, skip=listed)
+    for line in plan_view.unlinked_events(found):
+        output.say(line)
     for title in ("courses", "holds", "listed", "lines"):
         if found[title]:
             output.say("")

@@ -100,8 +100,9 @@ def _run(
             document, over = _real(direction, slugs, everyone, options, seconds if wait else None)
     show(document, json, plan_view.show_plans if dry_run else show_runs)
     if direction == Direction.ENROLLMENTS and not json and "person" not in options:
-        for line in (line for run in document["runs"] for line in plan_view.empty_events(run)):
-            output.say(line)
+        for run in document["runs"]:
+            for line in [*plan_view.empty_events(run), *plan_view.unlinked_events(run)]:
+                output.say(line)
     if not over:
         output.say("The time is up: the runs go on. `koppeling runs list` shows how they do.", error=True)
     if wait or dry_run:

@@ -141,10 +141,27 @@ def show_(slug: Slug, json: Json = False) -> None:
 
 
 def _show_tenant(found: dict[str, Any]) -> None:
-    output.show_fields(found, skip=("courses", "tenant"))
-    for course in found["courses"]:
+    output.show_fields(found, skip=("courses", "course_rules", "tenant"))
+    for rule in found["course_rules"]:
         output.say("")
-        output.show_fields(course)
+        output.show_fields({name: value for name, value in rule.items() if value is not None})
+    for course in found["courses"]:
+        if course["rule"] is None:
+            output.say("")
+            output.show_fields(course, skip=("rule",))
+    _show_linked([course for course in found["courses"] if course["rule"] is not None])
+
+
+def _show_linked(courses: list[dict[str, Any]]) -> None:
+    """What rules linked: many, so a line for each."""
+    if courses:
+        output.say("")
+        rows = [
+            [one["event_id"], "yes" if one["active"] else "no", one["target"], one["base_rows"], one["enrolled"]]
+            for one in courses
+        ]
+        headings = ["event", "active", "target", "rows", "enrolled"]
+        output.show_table(headings, rows, title="linked by rules (`koppeling events` tells what is not)")
 
 
 @app.command("pause", epilog=example('koppeling tenants pause acme --reason "moving to another environment"'))

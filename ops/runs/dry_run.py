@@ -58,7 +58,7 @@ def _one(direction: Direction, tenant: start.Chosen, options: RunOptions) -> Run
 def _enrollments(tenant: start.Chosen, options: RunOptions) -> RunDocument:
     found = preview_enrollments(tenant.id, options)
     told = _told(tenant.slug, Direction.ENROLLMENTS, found)
-    told |= {"run": found.run_id, "removed": found.removals}
+    told |= {"run": found.run_id, "unlinked": found.unlinked, "removed": found.removals}
     told |= {"held_removals": found.held_removals, "pending_removals": found.unconfirmed}
     return told | {"adoption": cast(Adoption, asdict(found.adoption)) if found.adoption else None}
 

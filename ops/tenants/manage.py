@@ -28,10 +28,10 @@ _DIRECTIONS = """
       FROM tenant_direction WHERE tenant_id = ANY(:ids)
 """
 _COURSES = """
-    SELECT event_id, getconnector, updateconnector, fields, pluvo, rules, active, base_rows, base_at,
+    SELECT event_id, getconnector, updateconnector, fields, pluvo, target, rules, rule, active, base_rows, base_at,
            (SELECT count(*) FROM enrollment e
              WHERE e.tenant_id = c.tenant_id AND e.course_id = c.id AND e.state = 'enrolled') AS enrolled
-      FROM course c WHERE tenant_id = :tenant ORDER BY active DESC, event_id
+      FROM course c WHERE tenant_id = :tenant ORDER BY active DESC, length(event_id), event_id
 """
 
 
@@ -50,7 +50,8 @@ def show(slug: str) -> dict[str, Any]:
         item = _with_health(connection, rows(connection, _LIST, cursor=None, slug=slug, limit=1))[0]
         settings = rows(
             connection,
-            "SELECT timezone, interval_seconds, afas, pluvo, removals, envid, settings_version, first_complete_at,"
+            "SELECT timezone, interval_seconds, afas, pluvo, removals, course_defaults, course_rules, envid,"
+            "       settings_version, first_complete_at,"
             "       afas_client_secret IS NOT NULL AS afas_client_secret, afas_token IS NOT NULL AS afas_token,"
             "       pluvo_client_secret IS NOT NULL AS pluvo_client_secret,"
             "       webhook_secret IS NOT NULL AS webhook_secret"

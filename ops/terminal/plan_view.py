@@ -26,6 +26,19 @@ _ADOPTION = {
 }
 
 
+WHY_UNLINKED = {
+    "target_unknown": "Pluvo does not know the target yet; it is linked by itself once it does",
+    "target_unasked": "Pluvo could not be asked whether it knows the target",
+    "column_missing": "the GetConnector lacks a column that the rule names",
+    "column_empty": "its rows say nothing in a column that the rule names",
+    "column_differs": "its rows say different things in a column that the rule names",
+    "value_unusable": "what its rows say is too long for a ref or a title",
+    "no_rule": "no rule covers it, and it has no block of its own",
+    "next_run": "the next run links it, or changes it to what the rule says now",
+    "no_rows": "the GetConnector gives no rows for it",
+}
+
+
 def show_plans(document: Batch) -> None:
     """Print the plans of a batch."""
     for number, run in enumerate(document["runs"]):
@@ -93,6 +106,16 @@ def empty_events(run: RunDocument) -> Iterator[str]:
     yield f"{run['tenant']}: rows per event {', '.join(told[:SHOWN_OF_A_GROUP])}{more}"
     for event in empty[:SHOWN_OF_A_GROUP]:
         yield f"{run['tenant']}: event {event}: the GetConnector gives no rows for it. Is event_id right?"
+
+
+def unlinked_events(run: RunDocument) -> Iterator[str]:
+    """What of the rules' events waits: a line for each reason."""
+    for why, waiting in run["unlinked"].items():
+        events, people = waiting["events"], waiting["people"]
+        some = f"{events} event{'s' * (events != 1)} of course rules with {people} people wait{'s' * (events == 1)}"
+        yield f"{run['tenant']}: {some}: {WHY_UNLINKED.get(why, why)}"
+    if run["unlinked"]:
+        yield f"{run['tenant']}: `koppeling events {run['tenant']} --unlinked` names them"
 
 
 def _show_adoption(adoption: Adoption | None) -> None:

@@ -18,6 +18,7 @@ from models.run import RunStatus, worst
 from models.session import session
 from models.tenant import Tenant
 from producers.enrollments import pluvo_directory
+from producers.enrollments.course_rules import Linking, bring_in_line
 from producers.enrollments.facts import FactReader
 from producers.enrollments.guards import Judge, Tripped
 from producers.enrollments.leavers import plan_leavers, prove_leavers
@@ -34,8 +35,8 @@ _RECORD = text(
     """
     UPDATE run
        SET status = :status, snapshot = :snapshot, reasons = CAST(:reasons AS jsonb), courses = CAST(:courses AS jsonb),
-           rows = :rows, rows_without_line = CAST(:rows_without_line AS jsonb), plan_hash = :hash,
-           unconfirmed = :unconfirmed
+           unlinked = CAST(:unlinked AS jsonb), rows = :rows, rows_without_line = CAST(:rows_without_line AS jsonb),
+           plan_hash = :hash, unconfirmed = :unconfirmed
      WHERE id = :run AND tenant_id = :tenant
     """
 )
@@ -53,6 +54,8 @@ class Plan:
     # Absent, but not for long enough
     unconfirmed: int
     envid: str
+    courses: Sequence[Course]
+    linking: Linking
     # Users that Pluvo counts and did not give; None when the list was not needed
     missing_users: int | None = None
 
@@ -63,7 +66,11 @@ class Plan:
     @property
     def reasons(self) -> list[str]:
         found = {reason for snapshot in self.snapshots for reason in snapshot.reasons}
-        return sorted(found | ({"users_incomplete"} if self.missing_users else set()))
+        if self.missing_users:
+            found.add("users_incomplete")
+        if self.linking.failed:
+            found |= {"events_unread", self.linking.failed}
+        return sorted(found)
 
     @property
     def rows(self) -> int:
@@ -78,13 +85,15 @@ def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
     return tenant, sorted(found, key=lambda course: (len(course.event_id), course.event_id))
 
 
-def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], systems: Systems) -> Plan:
+def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
     """Read, match, plan and judge. Changes nothing outside, and nothing here but what belongs to the run."""
     with context.writing() as connection:
         _clear(connection, context)
     # A test copy of AFAS answers just as nicely as the real environment.
     info: MetaInfo = patiently(systems.afas.metainfo, context.check)
     foreign = tenant.envid is not None and info.envid != tenant.envid
+    linking = Linking() if foreign or context.options.get("person") else bring_in_line(context, systems)
+    tenant, courses = load(context.tenant_id)
     snapshots = [take_snapshot(context, systems.afas, tenant, course, foreign=foreign) for course in courses]
     usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
     known = _match(context, systems, snapshots, usable)
@@ -110,7 +119,17 @@ def make_plan(context: RunContext, tenant: Tenant, courses: Sequence[Course], sy
         unconfirmed += prove_leavers(context, systems.afas, course, snapshot)
     with context.writing() as connection:
         hashed = plan_hash(connection, context)
-        return Plan(snapshots, tripped, hashed, known.rows_without_line, unconfirmed, info.envid, known.missing_users)
+        return Plan(
+            snapshots=snapshots,
+            tripped=tripped,
+            hash=hashed,
+            rows_without_line=known.rows_without_line,
+            unconfirmed=unconfirmed,
+            envid=info.envid,
+            courses=courses,
+            linking=linking,
+            missing_users=known.missing_users,
+        )
 
 
 _ROWS_WITHOUT_LINE = text(
@@ -185,6 +204,7 @@ def record_run(connection: Connection, context: RunContext, plan: Plan, status: 
             "snapshot": plan.state,
             "reasons": dumps(plan.reasons),
             "courses": dumps([snapshot.as_json() for snapshot in plan.snapshots]),
+            "unlinked": dumps(plan.linking.unlinked),
             "rows": plan.rows,
             "rows_without_line": dumps(plan.rows_without_line),
             "hash": plan.hash,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
 from models.outcomes import RemovalOutcome, zeros
-from models.run import RunOptions, RunStatus
+from models.run import RunOptions, RunStatus, Unlinked
 from models.session import transaction
 from models.tenant import Direction, Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
@@ -96,6 +96,8 @@ class Preview:
     held_removals: int
     unconfirmed: int
     calls: dict[str, int]
+    # Events of course rules that wait, by reason
+    unlinked: dict[str, Unlinked]
     adoption: Adoption | None
 
 
@@ -155,14 +157,14 @@ def preview(tenant_id: int, options: RunOptions) -> Preview:
 
     Raises RemoteError when a system can't be read, PreviewOver when a person was erased meanwhile.
     """
-    tenant, courses = load(tenant_id)
+    tenant, _ = load(tenant_id)
     context = _DryRun(new_id(), tenant_id, options)
     with transaction() as connection:
         values = {"run": context.run_id, "tenant": tenant_id, "options": dumps(options)}
         connection.execute(_BEGIN, values | {"direction": Direction.ENROLLMENTS.value})
     systems = systems_of(tenant)
     try:
-        plan = make_plan(context, tenant, courses, systems)
+        plan = make_plan(context, tenant, systems)
         return _read_preview(context, tenant, plan, systems.counts.take())
     except RemoteError as error:
         _fail_preview(context, error)
@@ -227,6 +229,7 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
         held_removals=removals[RemovalOutcome.HELD],
         unconfirmed=plan.unconfirmed,
         calls=calls,
+        unlinked=plan.linking.unlinked,
         adoption=_adoption(lines, accounts) if tenant.first_complete_at is None else None,
     )
 

@@ -6,13 +6,11 @@ state and messages. A producer that dies before it leaves a run that is simply b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from json import dumps
 
 from sqlalchemy import Connection, text
 
-from models.course import Course
 from models.run import RunStatus, SnapshotState
 from models.session import transaction
 from producers.completions.producer import confirm_written, unread_before_removal
@@ -53,10 +51,10 @@ _ADD_CALLS = text(
 
 def run(lease: RunLease) -> None:
     """Do one enrollment run up to its messages. Raises what concerns the whole tenant or the run itself."""
-    tenant, courses = load(lease.tenant_id)
+    tenant, _ = load(lease.tenant_id)
     systems = systems_of(tenant)
     try:
-        plan = make_plan(lease, tenant, courses, systems)
+        plan = make_plan(lease, tenant, systems)
         leaving = _courses_with_removals(lease)
         unread = unread_before_removal(lease, leaving) if leaving else None
         if unread:
@@ -64,7 +62,7 @@ def run(lease: RunLease) -> None:
         with lease.writing() as connection:
             commit.lock_messages(connection, lease)
             commit.record_roster(connection, lease, plan.snapshots)
-            _confirm_completions(connection, courses, plan)
+            _confirm_completions(connection, plan)
             raise_holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
             commit.commit_plan(connection, lease)
             _record_tenant(connection, lease, plan)
@@ -77,10 +75,10 @@ def run(lease: RunLease) -> None:
         _record_calls(lease, systems.counts.take())
 
 
-def _confirm_completions(connection: Connection, courses: Sequence[Course], plan: Plan) -> None:
+def _confirm_completions(connection: Connection, plan: Plan) -> None:
     """The snapshot shows the completion columns too: what was written and stands there is verified."""
     usable = {snapshot.course_id for snapshot in plan.snapshots if snapshot.usable}
-    for course in courses:
+    for course in plan.courses:
         if course.id in usable and course.fields.completion:
             confirm_written(connection, course)
 
