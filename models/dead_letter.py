@@ -34,6 +34,8 @@ class DeadLetter(SQLModel, table=True):
         one_of("state", DeadLetterState),
         Index(None, "tenant_id", "state", "id"),
         Index(None, "fingerprint"),
+        Index(None, "error", "id"),
+        Index(None, "last_failed_at"),
         Index(None, "kind", "subject_id"),
     )
 

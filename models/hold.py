@@ -84,6 +84,8 @@ class HoldLine(SQLModel, table=True):
         one_of("state", HoldLineState),
         Index(None, "enrollment_id"),
         Index(None, "plan_line_id"),
+        # What each run looks at anew
+        Index("ix_hold_line_open", "tenant_id", postgresql_where=text("state = 'open'")),
     )
 
     id: int | None = identity()

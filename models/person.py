@@ -96,6 +96,8 @@ class Link(SQLModel, table=True):
         one_of("decision", Decision),
         Index(None, "tenant_id", "pluvo_id"),
         Index(None, "tenant_id", "state"),
+        # The few that are listed of all tenants
+        Index("ix_link_state", "state", "person_id", postgresql_where=text("state <> 'linked'")),
     )
 
     id: int | None = identity()

@@ -130,6 +130,8 @@ class Run(SQLModel, table=True):
         Index(None, "tenant_id", "direction", "id"),
         Index(None, "batch"),
         Index("ix_run_unfinished", "status", postgresql_where=text("status IN ('queued','running','applying')")),
+        # Written every few seconds while it runs: room for that on its own page.
+        {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01}},
     )
 
     id: str = Field(primary_key=True)

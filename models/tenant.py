@@ -74,6 +74,7 @@ class TenantDirection(SQLModel, table=True):
         UniqueConstraint("tenant_id", "direction"),
         one_of("direction", Direction),
         one_of("state", Health),
+        {"postgresql_with": {"fillfactor": 70}},
     )
 
     id: int | None = identity()

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import version
 
-from sqlalchemy import Column, Connection, Index, Integer, text
+from sqlalchemy import Column, Connection, Integer, text
 from sqlmodel import Field, SQLModel
 
 from models.base import instant
@@ -23,7 +23,6 @@ _names: dict[int, str] = {}
 
 class Worker(SQLModel, table=True):
     __tablename__ = "worker"
-    __table_args__ = (Index(None, "heartbeat_at"),)
 
     # host:pid:random
     id: str = Field(primary_key=True)

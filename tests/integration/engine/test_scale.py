@@ -7,16 +7,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from models import ledger
+from models.session import transaction
 from tests.integration.engine.conftest import Engine
+from tests.integration.engine.kinds import KIND
 from workers.relay import statements as sql
+from workers.relay.leader import PLANS
 
 MANY = """
 INSERT INTO message (tenant_id, kind, direction, subject_id, lock, priority)
 SELECT (SELECT min(id) FROM tenant) + n % 50, 'test.do', 'enrollments', n, 'person:' || n / 2, 5
   FROM generate_series(1, 100000) AS n
 """
+UPDATED = text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'message'")
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -48,6 +53,38 @@ def test_no_statement_of_a_tick_walks_through_the_whole_ledger(
                 assert node["Node Type"] != "Seq Scan", (statement, node)
                 assert node["Actual Rows"] * node["Actual Loops"] <= 500, (statement, node)
                 assert node.get("Rows Removed by Filter", 0) * node["Actual Loops"] <= 500, (statement, node)
+
+
+def test_to_claim_check_and_renew_a_message_touches_no_index(engine: Engine) -> None:
+    # given a message that is out
+    tenant = engine.tenant()
+    key = {"id": engine.enqueue(tenant, 1)[1], "tenant": tenant, "delivery": 1}
+    engine.execute("UPDATE message SET state = 'sent', deliveries = 1, sent_at = now(), lease_until = now()")
+    with transaction() as connection:
+        before = connection.execute(UPDATED).one()
+        # when
+        ledger.claim(connection, key | {"kind": KIND}, "here:1:a", 60)
+        ledger.check(connection, key)
+        ledger.renew(connection, key, 60)
+        after = connection.execute(UPDATED).one()
+    # then each new version stands beside the row
+    assert (after.n_tup_upd - before.n_tup_upd, after.n_tup_hot_upd - before.n_tup_hot_upd) == (3, 3)
+
+
+def test_a_tick_clears_the_index_of_what_is_out_of_messages_that_left(engine: Engine, database_url: str) -> None:
+    # given many messages that were out and are done, and no vacuum since
+    tenant = engine.tenant()
+    engine.execute("ALTER TABLE message SET (autovacuum_enabled = off)")
+    engine.enqueue(tenant, *range(3000))
+    engine.execute("UPDATE message SET state = 'sent'")
+    engine.execute("DELETE FROM message")
+    with psycopg.connect(database_url, autocommit=True, options=PLANS) as connection:
+        connection.execute(sql.IN_FLIGHT)
+        # when the next tick looks
+        row = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql.IN_FLIGHT}").fetchone()
+    # then it walks over none of them again
+    assert row is not None
+    assert row[0][0]["Plan"]["Shared Hit Blocks"] + row[0][0]["Plan"]["Shared Read Blocks"] < 50
 
 
 def test_a_tenant_with_very_much_work_is_handed_out_in_small_steps(engine: Engine) -> None:
