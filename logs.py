@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 import settings
-from clients.http import clean
+from clients.redaction import clean
 
 Event = MutableMapping[str, Any]
 _QUIET = ("dramatiq", "uvicorn", "uvicorn.error", "alembic", "urllib3")

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.bare import Entry, replay_afas, replay_pluvo
 from benchmarks.cost import cpu_seconds, own_cpu_seconds
 from benchmarks.system import System, wait_until
-from models.tenant import Direction
+from models.direction import Direction
 from ops.documents import RunDocument
 from ops.runs import start
 from simulators.sample_data.tenant import SampleCourse, SampleTenant

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.cost import command_memory, peak_memory
 from benchmarks.flows import tenant_of
 from benchmarks.system import System, wait_until
-from models.tenant import Direction
+from models.direction import Direction
 from ops.runs import start
 from simulators.sample_data.tenants import many_tenants, world
 

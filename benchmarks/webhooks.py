@@ -37,10 +37,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import settings
 from migrations.run import upgrade
 from models.course import Course
+from models.direction import Direction
 from models.enrollment import Enrollment
 from models.person import Link, Person
 from models.session import session, transaction
-from models.tenant import Direction, Tenant, TenantDirection
+from models.tenant import Tenant, TenantDirection
 from models.tenant_settings import AfasSettings, CompletionRule, CourseTarget, FieldMap, PluvoSettings, RemovalSettings
 from ops.servers.embedded import start_postgres, start_valkey
 from simulators.afas import AfasSimulator

@@ -9,11 +9,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from sqlmodel.sql.sqltypes import AutoString
 
-import models  # noqa: F401  registers every table
 import settings
 from models.advisory_locks import AdvisoryLock
-from models.base import metadata
 from models.crypto import Encrypted
+from models.tables import metadata
 
 
 def plain_types(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:

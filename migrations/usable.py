@@ -6,7 +6,6 @@ import psycopg
 
 import settings
 from migrations.run import need_newest
-from models.crypto import need_keys_of_what_is_stored
 from models.session import transaction
 
 POOLED = (
@@ -28,6 +27,8 @@ def database() -> None:
 
 def keys() -> None:
     """Every stored secret can be read by this process."""
+    from models.stored_secrets import need_keys_of_what_is_stored  # noqa: PLC0415  commands that read need no keys
+
     settings.get().need_secret_keys()
     with transaction() as connection:
         need_keys_of_what_is_stored(connection)

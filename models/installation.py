@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import text
-from sqlmodel import Field, SQLModel
 
 import settings
-from models.base import instant
 from models.session import transaction
-
-
-class Installation(SQLModel, table=True):
-    __tablename__ = "installation"
-
-    # Random.
-    id: str = Field(primary_key=True)
-    # The version of koppeling that migrated last, for one that knows less.
-    version: str
-    migrated_at: datetime | None = instant(now=True)
 
 
 @lru_cache(maxsize=8)

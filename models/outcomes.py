@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from models.tenant import Direction
+from models.direction import Direction
 
 
 class RowOutcome(StrEnum):

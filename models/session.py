@@ -13,15 +13,18 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlmodel import Session
 
 import settings
+
+# Mapping objects takes longer to import than all the rest; much is done with statements alone.
+if TYPE_CHECKING:
+    from sqlmodel import Session
 
 # A transaction here is a few statements; nothing waits for HTTP inside one. Whatever lasts longer is a fault.
 _OPTIONS = "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s -c lock_timeout=20s"
@@ -198,6 +201,8 @@ def transaction() -> Iterator[Connection]:
 @contextmanager
 def session() -> Iterator[Session]:
     """The same with SQLModel objects, which stay readable after the commit."""
+    from sqlmodel import Session  # noqa: PLC0415
+
     with Session(engine(), expire_on_commit=False) as opened, opened.begin():
         yield opened
 

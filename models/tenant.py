@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint, text
@@ -12,23 +11,8 @@ from sqlmodel import Field, SQLModel
 from models.base import identity, instant, json, one_of
 from models.course_settings import CourseDefaults, CourseRule
 from models.crypto import Encrypted, bind_secrets
+from models.direction import Direction, Health
 from models.tenant_settings import AfasSettings, PluvoSettings, RemovalSettings, stored
-
-
-class Direction(StrEnum):
-    """Enrollments go AFAS → Pluvo, completions Pluvo → AFAS."""
-
-    ENROLLMENTS = "enrollments"
-    COMPLETIONS = "completions"
-
-
-class Health(StrEnum):
-    # Imported, and no run was started yet: the timetable leaves it alone.
-    NEW = "new"
-    HEALTHY = "healthy"
-    QUARANTINED = "quarantined"
-    PAUSED = "paused"
-
 
 # The policy for leavers under which accounts made by us go to Pluvo's archive.
 ARCHIVING = "unenroll_and_archive"

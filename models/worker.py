@@ -5,49 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import version
 
-from sqlalchemy import Column, Connection, Integer, text
-from sqlmodel import Field, SQLModel
-
-from models.base import instant
+from sqlalchemy import Connection, text
 
 # A process that gave a sign of life less than this ago is alive.
 ALIVE_SECONDS = 15
 # Rises with what stored messages and dead letters mean, not with every release.
 REVISION = 1
 _names: dict[int, str] = {}
-
-
-class Worker(SQLModel, table=True):
-    __tablename__ = "worker"
-
-    # host:pid:random
-    id: str = Field(primary_key=True)
-    # host name / where its process numbers are unique
-    host: str
-    pid: int
-    threads: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
-    # to PostgreSQL, at most
-    connections: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
-    code_version: str
-    started_at: datetime | None = instant(now=True)
-    heartbeat_at: datetime | None = instant(now=True)
-
-
-class Service(SQLModel, table=True):
-    """Who did a service last, and when: a sign of life that whoever asks how the system is doing can read."""
-
-    __tablename__ = "service"
-
-    # relay, maintenance, timetable; serve (which shows by it that the database takes writes)
-    name: str = Field(primary_key=True)
-    worker: str
-    seen_at: datetime | None = instant(now=True)
-    # When the relay last handed something out.
-    worked_at: datetime | None = instant()
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,6 @@ from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows, where
 from ops.lookup import checked_id
 from ops.problems import Problem
-from producers.enrollments import decide_holds
 
 _COLUMNS = """
     SELECT h.id, t.slug AS tenant, h.run_id AS run, h.guard, h.event_id, h.state, h.created_at, h.expires_at, h.measure,
@@ -64,6 +63,8 @@ def _one(connection: Connection, hold_id: str) -> dict[str, Any]:
 
 def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> dict[str, Any]:
     """Let held lines go on, each checked again against the newest state: all, or those of events or persons."""
+    from producers.enrollments import decide_holds  # noqa: PLC0415  it brings all of planning, and lists need none
+
     audit.need_reason(reason, _KEPT)
     persons = [checked_id(one) for one in persons]
     chosen = {"events": list(events), "persons": persons}
@@ -82,6 +83,8 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
 
 def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
     """Never do what is held; the same lines are not raised again."""
+    from producers.enrollments import decide_holds  # noqa: PLC0415  as above
+
     audit.need_reason(reason, _KEPT)
     with transaction() as connection:
         hold = _open(connection, hold_id)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
-from sqlmodel import Session, select
 
 from models.afas_values import person_number
+from models.direction import Direction
 from models.folding import fold_account
-from models.tenant import Direction, Tenant
 from ops.problems import Problem
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from models.tenant import Tenant
 
 PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -26,6 +30,10 @@ def tenant_id(connection: Connection, slug: str) -> int:
 
 def tenant(opened: Session, slug: str) -> Tenant:
     """A tenant with its settings and secrets."""
+    from sqlmodel import select  # noqa: PLC0415  who looks at rows alone needs no objects
+
+    from models.tenant import Tenant  # noqa: PLC0415
+
     found = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
     if found is None:
         raise no_tenant(repr(slug))

@@ -8,14 +8,14 @@ import redis
 from sqlalchemy import text
 
 import settings
+from models.direction import Direction
 from models.installation import redis_prefix
 from models.session import DATABASE_TROUBLE, transaction
-from models.tenant import Direction
 from models.worker import live_workers
 from ops.listing import Row, rows
+from tenancy import vital_signs
 from tenancy.rate_limit import redis_client
-from workers.broker.rights import fault
-from workers.maintenance import vital_signs
+from tenancy.redis_rights import fault
 
 # Of each tenant, by one pass through each table. A dead letter may name no tenant.
 _COUNTED = (

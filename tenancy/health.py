@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
 import settings
-from clients.http import Call
-from models.tenant import Direction, Health
+from models.direction import Direction, Health
 from tenancy.alerts import close_alert, open_alert
+
+if TYPE_CHECKING:
+    from clients.http import Call
 
 _STATE = text(
     "SELECT state, reason, first_call FROM tenant_direction WHERE tenant_id = :tenant AND direction = :direction"

@@ -20,7 +20,7 @@ from benchmarks.chaos.laws import violations
 from benchmarks.chaos.scene import Scene, tenants_of
 from benchmarks.chaos.servers import Postgres, Valkey
 from benchmarks.system import KOPPELING, System, process, stop, system, temporary_folder, wait_for_line, wait_until
-from models.tenant import Direction
+from models.direction import Direction
 from ops.dead_letters import replay_batch
 from ops.runs import start
 from ops.servers.embedded.process import free_port

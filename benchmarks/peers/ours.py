@@ -18,7 +18,7 @@ from benchmarks.flows import COURSE, tenant_of
 from benchmarks.peers.job import TABLE
 from benchmarks.system import System, process, simulator, system, temporary_folder, wait_for_line, wait_until
 from clients.pluvo.operations import Step, compose
-from models.tenant import Direction
+from models.direction import Direction
 from ops.runs import start
 from ops.servers.embedded import start_postgres, start_valkey
 from ops.terminal import output

@@ -2,8 +2,8 @@
 
 from clients.http.base_url import checked_base_url
 from clients.http.call import Call, Http, Response, TooManyObjects, parse_retry_after
-from clients.http.redaction import MASK, clean, mask, without_people
 from clients.http.tokens import TokenCache
+from clients.redaction import MASK, clean, mask, without_people
 
 __all__ = [
     "MASK",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,9 +20,12 @@ from ops.cli.common import (
     named,
     show,
 )
-from ops.dead_letters import inbox, replay_batch
+from ops.dead_letters import MAX_FAILURES, RATE, inbox
 from ops.dead_letters.inbox import Filters
 from ops.terminal import output
+
+if TYPE_CHECKING:
+    from ops.dead_letters import replay_batch
 
 app = group("Messages that gave up: look, replay, discard.")
 Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids.", show_default=False)]
@@ -85,16 +88,18 @@ def replay(
     until: Until = None,
     everything: Annotated[bool, typer.Option("--all", help="All open dead letters.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say per line what would be done, do nothing.")] = False,
-    rate: Annotated[float, typer.Option("--rate", help="At most so many a second.")] = replay_batch.RATE,
+    rate: Annotated[float, typer.Option("--rate", help="At most so many a second.")] = RATE,
     max_failures: Annotated[
         int, typer.Option("--max-failures", help="Stop after so many failures in a row.")
-    ] = replay_batch.MAX_FAILURES,
+    ] = MAX_FAILURES,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all are done, dead again or waiting.")] = False,
     timeout: Annotated[str, typer.Option("--timeout", help="How long to wait at most.")] = "30m",
     who: Who = None,
     json: Json = False,
 ) -> None:
     """Send dead letters again, for the newest desired state: one as a canary, then the rest."""
+    from ops.dead_letters import replay_batch  # noqa: PLC0415  replaying is large, and looking needs none of it
+
     filters = Filters(tenant, kind, error, instant(since, "--since"), instant(until, "--until"))
     seconds = duration(timeout, "--timeout")
     with at_database():
@@ -145,6 +150,8 @@ def cancel(
     *, batch: Annotated[str, typer.Argument(help="A batch's id, as replay shows it.")], json: Json = False
 ) -> None:
     """Send nothing more of a replay that is still under way."""
+    from ops.dead_letters import replay_batch  # noqa: PLC0415  as above
+
     with at_database():
         stopped = replay_batch.cancel(batch)
     show(

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from models.direction import Direction
 from models.run import RunOptions
-from models.tenant import Direction
 from ops.cli.common import Json, at_database, day, duration, example, group, show
 from ops.documents import Batch, RunDocument
 from ops.problems import Problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,10 +23,12 @@ from ops.cli.common import (
     show_next,
 )
 from ops.problems import Problem
-from ops.tenants import export, importing, manage, reference
-from ops.tenants import file as tenants_file
+from ops.tenants import manage
 from ops.terminal import output
 from ops.terminal.editor import edited
+
+if TYPE_CHECKING:
+    from ops.tenants import importing
 
 app = group("Customers: an AFAS environment with a Pluvo organisation each.")
 Direction = Annotated[str | None, typer.Option("--direction", help="enrollments or completions; both if left out.")]
@@ -42,6 +44,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Create or update tenants from a file, by slug. All of it or nothing; shows what changed, never a secret."""
+    from ops.tenants import file as tenants_file  # noqa: PLC0415  what reads and writes files is large, and most commands need none
+    from ops.tenants import importing  # noqa: PLC0415
+
     specs = tenants_file.read(file)
     with at_database(create=True, keys=not replace_lost_keys, lost_keys=replace_lost_keys):
         done = importing.apply(specs, named(who), replace_lost=replace_lost_keys)
@@ -70,6 +75,8 @@ def _show_import(done: list[importing.Imported]) -> None:
 @app.command("export", epilog=example("koppeling tenants export acme > acme.toml"))
 def export_(slug: Slug, json: Json = False) -> None:
     """Print the tenants file of a tenant. It names environment variables for secrets, which are never shown."""
+    from ops.tenants import export  # noqa: PLC0415  as above
+
     with at_database():
         written = export.exported(slug)
     show({"tenant": slug, "file": written}, json, lambda _: output.say(written.rstrip("\n")))
@@ -78,6 +85,8 @@ def export_(slug: Slug, json: Json = False) -> None:
 @app.command("example", epilog=example("koppeling tenants example > tenants.toml"))
 def example_(json: Json = False) -> None:
     """Print a tenants file with every key there is, its default, its range and what it means."""
+    from ops.tenants import reference  # noqa: PLC0415  as above
+
     written = reference.example()
     show({"file": written}, json, lambda _: output.say(written.rstrip("\n")))
 
@@ -85,6 +94,9 @@ def example_(json: Json = False) -> None:
 @app.command("edit", epilog=example("koppeling tenants edit acme"))
 def edit(slug: Slug, who: Who = None, json: Json = False) -> None:
     """Change a tenant in $EDITOR: its file again, imported when it is saved. What is wrong is shown, to edit again."""
+    from ops.tenants import export, importing  # noqa: PLC0415  as above
+    from ops.tenants import file as tenants_file  # noqa: PLC0415
+
     with at_database(keys=True):
         written = export.exported(slug, to_edit=True)
         while True:

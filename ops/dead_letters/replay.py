@@ -18,12 +18,11 @@ from sqlalchemy import Connection, text
 from models import ledger, locks
 from models.completion import CompletionState
 from models.dead_letter import DeadLetterState
+from models.direction import Direction, Health
 from models.ledger import NewMessage
 from models.message import Kind, Priority
-from models.tenant import Direction, Health
 from ops import audit
 from ops.listing import rows
-from workers.actors.enrollment_upsert.standing import against
 
 WILL_DO, SUPERSEDED, STILL_BLOCKED, REPLAYED, SETTLED = (
     *("will_do", "superseded", "still_blocked"),
@@ -175,6 +174,8 @@ def preview(connection: Connection, ids: list[str]) -> list[Line]:
 
 
 def _facts(connection: Connection, ids: list[str]) -> list[Facts]:
+    from workers.actors.enrollment_upsert.standing import against  # noqa: PLC0415  it brings the whole engine
+
     found = [Facts(**row) for row in rows(connection, _FACTS, ids=ids)]
     about = {facts.enrollment_id: cast(int, facts.tenant_id) for facts in found if facts.enrollment_id is not None}
     reasons = against(connection, list(about), list(set(about.values())))

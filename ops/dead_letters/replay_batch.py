@@ -21,11 +21,10 @@ from models.dead_letter import DeadLetterState
 from models.session import is_away, is_contended, transaction
 from models.worker import live_workers
 from ops import lookup
-from ops.dead_letters import replay
+from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
 from ops.problems import NO_WORKER, Problem
 
-RATE, MAX_FAILURES = 10.0, 5
 TICK_SECONDS = 0.2
 log = structlog.get_logger("ops.dead_letters.replay_batch")
 

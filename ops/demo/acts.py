@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from models.tenant import Direction
+from models.direction import Direction
 from ops.dead_letters import inbox, replay_batch
 from ops.dead_letters.inbox import Filters
 from ops.demo import narration

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from models.tenant import Direction
+from models.direction import Direction
 from ops.demo.acts import Demo
 from ops.demo.tenant_script import TenantScript
 from simulators.afas.tenant import Row

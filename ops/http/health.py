@@ -13,7 +13,7 @@ from models.session import READ_ONLY, TOO_MANY, UNDEFINED_TABLE, sqlstate, trans
 from models.worker import worker_id
 from ops import status
 from settings import SettingsError
-from workers.maintenance import vital_signs
+from tenancy import vital_signs
 
 router = APIRouter()
 LOOK_SECONDS = 5.0

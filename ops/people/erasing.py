@@ -25,11 +25,12 @@ from sqlalchemy import (
     text,
 )
 
-from models.base import listed, metadata
+from models.base import listed
 from models.crypto import Encrypted
 from models.folding import fold_email, spellings
 from models.outcomes import OPEN
 from models.run import EMPTIED
+from models.tables import metadata
 
 ERASED = "<erased>"
 # Held in one transaction, in the order in which all other code takes them.

@@ -11,9 +11,10 @@ from sqlmodel import select
 from clients.errors import RemoteError, Unauthorized
 from clients.http import clean
 from models.base import new_id
+from models.direction import Direction
 from models.run import RunOptions, RunStatus
 from models.session import session, transaction
-from models.tenant import Direction, Tenant
+from models.tenant import Tenant
 from ops.documents import Adoption, Batch, Calls, CourseRead, PlannedLine, RunDocument
 from ops.runs import history, start
 from producers.completions import producer as completions

@@ -12,9 +12,9 @@ import psycopg
 from sqlalchemy import Connection
 
 from models.base import new_id
+from models.direction import Direction, Health
 from models.run import UNFINISHED, RunOptions, RunStatus
 from models.session import connect_alone, transaction
-from models.tenant import Direction, Health
 from models.worker import live_workers
 from ops.documents import Batch, Watched
 from ops.listing import rows

@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from loops import Chores, Loop, each
 from models.base import utc_now
+from models.direction import Direction
 from models.session import close_idle, transaction
-from models.tenant import Direction
 from models.worker import serve
 from ops.dead_letters import replay_batch
 from ops.listing import rows

@@ -21,7 +21,6 @@ from sqlalchemy.exc import ArgumentError
 import settings
 from migrations import usable
 from migrations.run import head, refuse_strange, upgrade
-from models.crypto import missing_words, stored_under
 from models.session import transaction
 from ops.problems import NO_WORKER, Problem
 from ops.servers.embedded import ensure_postgres, running
@@ -90,6 +89,9 @@ def need_keys(*, make: bool = False, lost: bool = False) -> None:
     if not found.secret_keys and found.embedded_database:
         key = home_key(found.home)
         if key is None:
+            from models.crypto import missing_words  # noqa: PLC0415  commands that read need no keys
+            from models.stored_secrets import stored_under  # noqa: PLC0415  commands that read need no keys
+
             with transaction() as connection:
                 marks = stored_under(connection)
             if marks and not lost:

@@ -23,9 +23,11 @@ from models.advisory_locks import AdvisoryLock
 from models.base import utc_now
 from models.course import Course
 from models.course_settings import CourseRule
-from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypted_columns, fingerprint, place_of
+from models.crypto import SecretDamaged, SecretUnreadable, decrypt, fingerprint, place_of
+from models.direction import Direction, Health
 from models.session import session, transaction
-from models.tenant import Direction, Health, TenantDirection
+from models.stored_secrets import encrypted_columns
+from models.tenant import TenantDirection
 from ops import audit
 from ops.problems import Problem
 from ops.tenants import file_spec

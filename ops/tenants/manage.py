@@ -6,10 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from models.base import metadata
-from models.crypto import Encrypted, place_of, reencrypt
+from models.direction import Direction, Health
 from models.session import transaction
-from models.tenant import Direction, Health
 from ops import audit, lookup
 from ops.listing import Page, checked_limit, page, rows
 from ops.tidy import tidy_up
@@ -113,7 +111,10 @@ def resume(slug: str, *, direction: str | None, who: str) -> list[str]:
 
 def rotate_keys(*, who: str) -> int:
     """Put every stored secret under the first key; returns how many. SecretUnreadable when a key is missing."""
-    columns = [column.name for column in metadata.tables["tenant"].columns if isinstance(column.type, Encrypted)]
+    from models.crypto import place_of, reencrypt  # noqa: PLC0415  only needed here
+    from models.stored_secrets import encrypted_columns  # noqa: PLC0415  only needed here
+
+    columns = [column for table, column in encrypted_columns() if table == "tenant"]
     changed = 0
     with transaction() as connection:
         for column in columns:
@@ -135,6 +136,8 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
 
     The audit keeps that a tenant of so many rows was removed, and by whom, without its name.
     """
+    from models.tables import metadata  # noqa: PLC0415  all tables, which most commands do without
+
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         # From here on this tenant's work is neither handed out nor claimed: both wait for this lock.

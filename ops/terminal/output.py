@@ -14,8 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.base import utc_now
-
 WIDE = 2000  # columns, where there is no terminal: one row is one line
 GAP = 2  # between two columns
 
@@ -140,7 +138,7 @@ def ago(at: datetime | None) -> str:
     """``3 m ago`` or ``in 2 h``."""
     if at is None:
         return "-"
-    seconds = (utc_now() - at).total_seconds()
+    seconds = (datetime.now(UTC) - at).total_seconds()
     size = abs(seconds)
     unit, length = next(((u, n) for u, n in (("d", 86400), ("h", 3600), ("m", 60)) if size >= n), ("s", 1))
     count = f"{size / length:.0f} {unit}"

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, text
 
 from models import ledger, locks
 from models.course import Course
+from models.direction import Direction
 from models.message import Kind, Priority
-from models.tenant import Direction
 from producers.completions.afas_column import Judged
 from producers.completions.record import LINK_OF, DayRange, lock_completions
 from producers.completions.rules import Rule, rules_of

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, text
 
 from models.base import new_id
 from models.course import Course
+from models.direction import Direction
 from models.outcomes import zeros
 from models.run import CourseResult, RunOptions
 from models.session import engine
-from models.tenant import Direction, Tenant
+from models.tenant import Tenant
 from producers.completions.afas_column import Page, note, read_event
 from producers.completions.collect import Collected, collect, forget, load
 from producers.completions.planner import Planner

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models import ledger, locks
+from models.direction import Direction
 from models.folding import fold_account, fold_title
 from models.message import Kind, Priority
-from models.tenant import Direction
 
 # The level of which the event tells; None: either.
 FINISH_EVENTS: Mapping[str, str | None] = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from models import ledger, locks
+from models.direction import Direction
 from models.message import Kind, Priority
-from models.tenant import Direction
 from producers.enrollments.snapshot import Snapshot
 from producers.runs.context import RunContext
 

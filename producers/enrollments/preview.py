@@ -13,10 +13,11 @@ from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
+from models.direction import Direction
 from models.outcomes import RemovalOutcome, zeros
 from models.run import RunOptions, RunStatus, Unlinked
 from models.session import transaction
-from models.tenant import Direction, Tenant
+from models.tenant import Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.enrollments.plan_lines import Shown
 from producers.enrollments.snapshot import ShownSnapshot

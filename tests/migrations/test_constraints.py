@@ -12,9 +12,8 @@ from psycopg import sql
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table, TypeDecorator, create_engine
 from sqlalchemy.pool import NullPool
 
-import models  # noqa: F401  registers every table
 from migrations.run import driver_url
-from models.base import metadata
+from models.tables import metadata
 
 # Columns that look like a reference and are none. Ids of the two outside systems:
 OUTSIDE = {

@@ -13,9 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
-import models  # noqa: F401  registers every table
 from migrations.run import current, downgrade, driver_url, head, upgrade
-from models.base import metadata
+from models.tables import metadata
 
 VERSIONS = sorted((Path(__file__).parents[2] / "migrations/versions").glob("*.py"))
 OBJECTS = """

@@ -14,10 +14,11 @@ from clients.errors import Incomplete
 from clients.pluvo import PluvoClient
 from models.completion import WebhookEvent
 from models.course import Course
+from models.direction import Direction
 from models.folding import fold_title
 from models.message import Kind, Priority
 from models.session import session, transaction
-from models.tenant import Direction, Tenant
+from models.tenant import Tenant
 from producers.completions.collect import load
 from producers.completions.planner import Planner
 from producers.completions.record import DayRange, Finished, record

@@ -3,7 +3,6 @@
 ledger_broker.py      the side of Redis: connection, keys, scripts
 consumer.py           how a worker process takes messages out, and survives trouble of Redis
 unknown_messages.py   what is found in Redis and is no message of ours
-rights.py             may this user of Redis do all that is needed?
 """
 
 import dramatiq

@@ -3,5 +3,4 @@
 periodic.py      which there are, and how often
 probes.py        cheap reads that reopen a quarantined direction
 retention.py     what is forgotten, and when
-vital_signs.py   do relay, maintenance and timetable get done?
 """

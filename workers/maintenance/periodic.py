@@ -12,7 +12,8 @@ from contextlib import suppress
 from loops import Chores, Loop
 from models.session import DATABASE_TROUBLE, transaction
 from models.worker import resign, serve
-from workers.maintenance import retention, vital_signs
+from tenancy import vital_signs
+from workers.maintenance import retention
 from workers.maintenance.probes import PROBES, probe
 from workers.runs import finalizer
 

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from clients.errors import RemoteError
 from loops import each, where
 from models.crypto import SecretDamaged, SecretUnreadable
+from models.direction import Direction
 from models.session import transaction
-from models.tenant import Direction
 from models.tenant_settings import SettingsUnread
 from producers.probes import probe_completions, probe_enrollments
 from tenancy import health

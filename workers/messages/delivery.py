@@ -19,8 +19,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from clients.http import Call, without_people
 from loops import where
 from models import ledger
+from models.direction import Direction
 from models.session import transaction
-from models.tenant import Direction
 from tenancy import health
 from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOurs, Stopped, Waiting
 from workers.messages.policy import Consequence

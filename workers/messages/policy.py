@@ -28,7 +28,7 @@ from typing import Literal
 from dramatiq.middleware import TimeLimitExceeded
 
 from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
-from clients.http.redaction import clean
+from clients.redaction import clean
 from workers.messages.interruptions import (
     BrokerAway,
     DatabaseAway,

@@ -15,8 +15,8 @@ from migrations.run import WrongSchema
 from migrations.usable import Unfit, database, keys
 from models.crypto import SecretUnreadable
 from models.installation import redis_prefix
+from tenancy.redis_rights import fault
 from workers.broker import broker as ledger_broker
-from workers.broker.rights import fault
 
 RIGHTS = "The user of KOPPELING_REDIS_URL may not do all that is needed: docs/deployment.md has the ACL line."
 

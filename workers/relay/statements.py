@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
 
 from models import ledger
+from models.may_go import MAY_GO
 from workers.relay.fairness import Group
 
 # (tenant id, direction)
@@ -105,22 +106,6 @@ SELECT tenant_id, direction, count(*) AS count,
   FROM message WHERE state = 'sent' GROUP BY tenant_id, direction
 """
 
-# A message may not go while another one with its lock is out, or an older one with its lock is ready in the same
-# direction (unless that one follows this one), or the message that it follows is still there. Messages of other tenants
-# count only when they are out and the lock is an account: tenants may share an organisation, and so its account ids.
-# Two directions or tenants may pick one lock at the same moment: the older message goes.
-# (CASE and the scalar subquery keep the planner from answering either question for the whole table at once.)
-_MAY_GO = """
-           m.state = 'ready'
-           AND NOT EXISTS (
-                SELECT 1 FROM message o WHERE o.lock = m.lock AND o.id <> m.id
-                   AND CASE o.state WHEN 'sent' THEN o.tenant_id = m.tenant_id OR starts_with(o.lock, 'account:')
-                                    WHEN 'ready' THEN o.id < m.id AND o.direction = m.direction
-                                                      AND o.tenant_id = m.tenant_id
-                                                      AND o.after_id IS DISTINCT FROM m.id
-                                    ELSE false END)
-           AND (SELECT a.id FROM message a WHERE a.id = m.after_id) IS NULL
-"""
 _QUOTA = """
     SELECT * FROM unnest(%(tenants)s::bigint[], %(directions)s::text[], %(priorities)s::smallint[], %(kinds)s::text[],
                          %(rooms)s::int[]) AS q(tenant_id, direction, priority, kind, room)
@@ -130,7 +115,7 @@ WITH quota AS ({_QUOTA}), pick AS (
     SELECT c.id, q.tenant_id, c.lock FROM quota q CROSS JOIN LATERAL (
         SELECT m.id, m.lock FROM message m
          WHERE m.tenant_id = q.tenant_id AND m.direction = q.direction AND m.priority = q.priority AND m.kind = q.kind
-           AND {_MAY_GO}
+           AND {MAY_GO}
          ORDER BY m.run_at, m.id LIMIT q.room FOR UPDATE OF m SKIP LOCKED) AS c
 )
 {ledger.HAND_OUT}
@@ -158,13 +143,3 @@ VALUES ('relay', %(worker)s, now(), CASE WHEN %(pushed)s THEN now() END)
 ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = excluded.seen_at,
        worked_at = coalesce(excluded.worked_at, s.worked_at)
 """
-
-# Whether the relay stands still: a message could have gone for a minute, and none was handed out in that time.
-STANDS_STILL = f"""
-SELECT NOT EXISTS (SELECT 1 FROM service WHERE name = 'relay' AND worked_at > now() - interval '60 seconds')
-   AND EXISTS (
-        SELECT 1 FROM message m
-          LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
-         WHERE m.run_at < now() - interval '60 seconds' AND coalesce(d.state, '') NOT IN ('paused', 'quarantined')
-           AND coalesce(d.wait_until, now()) <= now() AND {_MAY_GO})
-"""  # noqa: S608  constants

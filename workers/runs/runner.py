@@ -22,9 +22,9 @@ from clients.http import clean
 from loops import Loop, each, where
 from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
+from models.direction import Direction
 from models.run import RunStatus
 from models.session import DATABASE_TROUBLE, is_away, transaction
-from models.tenant import Direction
 from models.tenant_settings import SettingsUnread
 from models.worker import worker_id
 from producers import enrollments

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import redis
-
 from ops.servers.embedded import programs
 from ops.servers.embedded.process import (
     EmbeddedError,
@@ -131,6 +129,8 @@ def _fits(run: Path) -> bool:
 
 
 def _ready(child: subprocess.Popen[bytes], url: str) -> bool:
+    import redis  # noqa: PLC0415  who only asks where a server runs does without
+
     client = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
     deadline = time.monotonic() + START_SECONDS
     try:

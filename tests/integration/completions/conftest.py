@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from models.base import new_id
-from models.run import Run, RunOptions
+from models.direction import Direction
+from models.run import RunOptions
 from models.session import _Pool, session, transaction
-from models.tenant import Direction
+from models.tables.run import Run
 from producers.completions import producer
 from producers.completions.webhook_events import store
 from producers.runs.lease import RunLease

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from models.advisory_locks import AdvisoryLock
 from models.base import new_id
+from models.direction import Direction
 from models.session import transaction
-from models.tenant import Direction
 from ops.dead_letters import replay_batch
 from ops.documents import Watched
 from ops.runs import start, timetable

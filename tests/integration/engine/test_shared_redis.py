@@ -18,9 +18,9 @@ import redis
 import settings
 from models.installation import redis_prefix
 from ops import status
+from tenancy.redis_rights import ACL
 from tests.integration.engine.conftest import ROOT, Engine
 from tests.integration.engine.test_fitness import OURS, ends
-from workers.broker.rights import ACL
 
 DOCUMENT = (Path(ROOT) / "docs/deployment.md").read_text(encoding="utf-8")
 # Test processes share a server, and each changes a user of its own.

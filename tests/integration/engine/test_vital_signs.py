@@ -14,10 +14,10 @@ from models.session import READ_ONLY, TOO_MANY, sqlstate, transaction
 from ops import status
 from ops.cli import errors
 from ops.http import health
+from tenancy import vital_signs
 from tenancy.health import pause
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.test_outages import read_only
-from workers.maintenance import vital_signs
 
 
 def relay(engine: Engine) -> str:

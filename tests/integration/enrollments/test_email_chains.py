@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from models.run import Run
+from models.tables.run import Run
 from tests.fixtures.looking import holds, invitations, lines, link, outcomes, reasons
 from tests.fixtures.world import World, now_removals
 

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import event, text
 
 from models import locks
-from models.base import metadata
 from models.run import RunStatus
 from models.session import engine, transaction
+from models.tables import metadata
 from producers.enrollments import preview
 from tests.fixtures.world import World
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from clients.errors import RemoteError, Unauthorized
+from models.direction import Direction
 from models.session import transaction
-from models.tenant import Direction
 from producers.probes import probe_completions, probe_enrollments
 from tenancy import health
 from tests.fixtures.world import World

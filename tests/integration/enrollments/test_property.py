@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from clients.errors import RemoteError
-from models.run import Run
 from models.session import transaction
+from models.tables.run import Run
 from producers.enrollments import decide_holds
 from tests.fixtures.looking import invitations
 from tests.fixtures.world import EVENTS, World

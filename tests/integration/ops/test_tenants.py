@@ -12,11 +12,13 @@ from sqlalchemy.exc import StatementError
 from sqlmodel import select
 
 import settings
-from models.base import metadata
-from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint, stored_under
+from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint
+from models.direction import Direction
 from models.run import RunOptions
 from models.session import session, transaction
-from models.tenant import Direction, Tenant
+from models.stored_secrets import stored_under
+from models.tables import metadata
+from models.tenant import Tenant
 from ops.people import links
 from ops.problems import Problem
 from ops.runs import start, timetable

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from models.direction import Direction
 from models.run import RunOptions
 from models.session import transaction
-from models.tenant import Direction
 from ops.documents import Batch
 from ops.people import links
 from ops.runs import dry_run

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from models.base import new_id
+from models.direction import Direction
 from models.session import transaction
-from models.tenant import Direction
 from producers.completions import producer
 from producers.runs.lease import RunLease
 from tests.fixtures.looking import traces

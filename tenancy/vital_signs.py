@@ -9,15 +9,15 @@ from __future__ import annotations
 import structlog
 from sqlalchemy import Connection, text
 
+from models.may_go import STANDS_STILL
 from models.session import transaction
 from models.worker import ALIVE_SECONDS
 from tenancy.alerts import close_alert, open_alert
-from workers.relay.statements import STANDS_STILL
 
 SERVICES = ("relay", "maintenance", "timetable")
 STUCK = "Nothing was handed out for a minute although messages are ready, or no process leads the relay: see the logs."
 _LONG_WITHOUT = "SELECT 1 FROM service WHERE name = 'relay' AND seen_at < now() - interval '60 seconds'"
-log = structlog.get_logger("workers.maintenance.vital_signs")
+log = structlog.get_logger("tenancy.vital_signs")
 
 
 def read(connection: Connection) -> dict[str, str]:

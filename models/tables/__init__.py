@@ -1,0 +1,14 @@
+"""All tables at once, for who goes over every one of them. Most of the code needs few, and mapping one takes time."""
+
+from models import (  # noqa: F401  importing one registers its tables
+    audit,
+    completion,
+    course,
+    enrollment,
+    person,
+    tenant,
+)
+from models.base import metadata
+from models.tables import dead_letter, hold, installation, message, run, worker  # noqa: F401
+
+__all__ = ["metadata"]
