@@ -17,7 +17,7 @@ branch_labels = None
 depends_on = None
 
 # Tables that are updated all the time: (name, storage parameters).
-STORAGE = {
+STORAGE: dict[str, dict[str, float]] = {
     "message": {
         "fillfactor": 70,
         "autovacuum_vacuum_scale_factor": 0.01,

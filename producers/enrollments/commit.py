@@ -31,7 +31,7 @@ _NAMES_OF_PRESETS = text(
     """
     UPDATE person p SET name = s.name, email = s.email, email_folded = s.email_folded, seen_at = now()
       FROM snapshot_row s
-     WHERE s.run_id = :run AND p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id AND p.seen_at IS NULL
+     WHERE s.run_id = :run AND p.tenant_id = :tenant AND p.internal_id = s.internal_id AND p.seen_at IS NULL
        AND s.row_state <> 'double' AND s.course_id = ANY(:courses)
     """
 )

@@ -113,6 +113,7 @@ class FactReader:
         self.connection = connection
         self.base = {
             "run": context.run_id,
+            "tenant": context.tenant_id,
             "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
             "complete": [snapshot.course_id for snapshot in snapshots if snapshot.state == SnapshotState.COMPLETE],
         }

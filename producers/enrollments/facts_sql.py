@@ -26,7 +26,7 @@ JOINED = """
     LEFT JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
     LEFT JOIN enrollment e ON e.person_id = p.id AND e.course_id = s.course_id
     LEFT JOIN link l ON l.person_id = p.id
-   WHERE s.run_id = :run AND s.row_state = 'present' AND s.course_id = ANY(:courses)
+   WHERE s.run_id = :run AND s.tenant_id = :tenant AND s.row_state = 'present' AND s.course_id = ANY(:courses)
 """
 COUNT_SETTLED = text(f"SELECT count(*) {JOINED} AND {SETTLED}")
 UNLINKED = text(

@@ -1,0 +1,148 @@
+"""No statement reads a whole large table, but those that are about all of it: PostgreSQL tells its plan for each.
+
+On a database with a history (``benchmarks/seed.py``), and with plans for whatever values come (``force_generic_plan``):
+what a worker prepared once is planned without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import event
+
+import settings
+from benchmarks.seed import Sizes, seed
+from models.session import engine
+from ops import holds, status
+from ops.dead_letters import inbox, replay_batch
+from ops.dead_letters.inbox import Filters
+from ops.people import explain, links
+from ops.runs import history
+from tests.fixtures.postgres import new_database
+from tests.migrations.test_statements import PARTS, constants, numbered
+
+SIZES = Sizes(
+    tenants=100, enrollments=50_000, runs=4_000, open_dead_letters=2_000, closed_dead_letters=8_000, held_lines=1_000,
+    messages=5_000, webhooks=10_000, applying=10, reading=10,
+)  # fmt: skip
+LARGE = {
+    *("message", "enrollment", "person", "link", "plan_line"),
+    *("change", "dead_letter", "completion", "webhook_event"),
+}
+# Statements that may, and why.
+ABOUT_ALL = {
+    "workers.maintenance.retention._LINES": "once an hour: what is old, of all tenants",
+    "workers.maintenance.retention._PEOPLE": "the same",
+    "workers.maintenance.probes._DUE": "reads messages only while a probe of a quarantine is due",
+    "ops.dead_letters.inbox._COLUMNS": "begins statements that go on with a condition",
+    "ops.people.links._COLUMNS": "the same",
+}
+YEARS = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def seeded_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    with new_database(postgres_url, template_database) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            seed(connection, SIZES)
+        yield url
+
+
+def scanned(plan: dict[str, Any]) -> set[str]:
+    """Large tables that a plan reads from end to end."""
+    here = {plan["Relation Name"]} if plan["Node Type"] == "Seq Scan" else set()
+    return (here & LARGE).union(*map(scanned, plan.get("Plans", [])))
+
+
+def test_no_constant_statement_reads_a_whole_large_table(seeded_url: str) -> None:
+    found = {}
+    with psycopg.connect(seeded_url, autocommit=True) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for name, statement in constants():
+            if name in PARTS or name in ABOUT_ALL:
+                continue
+            text = numbered(statement)
+            count = len(set(re.findall(r"\$\d+", text)))
+            values = f"({', '.join(['NULL'] * count)})" if count else ""
+            connection.execute(sql.SQL("PREPARE one AS ") + sql.SQL(text))
+            row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE one") + sql.SQL(values)).fetchone()
+            connection.execute("DEALLOCATE one")
+            if row and (tables := scanned(row[0][0]["Plan"])):
+                found[name] = tables
+    assert found == {}
+
+
+@pytest.fixture
+def plans(seeded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """The plan of each statement that this process makes."""
+    monkeypatch.setenv("KOPPELING_DATABASE_URL", seeded_url)
+    settings.get.cache_clear()
+    found: list[dict[str, Any]] = []
+
+    def explained(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values)
+        found.append(cursor.fetchone()[0][0]["Plan"])
+
+    event.listen(engine(), "before_cursor_execute", explained)
+    try:
+        yield found
+    finally:
+        event.remove(engine(), "before_cursor_execute", explained)
+        engine().dispose()
+        settings.get.cache_clear()
+
+
+LISTINGS: dict[str, Callable[[], Any]] = {
+    "holds": holds.listing,
+    "holds of a state": lambda: holds.listing(state="open"),
+    "holds of a tenant": lambda: holds.listing(tenant="tenant-7"),
+    "links": links.listing,
+    "links of a rare state": lambda: links.listing(state="ambiguous"),
+    "links of a tenant": lambda: links.listing(tenant="tenant-7", state="linked"),
+    "links from a cursor on": lambda: links.listing(cursor="20000"),
+    "runs of a tenant": lambda: history.listing(tenant="tenant-7", direction="enrollments"),
+    "dead letters": lambda: inbox.listing(Filters()),
+    "dead letters of a tenant": lambda: inbox.listing(Filters(tenant="tenant-7")),
+    "dead letters of an error": lambda: inbox.listing(Filters(error="unheard_of")),
+    "dead letters since": lambda: inbox.listing(Filters(since=datetime.now(UTC) - timedelta(hours=1))),
+    "dead letters until": lambda: inbox.listing(Filters(until=YEARS)),
+    "dead letters of a kind": lambda: inbox.listing(Filters(kind="completion.fetch")),
+    "dead letters that are open": lambda: inbox.listing(Filters(state="open")),
+    "groups of an error": lambda: inbox.groups(Filters(error="unheard_of")),
+    "explain a number": lambda: explain.explain("tenant-7", "69"),
+    "explain an address": lambda: explain.explain("tenant-7", "person69@example.com"),
+    "explain nobody": lambda: explain.explain("tenant-7", "nobody@example.com"),
+}
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_no_listing_reads_a_whole_large_table(name: str, plans: list[dict[str, Any]]) -> None:
+    LISTINGS[name]()
+
+    assert plans
+    assert [tables for plan in plans if (tables := scanned(plan))] == []
+
+
+def test_status_asks_once_for_all_tenants_and_walks_only_through_what_waits(plans: list[dict[str, Any]]) -> None:
+    assert len(status.document()["tenants"]) == SIZES.tenants
+
+    assert len(plans) < 20
+    assert set().union(*map(scanned, plans)) <= {"message"}
+
+
+def test_a_preview_of_thousands_of_replays_asks_as_often_as_one_of_a_single_letter(plans: list[dict[str, Any]]) -> None:
+    letters = inbox.choose([], Filters(), everything=True)
+    assert len(letters) == SIZES.open_dead_letters
+    counts = []
+    for chosen in (letters[:1], letters):
+        plans.clear()
+        assert len(replay_batch.preview(chosen)["lines"]) == len(chosen)
+        counts.append(len(plans))
+
+    assert counts[0] == counts[1]
