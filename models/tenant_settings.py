@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -43,6 +44,19 @@ def _format(value: str) -> str:
     raise ValueError("must write a whole date that can be read back, such as %Y-%m-%d or %d-%m-%Y")
 
 
+def _day(value: Any) -> Any:
+    """TOML has dates of its own; ``2027-05-01`` between quotes is one as well."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value.strip()).isoformat()
+        except ValueError:
+            pass
+    raise ValueError("must be a day such as 2027-05-01")
+
+
+Day = Annotated[Text, BeforeValidator(_day)]
 DateFormat = Annotated[Text, AfterValidator(_format)]
 
 
@@ -53,12 +67,16 @@ class Table(BaseModel):
 
 
 class AfasSettings(Table):
-    """An AFAS environment. ``client_id`` is there when ``auth`` is ``oauth``."""
+    """An AFAS environment. ``client_id`` is there when ``auth`` is ``oauth``.
+
+    ``secret_ends``: the last day of the client's secret, which AFAS does not tell; `check` warns beforehand.
+    """
 
     member_id: Text
     environment: Literal["production", "test", "accept"] = "production"
     auth: Literal["oauth", "token"] = "oauth"
     client_id: Text | None = None
+    secret_ends: Day | None = None
     parallel_calls: Annotated[int, Field(strict=True, ge=1, le=5)] = 2
     base_url: Text | None = None
 

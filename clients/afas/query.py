@@ -53,7 +53,7 @@ def page_query(*, skip: int, take: int, order_by: Sequence[str], where: Sequence
         raise ValueError("Without an order, AFAS's pages miss rows and repeat others.")
     if take < 1 or skip < 0:
         raise ValueError("take starts at 1 and skip at 0; AFAS reads other values in odd ways.")
-    parts = {"skip": str(skip), "take": str(take), "orderbyfieldids": ",".join(map(_usable, order_by))}
+    parts = {"skip": str(skip), "take": str(take), "orderbyfieldids": ",".join(map(usable, order_by))}
     if where:
         parts["filterjson"] = _filterjson(where)
     query = urlencode(parts, quote_via=quote, safe="")
@@ -67,7 +67,7 @@ def _filterjson(where: Sequence[Sequence[Condition]]) -> str:
         {
             "@FilterId": str(number),
             "Field": [
-                {"@FieldId": _usable(one.field), "@OperatorType": str(int(one.operator)), "#text": one.value}
+                {"@FieldId": usable(one.field), "@OperatorType": str(int(one.operator)), "#text": one.value}
                 for one in conditions
             ],
         }
@@ -76,8 +76,10 @@ def _filterjson(where: Sequence[Sequence[Condition]]) -> str:
     return json.dumps({"Filters": {"Filter": filters}}, ensure_ascii=False, separators=(",", ":"))
 
 
-def _usable(field: str) -> str:
-    """Refuse names that AFAS can deliver but not order by or filter on: with dots, spaces, accents, commas."""
+def usable(field: str) -> str:
+    """The name itself. Raises ``Misconfigured`` for one that AFAS can deliver but not order by or filter on: with dots,
+    spaces, accents, commas.
+    """
     if re.fullmatch(r"-?[A-Za-z0-9_]+", field):
         return field
     text = f"AFAS cannot order by or filter on a column named {field!r}: give it a name of letters and digits."

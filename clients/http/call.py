@@ -56,6 +56,8 @@ class Call:
     token: bool = False
     # Somebody else's call that went for this caller too: heard of here, counted there
     shared: bool = False
+    # The other side's clock, as its answer's head has it
+    date: str | None = None
 
     @property
     def counts(self) -> bool:
@@ -165,7 +167,9 @@ class Http:
                 error = classify(answer)
             status = answer.status if answer is not None else error.status if error is not None else None
             code = error.code if error is not None else None
-            self.on_call(Call(self.system, operation, status, time.monotonic() - started, code, token))
+            date = answer.headers.get("Date") if answer is not None else None
+            seconds = time.monotonic() - started
+            self.on_call(Call(self.system, operation, status, seconds, code, token, date=date))
             if stale and not last:
                 continue  # a fresh connection now, so this happens once
             if error is not None:

@@ -95,6 +95,7 @@ class PluvoClient:
             memory=memory,
             combiner=combiner,
         )
+        self._shown: GraphQLSchema | None = None
 
     @property
     def supports_afas_ids(self) -> bool:
@@ -425,13 +426,17 @@ class PluvoClient:
             people //= 2
 
     def _schema(self) -> GraphQLSchema | None:
+        """The live schema as Pluvo shows it, asked for once."""
         from clients.pluvo import schema_check  # noqa: PLC0415
 
+        if self._shown is not None:
+            return self._shown
         answer = self._line.send(schema_check.INTROSPECTION)
         error = answer.whole
         if error is not None and (isinstance(error, Unavailable) or error.code == AUTH_REFUSED):
             raise error
-        return schema_check.read_schema(answer.data)
+        self._shown = schema_check.read_schema(answer.data)
+        return self._shown
 
     def missing_scopes(self) -> list[str]:
         """Ask for a token and list the scopes we need that it lacks; [] when the answer does not say."""

@@ -1,36 +1,76 @@
-"""``koppeling check, token``."""
+"""``koppeling check, fields, token``."""
 
 from __future__ import annotations
 
 import getpass
 import sys
+from typing import Annotated, Any
 
 import typer
 
-from ops.cli.common import Json, Slug, Who, at_database, example, group, named, show
-from ops.tenants.check import check
-from ops.tenants.check_findings import Finding
+from ops.cli.common import InLanguage, Json, Slug, Who, at_database, example, group, named, show
+from ops.language import Language, language_of, say
+from ops.tenants.check import check, last_check
+from ops.tenants.check_findings import FindingDocument
+from ops.tenants.show_fields import show_fields
 from ops.tenants.token import make
 from ops.terminal import output
 
 app = group()
+Connector = Annotated[
+    str | None, typer.Option("--connector", help="Name of the GetConnector.", show_default="the one in use")
+]
+Last = Annotated[bool, typer.Option("--last", help="Show what the last check found; try nothing.")]
 
 
-@app.command("check", epilog=example("koppeling check acme"))
-def check_(slug: Slug, json: Json = False) -> None:
+@app.command("check", epilog=example("koppeling check acme", "koppeling check acme --language nl --json"))
+def check_(slug: Slug, last: Last = False, language: InLanguage = None, json: Json = False) -> None:
     """Try both sides, reading only: one line a finding, with what to do about a fault."""
-    with at_database(keys=True):
-        found = check(slug, watch=(lambda finding: None) if json else _show)
+    words = language_of(language)
+    with at_database(keys=not last):
+        if last:
+            found = last_check(slug, words)
+        else:
+            found = check(slug, lambda one: None if json else _show(one.document(words)), language=words)
     if json:
         output.show_json(found)
+    elif last:
+        output.say(f"{slug}, {output.shown(found['checked_at'])}:")
+        for probe in found["probes"]:
+            _show(probe)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
-def _show(finding: Finding) -> None:
-    mark = "FAIL" if not finding.ok else "ok" if finding.code == "ok" else "warn"
-    output.say(f"{mark:4}  {finding.code:24}  {finding.probe}" + (f": {finding.cause}" if finding.cause else ""))
-    if finding.action:
-        output.say(f"      {finding.action}")
+def _show(found: FindingDocument) -> None:
+    mark = {"fault": "FAIL", "warning": "warn", "ok": "ok"}[found["severity"]]
+    cause = f": {found['cause']}" if found["cause"] else ""
+    output.say(f"{mark:4}  {found['code']:24}  {found['probe']}{cause}")
+    if found["action"]:
+        output.say(f"      {found['action']}")
+
+
+@app.command("fields", epilog=example("koppeling fields acme", "koppeling fields acme --connector Deelnemers"))
+def fields(slug: Slug, connector: Connector = None, language: InLanguage = None, json: Json = False) -> None:
+    """Show a GetConnector's columns, and propose which of them is what: ready to paste, with the reason for each."""
+    words = language_of(language)
+    with at_database(keys=True):
+        found = show_fields(slug, connector, language=words)
+    show(found, json, lambda document: _fields(document, words))
+
+
+def _fields(found: dict[str, Any], language: Language) -> None:
+    output.say(say("fields.columns", language, connector=found["connector"]))
+    columns = ("column", "type", "label", "example")
+    output.show_table(columns, [[one[name] for name in columns] for one in found["columns"]])
+    if found["updateconnector"] is None:
+        output.say("\n" + say("fields.no_write_back", language))
+    elif found["completion_fields"]:
+        output.say("\n" + say("fields.completion", language))
+        columns = ("field", "type", "length", "label")
+        output.show_table(columns, [[one[name] for name in columns] for one in found["completion_fields"]])
+    else:
+        output.say("\n" + say("fields.no_completion", language))
+    output.say("\n" + say("fields.paste", language) + "\n\n" + found["toml"].rstrip())
 
 
 @app.command("token", epilog=example("koppeling token acme"))

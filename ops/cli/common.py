@@ -13,6 +13,7 @@ import typer
 import logs
 from ops import audit
 from ops.cli.lazy import HELP
+from ops.language import Language
 from ops.problems import Problem
 from ops.servers import environment
 from ops.terminal import output
@@ -21,6 +22,10 @@ from settings import parse_duration
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who does this, for the record.", show_default="your user name")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
+InLanguage = Annotated[
+    Language | None,
+    typer.Option("--language", help="In English (en) or Dutch (nl).", show_default="that of the terminal"),
+]
 Limit = Annotated[int, typer.Option("--limit", help="At most so many items (1 to 1000).")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="The 'next' of the page before.")]
 Slug = Annotated[str, typer.Argument(help="A tenant's slug.", show_default=False)]

@@ -34,6 +34,10 @@ VERBS = {
     "explain": ("explain", "Tell everything known and done about someone: why they are, or are not, in Pluvo."),
     "check": ("check", "Try both sides, reading only: one line a finding, with what to do about a fault."),
     "events": ("events", "List the events of AFAS with their people: linked or not, and why."),
+    "fields": (
+        "check",
+        "Show a GetConnector's columns, and propose which of them is what: ready to paste, with the reason for each.",
+    ),
     "token": (
         "check",
         "Make an AFAS token from API key, environment key and a mailed code, and store it. Reads standard input.",

@@ -13,18 +13,22 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ops.language import errors, findings
+from ops.language import errors, fields, findings
 
 Language = Literal["en", "nl"]
 Sentence = str | tuple[str, str]
 
 FOLDER = Path(__file__).parent
 # By the name of the file, which is also that of the .po file.
-FILES: Mapping[str, Mapping[str, Sentence]] = {"errors": errors.SENTENCES, "findings": findings.SENTENCES}
+FILES: Mapping[str, Mapping[str, Sentence]] = {
+    "errors": errors.SENTENCES,
+    "fields": fields.SENTENCES,
+    "findings": findings.SENTENCES,
+}
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 
 
-def say(code: str, language: Language, **parameters: object) -> str:
+def say(code: str, language: Language, /, **parameters: object) -> str:
     """The sentence of a code, e.g. ``say("action.throttled", "nl")``. Raises KeyError for a code without one.
 
     A parameter that is not given, as in what an older release stored, is shown as ``?``.

@@ -85,7 +85,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "action.not_permitted": "Have Pluvo give the API client the rights (scopes) it needs.",
     "cause.operation_refused": "Pluvo's schema does not know this operation or part of it.",
     "action.operation_refused": "Tell the maintainers: Pluvo's interface changed.",
-    "cause.operation_missing": "This Pluvo does not know all that is asked of it: {detail}",
+    "cause.operation_missing": "This Pluvo does not know all that is asked of it.",
     "action.operation_missing": "Tell the maintainers: Pluvo's interface changed.",
     "cause.no_room": "Pluvo's licence has no room for another account.",
     "action.no_room": "Have the licence extended, or archive accounts in Pluvo.",

@@ -1,29 +1,115 @@
-"""What ``koppeling check`` finds: one line for each thing it tried."""
+"""What ``koppeling check`` finds: one line for each thing it tried, as a code with parameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from ops.tenants.check_actions import action_for
+from typing_extensions import TypedDict
+
+from clients.errors import AFAS, RemoteError
+from ops.language import SENTENCES, Language, say
+
+# There is no such system at the address, or not on the way to it.
+OF_THE_HOST = (
+    "connect_failed", "tls_failed", "timeout", "connection_broken", "redirect", "not_found", "not_json", "no_token",
+    "unexpected_status", "insecure_url", "front_proxy", "gateway",
+)  # fmt: skip
+_NO_SUCH_ADDRESS = (404, 405, 410)
+
+
+class FindingDocument(TypedDict):
+    probe: str
+    ok: bool
+    severity: str
+    code: str
+    cause: str
+    action: str
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding. ``code`` is ``ok`` or one word a kind of fault; a warning is ok with a code of its own."""
+    """One finding. ``code`` is ``ok`` or one word a kind of fault; a warning is ok with a code of its own.
+
+    ``parameters`` are those of the code's sentence, as JSON takes them, with what the other side said beside them:
+    ``system``, ``said``, ``reference``, or what it is about in ``detail``.
+    """
 
     # what was tried, e.g. "afas token"
     probe: str
     ok: bool
     code: str = "ok"
-    cause: str = ""
-    action: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def severity(self) -> str:
+        """ok, warning or fault."""
+        return "fault" if not self.ok else "ok" if self.code == "ok" else "warning"
+
+    def document(self, language: Language) -> FindingDocument:
+        """As ``check`` prints it, in a language."""
+        cause, action = self._sentences(language) if self.code != "ok" else ("", "")
+        return {
+            "probe": self.probe,
+            "ok": self.ok,
+            "severity": self.severity,
+            "code": self.code,
+            "cause": cause,
+            "action": action,
+            "parameters": dict(self.parameters),
+        }
+
+    def _sentences(self, language: Language) -> tuple[str, str]:
+        code = self.code if f"cause.{self.code}" in SENTENCES else "failed"
+        given = {name: _shown(value, language) for name, value in self.parameters.items()} | {"code": self.code}
+        beside = [say(name, language, **given) for name in ("detail", "said", "reference") if given.get(name)]
+        return " ".join([say(f"cause.{code}", language, **given), *beside]), say(f"action.{code}", language, **given)
 
 
-def fault(probe: str, code: str, cause: str) -> Finding:
+def _shown(value: Any, language: Language) -> Any:
+    """A list as it stands in a sentence."""
+    return ", ".join(map(str, value)) or say("none", language) if isinstance(value, list) else value
+
+
+def fault(probe: str, code: str, **parameters: Any) -> Finding:
     """What failed."""
-    return Finding(probe, False, code, cause, action_for(code))
+    return Finding(probe, False, code, parameters)
 
 
-def warning(probe: str, code: str, cause: str) -> Finding:
+def warning(probe: str, code: str, **parameters: Any) -> Finding:
     """Something to look at, but nothing that stops the work."""
-    return Finding(probe, True, code, cause, action_for(code))
+    return Finding(probe, True, code, parameters)
+
+
+def refused(probe: str, error: RemoteError, codes: Mapping[str, str] | None = None) -> Finding:
+    """A call that failed; ``codes`` are words of our own for some of the client's."""
+    code = "not_found" if error.status in _NO_SUCH_ADDRESS else error.code
+    beside = {"said": error.remote_text, "reference": error.reference}
+    system = "AFAS" if error.system == AFAS else "Pluvo"
+    given = {name: value for name, value in beside.items() if value}
+    return fault(probe, (codes or {}).get(code, code), system=system, **given)
+
+
+def tried(
+    probe: str, trial: Callable[[], Iterator[Finding]], codes: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
+    """Try one thing; a failed call becomes a finding under its own code."""
+    try:
+        yield from trial()
+    except RemoteError as error:
+        yield refused(probe, error, codes)
+    except ValueError:
+        yield fault(probe, "wrong_credentials")
+
+
+def reached(system: str, trial: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Try the first call of all: first whether there is such a system, then whether it lets us in."""
+    host, credentials = f"{system} host", f"{system} token"
+    found = list(tried(credentials, trial))
+    if found[0].code in OF_THE_HOST:
+        yield fault(host, found[0].code, **found[0].parameters)
+        return
+    yield Finding(host, True)
+    yield from found

@@ -54,6 +54,7 @@ WORDS: dict[str, tuple[str, Any]] = {
         "`koppeling token` makes one.",
         None,
     ),
+    "tenants.afas.secret_ends": ("The last day of the client's secret, if AFAS named one: `check` warns before.", None),
     "tenants.afas.parallel_calls": ("Calls in flight to this environment, all machines together.", None),
     "tenants.afas.base_url": (
         "Another address than AFAS's own: `/connectors/…`, `/metainfo…` and `/oauth/token` are appended.",
@@ -141,7 +142,10 @@ WORDS |= {
     for path, (words, given) in WORDS.items()
     if path.startswith("tenants.courses.") and path != "tenants.courses.event_id"
 }
-_KINDS = {"tenants.course_rules.events": '`"all"`, or a list of ids and ranges'}
+_KINDS = {
+    "tenants.afas.secret_ends": 'day such as `"2027-05-01"`',
+    "tenants.course_rules.events": '`"all"`, or a list of ids and ranges',
+}
 _DURATIONS = {"interval": file_spec.INTERVAL, "confirm_after": file_spec.CONFIRM_AFTER}
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
-from clients.afas import AfasClient
+from clients.afas import AfasClient, Field
 from clients.errors import Incomplete, Misconfigured, RemoteError, Unauthorized, Unavailable
 from clients.pluvo import PluvoClient, TrainingInfo
 from models.completion_dates import KnownField, Target, UnfitField, target_of
@@ -132,10 +132,12 @@ def any_works(afas: AfasClient, connectors: Iterable[str]) -> bool:
 
 
 def _fields(afas: AfasClient, connector: str) -> KnownFields:
-    return {
-        one.field_id or one.id: {"type": one.data_type, "length": one.length, "bound": bool(one.values)}
-        for one in afas.update_connector_fields(connector)
-    }
+    return {one.field_id or one.id: known_field(one) for one in afas.update_connector_fields(connector)}
+
+
+def known_field(field: Field) -> KnownField:
+    """How a field takes a value, of what metainfo says."""
+    return {"type": field.data_type, "length": field.length, "bound": bool(field.values)}
 
 
 def keep_fields(connection: Connection, tenant_id: int, known: Mapping[int, KnownFields]) -> None:

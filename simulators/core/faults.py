@@ -14,8 +14,9 @@ from typing import Any
 
 from simulators.core.http_messages import Request
 
-SOMETIMES_HELD_UP = "delay"
-"""The one kind that goes together with others: it only costs time."""
+HELD_UP, CLOCK_OFF = "delay", "clock"
+BESIDE = frozenset({HELD_UP, CLOCK_OFF})
+"""Kinds that go together with others: they only cost time, or tell another time."""
 
 CUTS = frozenset({"hang", "reset", "lost_answer", "half_body"})
 """Kinds that end in a broken line instead of an answer."""
@@ -37,7 +38,7 @@ class Fault:
     body: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float | None = None
-    """How long a delay or hang takes, or what ``Retry-After`` says."""
+    """How long a delay or hang takes, what ``Retry-After`` says, or how far the clock is off."""
     skip: int = 0
     """Let this many matching requests through first."""
     times: int | None = None
@@ -114,7 +115,7 @@ class Faults:
         if unknown:
             raise ValueError(f"unknown key of a fault: {', '.join(sorted(unknown))}")
         fault = Fault(**settings)
-        if fault.kind not in LINE_KINDS | {SOMETIMES_HELD_UP} | set(self._own_kinds):
+        if fault.kind not in LINE_KINDS | BESIDE | set(self._own_kinds):
             raise ValueError(f"unknown kind of fault: {fault.kind}")
         fault.id = next(self._ids)
         self.all.append(fault)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 from simulators.core.control_routes import control
-from simulators.core.faults import CUTS, LINE_KINDS, SOMETIMES_HELD_UP, Fault
+from simulators.core.faults import CLOCK_OFF, CUTS, HELD_UP, LINE_KINDS, Fault
 from simulators.core.http_messages import Answer, Request, json_answer
 from simulators.core.system import System
 
@@ -55,8 +57,9 @@ class Front:
     async def _serve(self, request: Request, faults: list[Fault], receive: Receive, send: Send) -> int:
         """Answer, well or badly. Returns the status sent, 0 for a cut line."""
         for fault in faults:
-            if fault.kind == SOMETIMES_HELD_UP:
+            if fault.kind == HELD_UP:
                 await asyncio.sleep(fault.seconds if fault.seconds is not None else 1.0)
+        off = sum(fault.seconds or 0.0 for fault in faults if fault.kind == CLOCK_OFF)
         broken = next((fault for fault in faults if fault.kind in LINE_KINDS), None)
         if broken is None:
             answer = self._answer(request, faults)
@@ -65,6 +68,7 @@ class Front:
             answer = answer if broken.kind in CUTS else spoilt(broken)
         else:
             answer = spoilt(broken)
+        answer.headers.setdefault("date", formatdate(time.time() + off, usegmt=True))
         if broken is None or broken.kind not in CUTS:
             await _send(send, answer)
             return answer.status

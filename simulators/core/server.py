@@ -30,6 +30,7 @@ class Server(uvicorn.Server):
             http="h11",
             ws="none",
             proxy_headers=False,
+            date_header=False,  # the front tells the time, also a wrong one
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )

@@ -19,6 +19,7 @@ SLOW = {
     "alembic",
     "graphql",
     "fastapi",
+    "babel",
     "dramatiq",
     "requests",
 }

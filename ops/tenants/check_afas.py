@@ -1,0 +1,220 @@
+"""What ``koppeling check`` tries of AFAS, reading only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import partial
+
+import settings
+from clients.afas import AfasClient, Field, MetaInfo
+from clients.afas.query import usable
+from models.completion_dates import Target, TargetKind, UnfitField, target_of
+from models.course import Course
+from models.tenant import Tenant
+from models.tenant_settings import CompletionRule
+from ops.tenants import check_rows
+from ops.tenants.check_findings import Finding, fault, reached, tried, warning
+from ops.tenants.fields import days_fields
+from ops.tenants.nearest import nearest
+from producers.completions.rules import known_field
+
+WARN_DAYS = 60  # before a token or secret ends
+CLASSIC_ENDS = date(2027, 8, 31)
+SAMPLED_EVENTS = 40
+LISTED = 30  # names in one sentence
+# An answer without a list of rows is another fault than an empty list.
+_NO_LIST = {"no_rows": "not_a_page"}
+_LETTERS = {"O": "production", "T": "test", "A": "accept"}
+_ENVID = re.compile(r"([A-Z])\d{5}[A-Z]{2}", re.IGNORECASE)
+_DAYS = ("date", "datetime", "string")
+# Which types a column may have, in AFAS's words; what is not here may have any that a text can be made of.
+_TYPES = {
+    "event_id": ("int", "string"),
+    "internal_id": ("int", "string"),
+    "external_id": ("string", "int"),
+    "name": ("string",),
+    "email_primary": ("string",),
+    "email_secondary": ("string",),
+    "completion": _DAYS,
+    "modified": _DAYS,
+    "start": _DAYS,
+    "end": _DAYS,
+    "blocked": ("boolean", "string", "int"),
+}
+_KNOWN_TYPES = ("string", "int", "boolean", "date", "datetime", "decimal", "blob")
+
+
+def findings(afas: AfasClient, tenant: Tenant, courses: Sequence[Course]) -> Iterator[Finding]:
+    """All of it; nothing more when AFAS does not let us in."""
+    seen: list[MetaInfo] = []
+
+    def metainfo() -> Iterator[Finding]:
+        seen.append(afas.metainfo())
+        yield Finding("afas token", True)
+
+    yield from reached("afas", metainfo)
+    if not seen:
+        return
+    today = datetime.now(UTC).date()
+    yield from _ends(tenant, seen[0], today)
+    yield from _environment(seen[0], tenant, courses)
+    yield _integration_id()
+    known: dict[str, dict[str, Field]] = {}
+    looked_at = 0
+    for course in courses:
+        name = f"getconnector {course.getconnector} (event {course.event_id})"
+        first = course.getconnector not in known
+        fits = True
+        for finding in tried(name, partial(_getconnector, afas, seen[0], course, name, known)):
+            fits = fits and finding.ok
+            yield finding
+        width = len(known.get(course.getconnector, {}))
+        if fits and first:
+            whole = f"whole page ({course.getconnector})"
+            yield from tried(whole, partial(check_rows.whole_page, afas, course, width), _NO_LIST)
+        if fits and looked_at < SAMPLED_EVENTS:
+            looked_at += 1
+            sample = f"sample page (event {course.event_id})"
+            yield from tried(sample, partial(check_rows.sample, afas, course, width), _NO_LIST)
+        if course.rules:
+            yield from _write_back(afas, seen[0], course)
+    if len(courses) > SAMPLED_EVENTS:
+        yield warning("sample page", "events_sampled", count=len(courses), sampled=SAMPLED_EVENTS)
+
+
+# ---------------------------------------------------------------------------------------- token and environment
+
+
+def _ends(tenant: Tenant, meta: MetaInfo, today: date) -> Iterator[Finding]:
+    """When the credentials end. AFAS tells it of a classic token; of an OAuth secret only the customer knows."""
+    name = "afas token end"
+    classic = tenant.afas.auth == "token"
+    if classic:
+        over = today > CLASSIC_ENDS
+        yield fault(name, "classic_token_ended") if over else warning(name, "classic_token")
+    noted = None if classic or tenant.afas.secret_ends is None else date.fromisoformat(tenant.afas.secret_ends)
+    told = meta.token_ends_at
+    ends_on = min((each for each in (noted, told.date() if told else None) if each is not None), default=None)
+    if ends_on is None:
+        if told is None and meta.token_expiry.strip("0 "):
+            yield warning(name, "token_end_unknown", text=meta.token_expiry[:40])
+        elif not classic:
+            yield Finding(name, True)
+        return
+    days = (ends_on - today).days
+    if days < 0:
+        yield fault(name, "token_ended", day=ends_on.isoformat())
+    elif days <= WARN_DAYS:
+        yield warning(name, "token_ends", day=ends_on.isoformat(), count=days)
+    elif not classic:
+        yield Finding(name, True)
+
+
+def _environment(meta: MetaInfo, tenant: Tenant, courses: Sequence[Course]) -> Iterator[Finding]:
+    name = "afas environment"
+    letter = _ENVID.fullmatch(meta.envid)
+    meant = _LETTERS.get(letter[1].upper()) if letter else None
+    if tenant.envid and meta.envid != tenant.envid:
+        yield fault(name, "envid_changed", envid=meta.envid, before=tenant.envid)
+    elif tenant.afas.member_id not in meta.envid:
+        yield fault(name, "environment_mismatch", envid=meta.envid, member_id=tenant.afas.member_id)
+    elif meant is not None and meant != tenant.afas.environment:
+        yield warning(name, "environment_letter", envid=meta.envid, environment=tenant.afas.environment)
+    else:
+        yield Finding(name, True)
+    is_copy = "production" not in (tenant.afas.environment, meant or tenant.afas.environment)
+    if is_copy and any(course.pluvo.send_invite for course in courses):
+        yield warning("invitations", "test_invites", environment=tenant.afas.environment)
+
+
+def _integration_id() -> Finding:
+    given = settings.get().integration_id
+    fits = not given or re.fullmatch(r"\d+_\d+", given) is not None
+    return Finding("integration id", True) if fits else warning("integration id", "integration_id")
+
+
+# --------------------------------------------------------------------------------------------------- GetConnector
+
+
+def _getconnector(
+    afas: AfasClient, meta: MetaInfo, course: Course, name: str, known: dict[str, dict[str, Field]]
+) -> Iterator[Finding]:
+    if course.getconnector not in meta.get_connectors:
+        yield _not_open(name, "connector", course.getconnector, meta.get_connectors)
+        return
+    if course.getconnector not in known:
+        known[course.getconnector] = {field.id: field for field in afas.get_connector_fields(course.getconnector)}
+    columns = known[course.getconnector]
+    lacking = sorted(set(course.fields.columns()) - columns.keys())
+    if lacking:
+        yield _no_column(name, lacking, columns)
+        return
+    for column in (course.fields.event_id, course.fields.internal_id):
+        usable(column)
+    odd = [
+        f"{column} ({columns[column].data_type})"
+        for word, column in course.fields
+        if column is not None and columns[column].data_type in set(_KNOWN_TYPES) - set(_TYPES[word])
+    ]
+    if odd:
+        yield warning(name, "column_type", columns=odd)
+    if columns[course.fields.internal_id].data_type == "string":
+        yield warning(name, "id_is_text", column=course.fields.internal_id)
+    elif not odd:
+        yield Finding(name, True)
+
+
+def _not_open(name: str, kind: str, wanted: str, listed: Mapping[str, str]) -> Finding:
+    """AFAS shows a description beside each name, and that is what people tend to copy."""
+    same = [one for one, description in listed.items() if description.strip().casefold() == wanted.casefold()]
+    if same:
+        return fault(name, f"{kind}_description", name=wanted, right=same[0])
+    near = nearest(wanted, listed)
+    return fault(name, f"{kind}_missing", name=wanted, listed=near or sorted(listed)[:LISTED])
+
+
+def _no_column(name: str, lacking: list[str], columns: Mapping[str, Field]) -> Finding:
+    labels = {column: field.label for column, field in columns.items()}
+    near = [f"{wanted} → {' / '.join(found)}" for wanted in lacking if (found := nearest(wanted, labels))]
+    if near:
+        return fault(name, "column_near", columns=lacking, near=near)
+    return fault(name, "column_missing", columns=lacking, listed=sorted(columns)[:LISTED])
+
+
+# ------------------------------------------------------------------------------------------------ UpdateConnector
+
+
+def _write_back(afas: AfasClient, meta: MetaInfo, course: Course) -> Iterator[Finding]:
+    name = f"updateconnector {course.updateconnector} (event {course.event_id})"
+    codes = {"connector_not_allowed": "updateconnector_not_allowed"}
+    yield from tried(name, partial(_updateconnector, afas, meta, course, name), codes)
+
+
+def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Finding]:
+    if course.updateconnector not in meta.update_connectors:
+        yield _not_open(name, "updateconnector", course.updateconnector, meta.update_connectors)
+        return
+    fields = {field.id: field for field in afas.update_connector_fields(course.updateconnector)}
+    yield Finding(name, True)
+    for rule in course.rules:
+        yield _completion_field(f"completion field {rule.field} (event {course.event_id})", rule, fields)
+        if rule.column is None:
+            yield warning(f"completion column (event {course.event_id})", "completion_unseen", field=rule.field)
+
+
+def _completion_field(name: str, rule: CompletionRule, fields: dict[str, Field]) -> Finding:
+    field = fields.get(rule.field)
+    if field is None:
+        return fault(name, "completion_field_missing", field=rule.field, listed=days_fields(fields.values()))
+    try:
+        target_of(rule.type, rule.format, known_field(field))
+    except UnfitField as unfit:
+        if unfit.reason == "bad_format":
+            return fault(name, "completion_format", format=rule.format)
+        if unfit.reason == "field_too_short":
+            example = Target(TargetKind.TEXT, rule.format).write(date(2026, 12, 31))
+            return fault(name, "completion_field_short", label=field.label, length=field.length, example=example)
+        return fault(name, "completion_field_type", label=field.label, type=field.data_type)
+    return Finding(name, True)

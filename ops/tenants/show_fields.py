@@ -1,0 +1,140 @@
+"""The columns of a GetConnector as AFAS shows them now, with a proposal of what is what, ready to be pasted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlmodel import select
+
+from clients.afas import AfasClient, Field, MetaInfo
+from clients.errors import Misconfigured, RemoteError
+from models.course import Course
+from models.session import session
+from ops import lookup
+from ops.language import Language, say
+from ops.problems import Problem
+from ops.tenants.check_findings import refused
+from ops.tenants.fields import WORDS, Proposal, completion_fields, masked, propose
+from ops.tenants.nearest import nearest
+from tenancy.systems import systems_of
+
+SAMPLE_ROWS = 20
+UPDATE_CONNECTOR = "KnCourseMember"
+
+
+def show_fields(slug: str, connector: str | None = None, *, language: Language = "en") -> dict[str, Any]:
+    """Ask AFAS for columns and some rows.
+
+    Returns:
+        ``{"tenant", "connector", "columns": [{"column", "field", "type", "label", "example"}], "proposal": [{"name",
+        "column", "reason", "because"}], "missing": ["external_id"], "updateconnector", "completion_fields": [{"field",
+        "label", "type", "length"}], "toml"}``; examples are masked.
+    """
+    with session() as opened:
+        tenant = lookup.tenant(opened, slug)
+        courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
+    try:
+        afas = systems_of(tenant, patience_seconds=30.0).afas
+        meta = afas.metainfo()
+        used = sorted({course.getconnector for course in courses})
+        name = _chosen(connector or (used[0] if len(used) == 1 else None), meta, language)
+        columns = afas.get_connector_fields(name)
+        rows = _rows(afas, name, columns)
+        update = next((course.updateconnector for course in courses), UPDATE_CONNECTOR)
+        targets = afas.update_connector_fields(update) if update in meta.update_connectors else None
+    except RemoteError as error:
+        found = refused("fields", error).document(language)
+        raise Problem(f"{found['code']}: {found['cause']} {found['action']}") from None
+    except ValueError:
+        raise Problem(
+            f"{say('cause.wrong_credentials', language)} {say('action.wrong_credentials', language)}"
+        ) from None
+    proposal = propose(columns, rows)
+    shown = next((one.column for one in proposal if one.name == "completion"), None)
+    able = completion_fields(targets or [], next((one for one in columns if one.id == shown), None))
+    missing = [word for word, one in WORDS.items() if one.required and word not in {each.name for each in proposal}]
+    return {
+        "tenant": slug,
+        "connector": name,
+        "columns": [
+            {
+                "column": one.id,
+                "field": one.field_id,
+                "type": one.data_type,
+                "label": one.label,
+                "example": _example(one.id, rows),
+            }
+            for one in columns
+        ],
+        "proposal": [
+            {"name": one.name, "column": one.column, "reason": one.why, "because": _because(one, language)}
+            for one in proposal
+        ],
+        "missing": missing,
+        "updateconnector": update if targets is not None else None,
+        "completion_fields": [
+            {"field": one.id, "label": one.label, "type": one.data_type, "length": one.length} for one in able
+        ],
+        "toml": "\n".join(_toml(name, proposal, missing, able, language)) + "\n",
+    }
+
+
+def _chosen(wanted: str | None, meta: MetaInfo, language: Language) -> str:
+    """The connector meant, if it is open; the only one there is when none is named."""
+    open_ones = meta.get_connectors
+    if wanted is None:
+        if len(open_ones) == 1:
+            return next(iter(open_ones))
+        raise Problem(say("fields.choose", language, listed=_listed(sorted(open_ones), language)))
+    if wanted in open_ones:
+        return wanted
+    near = nearest(wanted, open_ones)
+    if near:
+        raise Problem(say("fields.nearest", language, name=wanted, near=", ".join(near)))
+    raise Problem(say("fields.not_open", language, name=wanted, listed=_listed(sorted(open_ones), language)))
+
+
+def _listed(names: Sequence[str], language: Language) -> str:
+    return ", ".join(names) or say("none", language)
+
+
+def _rows(afas: AfasClient, connector: str, columns: Sequence[Field]) -> list[dict[str, Any]]:
+    """Some rows, in the order of whatever AFAS can order by; none is no trouble."""
+    ids = {one.name: one.column for one in propose(columns) if one.name in ("event_id", "internal_id")}
+    order = list(ids.values()) or [one.id for one in columns][:1]
+    try:
+        return afas.rows(connector, take=SAMPLE_ROWS, order_by=order) if order else []
+    except Misconfigured:  # a column that AFAS can show and not order by
+        return []
+
+
+def _example(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    return next((masked(row[column]) for row in rows if row.get(column) not in (None, "")), "")
+
+
+def _because(one: Proposal, language: Language) -> str:
+    return say(f"fields.{one.why}", language, label=one.label or one.column)
+
+
+def _toml(
+    connector: str, proposal: Sequence[Proposal], missing: Sequence[str], able: Sequence[Field], language: Language
+) -> Iterator[str]:
+    yield f"getconnector = {_quoted(connector)}"
+    if able:
+        yield f"completion_field = {_quoted(able[0].id)}  # {_one_line(able[0].label)}"
+    yield "[tenants.courses.fields]"
+    for one in proposal:
+        yield f"{one.name} = {_quoted(one.column)}  # {_one_line(_because(one, language))}"
+    for name in missing:
+        yield f'# {name} = ""  {say("fields.missing", language)}'
+
+
+def _quoted(text: str) -> str:
+    """A text as TOML has it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped) + '"'
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
