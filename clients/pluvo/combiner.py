@@ -32,6 +32,28 @@ GROWS_AFTER = 20  # calls that went well
 _NOT_FOR_ITS_SIZE = {"throttled", "connect_failed", "tls_failed"}
 
 
+class Waiting:
+    """The threads of this process that wait for a call which another one makes for them; ``begun`` hears of each."""
+
+    def __init__(self) -> None:
+        # By thread: one that was interrupted in here is put right when it waits again.
+        self._threads: set[int] = set()
+        self.begun: Callable[[], object] = lambda: None
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def __enter__(self) -> None:
+        self._threads.add(threading.get_ident())
+        self.begun()
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.discard(threading.get_ident())
+
+
+waiting = Waiting()
+
+
 class Line(Protocol):
     """What is needed of ``clients.pluvo.graphql.PluvoTransport``, which uses this file."""
 
@@ -148,7 +170,8 @@ class Combiner:
             lane.inbox.put(caller)
             if not lane.gathering.locked():
                 senders.submit(partial(self._depart, lane))
-            reply = caller.wait()
+            with waiting:
+                reply = caller.wait()
         except BaseException:
             caller.left = True  # what was not sent yet stays unsent
             raise

@@ -7,6 +7,7 @@ unknown_messages.py   what is found in Redis and is no message of ours
 
 import dramatiq
 
+from clients.pluvo import waiting
 from workers.broker.consumer import LedgerConsumer
 from workers.broker.ledger_broker import QUEUES, LedgerBroker
 
@@ -16,3 +17,4 @@ broker = LedgerBroker(LedgerConsumer)
 dramatiq.set_broker(broker)
 for _queue in QUEUES:
     broker.declare_queue(_queue)
+waiting.begun = broker.news["enrollments"].set

@@ -32,6 +32,7 @@ from workers.messages.interruptions import STOPPING
 
 CARE_SECONDS = 5.0
 TROUBLE_SECONDS = 0.5
+POLL_MS = 100
 # With full hands: so long more may end before Redis is asked again.
 CALM_SECONDS = 0.003
 HASH_BYTES = 16 * 1024 * 1024
@@ -45,7 +46,7 @@ class LedgerConsumer(Consumer):
         self.broker = broker
         self.queue = queue_name
         self.prefetch = prefetch
-        self.timeout_ms = timeout
+        self.timeout_ms = min(timeout, POLL_MS)
         self.fetched: deque[MessageProxy] = deque()
         self.misses = 0
         self.troubled = False
@@ -76,24 +77,29 @@ class LedgerConsumer(Consumer):
 
     def _fetch(self) -> bool:
         """Take what there is room for; whether something came and all of it could be taken care of."""
-        self.broker.news[self.queue].clear()
-        done = list(self.broker.unacked[self.queue])
-        room = 0 if STOPPING.is_set() else self.prefetch - len(self.broker.held[self.queue])
-        if room > 0 or done:
+        with self.broker.fetching:
+            self.broker.full.discard(self.queue)
+            self.broker.news[self.queue].clear()
+            done = list(self.broker.unacked[self.queue])
+            room = 0 if STOPPING.is_set() else self.broker.room(self.prefetch)
+            if room <= 0:
+                self.broker.full.add(self.queue)
+                if not done:
+                    return False
             fetched = self.broker.do_fetch(self.queue, max(0, min(room, 500)), MAX_BYTES, done)
             self.broker.unacked[self.queue].difference_update(done)
             left = [each for each in fetched if not self._take(*each)]
-            if left:
-                log.warning("not_recorded_yet", queue=self.queue, count=len(left))
-            return bool(fetched) and not left
-        return False
+        if left:
+            log.warning("not_recorded_yet", queue=self.queue, count=len(left))
+        return bool(fetched) and not left
 
     def ack(self, message: MessageProxy) -> None:
         """Let the next fetch forget a message in Redis."""
         redis_id = message.options["redis_message_id"]
         self.broker.unacked[self.queue].add(redis_id)
         self.broker.held[self.queue].discard(redis_id)
-        self.broker.news[self.queue].set()
+        for queue in {self.queue, *self.broker.full}:
+            self.broker.news[queue].set()
 
     # A failed message is settled in the ledger already, or comes back with its lease.
     nack = ack

@@ -20,7 +20,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import settings
+from clients.pluvo import waiting
 from models.installation import redis_prefix
+from models.worker import STANDING_BY
 from workers.messages.delivery import HOOKS
 from workers.messages.envelope import Envelope, encode
 from workers.messages.time_limit import LeaseTimeLimit
@@ -101,6 +103,9 @@ class LedgerBroker(RedisBroker):
         self._connecting = threading.Lock()
         # Redis ids that this process holds, by queue: fetched and not acknowledged yet.
         self.held: dict[str, set[RedisId]] = {}
+        # The queues share the threads: one after the other looks for room and fills it, who found none is in ``full``.
+        self.fetching = threading.Lock()
+        self.full: set[str] = set()
         # Done, and not forgotten by Redis yet.
         self.unacked: dict[str, set[RedisId]] = {}
         # Set when this process could fetch, or has something to acknowledge.
@@ -132,6 +137,10 @@ class LedgerBroker(RedisBroker):
     def acks_key(self, queue: str, broker_id: str | None = None) -> str:
         """The key of the ids that a process has fetched from a queue."""
         return self.key(f"__acks__.{broker_id or self.broker_id}.{queue}")
+
+    def room(self, threads: int) -> int:
+        """How many messages more this process can work on. Who waits for another thread's call leaves room for one."""
+        return threads + min(len(waiting), STANDING_BY * threads) - sum(map(len, self.held.values()))
 
     def do_fetch(
         self, queue: str, count: int, max_bytes: int, done: Iterable[RedisId] = ()

@@ -17,6 +17,7 @@ from dramatiq.middleware import Middleware, TimeLimit
 
 import logs
 from loops import Loop
+from models.worker import STANDING_BY
 from workers.maintenance.periodic import Maintenance
 from workers.messages.interruptions import STOPPING, UNFIT
 from workers.process import connections, startup
@@ -51,12 +52,13 @@ class Launcher(Middleware):
             logs.configure()
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        # Little is held, so that little has to be given back; what is idle is polled often.
-        worker.queue_prefetch = worker.worker_threads
-        worker.worker_timeout = 100
+        # Nothing is held that no thread is free for: so little has to be given back.
+        worker.queue_prefetch = threads = worker.worker_threads
+        worker.worker_threads += STANDING_BY * threads
+        worker.worker_timeout = 500
         if self.booted:
             os.nice(NICENESS)  # on Linux that is this thread, and those that it starts from here on
-            self.connections = connections.join(worker.worker_threads, self.runners)
+            self.connections = connections.join(threads, self.runners)
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if self.booted:
@@ -85,7 +87,7 @@ class Running:
     """Heartbeat, relay, maintenance, runners, and the watch over all threads and the parent process."""
 
     def __init__(self, worker: dramatiq.Worker, runners: int, connections: int, watch_parent: bool) -> None:
-        self.heartbeat = Heartbeat(worker.worker_threads, connections)
+        self.heartbeat = Heartbeat(worker.queue_prefetch, connections)
         self.maintenance = Maintenance()
         self.runners = Runners(runners)
         self.relay = Relay(heard=self._heard)

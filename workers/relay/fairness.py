@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 ENROLLMENTS_IN_FLIGHT = 16
-# More where several people share a call to Pluvo: those of the one under way, and of the next.
+# More where several people share a call to Pluvo: in each process those of the call under way, and of the next. Not of
+# any number of processes: all of them together keep to the tenant's rate.
 CALLS_AT_HAND = 2
+CALLS_AT_HAND_MOST = 8
 # Added to the calls that an AFAS environment takes at once: the next messages stand ready at a worker, where
 # ``tenancy.call_slots`` keeps the limit. More of them would only hold threads that other tenants could use.
 COMPLETIONS_STANDING_BY = 2
@@ -23,54 +25,85 @@ Group = tuple[int, str]
 
 @dataclass(frozen=True)
 class Lane:
-    """A lane with something ready; at most ``cap`` of it may be out at once. ``served``: when it last got a place."""
+    """A lane with something ready; at most ``cap`` of it may be out at once. ``served``: when it last got a place.
+
+    ``sharing``: how many of its messages share a call, and so a place.
+    """
 
     tenant_id: int
     direction: str
     in_flight: int
     cap: int
     served: int = 0
+    sharing: int = 1
 
     @property
     def key(self) -> tuple[int, str]:
         return (self.tenant_id, self.direction)
 
+    @property
+    def places(self) -> int:
+        """How many places its messages take that are out."""
+        return places_of(self.in_flight, self.sharing)
+
 
 def in_flight_limit(threads: int) -> int:
-    """How many messages may be out at once: enough to keep all threads busy, few enough to stay fair."""
+    """How many places there are: enough to keep all threads busy, few enough to stay fair."""
     return max(IN_FLIGHT_MIN, IN_FLIGHT_PER_THREAD * threads)
 
 
 def allocate(lanes: Iterable[Lane], room: int) -> dict[tuple[int, str], int]:
-    """Hand out ``room`` places, {lane key: places}; never above a cap, none left over while a lane could use it.
+    """Share ``room`` places out, {lane key: messages}; never above a cap, none left over while a lane could use it.
 
     Water-filling: the lowest lane rises first, the least recently served one among equals.
     """
-    heap = [(lane.in_flight, lane.served, lane.tenant_id, lane.direction, lane.cap) for lane in lanes]
-    heap = [entry for entry in heap if entry[0] < entry[4]]
+    by_key = {lane.key: lane for lane in lanes if lane.in_flight < lane.cap}
+    heap = [(lane.in_flight // lane.sharing, lane.served, key) for key, lane in by_key.items()]
     heapq.heapify(heap)
     given: dict[tuple[int, str], int] = {}
-    while heap and room > 0:
-        level, served, tenant_id, direction, cap = heapq.heappop(heap)
-        given[tenant_id, direction] = given.get((tenant_id, direction), 0) + 1
-        room -= 1
-        if level + 1 < cap:
-            heapq.heappush(heap, (level + 1, served, tenant_id, direction, cap))
+    while heap:
+        _, served, key = heapq.heappop(heap)
+        lane, out = by_key[key], by_key[key].in_flight + given.get(key, 0)
+        needed = places_of(out + 1, lane.sharing) - places_of(out, lane.sharing)
+        if needed > room:
+            continue  # another one may have somebody to go along with
+        room -= needed
+        given[key] = given.get(key, 0) + 1
+        if out + 1 < lane.cap:
+            heapq.heappush(heap, ((out + 1) // lane.sharing, served, key))
     return given
 
 
-def of_use(direction: str, parallel_calls: int, people_per_call: int) -> int:
+def places_of(messages: int, sharing: int) -> int:
+    """How many places messages take of which so many share a call."""
+    return -(-messages // sharing)
+
+
+def sharing(direction: str, people_per_call: int) -> int:
+    """How many messages of a lane share a call: one person each, on the way to Pluvo."""
+    return people_per_call if direction == "enrollments" else 1
+
+
+def of_use(direction: str, parallel_calls: int, people_per_call: int, processes: int = 1) -> int:
     """How many messages of a lane its systems have use for at once."""
     if direction == "enrollments":
-        return max(ENROLLMENTS_IN_FLIGHT, CALLS_AT_HAND * people_per_call)
+        calls = min(CALLS_AT_HAND * max(1, processes), CALLS_AT_HAND_MOST)
+        return max(ENROLLMENTS_IN_FLIGHT, calls * people_per_call if people_per_call > 1 else 0)
     return parallel_calls + COMPLETIONS_STANDING_BY
 
 
 def cap_of(  # noqa: PLR0917  all of them numbers of one lane
-    wanted: int, threads: int, ended: int, timeouts: int = 0, slow: bool = False, slow_lanes: int = 0
+    wanted: int,
+    threads: int,
+    ended: int,
+    timeouts: int = 0,
+    slow: bool = False,
+    slow_lanes: int = 0,
+    standing_by: int = 0,
 ) -> int:
     """How many messages of a lane may be out: at most half of the live threads, even if its systems take more.
 
+    ``standing_by``: the threads besides, for a lane whose messages wait for each other's calls.
     A lane begins with an eighth and rises with each message that ended, so that several whose systems hang can't take
     all threads before that shows. Lanes with a message that takes long already share the half between them: any number
     of them leaves the other half to the rest. Each may always have one.
@@ -81,7 +114,7 @@ def cap_of(  # noqa: PLR0917  all of them numbers of one lane
     if slow:
         return min(wanted, max(1, half // max(1, slow_lanes)))
     begins = max(1, threads // 8) if threads else half
-    return min(wanted, half, begins + ended)
+    return min(wanted, half + standing_by, begins + ended)
 
 
 def share(groups: Collection[Group], places: int, passed: dict[Group, float]) -> dict[Group, int]:

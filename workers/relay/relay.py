@@ -23,7 +23,7 @@ import settings
 from loops import Loop
 from models import ledger
 from models.advisory_locks import AdvisoryLock
-from models.worker import worker_id
+from models.worker import STANDING_BY, worker_id
 from workers.broker import LedgerBroker, broker
 from workers.messages.envelope import Envelope
 from workers.messages.lease_expiry import expire
@@ -36,6 +36,7 @@ from workers.relay.fairness import (
     in_flight_limit,
     of_use,
     share,
+    sharing,
 )
 from workers.relay.leader import STANDBY_SECONDS, Leader
 from workers.relay.statements import Claimed, InFlight, LaneKey, Quota, Ready
@@ -66,7 +67,8 @@ class Relay(Loop):
         self.heard = heard
         self.listening: psycopg.Connection | None = None
         self.leader = Leader(AdvisoryLock.RELAY, "relay", RUNS)
-        self.threads = 0
+        # How many messages all live processes together work on at once.
+        self.threads = self.processes = 0
         self.served: dict[LaneKey, int] = {}
         self.ticks = 0
         self.due: dict[str, float] = {}
@@ -140,7 +142,7 @@ class Relay(Loop):
             self._take_back_lost(connection, 0.0 if self.failures else LOST_AFTER_SECONDS)
         if self._is_due("leases", 1.0):
             expire()
-            self.threads = _threads(connection)
+            self.threads, self.processes = connection.execute(sql.THREADS).fetchone() or (0, 0)
             connection.execute(sql.SEEN, {"worker": worker_id(), "pushed": self.pushed})
             self.pushed = False
             self.broker.maintain()
@@ -149,7 +151,8 @@ class Relay(Loop):
         out = {(row.tenant_id, row.direction): row for row in _rows(connection, InFlight, sql.IN_FLIGHT)}
         lanes = self._lanes(connection, out)
         count = sum(row.count for row in out.values())
-        went = self._fill(connection, lanes, in_flight_limit(self.threads) - count)
+        room = in_flight_limit(self.threads) - sum(row.places for row in out.values())
+        went = self._fill(connection, lanes, room)
         self.drained, self.filled = 2 * count <= self.filled, count + went
         # No NOTIFY tells that a message ended and freed its place, so we look again soon. A message that may not go for
         # another reason is no reason to look.
@@ -159,7 +162,7 @@ class Relay(Loop):
     def _fill(self, connection: psycopg.Connection, lanes: list[Lane], room: int) -> int:
         """Claim and push until the in-flight limit is reached or nothing more may go; how many went."""
         went = 0
-        while lanes and room > 0:
+        while lanes:
             quotas = {
                 Quota(*key, *group): places
                 for key, total in allocate(lanes, room).items()
@@ -169,7 +172,6 @@ class Relay(Loop):
                 break
             claimed = self._claim(connection, quotas)
             self._push(claimed)
-            room -= len(claimed)
             went += len(claimed)
             got = Counter(map(Quota.of, claimed))
             by_lane = Counter(quota.lane for quota in got.elements())
@@ -179,9 +181,9 @@ class Relay(Loop):
             for quota, places in quotas.items():
                 if got[quota] < places:
                     self.groups[quota.lane].remove(quota.group)
-            lanes = [
-                replace(lane, in_flight=lane.in_flight + by_lane[lane.key]) for lane in lanes if self.groups[lane.key]
-            ]
+            now = [replace(lane, in_flight=lane.in_flight + by_lane[lane.key]) for lane in lanes]
+            room -= sum(lane.places for lane in now) - sum(lane.places for lane in lanes)
+            lanes = [lane for lane in now if self.groups[lane.key]]
         return went
 
     def _claim(self, connection: psycopg.Connection, quotas: dict[Quota, int]) -> list[Claimed]:
@@ -202,11 +204,13 @@ class Relay(Loop):
             in_flight, slow = (out[key].count, out[key].slow) if key in out else (0, False)
             if row.state == "paused" or row.waiting:
                 continue
-            cap = of_use(row.direction, row.parallel_calls, row.people_per_call)
+            together = sharing(row.direction, row.people_per_call)
+            standing_by = STANDING_BY * self.threads if together > 1 else 0
+            cap = of_use(row.direction, row.parallel_calls, row.people_per_call, self.processes)
             if slow:
                 self.sent.pop(key, None)  # it begins anew once it answers again
             ended = self.sent.setdefault(key, in_flight) - in_flight
-            cap = cap_of(cap, self.threads, ended, row.timeouts, slow, slow_lanes)
+            cap = cap_of(cap, self.threads, ended, row.timeouts, slow, slow_lanes, standing_by)
             if row.state == "quarantined":
                 # Only a message of the kind that failed makes the call that can prove it works again.
                 if not row.probe_due or in_flight or row.failed_kind not in (None, row.kind):
@@ -214,7 +218,7 @@ class Relay(Loop):
                 cap = 1
                 self.probing.add(key)
             self.groups.setdefault(key, []).append((row.priority, row.kind))
-            lanes[key] = Lane(*key, in_flight=in_flight, cap=cap, served=self.served.get(key, 0))
+            lanes[key] = Lane(*key, in_flight, cap, self.served.get(key, 0), together)
         self.sent = {key: sent for key, sent in self.sent.items() if key in self.groups or key in out}
         self.passed = {key: passed for key, passed in self.passed.items() if key in self.groups}
         return list(lanes.values())
@@ -266,12 +270,6 @@ def _names(quotas: dict[Quota, int]) -> dict[str, Any]:
         "rooms": list(quotas.values()),
         "lease": settings.get().lease,
     }
-
-
-def _threads(connection: psycopg.Connection) -> int:
-    """How many messages all live processes together work on at once."""
-    row = connection.execute(sql.THREADS).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _rows(

@@ -9,7 +9,7 @@ from typing import LiteralString, NamedTuple
 
 from models import ledger
 from models.may_go import MAY_GO
-from workers.relay.fairness import Group
+from workers.relay.fairness import Group, places_of, sharing
 
 # (tenant id, direction)
 LaneKey = tuple[int, str]
@@ -61,6 +61,12 @@ class InFlight:
     direction: str
     count: int
     slow: bool
+    people_per_call: int
+
+    @property
+    def places(self) -> int:
+        """How many places they take."""
+        return places_of(self.count, sharing(self.direction, self.people_per_call))
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,11 @@ SELECT lane.tenant_id, lane.direction, lane.priority, lane.kind, coalesce(d.stat
 """
 
 IN_FLIGHT = """
-SELECT tenant_id, direction, count(*) AS count,
-       coalesce(bool_or(started_at < clock_timestamp() - interval '5 seconds'), false) AS slow
-  FROM message WHERE state = 'sent' GROUP BY tenant_id, direction
+SELECT sent.*, coalesce((t.pluvo ->> 'people_per_call')::int, 1) AS people_per_call
+  FROM (SELECT tenant_id, direction, count(*) AS count,
+               coalesce(bool_or(started_at < clock_timestamp() - interval '5 seconds'), false) AS slow
+          FROM message WHERE state = 'sent' GROUP BY tenant_id, direction) AS sent
+  JOIN tenant t ON t.id = sent.tenant_id
 """
 
 _QUOTA = """
@@ -134,7 +142,11 @@ SELECT id, deliveries, direction FROM message
  WHERE state = 'sent' AND started_at IS NULL AND sent_at < clock_timestamp() - make_interval(secs => %(age)s)
 """
 
-THREADS = "SELECT coalesce(sum(threads), 0)::int FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
+# Of live processes; one that only listens works on nothing.
+THREADS = """
+SELECT coalesce(sum(threads), 0)::int, count(*) FILTER (WHERE threads > 0)::int
+  FROM worker WHERE heartbeat_at > now() - interval '15 seconds'
+"""
 
 # For ``status`` and ``/readyz``: which process leads, and when something was last handed out.
 SEEN = """

@@ -9,12 +9,14 @@ import os
 import signal
 import threading
 import time
+from contextlib import nullcontext
 
 from dramatiq.middleware.threading import raise_thread_exception
 from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
 from clients.http import Call
+from clients.pluvo import waiting
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease
@@ -91,9 +93,10 @@ def _work(delivery: Delivery) -> None:  # noqa: PLR0912  one branch for each act
         end_thread(action.removeprefix("end "))
     if action == "sleep":
         time.sleep(seconds)
-    while action == "wait":  # until the test scripts something else
-        time.sleep(0.1)
-        action, seconds = _scripted(delivery)
+    with waiting if action == "share" else nullcontext():
+        while action in ("wait", "share"):  # until the test scripts something else
+            time.sleep(0.1)
+            action, seconds = _scripted(delivery)
     if action == "quiet":
         delivery.call_log.clear()
     if action == "unavailable":

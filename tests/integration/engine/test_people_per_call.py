@@ -25,7 +25,7 @@ PEOPLE = 40
 @contextmanager
 def worker(environment: dict[str, str]) -> Iterator[None]:
     with subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", "32"],
+        [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", "8"],
         cwd=ROOT,
         env={**os.environ, **environment},
         stderr=subprocess.DEVNULL,

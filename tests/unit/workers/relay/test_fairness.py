@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +112,37 @@ def test_a_group_that_comes_anew_begins_where_the_others_are() -> None:
     passed: dict[tuple[int, str], float] = {}
     share([(5, "a")], 100, passed)
     assert share([(5, "a"), (0, "b")], 6, passed) == {(0, "b"): 4, (5, "a"): 2}
+
+
+@given(lanes, st.lists(st.integers(2, 12), min_size=30, max_size=30), st.integers(0, 60))
+def test_messages_that_share_a_call_take_one_place_and_nobodys(some: list[Lane], sharing: list[int], room: int) -> None:
+    shared = [replace(lane, sharing=people) for lane, people in zip(some, sharing, strict=False)]
+    given_ = allocate(shared, room)
+    after = [replace(lane, in_flight=lane.in_flight + given_.get(lane.key, 0)) for lane in shared]
+    taken = sum(lane.places for lane in after) - sum(lane.places for lane in shared)
+    assert taken <= room
+    for lane in after:
+        if taken == room:  # full: whoever may still go needs another place
+            assert lane.in_flight >= lane.cap or lane.in_flight % lane.sharing == 0
+        else:
+            assert lane.in_flight >= lane.cap
+
+
+def test_people_who_share_a_call_go_before_lanes_with_as_many_calls_are_served_again() -> None:
+    some = [Lane(1, "enrollments", 0, 20, sharing=10), Lane(2, "completions", 0, 20)]
+    assert allocate(some, 4) == {(1, "enrollments"): 20, (2, "completions"): 2}
+
+
+def test_threads_that_stand_by_are_for_messages_that_wait_for_each_others_call() -> None:
+    assert [cap_of(40, 16, 99, standing_by=by) for by in (0, 48)] == [8, 40]
+    assert cap_of(40, 16, 2, standing_by=48) == 4  # it begins as slowly as any
+    assert cap_of(40, 16, 99, slow=True, slow_lanes=2, standing_by=48) == 4
+
+
+@pytest.mark.parametrize(("processes", "out"), [(0, 20), (1, 20), (2, 40), (4, 80), (9, 80)])
+def test_each_process_has_people_for_its_next_call_at_hand(processes: int, out: int) -> None:
+    assert of_use("enrollments", parallel_calls=2, people_per_call=10, processes=processes) == out
+    assert of_use("enrollments", parallel_calls=2, people_per_call=1, processes=processes) == 16
 
 
 @pytest.mark.parametrize(("people", "out"), [(1, 16), (8, 16), (10, 20), (25, 50)])
