@@ -25,7 +25,7 @@ def replay_pluvo(url: str, tenant: SampleTenant, entries: Sequence[Entry]) -> fl
     with requests.Session() as session:
         session.trust_env = False
         form = {"client_id": tenant.slug, "client_secret": tenant.secret("pluvo")}
-        session.headers["Authorization"] = f"Bearer {_token(session, f'{base}/oauth/token/', form)}"
+        session.headers["Authorization"] = f"Bearer {token(session, f'{base}/oauth/token/', form)}"
         for entry in entries:
             if entry["fields"]:
                 body = {"query": entry["body"], "variables": entry["variables"], "operationName": entry["operation"]}
@@ -43,7 +43,7 @@ def replay_afas(url: str, tenant: SampleTenant, entries: Sequence[Entry]) -> flo
     with requests.Session() as session:
         session.trust_env = False
         form = {"client_id": tenant.slug, "client_secret": tenant.secret("afas")}
-        session.headers["Authorization"] = f"Bearer {_token(session, f'{base}/oauth/token', form)}"
+        session.headers["Authorization"] = f"Bearer {token(session, f'{base}/oauth/token', form)}"
         for entry in entries:
             if entry["operation"] != "token":
                 target = f"{url}{entry['path']}?{entry['query']}" if entry["query"] else f"{url}{entry['path']}"
@@ -54,7 +54,8 @@ def replay_afas(url: str, tenant: SampleTenant, entries: Sequence[Entry]) -> flo
     return time.perf_counter() - begun
 
 
-def _token(session: requests.Session, url: str, form: dict[str, str]) -> str:
+def token(session: requests.Session, url: str, form: dict[str, str]) -> str:
+    """Ask for an access token."""
     answer = session.post(url, data={"grant_type": "client_credentials", **form}, timeout=30)
     answer.raise_for_status()
     return str(answer.json()["access_token"])

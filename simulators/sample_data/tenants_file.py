@@ -16,16 +16,17 @@ def tenants_toml(
     *,
     confirm_after: str = "0s",
     calls_per_second: int = 0,
+    people_per_call: int = 1,
 ) -> str:
     """Write the tenants file for these tenants on these simulators.
 
     A rehearsal waits for nothing: removals act on the first absence and calls are not slowed, unless told otherwise.
     """
-    parts = [_tenant_toml(each, afas_url, pluvo_url, confirm_after, calls_per_second) for each in tenants]
-    return "\n".join(parts)
+    limits = f"calls_per_second = {calls_per_second}\npeople_per_call = {people_per_call}"
+    return "\n".join(_tenant_toml(each, afas_url, pluvo_url, confirm_after, limits) for each in tenants)
 
 
-def _tenant_toml(tenant: SampleTenant, afas_url: str, pluvo_url: str, confirm_after: str, rate: int) -> str:
+def _tenant_toml(tenant: SampleTenant, afas_url: str, pluvo_url: str, confirm_after: str, limits: str) -> str:
     if tenant.auth == "oauth":
         login = f'client_id = "{tenant.slug}"\nclient_secret = "{tenant.secret("afas")}"'
     else:
@@ -46,7 +47,7 @@ organisation = "{tenant.slug}"
 client_id = "{tenant.slug}"
 client_secret = "{tenant.secret("pluvo")}"
 webhook_secret = "{tenant.secret("webhook")}"
-calls_per_second = {rate}
+{limits}
 base_url = "{pluvo_url}/t/{tenant.slug}"
 
 [tenants.removals]
