@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from ops.cli.common import InLanguage, Json, Slug, Who, at_database, example, group, named, show
-from ops.language import Language, language_of, say
+from ops.language import SENTENCES, Language, language_of, say
+from ops.problems import Problem
 from ops.tenants.check import check, last_check
+from ops.tenants.check_contract import check_contract
 from ops.tenants.check_findings import FindingDocument
 from ops.tenants.show_fields import show_fields
 from ops.tenants.token import make
@@ -20,13 +22,22 @@ app = group()
 Connector = Annotated[
     str | None, typer.Option("--connector", help="Name of the GetConnector.", show_default="the one in use")
 ]
+Contract = Annotated[
+    bool, typer.Option("--contract", help="Try what we only assume of both systems; 3 when something is refuted.")
+]
 Last = Annotated[bool, typer.Option("--last", help="Show what the last check found; try nothing.")]
 
 
 @app.command("check", epilog=example("koppeling check acme", "koppeling check acme --language nl --json"))
-def check_(slug: Slug, last: Last = False, language: InLanguage = None, json: Json = False) -> None:
+def check_(
+    slug: Slug, last: Last = False, contract: Contract = False, language: InLanguage = None, json: Json = False
+) -> None:
     """Try both sides, reading only: one line a finding, with what to do about a fault."""
     words = language_of(language)
+    if last and contract:
+        raise Problem("Say --last or --contract: what --contract finds is not kept.")
+    if contract:
+        _contract(slug, words, json)
     with at_database(keys=not last):
         if last:
             found = last_check(slug, words)
@@ -39,6 +50,20 @@ def check_(slug: Slug, last: Last = False, language: InLanguage = None, json: Js
         for probe in found["probes"]:
             _show(probe)
     raise typer.Exit(0 if found["ok"] else 1)
+
+
+def _contract(slug: str, language: Language, json: bool) -> NoReturn:
+    def tell(fact: dict[str, Any]) -> None:
+        code = fact["why"]
+        why = say(f"why.{code}" if f"why.{code}" in SENTENCES else "why.error", language, code=code) if code else ""
+        verdict = say(f"verdict.{fact['verdict']}", language)
+        output.say(f"{verdict:12}  {fact['sentence']}" + (f" ({why})" if why else ""))
+
+    with at_database(keys=True):
+        found = check_contract(slug, lambda fact: None if json else tell(fact), language=language)
+    if json:
+        output.show_json(found)
+    raise typer.Exit(0 if found["ok"] else 3)
 
 
 def _show(found: FindingDocument) -> None:
