@@ -5,6 +5,7 @@ from models import (  # noqa: F401  importing one registers its tables
     completion,
     course,
     enrollment,
+    onboarding,
     person,
     tenant,
 )

@@ -42,13 +42,13 @@ def check_(
         if last:
             found = last_check(slug, words)
         else:
-            found = check(slug, lambda one: None if json else _show(one.document(words)), language=words)
+            found = check(slug, lambda one: None if json else show_finding(one.document(words)), language=words)
     if json:
         output.show_json(found)
     elif last:
         output.say(f"{slug}, {output.shown(found['checked_at'])}:")
         for probe in found["probes"]:
-            _show(probe)
+            show_finding(probe)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
@@ -66,7 +66,8 @@ def _contract(slug: str, language: Language, json: bool) -> NoReturn:
     raise typer.Exit(0 if found["ok"] else 3)
 
 
-def _show(found: FindingDocument) -> None:
+def show_finding(found: FindingDocument) -> None:
+    """Print what one probe found, and what to do about a fault."""
     mark = {"fault": "FAIL", "warning": "warn", "ok": "ok"}[found["severity"]]
     cause = f": {found['cause']}" if found["cause"] else ""
     output.say(f"{mark:4}  {found['code']:24}  {found['probe']}{cause}")

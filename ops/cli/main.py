@@ -47,6 +47,7 @@ VERBS = {
 }
 NOUNS = {
     "tenants": ("tenants", "Customers: an AFAS environment with a Pluvo organisation each."),
+    "courses": ("courses", "Courses: AFAS events that are linked to something in Pluvo."),
     "runs": ("runs", "The ledger of runs: snapshot, plan, outcomes, calls, durations."),
     "holds": ("holds", "What a guard held back: look, then release or refuse."),
     "links": ("links", "The ID mapping: which AFAS person is which Pluvo user."),

@@ -9,6 +9,7 @@ import typer
 
 from ops.cli.common import (
     Cursor,
+    InLanguage,
     Json,
     Limit,
     Slug,
@@ -22,6 +23,7 @@ from ops.cli.common import (
     show,
     show_next,
 )
+from ops.language import language_of
 from ops.problems import Problem
 from ops.tenants import manage
 from ops.terminal import output
@@ -70,6 +72,48 @@ def _show_import(done: list[importing.Imported]) -> None:
             )
     if not done:
         output.say("The file has no tenants.")
+
+
+@app.command(
+    "add",
+    epilog=example(
+        "koppeling tenants add", "koppeling tenants add acme --resume", "koppeling tenants add --file acme.toml"
+    ),
+)
+def add(
+    slug: Annotated[str | None, typer.Argument(help="The short name of the customer.", show_default=False)] = None,
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was left.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Forget what was given so far.")] = False,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An answer, such as afas.member_id=12345; of a secret env:NAME or file:PATH."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Answers from a tenants file with one tenant.")] = None,
+    language: InLanguage = None,
+    who: Who = None,
+    json: Json = False,
+) -> None:
+    """Set up a tenant question by question, from credentials to the first run; each answer is tried at once."""
+    from ops.cli import onboarding  # noqa: PLC0415  as above
+    from ops.tenants import onboarding_store  # noqa: PLC0415
+    from ops.tenants.onboarding import Draft  # noqa: PLC0415
+
+    answers = onboarding.given_answers(given or [], file)
+    dialogue = onboarding.Dialogue(language_of(language), named(who), answers)
+    with at_database(create=True, keys=True):
+        if discard:
+            onboarding_store.discard(slug or "")
+            output.say(f"{slug}: forgotten.")
+            return
+        if slug and not resume:
+            dialogue.given["slug"] = slug
+        draft = onboarding_store.resumed(slug) if resume else Draft()
+        dialogue.say("ask.how")
+        document = onboarding.set_up(dialogue, draft)
+        show({"items": [document]}, json, lambda _: output.say(f"{document['tenant']}: {document['action']}"))
+        code = onboarding.go_live(dialogue, document["tenant"])
+    raise typer.Exit(code)
 
 
 @app.command("export", epilog=example("koppeling tenants export acme > acme.toml"))

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ops.language import contract, errors, fields, findings
+from ops.language import contract, errors, fields, findings, onboarding
 
 Language = Literal["en", "nl"]
 Sentence = str | tuple[str, str]
@@ -25,6 +25,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "errors": errors.SENTENCES,
     "fields": fields.SENTENCES,
     "findings": findings.SENTENCES,
+    "onboarding": onboarding.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 

@@ -79,7 +79,7 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
         tenants = file_spec.File.model_validate(document, context=context, extra="forbid").tenants
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        found += [_problem(detail) for detail in details[: 10 * MAX_TOLD]]
+        found += [problem_of(detail) for detail in details[: 10 * MAX_TOLD]]
     found += _doubles(document)
     if found:
         lines = Lines(content)
@@ -99,7 +99,8 @@ def _named(path: tuple[str | int, ...]) -> str:
     return ".".join(part[:MAX_NAME] for part in path if isinstance(part, str)) or "file"
 
 
-def _problem(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
+def problem_of(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
+    """Where one of pydantic's errors is, and what it says in our words."""
     path, kind = detail["loc"], detail["type"]
     context = detail.get("ctx", {})
     if kind == "missing":

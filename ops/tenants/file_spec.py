@@ -37,7 +37,12 @@ SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 def read_secret(value: Any, info: ValidationInfo) -> Any:
-    """The text of a secret: literal, ``{ env = "NAME" }`` or ``{ file = "path" }`` (beside the tenants file)."""
+    """The text of a secret, for the classes below."""
+    return secret_of(value, info.context["folder"] if info.context else Path())
+
+
+def secret_of(value: Any, folder: Path) -> Any:
+    """The text of a secret: literal, ``{ env = "NAME" }`` or ``{ file = "path" }`` in the folder. Raises ValueError."""
     if not isinstance(value, dict):
         return value
     if len(value) != 1 or not set(value) <= {"env", "file"} or not isinstance(next(iter(value.values())), str):
@@ -48,7 +53,6 @@ def read_secret(value: Any, info: ValidationInfo) -> Any:
         found = os.environ.get(value["env"], "")
         problem = f"environment variable {value['env']} is not set (a key that is left out keeps what is stored)"
     else:
-        folder = info.context["folder"] if info.context else Path()
         try:
             found = read_text(folder / value["file"], MAX_SECRET_BYTES)
         except FileProblems as unread:

@@ -114,16 +114,15 @@ def rotate_keys(*, who: str) -> int:
     from models.crypto import place_of, reencrypt  # noqa: PLC0415  only needed here
     from models.stored_secrets import encrypted_columns  # noqa: PLC0415  only needed here
 
-    columns = [column for table, column in encrypted_columns() if table == "tenant"]
     changed = 0
     with transaction() as connection:
-        for column in columns:
+        for table, column in encrypted_columns():
             stored = connection.execute(
-                text(f"SELECT id, slug, {column} AS secret FROM tenant WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608  names of columns
+                text(f"SELECT id, slug, {column} AS secret FROM {table} WHERE {column} IS NOT NULL FOR UPDATE")  # noqa: S608  names of columns
             ).all()
             for row in stored:
                 connection.execute(
-                    text(f"UPDATE tenant SET {column} = :secret WHERE id = :id"),  # noqa: S608  names of columns
+                    text(f"UPDATE {table} SET {column} = :secret WHERE id = :id"),  # noqa: S608  names of columns
                     {"id": row.id, "secret": reencrypt(row.secret, place_of(row.slug, column))},
                 )
             changed += len(stored)
@@ -148,6 +147,7 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
                 gone = connection.execute(table.delete().where(table.c.tenant_id == tenant)).rowcount
                 if gone:
                     erased[table.name] = gone
+        connection.execute(text("DELETE FROM onboarding WHERE slug = :slug"), {"slug": slug})
         connection.execute(text("DELETE FROM tenant WHERE id = :id"), {"id": tenant})
         audit.record(connection, who=who, verb="tenants remove", detail={"rows": sum(erased.values()) + 1})
     tidy_up([*erased, "tenant"])

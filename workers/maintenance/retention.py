@@ -111,6 +111,7 @@ RULES = (
     _delete("operator_action", "at", "ledger_retention"),
     _delete("alert", "closed_at", "ledger_retention"),
     _delete("dead_letter", "last_failed_at", "dead_letter_retention"),
+    _delete("onboarding", "updated_at", "payload_retention"),
     _delete("replay_batch", "finished_at", "dead_letter_retention"),
     Rule("person deleted", "ledger_retention", _PEOPLE, bite=1000),
 )  # fmt: skip

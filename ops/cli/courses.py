@@ -1,0 +1,44 @@
+"""``koppeling courses …``"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ops.cli.common import InLanguage, Json, Slug, Who, at_database, example, group, named, show
+from ops.cli.onboarding import Dialogue, set_up
+from ops.language import language_of
+from ops.tenants import onboarding_store
+from ops.terminal import output
+
+app = group("Courses: AFAS events that are linked to something in Pluvo.")
+
+
+@app.callback()
+def courses() -> None:
+    """A noun of its own, with one verb so far."""
+
+
+@app.command("add", epilog=example("koppeling courses add acme --event 341 --target afas-341"))
+def add(
+    slug: Slug,
+    *,
+    event: Annotated[list[str] | None, typer.Option("--event", help="Number of the event in AFAS (CrId).")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Ref of an offer event, or group:REF.")] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="Training whose completion is written back; - for none.")
+    ] = None,
+    language: InLanguage = None,
+    who: Who = None,
+    json: Json = False,
+) -> None:
+    """Link more AFAS events of a tenant, with the columns of its newest course. Asks for what is not given."""
+    events = event or []
+    given = {"events": ", ".join(events)} if events else {}
+    given |= {f"target.{one}": target for one in events if target is not None}
+    given |= {f"title.{one}": title for one in events if title is not None}
+    dialogue = Dialogue(language_of(language), named(who), given)
+    with at_database(keys=True):
+        document = set_up(dialogue, onboarding_store.courses_of(slug))
+    show(document, json, lambda _: output.say(f"{slug}: {document['action']}"))

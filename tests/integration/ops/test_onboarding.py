@@ -1,0 +1,328 @@
+"""Setting up a tenant: each answer is tried at once, nothing half stored, left and resumed anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+import settings
+from models.crypto import SecretDamaged
+from ops.language import SENTENCES
+from ops.problems import Problem
+from ops.tenants import export, manage, onboarding, onboarding_store
+from ops.tenants.onboarding import Draft, Refused
+from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, AfasTenant, FreeField, OAuthClient, Otp
+from simulators.pluvo.tenant import PluvoTenant
+from tests.fixtures.terminal import terminal
+from tests.fixtures.world import World
+from tests.integration.ops.conftest import run_sql, scalar
+
+TOKEN = "A" * 64
+
+
+@dataclass
+class Customer:
+    """An AFAS with two events and a Pluvo, that nobody set up yet; ``right`` are the right answers."""
+
+    afas: AfasTenant
+    pluvo: PluvoTenant
+    right: dict[str, str] = field(default_factory=dict)
+
+    def until(self, name: str, draft: Draft | None = None, other: Mapping[str, str] = MappingProxyType({})) -> Draft:
+        """The draft when this is asked, after right answers."""
+        draft = draft or Draft()
+        while (question := onboarding.pending(draft)) and question.name != name:
+            given = other.get(question.name, self.right.get(question.name, ""))
+            draft = onboarding_store.give(draft, question.name, given, "tester")
+        return draft
+
+    def refused(self, name: str, given: str, draft: Draft | None = None) -> Refused:
+        """The refusal of an answer. It has its sentences, and the tenant is not stored."""
+        with pytest.raises(Refused) as caught:
+            onboarding_store.give(draft or self.until(name), name, given, "tester")
+        assert {f"cause.{caught.value.code}", f"action.{caught.value.code}"} <= SENTENCES.keys()
+        assert scalar("SELECT count(*) FROM tenant") == 0
+        return caught.value
+
+
+@pytest.fixture
+def customer(simulators: World, configured: settings.Settings) -> Iterator[Customer]:
+    afas = simulators.afas_simulator.add_tenant("54321", oauth_clients={"app": OAuthClient(["s1"])}, tokens=[TOKEN])
+    afas.otp = Otp("key", "env", ["54321.jansen"])
+    pluvo = simulators.pluvo_simulator.add_tenant("nova", client_id="id", client_secret="s2")
+    for event in (340, 341):
+        training = pluvo.add_training(f"Training {event}", f"t-{event}")["id"]
+        pluvo.add_offer_event(f"Event {event}", f"afas-{event}", trainings=[training])
+        afas.enroll(event, 1001, name="Piet Jansen", email_primary="p@example.nl", external_id="0001")
+    pluvo.add_group("Groep", "groep-1")
+    afas.free_fields["U" + "0" * 32] = FreeField("Aantal", "int")
+    made = Customer(afas, pluvo)
+    made.right = {
+        "slug": "nova",
+        "name": "Nova Opleidingen",
+        "afas.member_id": "O54321AA",
+        "afas.base_url": f"{simulators.afas_url}/t/54321/ProfitRestServices",
+        "afas.client_id": "app",
+        "afas.client_secret": "s1",
+        "afas.token": TOKEN,
+        "otp.api_key": "key",
+        "otp.environment_key": "env",
+        "otp.user": "54321.jansen",
+        "otp.code": afas.otp.code,
+        "pluvo.organisation": "nova",
+        "pluvo.base_url": f"{simulators.pluvo_url}/t/nova",
+        "pluvo.client_id": "id",
+        "pluvo.client_secret": "s2",
+        "events": "340, 341",
+        "title.340": "Training 340",
+        "title.341": "-",
+    }
+    yield made
+    simulators.afas_simulator.tenants.clear()
+    simulators.pluvo_simulator.tenants.clear()
+
+
+def test_right_answers_make_a_tenant_and_most_are_proposed(customer: Customer) -> None:
+    draft = customer.until("")
+    done = onboarding_store.finish(draft, "tester")
+    assert (done.action, scalar("SELECT count(*) FROM onboarding")) == ("created", 0)
+    found = export.document("nova")
+    assert found["afas"] | {"base_url": ""} == {
+        "member_id": "54321", "environment": "production", "auth": "oauth", "client_id": "app", "base_url": "",
+        "client_secret": True,
+    }  # fmt: skip
+    assert found["course_defaults"]["fields"] == {
+        "event_id": "CrId", "internal_id": "Intern_ID", "external_id": "Extern_ID", "name": "Naam",
+        "email_primary": "Email_werk", "email_secondary": "Email_prive", "modified": "Gewijzigd",
+        "completion": "Voltooid_op",
+    }  # fmt: skip
+    first, second = found["courses"]
+    target = {"offer_event_ref": "afas-340", "completion_level": "training", "completion_title": "Training 340"}
+    assert first["pluvo"] == target
+    assert second == {"event_id": "341", "pluvo": {"offer_event_ref": "afas-341"}}
+    assert scalar("SELECT rules -> 0 ->> 'field' FROM course WHERE event_id = '340'") == COMPLETION_FIELD
+    assert scalar("SELECT array_agg(DISTINCT state) FROM tenant_direction") == ["new"]
+    assert scalar("SELECT verb FROM operator_action") == "tenants add"
+
+
+def test_a_token_is_made_from_keys_and_a_mailed_code_which_are_forgotten(customer: Customer) -> None:
+    draft = customer.until("pluvo.organisation", other={"afas.auth": "code"})
+    assert set(draft.secrets) == {"afas.token"}
+    assert onboarding_store.finish(customer.until("", draft), "tester").action == "created"
+    assert export.document("nova")["afas"]["auth"] == "token"
+    assert scalar("SELECT afas_token IS NOT NULL FROM tenant")
+
+
+def test_all_events_are_linked_by_a_rule(customer: Customer) -> None:
+    draft = customer.until("", other={"events": "all", "title.all": "-"})
+    onboarding_store.finish(draft, "tester")
+    assert export.document("nova")["course_rules"] == [{"events": ["all"], "offer_event_ref": "afas-{event_id}"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "code", "again"),
+    [
+        ("slug", "Nova!", "form_slug", "slug"),
+        ("slug", "", "answer_missing", "slug"),
+        ("afas.member_id", "acme", "form_member_id", "afas.member_id"),
+        ("afas.environment", "staging", "no_choice", "afas.environment"),
+        ("afas.base_url", "ftp://x", "form_base_url", "afas.base_url"),
+        ("pluvo.organisation", "a b", "form_organisation", "pluvo.organisation"),
+        ("getconnector", "Deelnemers per cursusevenement", "connector_description", "getconnector"),
+        ("getconnector", "Deelnemer", "connector_missing", "getconnector"),
+        ("fields.name", "Naamm", "column_near", "fields.name"),
+        ("fields.name", "Iets_heel_anders", "column_missing", "fields.name"),
+        ("fields.internal_id", "Gewijzigd", "column_type", "fields.internal_id"),
+        ("fields.internal_id", "CrId", "column_twice", "fields.internal_id"),
+        ("events", "999", "event_unknown", "events"),
+        ("events", "BHV", "event_number", "events"),
+        ("target.340", "groep-1", "target_is_group", "target.340"),
+        ("target.340", "group:afas-340", "target_is_offer_event", "target.340"),
+        ("target.340", "nowhere", "offer_event_unknown", "target.340"),
+        ("target.340", "group:nowhere", "group_unknown", "target.340"),
+        ("write_back", "Aantal", "field_type", "write_back"),
+        ("write_back", "Geslaagd", "field_missing", "write_back"),
+        ("title.340", "Training 34", "title_unknown", "title.340"),
+    ],
+)
+def test_a_wrong_answer_is_met_by_its_sentence_and_asked_again(
+    customer: Customer, name: str, given: str, code: str, again: str
+) -> None:
+    refused = customer.refused(name, given)
+    asked = onboarding.pending(refused.draft)
+    assert (refused.code, asked and asked.name) == (code, again)
+    # and the right one then goes on
+    draft = onboarding_store.give(refused.draft, again, customer.right.get(again, ""), "tester")
+    assert onboarding.pending(draft) != asked
+
+
+@pytest.mark.parametrize(
+    ("wrong", "at", "code", "again"),
+    [
+        ({"afas.base_url": "http://127.0.0.1:1/x"}, "afas.reached", "connect_failed", "afas.member_id"),
+        ({"afas.member_id": "12345"}, "afas.reached", "environment_mismatch", "afas.member_id"),
+        ({"afas.client_secret": "no"}, "afas.reached", "client_refused", "afas.client_id"),
+        ({"afas.auth": "token", "afas.token": "B" * 64}, "afas.reached", "token_refused", "afas.token"),
+        ({"afas.auth": "code", "otp.code": "1"}, "otp.code", "otp_refused", "otp.tried"),
+        ({"afas.auth": "code", "otp.api_key": "no"}, "otp.tried", "otp_refused", "otp.api_key"),
+        ({"pluvo.base_url": "http://127.0.0.1:1/x"}, "pluvo.reached", "connect_failed", "pluvo.organisation"),
+        ({"pluvo.client_secret": "no"}, "pluvo.reached", "credentials_refused", "pluvo.client_id"),
+    ],
+)
+def test_wrong_addresses_and_credentials_are_asked_again(
+    customer: Customer, wrong: dict[str, str], at: str, code: str, again: str
+) -> None:
+    draft = customer.until(at, other=wrong)
+    refused = customer.refused(at, wrong.get(at, ""), draft)
+    asked = onboarding.pending(refused.draft)
+    assert (refused.code, asked and asked.name) == (code, again)
+    # and with the right ones it goes on
+    draft = customer.until("getconnector", refused.draft)
+    assert "getconnectors" in draft.facts
+
+
+def test_expired_credentials_and_missing_rights_are_told(customer: Customer) -> None:
+    customer.afas.token_expiry = "2020-01-01"
+    assert customer.refused("afas.reached", "").code == "token_ended"
+    customer.afas.token_expiry = "0"
+    customer.afas.connectors[GET_CONNECTOR].allowed = False
+    assert customer.refused(
+        "afas.reached", "", customer.until("afas.reached", onboarding_store.resumed(None))
+    ).code == ("no_getconnectors")
+
+
+def test_a_draft_is_left_and_resumed_at_every_question_and_goes_back(customer: Customer) -> None:
+    draft, seen = Draft(), []
+    while question := onboarding.pending(draft):
+        seen.append(question.name)
+        draft = onboarding_store.give(draft, question.name, customer.right.get(question.name, ""), "tester")
+        assert onboarding_store.resumed("nova") == draft
+    assert len(seen) > 25
+    again = onboarding.pending(onboarding.back(draft))
+    assert again is not None
+    assert again.name == seen[-1]
+
+
+def test_what_is_kept_of_a_draft_is_encrypted_and_bound_to_it(customer: Customer) -> None:
+    customer.until("getconnector")
+    row = scalar("SELECT to_jsonb(o) FROM onboarding o")
+    assert not {"s1", "s2"} & {str(value) for value in json.loads(json.dumps(row))["answers"].values()}
+    assert manage.rotate_keys(who="tester") == 1
+    assert onboarding_store.resumed("nova").secrets == {"afas.client_secret": "s1", "pluvo.client_secret": "s2"}
+    run_sql("INSERT INTO onboarding (slug, who, draft_secrets) SELECT 'other', 'x', draft_secrets FROM onboarding")
+    with pytest.raises(SecretDamaged):
+        onboarding_store.resumed("other")
+
+
+def test_a_name_that_is_taken_is_refused(customer: Customer) -> None:
+    draft = customer.until("name")
+    with pytest.raises(Refused) as caught:
+        onboarding_store.give(Draft(), "slug", "nova", "tester")
+    assert caught.value.code == "slug_begun"
+    onboarding_store.finish(customer.until("", draft), "tester")
+    with pytest.raises(Refused) as caught:
+        onboarding_store.give(Draft(), "slug", "nova", "tester")
+    assert caught.value.code == "slug_taken"
+    with pytest.raises(Problem, match="Nothing is being set up"):
+        onboarding_store.resumed(None)
+
+
+def test_more_courses_take_the_columns_of_the_newest_and_leave_all_else(customer: Customer) -> None:
+    onboarding_store.finish(customer.until("", other={"events": "340"}), "tester")
+    before = export.document("nova")
+    draft = customer.until(
+        "", onboarding_store.courses_of("nova"), other={"events": "341", "title.341": "Training 341"}
+    )
+    done = onboarding_store.finish(draft, "tester")
+    assert done.changes == ["course 341: added"]
+    after = export.document("nova")
+    assert [one["event_id"] for one in after["courses"]] == ["340", "341"]
+    assert {**after, "courses": []} == {**before, "courses": []}
+    with pytest.raises(Problem, match="has course 341 already"):
+        onboarding_store.finish(draft, "tester")
+
+
+# ------------------------------------------------------------------------------------------------ on a terminal
+
+
+def test_a_tenant_goes_live_on_a_terminal(customer: Customer, environment: dict[str, str]) -> None:
+    with terminal("tenants", "add", environment=environment) as person:
+        person.answer("Short name", "nova")
+        person.answer("Name of the customer", "Nova Opleidingen")
+        person.answer("member id", "nonsense")
+        person.expect("five digits such as 12345")
+        person.answer("member id", "54321")
+        person.answer("Which AFAS environment", "1")
+        person.answer("Another address", customer.right["afas.base_url"])
+        person.answer("How to get in", "")
+        person.answer("Client id", "app")
+        person.answer("Client secret", "wrong")
+        person.expect("The OAuth client or its secret is wrong")
+        # left, and resumed
+        person.expect("Client id")
+        person.interrupt()
+        person.expect("koppeling tenants add nova --resume")
+        assert person.ended() == 3
+        assert "wrong" not in person.seen.replace("is wrong", "")
+    assert scalar("SELECT count(*) FROM tenant") == 0
+
+    with terminal("tenants", "add", "--resume", environment=environment) as person:
+        person.answer("Client id", "")
+        person.answer("Client secret", "s1")
+        person.answer("Pluvo organisation", "nova")
+        person.answer("Another address", customer.right["pluvo.base_url"])
+        person.answer("Client id", "id")
+        person.answer("Client secret", "s2")
+        person.answer("GetConnector", "Deelnemers per cursusevenement")
+        person.expect("is a description; the name of that GetConnector is")
+        person.answer("GetConnector with", "1")
+        for column in ("event's number", "contact's number", "code of organisation", "person's name", "e-mail address"):
+            person.answer(f"Column with the {column}", "")
+        person.answer("second e-mail", "")
+        person.answer("time of change", "-")
+        person.answer("AFAS events to link", "340")
+        person.answer("Where the people of event 340", "")
+        person.answer("AFAS field", "")
+        person.answer("Training whose completion", "Training 340")
+        person.answer("invite", "no")
+        person.answer("Store nova?", "")
+        person.expect("nova: created")
+        person.answer("Show what the first run would do?", "")
+        person.expect("get a new account")
+        person.answer("Start the first run?", "y")
+        person.expect("The first run has begun")
+        assert person.ended() == 0
+    assert scalar("SELECT array_agg(DISTINCT state) FROM tenant_direction") == ["healthy"]
+    assert scalar("SELECT count(*) FROM run WHERE status = 'queued'") == 1
+
+
+def test_the_end_of_input_and_dutch_on_a_terminal(customer: Customer, environment: dict[str, str]) -> None:
+    with terminal("tenants", "add", "nova", "--language", "nl", environment=environment) as person:
+        person.answer("Naam van de klant", "Nova")
+        person.expect("Deelnemernummer")
+        person.end_of_input()
+        person.expect("Gestopt.")
+        assert person.ended() == 3
+    assert onboarding_store.resumed("nova").answers == {"slug": "nova", "name": "Nova"}
+
+
+def test_a_file_answers_everything_and_nobody_is_asked(
+    customer: Customer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    file = tmp_path / "nova.toml"
+    file.write_text(export.exported("nova"))
+    manage.remove("nova", who="tester")
+    variables = {"AFAS_CLIENT_SECRET_NOVA": "s1", "PLUVO_CLIENT_SECRET_NOVA": "s2"}
+    with terminal("tenants", "add", "--file", str(file), environment=environment | variables) as person:
+        person.answer("Store nova?", "")
+        person.expect("nova: created")
+        person.answer("Show what", "n")
+        person.expect("Its timetable begins with")
+        assert person.ended() == 0
+    assert scalar("SELECT count(*) FROM course") == 2
