@@ -11,21 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import select
 
+from clients.afas import MetaInfo
 from clients.errors import AFAS, Misconfigured
 from clients.http import Call
-from models.course import Course
 from models.session import session, transaction
 from models.tenant import Tenant
 from ops import lookup
 from ops.language import Language
 from ops.problems import Problem
-from ops.tenants import check_afas, check_pluvo
-from ops.tenants.check_findings import Finding, fault, warning
+from ops.tenants import check_afas, check_pluvo, check_rules
+from ops.tenants.check_findings import Finding, fault, tried, warning
+from producers.enrollments.course_rules import CourseFile, read_file
 from tenancy.systems import SAME_ORGANISATION, systems_of
 
 SKEW_SECONDS = 60.0
@@ -48,14 +49,14 @@ def check(
     """
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
-        courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
+        file = read_file(opened, tenant.id or 0)
         connection = opened.connection()
         neighbours = Neighbours(
             connection.execute(_SAME_ENVIRONMENT, {"tenant": tenant.id}).scalars().all(),
             connection.execute(_SAME_ORGANISATION, {"tenant": tenant.id}).scalars().all(),
         )
     findings = []
-    for finding in _findings(tenant, sorted(courses, key=lambda course: course.event_id), neighbours):
+    for finding in _findings(tenant, file, neighbours):
         watch(finding)
         findings.append(finding)
     kept = [
@@ -104,7 +105,8 @@ _KEEP = text(
 _LAST = text("SELECT checked_at, findings FROM tenant_check WHERE tenant_id = :tenant")
 
 
-def _findings(tenant: Tenant, courses: Sequence[Course], neighbours: Neighbours) -> Iterator[Finding]:
+def _findings(tenant: Tenant, file: CourseFile, neighbours: Neighbours) -> Iterator[Finding]:
+    courses = [course for course in file.courses.values() if course.active]
     clocks: dict[str, float] = {}
     try:
         systems = systems_of(tenant, patience_seconds=30.0, on_call=lambda call: _compare_clocks(call, clocks))
@@ -114,7 +116,18 @@ def _findings(tenant: Tenant, courses: Sequence[Course], neighbours: Neighbours)
     except ValueError:
         yield fault("settings", "wrong_credentials")
         return
-    yield from check_afas.findings(systems.afas, tenant, courses)
+    seen: list[MetaInfo] = []
+    yield from check_afas.credentials(systems.afas, tenant, seen)
+    if seen:
+        connectors = check_afas.Connectors(systems.afas, seen[0])
+        if file.rules:
+            fits = True
+            for finding in connectors.shared(check_rules.shared_course(tenant, file)):
+                fits = fits and finding.ok
+                yield finding
+            if fits:
+                yield from tried(check_rules.NAME, partial(check_rules.findings, systems, tenant, file, courses))
+        yield from connectors.of(courses)
     yield from check_pluvo.findings(systems.pluvo, courses, tenant.pluvo.people_per_call)
     yield from _clocks(clocks)
     if neighbours.environment:
@@ -125,7 +138,9 @@ def _findings(tenant: Tenant, courses: Sequence[Course], neighbours: Neighbours)
         yield warning(
             "pluvo organisation", "organisation_shared", organisation=tenant.pluvo.organisation, tenants=listed
         )
-    if not courses:
+    if tenant.afas.environment != "production" and any(course.pluvo.send_invite for course in courses):
+        yield warning("invitations", "test_invites", environment=tenant.afas.environment)
+    if not courses and not file.rules:
         yield warning("courses", "no_courses")
 
 

@@ -26,6 +26,8 @@ SAMPLED_EVENTS = 40
 LISTED = 30  # names in one sentence
 # An answer without a list of rows is another fault than an empty list.
 _NO_LIST = {"no_rows": "not_a_page"}
+# The UpdateConnector has words of its own: who reads them must know which of the two it is.
+_NOT_ALLOWED = {"connector_not_allowed": "updateconnector_not_allowed"}
 _LETTERS = {"O": "production", "T": "test", "A": "accept"}
 _ENVID = re.compile(r"([A-Z])\d{5}[A-Z]{2}", re.IGNORECASE)
 _DAYS = ("date", "datetime", "string")
@@ -46,42 +48,84 @@ _TYPES = {
 _KNOWN_TYPES = ("string", "int", "boolean", "date", "datetime", "decimal", "blob")
 
 
-def findings(afas: AfasClient, tenant: Tenant, courses: Sequence[Course]) -> Iterator[Finding]:
-    """All of it; nothing more when AFAS does not let us in."""
-    seen: list[MetaInfo] = []
+def credentials(afas: AfasClient, tenant: Tenant, seen: list[MetaInfo]) -> Iterator[Finding]:
+    """Whether AFAS lets us in, where, and until when; then ``seen`` has what it says of itself."""
 
     def metainfo() -> Iterator[Finding]:
         seen.append(afas.metainfo())
         yield Finding("afas token", True)
 
     yield from reached("afas", metainfo)
-    if not seen:
-        return
-    today = datetime.now(UTC).date()
-    yield from _ends(tenant, seen[0], today)
-    yield from _environment(seen[0], tenant, courses)
-    yield _integration_id()
-    known: dict[str, dict[str, Field]] = {}
-    looked_at = 0
-    for course in courses:
-        name = f"getconnector {course.getconnector} (event {course.event_id})"
-        first = course.getconnector not in known
-        fits = True
-        for finding in tried(name, partial(_getconnector, afas, seen[0], course, name, known)):
+    if seen:
+        yield from _ends(tenant, seen[0], datetime.now(UTC).date())
+        yield _environment(seen[0], tenant)
+        yield _integration_id()
+
+
+class Connectors:
+    """What is tried of the connectors of courses; what several courses share is asked for once."""
+
+    def __init__(self, afas: AfasClient, meta: MetaInfo) -> None:
+        self._afas, self._meta = afas, meta
+        self._columns: dict[str, dict[str, Field]] = {}
+        self._fields: dict[str, dict[str, Field]] = {}
+        self._looked_at = 0
+
+    def shared(self, course: Course) -> Iterator[Finding]:
+        """The GetConnector of all courses of rules."""
+        yield from self._getconnector(course, f"getconnector {course.getconnector} (course rules)")
+
+    def of(self, courses: Sequence[Course]) -> Iterator[Finding]:
+        """The connectors of courses, and rows of their events."""
+        for course in courses:
+            event, fits = f"(event {course.event_id})", True
+            for finding in self._getconnector(course, f"getconnector {course.getconnector} {event}"):
+                fits = fits and finding.ok
+                yield finding
+            if fits and self._looked_at < SAMPLED_EVENTS:
+                self._looked_at += 1
+                width = len(self._columns[course.getconnector])
+                yield from tried(
+                    f"sample page {event}", partial(check_rows.sample, self._afas, course, width), _NO_LIST
+                )
+            if course.rules:
+                name = f"updateconnector {course.updateconnector} {event}"
+                yield from tried(name, partial(self._updateconnector, course, name), _NOT_ALLOWED)
+        if len(courses) > SAMPLED_EVENTS:
+            yield warning("sample page", "events_sampled", count=len(courses), sampled=SAMPLED_EVENTS)
+
+    def _getconnector(self, course: Course, name: str) -> Iterator[Finding]:
+        first, fits = course.getconnector not in self._columns, True
+        for finding in tried(name, partial(self._definition, course, name)):
             fits = fits and finding.ok
             yield finding
-        width = len(known.get(course.getconnector, {}))
-        if fits and first:
+        if first and fits:
+            width = len(self._columns[course.getconnector])
             whole = f"whole page ({course.getconnector})"
-            yield from tried(whole, partial(check_rows.whole_page, afas, course, width), _NO_LIST)
-        if fits and looked_at < SAMPLED_EVENTS:
-            looked_at += 1
-            sample = f"sample page (event {course.event_id})"
-            yield from tried(sample, partial(check_rows.sample, afas, course, width), _NO_LIST)
-        if course.rules:
-            yield from _write_back(afas, seen[0], course)
-    if len(courses) > SAMPLED_EVENTS:
-        yield warning("sample page", "events_sampled", count=len(courses), sampled=SAMPLED_EVENTS)
+            yield from tried(whole, partial(check_rows.whole_page, self._afas, course, width), _NO_LIST)
+
+    def _definition(self, course: Course, name: str) -> Iterator[Finding]:
+        if course.getconnector not in self._meta.get_connectors:
+            yield _not_open(name, "connector", course.getconnector, self._meta.get_connectors)
+            return
+        if course.getconnector not in self._columns:
+            listed = self._afas.get_connector_fields(course.getconnector)
+            self._columns[course.getconnector] = {field.id: field for field in listed}
+        yield from _columns(name, course, self._columns[course.getconnector])
+
+    def _updateconnector(self, course: Course, name: str) -> Iterator[Finding]:
+        wanted = course.updateconnector
+        if wanted not in self._meta.update_connectors:
+            yield _not_open(name, "updateconnector", wanted, self._meta.update_connectors)
+            return
+        if wanted not in self._fields:
+            self._fields[wanted] = {field.id: field for field in self._afas.update_connector_fields(wanted)}
+        yield Finding(name, True)
+        for rule in course.rules:
+            field = f"completion field {rule.field} (event {course.event_id})"
+            yield _completion_field(field, rule, self._fields[wanted])
+            if rule.column is None:
+                yield warning(f"completion column (event {course.event_id})", "completion_unseen", field=rule.field)
 
 
 # ---------------------------------------------------------------------------------------- token and environment
@@ -112,21 +156,17 @@ def _ends(tenant: Tenant, meta: MetaInfo, today: date) -> Iterator[Finding]:
         yield Finding(name, True)
 
 
-def _environment(meta: MetaInfo, tenant: Tenant, courses: Sequence[Course]) -> Iterator[Finding]:
+def _environment(meta: MetaInfo, tenant: Tenant) -> Finding:
     name = "afas environment"
     letter = _ENVID.fullmatch(meta.envid)
     meant = _LETTERS.get(letter[1].upper()) if letter else None
     if tenant.envid and meta.envid != tenant.envid:
-        yield fault(name, "envid_changed", envid=meta.envid, before=tenant.envid)
-    elif tenant.afas.member_id not in meta.envid:
-        yield fault(name, "environment_mismatch", envid=meta.envid, member_id=tenant.afas.member_id)
-    elif meant is not None and meant != tenant.afas.environment:
-        yield warning(name, "environment_letter", envid=meta.envid, environment=tenant.afas.environment)
-    else:
-        yield Finding(name, True)
-    is_copy = "production" not in (tenant.afas.environment, meant or tenant.afas.environment)
-    if is_copy and any(course.pluvo.send_invite for course in courses):
-        yield warning("invitations", "test_invites", environment=tenant.afas.environment)
+        return fault(name, "envid_changed", envid=meta.envid, before=tenant.envid)
+    if tenant.afas.member_id not in meta.envid:
+        return fault(name, "environment_mismatch", envid=meta.envid, member_id=tenant.afas.member_id)
+    if meant is not None and meant != tenant.afas.environment:
+        return warning(name, "environment_letter", envid=meta.envid, environment=tenant.afas.environment)
+    return Finding(name, True)
 
 
 def _integration_id() -> Finding:
@@ -138,15 +178,7 @@ def _integration_id() -> Finding:
 # --------------------------------------------------------------------------------------------------- GetConnector
 
 
-def _getconnector(
-    afas: AfasClient, meta: MetaInfo, course: Course, name: str, known: dict[str, dict[str, Field]]
-) -> Iterator[Finding]:
-    if course.getconnector not in meta.get_connectors:
-        yield _not_open(name, "connector", course.getconnector, meta.get_connectors)
-        return
-    if course.getconnector not in known:
-        known[course.getconnector] = {field.id: field for field in afas.get_connector_fields(course.getconnector)}
-    columns = known[course.getconnector]
+def _columns(name: str, course: Course, columns: Mapping[str, Field]) -> Iterator[Finding]:
     lacking = sorted(set(course.fields.columns()) - columns.keys())
     if lacking:
         yield _no_column(name, lacking, columns)
@@ -184,24 +216,6 @@ def _no_column(name: str, lacking: list[str], columns: Mapping[str, Field]) -> F
 
 
 # ------------------------------------------------------------------------------------------------ UpdateConnector
-
-
-def _write_back(afas: AfasClient, meta: MetaInfo, course: Course) -> Iterator[Finding]:
-    name = f"updateconnector {course.updateconnector} (event {course.event_id})"
-    codes = {"connector_not_allowed": "updateconnector_not_allowed"}
-    yield from tried(name, partial(_updateconnector, afas, meta, course, name), codes)
-
-
-def _updateconnector(afas: AfasClient, meta: MetaInfo, course: Course, name: str) -> Iterator[Finding]:
-    if course.updateconnector not in meta.update_connectors:
-        yield _not_open(name, "updateconnector", course.updateconnector, meta.update_connectors)
-        return
-    fields = {field.id: field for field in afas.update_connector_fields(course.updateconnector)}
-    yield Finding(name, True)
-    for rule in course.rules:
-        yield _completion_field(f"completion field {rule.field} (event {course.event_id})", rule, fields)
-        if rule.column is None:
-            yield warning(f"completion column (event {course.event_id})", "completion_unseen", field=rule.field)
 
 
 def _completion_field(name: str, rule: CompletionRule, fields: dict[str, Field]) -> Finding:

@@ -8,13 +8,13 @@ from itertools import islice
 from typing import Literal
 
 from clients.errors import Incomplete
-from clients.pluvo import PluvoClient
+from clients.pluvo import Group, OfferEvent, PluvoClient, Target
 from clients.pluvo.client import NIL_ID
 from models.course import Course
 from models.folding import fold_title
 from models.tenant_settings import CompletionRule
 from ops.tenants.check_findings import Finding, fault, reached, tried, warning
-from producers.completions.rules import judge_title
+from producers.completions.rules import TitleVerdict, judge_title
 
 LISTED_PAGES = 20  # of users, when looking for Pluvo's own AFAS link: a thousand people
 
@@ -31,11 +31,12 @@ def findings(pluvo: PluvoClient, courses: Sequence[Course], people_per_call: int
     yield from tried("pluvo schema", partial(_assumed, pluvo))
     if people_per_call > 1:
         yield from tried("pluvo people_per_call", partial(_people_per_call, pluvo, people_per_call))
+    yield from tried("pluvo targets", partial(_targets, pluvo, courses))
+    verdicts = Verdicts(pluvo)
     for course in courses:
-        yield from tried(f"pluvo target (event {course.event_id})", partial(_target, pluvo, course))
         for rule in course.rules:
             name = f"completion title (event {course.event_id})"
-            yield from tried(name, partial(_title, pluvo, rule, name))
+            yield from tried(name, partial(_title, verdicts, rule, name))
     for level in sorted({rule.level for course in courses for rule in course.rules}):
         yield from tried(f"pluvo report ({level})", partial(_report, pluvo, level))
     yield from tried("pluvo's own AFAS link", partial(_own_link, pluvo))
@@ -73,19 +74,38 @@ def _people_per_call(pluvo: PluvoClient, wanted: int) -> Iterator[Finding]:
         yield Finding("pluvo people_per_call", True)
 
 
-def _target(pluvo: PluvoClient, course: Course) -> Iterator[Finding]:
-    event, group = course.pluvo.offer_event_ref, course.pluvo.group_ref
-    name = f"pluvo target (event {course.event_id})"
-    if event and pluvo.offer_event_id(event) is None:
-        yield fault(name, "offer_event_unknown", ref=event)
-    elif group and pluvo.group_id(group) is None:
-        yield fault(name, "group_unknown", ref=group)
-    else:
-        yield Finding(name, True)
+def _targets(pluvo: PluvoClient, courses: Sequence[Course]) -> Iterator[Finding]:
+    """Where people are enrolled; many are asked for in one call."""
+    wanted = {course.event_id: _place(course) for course in courses}
+    known = pluvo.target_ids(list(dict.fromkeys(wanted.values())))
+    for event_id, target in wanted.items():
+        name = f"pluvo target (event {event_id})"
+        code = "group_unknown" if isinstance(target, Group) else "offer_event_unknown"
+        yield Finding(name, True) if target in known else fault(name, code, ref=target.ref)
 
 
-def _title(pluvo: PluvoClient, rule: CompletionRule, name: str) -> Iterator[Finding]:
-    verdict = judge_title(pluvo, rule.level, fold_title(rule.title))
+def _place(course: Course) -> Target:
+    group = course.pluvo.group_ref
+    return Group(group) if group is not None else OfferEvent(str(course.pluvo.offer_event_ref))
+
+
+class Verdicts:
+    """Whether a title stands for one training: many courses have the same."""
+
+    def __init__(self, pluvo: PluvoClient) -> None:
+        self._pluvo = pluvo
+        self._known: dict[tuple[str, str], TitleVerdict] = {}
+
+    def of(self, level: str, title: str) -> TitleVerdict:
+        """The verdict, asked for once."""
+        key = level, fold_title(title)
+        if key not in self._known:
+            self._known[key] = judge_title(self._pluvo, *key)
+        return self._known[key]
+
+
+def _title(verdicts: Verdicts, rule: CompletionRule, name: str) -> Iterator[Finding]:
+    verdict = verdicts.of(rule.level, rule.title)
     if verdict.reason is None:
         yield Finding(name, True)
         return

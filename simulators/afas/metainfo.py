@@ -80,7 +80,7 @@ def _column(tenant: AfasTenant, column: str, source: str) -> dict[str, Any]:
     if free is not None:
         data_type, label, length, field_id = free.data_type, free.label, free.length, source
     else:
-        data_type, label, length, field_id = GET_TYPES[source]
+        data_type, label, length, field_id = GET_TYPES.get(source, ("string", column, 255, source))
     return {
         "id": column,
         "fieldId": field_id,

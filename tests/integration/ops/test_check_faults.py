@@ -19,6 +19,7 @@ from ops.problems import Problem
 from ops.tenants.check import check, last_check
 from simulators.afas.tenant import COLUMNS, COMPLETION_FIELD, GET_CONNECTOR, FreeField
 from simulators.pluvo.switches import ASSUMED
+from tests.fixtures.ruled import Ruled
 from tests.fixtures.world import FIELDS, World
 
 TOKEN = "0123456789ABCDEF" * 4
@@ -286,3 +287,37 @@ def test_a_tenant_that_was_never_checked_says_so_and_the_last_check_replaces_the
     world.set_tenant(pluvo_client_secret="geheim")
     first = check("acme")
     assert last_check("acme") == first
+
+
+def ruled(world: World, **values: Any) -> Ruled:
+    made = Ruled(world, **values)
+    made.enroll(340, *PEOPLE)
+    made.enroll(341, 90)
+    made.target("afas-340")
+    made.import_()
+    return made
+
+
+def test_before_the_first_run_the_courses_that_rules_would_link_are_checked(shared_world: World) -> None:
+    ruled(shared_world)
+    found = look(shared_world, "events_wait")
+    assert said("events_wait", found)["cause"] == "1 event that a rule covers is not linked: 1 target_unknown."
+    probes = {probe["probe"] for probe in found["probes"] if probe["code"] == "ok"}
+    assert probes >= {f"getconnector {GET_CONNECTOR} (course rules)", "sample page (event 340)"}
+    assert "pluvo target (event 340)" in probes
+    assert found["ok"] is True
+    assert shared_world.courses() == []
+
+
+def test_rules_that_cover_no_event_are_told(shared_world: World) -> None:
+    ruled(shared_world, rules=['events = "900-999"\noffer_event_ref = "afas-{event_id}"'])
+    assert look(shared_world, "rules_cover_nothing")["ok"] is True
+
+
+def test_the_connector_that_rules_share_is_checked_without_any_course(shared_world: World) -> None:
+    ruled(shared_world)
+    shared_world.afas.change_connector(GET_CONNECTOR, allowed=False)
+    found = look(shared_world, "connector_missing")
+    assert [probe["probe"] for probe in found["probes"] if not probe["ok"]] == [
+        f"getconnector {GET_CONNECTOR} (course rules)"
+    ]
