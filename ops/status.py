@@ -49,7 +49,7 @@ def document() -> dict[str, Any]:
     with transaction() as connection:
         # A replica, or an administrator's setting: this command may read, and nothing goes on.
         read_only = connection.execute(text("SELECT current_setting('transaction_read_only')::bool")).scalar_one()
-        tenants = rows(connection, "SELECT id, slug FROM tenant ORDER BY slug")
+        tenants = rows(connection, "SELECT id, slug, afas->>'environment' AS environment FROM tenant ORDER BY slug")
         counts: dict[int | None, Row] = {}
         for statement in _COUNTED:
             for row in rows(connection, statement):
@@ -80,7 +80,7 @@ def document() -> dict[str, Any]:
         "quarantined": sum(way["state"] == "quarantined" for way in ways.values()),
         "alerts": alerts,
         "tenants": [
-            {"tenant": tenant["slug"]}
+            {"tenant": tenant["slug"], "environment": tenant["environment"]}
             | {name: counts.get(tenant["id"], _NOTHING)[name] for name in _NAMES}
             | {way.value: ways.get((tenant["id"], way), no_way) for way in Direction}
             for tenant in tenants

@@ -70,6 +70,11 @@ def confirm(question: str, yes: bool) -> None:
         raise Problem("Nothing was done.")
 
 
+def flagged(slug: str, environment: str | None) -> str:
+    """A tenant's slug, with what its AFAS environment is for where it is not production."""
+    return slug if environment in (None, "production") else f"{slug} [{environment.upper()}]"
+
+
 def show_page(found: Any, as_json: bool, columns: Sequence[str], empty: str) -> None:
     """Print a page of a listing: ``{"items", "next"}`` or a table with the cursor of the next page below it."""
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.cli.common import Json, at_database, example, group, show
+from ops.cli.common import Json, at_database, example, flagged, group, show
 from ops.status import document
 from ops.terminal import output
 
@@ -21,13 +21,18 @@ def status(json: Json = False) -> None:
 
 def _show_status(found: dict[str, Any]) -> None:
     output.show_fields(found, skip=("tenants", "alerts"))
-    columns = ("tenant", "ready", "in_flight", "scheduled", "oldest_pending_seconds", "held", "ambiguous", "dead")
+    columns = ("ready", "in_flight", "scheduled", "oldest_pending_seconds", "held", "ambiguous", "dead")
     rows = [
-        [*(one[column] for column in columns), one["enrollments"]["state"], one["completions"]["state"]]
+        [
+            flagged(one["tenant"], one["environment"]),
+            *(one[column] for column in columns),
+            one["enrollments"]["state"],
+            one["completions"]["state"],
+        ]
         for one in found["tenants"]
     ]
     if rows:
         output.say("")
-        output.show_table([*columns, "enrollments", "completions"], rows)
+        output.show_table(["tenant", *columns, "enrollments", "completions"], rows)
     for alert in found["alerts"]:
         output.say(f"! {alert['tenant'] or '-'}: {alert['text']} (since {output.shown(alert['opened_at'])})")

@@ -18,6 +18,7 @@ from ops.cli.common import (
     at_database,
     confirm,
     example,
+    flagged,
     group,
     named,
     show,
@@ -172,7 +173,7 @@ def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None
         return
     rows = [
         (
-            one["slug"],
+            flagged(one["slug"], one["environment"]),
             one["name"],
             _health(one["enrollments"]),
             _health(one["completions"]),

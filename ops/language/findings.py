@@ -30,8 +30,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "action.environment_shared": "Fine if both are wanted: each event should be linked by one of them only.",
     "cause.organisation_shared": "{organisation} is also the organisation of {tenants}",
     "action.organisation_shared": "Fine if both are wanted. Else give each AFAS environment a Pluvo organisation of its own.",
-    "cause.test_invites": "This AFAS environment is for {environment}, and send_invite mails real addresses.",
-    "action.test_invites": "Set send_invite = false while this is a test: its people are a copy of production's.",
+    "cause.test_invites": "This AFAS environment is for {environment}: send_invite is ignored there, nobody is invited.",
+    "action.test_invites": "Nothing has to be done: its people are a copy of production's, with real addresses.",
     "cause.clock_skew": (
         "This machine's clock is {count} second off {system}'s.",
         "This machine's clock is {count} seconds off {system}'s.",

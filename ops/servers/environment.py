@@ -30,7 +30,8 @@ from ops.servers.embedded.process import owner_name
 KEY_FILE = "secret.key"
 NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
 NOTHING_HERE = (
-    "There is no koppeling in {home} yet: begin with `koppeling up`, or set KOPPELING_HOME to the folder where it is."
+    "There is no koppeling in {home} yet: begin with `koppeling up` or `koppeling tenants add`, or set KOPPELING_HOME "
+    "to the folder where it is."
 )
 
 

@@ -119,6 +119,11 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
         secrets = _secrets(opened, stored, replace_lost)
         after = _wanted(spec, _keepable(stored, spec, secrets))
         done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, secrets, after)
+    if spec.afas.environment != "production" and any(course.pluvo.send_invite for course in spec.courses):
+        done.warnings.append(
+            f"send_invite is ignored: this is an AFAS environment for {spec.afas.environment}, whose people are copies "
+            "of real ones"
+        )
     tenant_id = cast(int, stored.id)
     done.changes += _set_rules(stored, spec) + _set_courses(opened, tenant_id, spec)
     _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)

@@ -14,7 +14,7 @@ from ops.tidy import tidy_up
 from tenancy import health
 
 _LIST = """
-    SELECT t.id, t.slug, t.name, t.interval_seconds,
+    SELECT t.id, t.slug, t.name, t.interval_seconds, t.afas->>'environment' AS environment,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'enrollments') AS newest_enrollments,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
       FROM tenant t
@@ -75,6 +75,7 @@ def _item(item: dict[str, Any], health: dict[Direction, dict[str, Any]]) -> dict
         "slug": item["slug"],
         "tenant": item["slug"],
         "name": item["name"],
+        "environment": item["environment"],
         **{str(way): _health(row, newest[way]) for way, row in health.items()},
         "last_run": max((run for run in newest.values() if run), default=None),
         "next_run_at": min((at for at in nexts if at), default=None),

@@ -88,6 +88,19 @@ def test_same_address_is_linked_keeps_its_own_and_gets_only_empty_afas_ids(world
     assert enrolled(world) == {"p80@example.nl", "p81@example.nl"}
 
 
+def test_nobody_is_invited_from_a_test_environment_of_afas(world: World) -> None:
+    # given courses with send_invite
+    assert all(course.pluvo.send_invite for course in world.courses())
+    tenant = world.rows("SELECT afas FROM tenant")[0]["afas"]
+    world.set_tenant(afas=tenant | {"environment": "test"})
+    world.person(80)
+    # when
+    world.sync()
+    # then
+    assert world.user("p80@example.nl")["invitedOn"] is None
+    assert world.pluvo.mails == []
+
+
 def test_archived_account_is_restored(world: World) -> None:
     world.person(80)
     world.pluvo.add_user("p80@example.nl", "Persoon 80", archived=True, isActive=False)

@@ -17,6 +17,11 @@ READING = [
     ["status"],
     ["tenants", "list"],
     ["tenants", "show", "acme"],
+    ["tenants", "export", "acme"],
+    ["tenants", "edit", "acme"],
+    ["courses", "add", "acme"],
+    ["events", "acme"],
+    ["fields", "acme"],
     ["runs", "list"],
     ["holds", "list"],
     ["links", "list"],
@@ -42,7 +47,7 @@ def test_reading_where_there_is_nothing_makes_nothing_and_says_how_to_begin(
     home = tmp_path / "home"
     line = one_line(koppeling(*words, KOPPELING_HOME=str(home)))
     assert f"no koppeling in {home} yet" in line
-    assert "`koppeling up`" in line
+    assert "`koppeling up` or `koppeling tenants add`" in line
     assert not home.exists()
 
 

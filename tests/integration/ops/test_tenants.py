@@ -19,6 +19,7 @@ from models.session import session, transaction
 from models.stored_secrets import stored_under
 from models.tables import metadata
 from models.tenant import Tenant
+from ops import status
 from ops.people import links
 from ops.problems import Problem
 from ops.runs import start, timetable
@@ -454,3 +455,11 @@ def test_a_new_tenant_needs_its_secrets(import_text: Import) -> None:
     with pytest.raises(Problem, match=r"acme: afas.client_secret and pluvo.client_secret missing"):
         imported_again(GOOD.replace('client_secret = "s1"\n', "").replace('client_secret = "s2"\n', ""))
     assert scalar("SELECT count(*) FROM tenant") == 0
+
+
+def test_a_test_environment_is_flagged_and_told_that_it_invites_nobody(import_text: Import) -> None:
+    test = GOOD.replace('client_id = "app"', 'client_id = "app"\nenvironment = "test"')
+    (done,) = import_text(test.replace('"afas-340"', '"afas-340"\nsend_invite = true'))
+    assert done.warnings[0].startswith("send_invite is ignored: this is an AFAS environment for test")
+    assert manage.show("acme")["environment"] == manage.listing().items[0]["environment"] == "test"
+    assert status.document()["tenants"][0]["environment"] == "test"

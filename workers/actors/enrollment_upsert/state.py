@@ -33,7 +33,9 @@ _LOAD = text(
            p.applied_name, p.applied_email, p.intent_at, p.not_theirs <> '[]' AS lost_account, l.ref,
            coalesce(l.created_by_us, false) AS created_by_us,
            coalesce(l.archived, false) AS archived, c.id AS course_id, c.event_id, c.target_id,
-           coalesce(CAST(c.pluvo->>'send_invite' AS boolean), false) AS send_invite, {MARK},
+           -- A copy of AFAS has the addresses of real people.
+           coalesce(CAST(c.pluvo->>'send_invite' AS boolean), false)
+               AND coalesce(t.afas->>'environment', 'production') = 'production' AS send_invite, {MARK},
            (SELECT action FROM plan_line WHERE id = :line AND tenant_id = :tenant) AS planned,
            -- Its run has just read what the leavers had finished.
            coalesce((SELECT hold_id IS NULL AND created_at > now() - interval '60 seconds' FROM plan_line
