@@ -6,7 +6,6 @@ Seconds on the wall say how busy the machine was; processor seconds say how much
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,12 +29,6 @@ def cpu_seconds(made: System) -> dict[str, float]:
             name = next((name for name in ("postgres", "valkey") if name in process.name()), "koppeling")
             used[name] += seconds
     return used
-
-
-def own_cpu_seconds() -> float:
-    """Processor seconds of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 @contextmanager

@@ -1,18 +1,35 @@
-"""One tenant of 100,000 rows with twenty small ones: who waits for whom, and how much memory it takes."""
+"""A tenant of 100,000 rows with twenty small ones: who waits for whom, an unchanged run, and how much memory."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from benchmarks.bare import replay_afas, replay_pluvo
 from benchmarks.cost import command_memory, peak_memory
-from benchmarks.flows import tenant_of
-from benchmarks.system import System, wait_until
+from benchmarks.flows import tenant_of, timed_run
+from benchmarks.system import System, system, wait_until
+from benchmarks.targets import Found
 from models.direction import Direction
 from ops.runs import start
 from simulators.sample_data.tenants import many_tenants, world
 
 SMALL_TENANTS, SMALL_PEOPLE = 20, 20
+
+
+def unchanged(rows: int) -> dict[str, Found]:
+    """A run that finds nothing to do, beside a script that downloads and parses the same pages."""
+    with system() as made:
+        waits = fairness(made, rows)
+        pretend_applied(made)
+        run = timed_run(made, Direction.ENROLLMENTS)
+        if run.document["outcomes"]["unchanged"] != rows:
+            raise AssertionError(f"not all of {rows} rows are unchanged: {run.document['outcomes']}")
+        tenant = tenant_of(rows)
+        bare = replay_afas(made.afas_url, tenant, run.calls["afas"])
+        bare += replay_pluvo(made.pluvo_url, tenant, run.calls["pluvo"]) if run.calls["pluvo"] else 0.0
+        more = run.result() | {"fairness": waits, "memory": memory(made)}
+    return {"unchanged": Found(run.seconds / bare, f"{bare:.1f} s", more)}
 
 
 def fairness(made: System, rows: int) -> dict[str, Any]:

@@ -141,14 +141,14 @@ def _environment(home: Path, variables: Mapping[str, str]) -> Iterator[None]:
     # In the environment, where the processes that are started find it.
     own = {"HOME": str(home), "SECRET_KEYS": Fernet.generate_key().decode(), "ALLOW_INSECURE_URLS": "1"}
     os.environ.update({settings.PREFIX + name: value for name, value in own.items()})
-    settings.get.cache_clear()
+    settings.forget_found()
     try:
         yield
     finally:
         for name in [name for name in os.environ if name.startswith(settings.PREFIX)]:
             del os.environ[name]
         os.environ.update(before)
-        settings.get.cache_clear()
+        settings.forget_found()  # the next one has servers of its own
 
 
 @contextmanager

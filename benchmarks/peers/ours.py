@@ -12,7 +12,6 @@ import psutil
 import psycopg
 import redis
 
-import settings
 from benchmarks.cost import cpu_seconds
 from benchmarks.flows import COURSE, tenant_of
 from benchmarks.peers.job import TABLE
@@ -208,7 +207,6 @@ def koppeling(people: int, delay_ms: int, *, workers: int, threads: int) -> Iter
         pluvo = Pluvo(running.pluvo, slug, made.pluvo.state()["tenants"])
         pluvo.reset(delay_ms)
         yield Koppeling(running, pluvo, slug)
-    settings.forget_found()  # the next one has servers of its own
 
 
 def servers_used() -> dict[str, float]:

@@ -1,0 +1,42 @@
+"""Whether a person costs more where very many are stored already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+
+import settings
+from benchmarks.flows import Timed, tenant_of, timed_run
+from benchmarks.seed import Sizes, seed
+from benchmarks.system import system
+from benchmarks.targets import Found
+from models.direction import Direction
+from simulators.sample_data.tenants import world
+
+FEW = 1_000
+
+
+def measure(people: int, enrollments: int) -> dict[str, Found]:
+    """A first sync of so many people with few enrollments in the database, and with very many."""
+    few, many = (_first_sync(people, size) for size in (FEW, enrollments))
+    cost = [1000 * (run.cpu["koppeling"] + run.cpu["postgres"]) / people for run in (few, many)]
+    more = {
+        "people": people,
+        "enrollments": [FEW, enrollments],
+        "cpu_ms_a_person": cost,
+        "seconds": [few.seconds, many.seconds],
+        "cpu_seconds": [few.cpu, many.cpu],
+    }
+    return {"million": Found(cost[1] / cost[0], f"{cost[0]:.1f} ms with {FEW:,} stored", more)}
+
+
+def _first_sync(people: int, enrollments: int) -> Timed:
+    # Nothing of what is stored waits to be done.
+    sizes = replace(Sizes.of(enrollments / 1_000_000), messages=0, applying=0, reading=0)
+    with system() as made:
+        plain = settings.get().need_database().replace("+psycopg", "", 1)
+        with psycopg.connect(plain, autocommit=True) as connection:
+            seed(connection, sizes)
+        made.fill(world((tenant_of(people),)))
+        return timed_run(made, Direction.ENROLLMENTS)
