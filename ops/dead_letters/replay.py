@@ -9,7 +9,7 @@ Doing it twice does nothing the second time. Many at once go in a batch (``ops/d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NotRequired, TypedDict, cast
 
@@ -176,13 +176,10 @@ def preview(connection: Connection, ids: list[str]) -> list[Line]:
 def _facts(connection: Connection, ids: list[str]) -> list[Facts]:
     from workers.actors.enrollment_upsert.standing import against  # noqa: PLC0415  it brings the whole engine
 
-    found = [Facts(**row) for row in rows(connection, _FACTS, ids=ids)]
-    about = {facts.enrollment_id: cast(int, facts.tenant_id) for facts in found if facts.enrollment_id is not None}
+    found = rows(connection, _FACTS, ids=ids)
+    about = {row["enrollment_id"]: row["tenant_id"] for row in found if row["enrollment_id"] is not None}
     reasons = against(connection, list(about), list(set(about.values())))
-    return [
-        replace(facts, against=reasons.get(facts.enrollment_id)) if facts.enrollment_id is not None else facts
-        for facts in found
-    ]
+    return [Facts(**row, against=reasons.get(row["enrollment_id"])) for row in found]
 
 
 def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str | None, batch: str) -> Line:
