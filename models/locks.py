@@ -51,6 +51,8 @@ _FOLLOW = ledger.relock(
               FROM person p JOIN enrollment e ON e.person_id = p.id {UPSERT_JOINS}
              WHERE p.id = ANY(ARRAY({_WITH_SHARERS}))) AS x
         ON m.kind = 'enrollment.upsert' AND m.subject_id = x.id AND m.tenant_id = x.tenant_id AND m.lock <> x.key
+     -- once more: else the planner may begin with all messages
+     WHERE m.subject_id = ANY(ARRAY(SELECT e.id FROM enrollment e WHERE e.person_id = ANY(ARRAY({_WITH_SHARERS}))))
     """  # noqa: S608  constants
 )
 

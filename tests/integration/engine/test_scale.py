@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from models import ledger
+from models import ledger, locks
 from models.session import transaction
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
@@ -21,6 +21,14 @@ INSERT INTO message (tenant_id, kind, direction, subject_id, lock, priority)
 SELECT (SELECT min(id) FROM tenant) + n % 50, 'test.do', 'enrollments', n, 'person:' || n / 2, 5
   FROM generate_series(1, 100000) AS n
 """
+PEOPLE = (
+    "INSERT INTO course (tenant_id, event_id, getconnector, updateconnector, fields, pluvo)"
+    " SELECT id, 'e', 'g', 'u', '{}', '{}' FROM tenant",
+    "INSERT INTO person (tenant_id, internal_id) SELECT t.id, n FROM tenant t, generate_series(1, 300) n",
+    "INSERT INTO enrollment (tenant_id, person_id, course_id) SELECT p.tenant_id, p.id, c.id FROM person p, course c",
+    """INSERT INTO message (tenant_id, kind, direction, subject_id, lock)
+       SELECT tenant_id, 'enrollment.upsert', 'enrollments', id, 'account:' || id FROM enrollment""",
+)
 UPDATED = text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'message'")
 
 
@@ -85,6 +93,20 @@ def test_a_tick_clears_the_index_of_what_is_out_of_messages_that_left(engine: En
     # then it walks over none of them again
     assert row is not None
     assert row[0][0]["Plan"]["Shared Hit Blocks"] + row[0][0]["Plan"]["Shared Read Blocks"] < 50
+
+
+def test_to_give_a_persons_messages_another_lock_looks_at_no_others(engine: Engine) -> None:
+    # given messages of 300 people, of which the planner knows nothing
+    engine.tenant()
+    for statement in PEOPLE:
+        engine.execute(statement)
+    # when
+    plan = engine.value(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {locks._FOLLOW.text}", people=[engine.value("SELECT max(id) FROM person")]
+    )
+    # then
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes(plan[0]["Plan"]) if "Relation Name" in node]
+    assert max(read) <= 1
 
 
 def test_a_tenant_with_very_much_work_is_handed_out_in_small_steps(engine: Engine) -> None:
