@@ -72,8 +72,11 @@ class EventReader:
         check: Callable[[], None] = lambda: None,
         restarts_left: int = 0,
         width: int | None = None,
+        given: Sequence[AfasRow] | None = None,
     ) -> None:
-        """Args: ``width``: the connector's columns as last seen; a page is rows times columns, and AFAS limits that."""
+        """Args: ``width``: the connector's columns as last seen; a page is rows times columns, and AFAS limits that.
+        ``given``: all rows of the event, read before; too many for a page are read again.
+        """
         self.afas = afas
         self.connector = connector
         self.event_column, self.key_column = fields.event_id, fields.internal_id
@@ -87,6 +90,7 @@ class EventReader:
         self._largest = MAX_TAKE
         self.take = min(self._largest, page_size(width or UNSEEN_WIDTH))
         self._seam = False
+        self._given = given if given is not None and len(given) < self.take else None
 
     def pages(self) -> Iterator[list[AfasRow]]:
         """Yield the rows, each once, in pages. Raises Restart, Partial, or what the client says of the whole tenant.
@@ -169,6 +173,9 @@ class EventReader:
         return conditions
 
     def _page(self, cursor: int | None, skip: int) -> Sequence[AfasRow]:
+        if (given := self._given) is not None:
+            self._given = None
+            return given
         waits = iter(RETRY_WAITS_SECONDS)
         while True:
             self.check()

@@ -107,9 +107,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Linking:
-    """How the rules did in one run: what waits, by reason; why not all events could be listed."""
+    """How the rules did in one run: what waits, by reason; how many rows the connector has, as far as it was read; why
+    not all events could be listed.
+    """
 
     unlinked: dict[str, Unlinked] = field(default_factory=dict)
+    rows: int = 0
     failed: str | None = None
 
 
@@ -125,7 +128,7 @@ def bring_in_line(context: RunContext, systems: Systems) -> Linking:
     if any(verdict.changes for verdict in verdicts):
         with context.writing() as connection:
             _link(connection, context.tenant_id, found, asked)
-    return Linking(_unlinked(verdicts), found.failed)
+    return Linking(_unlinked(verdicts), sum(event.people for event in found.events.values()), found.failed)
 
 
 def read_file(opened: Session, tenant_id: int, *, lock: bool = False) -> CourseFile:

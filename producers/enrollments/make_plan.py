@@ -25,6 +25,7 @@ from producers.enrollments.leavers import plan_leavers, prove_leavers
 from producers.enrollments.moves import plan_moves
 from producers.enrollments.plan_lines import plan_hash, store_rejected
 from producers.enrollments.planner import Planner
+from producers.enrollments.read_ahead import many_at_once
 from producers.enrollments.snapshot import Snapshot, take_snapshot
 from producers.event_reader import patiently
 from producers.runs.context import RunContext
@@ -94,7 +95,8 @@ def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
     foreign = tenant.envid is not None and info.envid != tenant.envid
     linking = Linking() if foreign or context.options.get("person") else bring_in_line(context, systems)
     tenant, courses = load(context.tenant_id)
-    snapshots = [take_snapshot(context, systems.afas, tenant, course, foreign=foreign) for course in courses]
+    ahead = many_at_once(systems.afas, courses, linking.rows, context.check)
+    snapshots = [take_snapshot(context, systems.afas, tenant, one, foreign=foreign, ahead=ahead) for one in courses]
     usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
     known = _match(context, systems, snapshots, usable)
     with context.writing() as connection:

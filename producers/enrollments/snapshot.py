@@ -35,9 +35,9 @@ from clients.afas import AfasClient
 from clients.errors import Misconfigured
 from models.course import Course
 from models.run import SnapshotState
-from models.session import transaction
 from models.tenant import Tenant
 from models.translate import Record, missing_columns, translate
+from producers.enrollments.read_ahead import ReadAhead, postgres_now
 from producers.event_reader import MAX_RESTARTS, EventReader, Partial, Restart
 from producers.runs.context import RunContext
 
@@ -50,7 +50,6 @@ _COPY = """
 COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external_id, name, email, email_folded,
                    completion, row_state, reason, fingerprint) FROM STDIN
 """
-_NOW = text("SELECT clock_timestamp()")
 _FORGET = text("DELETE FROM snapshot_row WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course")
 _COUNT = text(
     """
@@ -115,29 +114,32 @@ class Snapshot:
         return shown
 
 
-def _now() -> datetime:
-    """PostgreSQL's time: what a reading is compared with was written down by other machines, with other clocks."""
-    with transaction() as connection:
-        now: datetime = connection.execute(_NOW).scalar_one()
-    return now
-
-
-def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course: Course, *, foreign: bool) -> Snapshot:
+def take_snapshot(
+    context: RunContext,
+    afas: AfasClient,
+    tenant: Tenant,
+    course: Course,
+    *,
+    foreign: bool,
+    ahead: ReadAhead | None = None,
+) -> Snapshot:
     """Read one event into ``snapshot_row`` and say whether it may be acted on.
 
     Args:
         foreign: AFAS named another environment id than at the first complete read.
+        ahead: what may have read the event already, with others.
 
     Raises what concerns the whole tenant (``Unauthorized``); everything else ends in its ``state`` and ``reasons``.
     """
     today = datetime.now(ZoneInfo(tenant.timezone)).date()
-    snapshot = Snapshot(course.id or 0, course.event_id, _now())
+    snapshot = Snapshot(course.id or 0, course.event_id, postgres_now())
     if foreign:
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):
         with context.writing() as connection:
             _forget(connection, context, snapshot.course_id)
-        snapshot.read_at = _now()
+        given = ahead.take(course) if ahead else None
+        snapshot.read_at = given.read_at if given else postgres_now()
         try:
             reader = EventReader(
                 afas,
@@ -148,6 +150,7 @@ def take_snapshot(context: RunContext, afas: AfasClient, tenant: Tenant, course:
                 check=context.check,
                 restarts_left=restarts_left,
                 width=course.width,
+                given=given.rows if given else None,
             )
             _read(context, reader, course, snapshot, today)
             break
