@@ -399,7 +399,7 @@ def test_what_is_exported_is_imported_without_a_change(
     import_text: Import, monkeypatch: pytest.MonkeyPatch, text: str, secrets: str
 ) -> None:
     # given
-    text = text.replace("the client's secret", "s1", 1).replace("the client's secret", "s2")
+    text = text.replace('"the client\'s secret"', '"s1"', 1).replace('"the client\'s secret"', '"s2"')
     import_text(text.replace("the webhook's secret", "s3"))
     # when
     written = export.exported("acme")
