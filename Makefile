@@ -53,5 +53,6 @@ lock: install ## renew the lock files, hashes included, also that of the tool wh
 notice: install ## write what is shipped under which licence into NOTICE
 	$(BIN)/python -m tools.notice
 
-reference: install ## write docs/tenants-file.md from the classes that validate the file
+reference: install ## write docs/tenants-file.md and docs/codes.md from what they tell of
 	$(BIN)/python -m tools.tenants_file
+	$(BIN)/python -m tools.codes

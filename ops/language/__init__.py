@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ops.language import contract, errors, fields, findings, onboarding
+from ops.language import contract, errors, fields, findings, onboarding, reasons
 
 Language = Literal["en", "nl"]
 Sentence = str | tuple[str, str]
@@ -25,6 +25,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "errors": errors.SENTENCES,
     "fields": fields.SENTENCES,
     "findings": findings.SENTENCES,
+    "reasons": reasons.SENTENCES,
     "onboarding": onboarding.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
@@ -35,12 +36,16 @@ def say(code: str, language: Language, /, **parameters: object) -> str:
 
     A parameter that is not given, as in what an older release stored, is shown as ``?``.
     """
-    found = SENTENCES[code]
-    if language == "nl":
-        found = _dutch().get(code, found)
+    found = template(code, language)
     if not isinstance(found, str):
         found = found[parameters.get("count") != 1]
     return found.format_map(_Given(parameters))
+
+
+def template(code: str, language: Language) -> Sentence:
+    """The sentence with its parameters still in braces; a pair where ``count`` chooses. Raises KeyError."""
+    english = SENTENCES[code]
+    return _dutch().get(code, english) if language == "nl" else english
 
 
 def language_of(wanted: Language | None) -> Language:
