@@ -140,4 +140,5 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "reference": "AFAS reference {reference}.",
     "detail": "Namely: {detail}.",
     "none": "none",
+    "manual_step": "(docs/manual.md, step {step})",
 }

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from clients.errors import AFAS, RemoteError
 from ops.language import SENTENCES, Language, say
+from ops.tenants.manual_steps import STEPS
 
 # There is no such system at the address, or not on the way to it.
 OF_THE_HOST = (
@@ -26,6 +27,8 @@ class FindingDocument(TypedDict):
     code: str
     cause: str
     action: str
+    # Of the customer's manual, where it says what is missing.
+    manual_step: int | None
     parameters: dict[str, Any]
 
 
@@ -58,6 +61,7 @@ class Finding:
             "code": self.code,
             "cause": cause,
             "action": action,
+            "manual_step": STEPS.get(self.code),
             "parameters": dict(self.parameters),
         }
 
@@ -65,7 +69,10 @@ class Finding:
         code = self.code if f"cause.{self.code}" in SENTENCES else "failed"
         given = {name: _shown(value, language) for name, value in self.parameters.items()} | {"code": self.code}
         beside = [say(name, language, **given) for name in ("detail", "said", "reference") if given.get(name)]
-        return " ".join([say(f"cause.{code}", language, **given), *beside]), say(f"action.{code}", language, **given)
+        step = STEPS.get(self.code)
+        where = [say("manual_step", language, step=step)] if step else []
+        cause, action = (say(f"{kind}.{code}", language, **given) for kind in ("cause", "action"))
+        return " ".join([cause, *beside]), " ".join([action, *where])
 
 
 def _shown(value: Any, language: Language) -> Any:

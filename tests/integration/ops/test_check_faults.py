@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +15,17 @@ from clients.pluvo.graphql import SCOPES
 from models.course import Course
 from models.session import session
 from models.tenant_settings import CompletionRule, CourseTarget
-from ops.language import SENTENCES, say
+from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
 from ops.tenants.check import check, last_check
+from ops.tenants.check_findings import fault
 from simulators.afas.tenant import COLUMNS, COMPLETION_FIELD, GET_CONNECTOR, FreeField
 from simulators.pluvo.switches import ASSUMED
 from tests.fixtures.ruled import Ruled
 from tests.fixtures.world import FIELDS, World
 
+DOCS = Path(__file__).parents[3] / "docs"
+MANUALS: tuple[tuple[Language, str], ...] = (("en", "manual.md"), ("nl", "handleiding.md"))
 TOKEN = "0123456789ABCDEF" * 4
 PEOPLE = (80, 81, 82)
 
@@ -256,6 +260,20 @@ def test_a_warning_has_its_code_and_words_in_both_languages(world: World, code: 
     found = look(world, code)
     assert found["ok"] is True
     assert said(code, found)["severity"] == "warning"
+
+
+# What is nobody's setting: the way to a system, or how it is just now.
+OF_NO_STEP = {"connect_failed", "redirect", "maintenance", "not_a_page"}
+
+
+def test_each_fault_names_the_step_of_the_manual_that_was_missed() -> None:
+    manual = {language: (DOCS / name).read_text(encoding="utf-8") for language, name in MANUALS}
+    for code in {code for code, _ in FAULTS} - OF_NO_STEP:
+        finding = fault("a probe", code)
+        for language, heading in zip(manual, ("## Step {}:", "## Stap {}:"), strict=True):
+            document = finding.document(language)
+            assert heading.format(document["manual_step"]) in manual[language], code
+            assert str(document["manual_step"]) in document["action"].rpartition("(docs/")[2], code
 
 
 def test_no_two_codes_say_the_same() -> None:
