@@ -13,6 +13,7 @@ ones.
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from simulators.afas.tenant import COMPLETION_FIELD, OAuthClient
 from tests.fixtures.judge import Judge, memberships
 from tests.fixtures.looking import retry_now
 from tests.fixtures.world import World
+from workers.messages.envelope import Envelope
 from workers.messages.execute import run_delivery
 
 PARTS = 4  # so that several processes share the work
@@ -76,6 +78,7 @@ class Settings:
     targets: dict[str, str]
     out: set[str]
     slugs: list[str]
+    people_per_call: int = 1
 
 
 def _steps(names: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
@@ -96,6 +99,7 @@ ENGINE = _steps("plan plan plan act act act act outage later read_fault one_pers
 HISTORY = st.lists(st.one_of(AFAS, AFAS, PLUVO, OPERATOR, SETTINGS, ENGINE, ENGINE), min_size=8, max_size=36)
 START = st.lists(st.tuples(PEOPLE, EVENT, SLUG), min_size=3, max_size=12)
 SLUGS = st.sampled_from([["acme"], ["acme"], ["acme", "beta"]])
+PEOPLE_PER_CALL = st.sampled_from([1, 1, 2, 4])
 LEADS = st.tuples(*[st.sampled_from(TARGETS)] * len(EVENTS))
 
 
@@ -110,11 +114,16 @@ def test_nothing_is_done_that_is_not_true_any_more(world: World, part: int) -> N
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
     )
-    @given(start=START, leads=LEADS, tight=st.booleans(), slugs=SLUGS, history=HISTORY)
-    def play(
-        start: list[tuple[int, str, str]], leads: tuple[str, ...], tight: bool, slugs: list[str], history: list[Step]
+    @given(start=START, leads=LEADS, tight=st.booleans(), slugs=SLUGS, history=HISTORY, people=PEOPLE_PER_CALL)
+    def play(  # noqa: PLR0917
+        start: list[tuple[int, str, str]],
+        leads: tuple[str, ...],
+        tight: bool,
+        slugs: list[str],
+        history: list[Step],
+        people: int,
     ) -> None:
-        file = Settings("unenroll", tight, dict(zip(EVENTS, leads, strict=True)), set(), slugs)
+        file = Settings("unenroll", tight, dict(zip(EVENTS, leads, strict=True)), set(), slugs, people)
         _play(world, start, file, history)
 
     play()
@@ -509,6 +518,7 @@ organisation = "acme"
 client_id = "koppeling"
 client_secret = "geheim"
 calls_per_second = 0
+people_per_call = {self.file.people_per_call}
 base_url = "{self.world.pluvo_url}/t/acme"
 [tenants.removals]
 policy = "{self.file.policy}"
@@ -539,7 +549,10 @@ confirm_after = "0s"
         self.plan(step, full=True)
 
     def act(self, step: Step) -> None:
-        """One message, or a few."""
+        """One message, or a few; all at once where people share calls."""
+        if self.file.people_per_call > 1:
+            self._deliver(step.value + 1)
+            return
         for _ in range(step.value + 1):
             if not self._deliver():
                 return
@@ -575,13 +588,24 @@ confirm_after = "0s"
         )
         return [row["slug"] for row in found]
 
-    def _deliver(self) -> bool:
-        """One message, as the relay would hand it out; False when none may go."""
-        if not (envelope := self.world.hand_out(but_not=self._stopped())):
+    def _deliver(self, at_most: int = 1) -> bool:
+        """Messages, at once, as the relay would hand them out; False when none may go."""
+        handed_out = list[Envelope]()
+        while len(handed_out) < at_most and (envelope := self.world.hand_out(but_not=self._stopped())):
+            handed_out.append(envelope)
+        if not handed_out:
             return False
-        subject = self.world.rows("SELECT subject_id FROM message WHERE id = :id", id=envelope.message_id)[0]
-        self.judge.delivery(subject["subject_id"], lambda: run_delivery(envelope))
+        ids = [envelope.message_id for envelope in handed_out]
+        rows = self.world.rows("SELECT subject_id FROM message WHERE id = ANY(:ids) ORDER BY id", ids=ids)
+        self.judge.deliveries([row["subject_id"] for row in rows], lambda: _at_once(handed_out))
         return True
+
+
+def _at_once(envelopes: list[Envelope]) -> None:
+    if len(envelopes) == 1:
+        return run_delivery(envelopes[0])
+    with ThreadPoolExecutor(len(envelopes)) as pool:
+        list(pool.map(run_delivery, envelopes))
 
 
 def _course(event: str, target: str) -> str:
