@@ -104,7 +104,7 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
         select(tables.Tenant)
         .where(tables.Tenant.slug == spec.slug)
         .options(*(defer(getattr(tables.Tenant, column)) for column in SECRETS))
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).one_or_none()
     done = Imported(spec.slug, "updated" if stored else "created")
     if stored is None:

@@ -112,7 +112,8 @@ def unlinked_events(run: RunDocument) -> Iterator[str]:
     """What of the rules' events waits: a line for each reason."""
     for why, waiting in run["unlinked"].items():
         events, people = waiting["events"], waiting["people"]
-        some = f"{events} event{'s' * (events != 1)} of course rules with {people} people wait{'s' * (events == 1)}"
+        whom = "1 person" if people == 1 else f"{people} people"
+        some = f"{events} event{'s' * (events != 1)} of course rules with {whom} wait{'s' * (events == 1)}"
         yield f"{run['tenant']}: {some}: {WHY_UNLINKED.get(why, why)}"
     if run["unlinked"]:
         yield f"{run['tenant']}: `koppeling events {run['tenant']} --unlinked` names them"

@@ -14,7 +14,7 @@ no_rule            no rule covers it, and it has no block of its own
 
 What waits is no error for anything else. A course that a rule linked before stays as it is meanwhile. It becomes
 inactive only when no rule covers it any more; an event that vanished from the connector is read, and judged, like any
-other.
+other, until its being empty is accepted and nobody is left in Pluvo.
 """
 
 from __future__ import annotations
@@ -45,6 +45,20 @@ from tenancy.systems import Systems
 
 # Neither an import nor another run of this tenant changes courses meanwhile.
 _LOCK = text("SELECT pg_advisory_xact_lock_shared(:imports), pg_advisory_xact_lock(:courses, :tenant)")
+
+# Events that are over: nothing is read of them any more, until the connector shows them again.
+_END = text(
+    """
+    WITH over AS MATERIALIZED (
+        SELECT id FROM course c
+         WHERE c.tenant_id = :tenant AND c.event_id = ANY(:gone) AND c.rule IS NOT NULL AND c.active AND c.base_rows = 0
+           AND NOT EXISTS (SELECT 1 FROM enrollment e
+                            WHERE e.tenant_id = c.tenant_id AND e.course_id = c.id
+                              AND (e.state IN ('new', 'enrolled') OR e.left_behind <> '[]'))
+         ORDER BY length(c.event_id), c.event_id FOR NO KEY UPDATE)
+    UPDATE course SET active = false WHERE tenant_id = :tenant AND id IN (SELECT id FROM over)
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,11 @@ class Verdict:
         return self.course is not None and self.course.active
 
     @property
+    def was_emptied(self) -> bool:
+        """Whether its newest listing was found right to have nobody."""
+        return self.course is not None and self.course.base_rows == 0
+
+    @property
     def changes(self) -> bool:
         """Whether its course is not yet so."""
         known = self.course
@@ -128,6 +147,10 @@ def bring_in_line(context: RunContext, systems: Systems) -> Linking:
     if any(verdict.changes for verdict in verdicts):
         with context.writing() as connection:
             _link(connection, context.tenant_id, found, asked)
+    empty = [one.event_id for one in verdicts if one.linked and one.event_id not in found.events and one.was_emptied]
+    if empty and not found.failed:
+        with context.writing() as connection:
+            connection.execute(_END, {"tenant": context.tenant_id, "gone": empty})
     return Linking(_unlinked(verdicts), sum(event.people for event in found.events.values()), found.failed)
 
 

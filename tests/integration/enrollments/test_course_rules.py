@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from ops.cli import main
 from ops.holds import release
 from ops.tenants import events
+from producers.enrollments import course_rules
 from simulators.afas.tenant import GET_CONNECTOR
 from tests.fixtures.looking import holds, outcomes
 from tests.fixtures.ruled import ALL, COURSE_NAME, Ruled
@@ -225,6 +229,31 @@ def test_an_event_that_vanishes_from_the_connector_is_judged_like_an_emptied_one
     assert ruled.courses()["340"][1]
 
 
+def test_an_event_that_is_over_and_has_nobody_left_is_not_asked_for_any_more_until_it_is_back(ruled: Ruled) -> None:
+    # given: an event that vanished, which an operator said is right
+    ruled.enroll(340, 1)
+    ruled.enroll(341, 2)
+    ruled.target("afas-340", "afas-341")
+    ruled.import_()
+    ruled.world.sync()
+    ruled.world.afas.remove(340, 1)
+    ruled.world.sync()
+    (hold,) = holds(ruled.world)
+    release(hold["id"], events=[], persons=[], who="tester", reason="over")
+    ruled.world.drain()
+    assert ruled.roster() == {"afas-341": {"2"}}
+    # when
+    ruled.world.sync()
+    # then
+    assert ruled.courses()["340"] == ("offer_event:afas-340", False, True)
+    assert [one["event_id"] for one in ruled.world.sync().courses] == ["341"]
+    # when
+    ruled.enroll(340, 1)
+    ruled.world.sync()
+    # then
+    assert ruled.roster() == {"afas-340": {"1"}, "afas-341": {"2"}}
+
+
 @pytest.mark.parametrize("kind", ["shuffled", "empty", "hundred", "status"])
 def test_a_walk_that_goes_wrong_takes_nothing_away(ruled: Ruled, kind: str) -> None:
     # given
@@ -370,3 +399,53 @@ def test_events_of_a_tenant_with_blocks_only_are_those_of_their_connectors(world
         ("341", 0, "no_rows"),
         ("342", 1, "no_rule"),
     ]
+
+
+def test_a_rule_that_changed_while_the_events_were_listed_decides_as_it_is_now(
+    ruled: Ruled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    ruled.enroll(340, 1)
+    ruled.enroll(341, 2)
+    ruled.target("afas-340", "afas-341")
+    ruled.import_()
+    ask = course_rules.ask_targets
+
+    def ask_and_import(*arguments: Any) -> Any:
+        asked = ask(*arguments)
+        ruled.rules = [ALL.replace("all", "341")]
+        ruled.import_()
+        return asked
+
+    # when
+    monkeypatch.setattr(course_rules, "ask_targets", ask_and_import)
+    ruled.world.sync()
+    # then
+    assert list(ruled.courses()) == ["341"]
+    assert ruled.roster() == {"afas-341": {"2"}}
+
+
+def test_rules_and_what_they_linked_are_shown_with_the_tenant(
+    ruled: Ruled, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    ruled.blocks = {"999": 'offer_event_ref = "mine"'}
+    ruled.enroll(340, 1)
+    ruled.enroll(341, 2)
+    ruled.target("afas-340", "mine")
+    ruled.import_()
+    ruled.world.sync()
+    # when
+    said = {}
+    for words in ("tenants show acme", "sync acme --dry-run", "events acme"):
+        monkeypatch.setattr("sys.argv", ["koppeling", *words.split()])
+        with suppress(SystemExit):
+            main.main()
+        said[words] = capsys.readouterr().out
+    # then
+    assert "linked by rules" in said["tenants show acme"]
+    assert "afas-{event_id}" in said["tenants show acme"]
+    assert "1 event of course rules with 1 person waits: Pluvo does not know the target" in said["sync acme --dry-run"]
+    assert "event 999: the GetConnector gives no rows for it" in said["sync acme --dry-run"]
+    assert "`koppeling events acme --unlinked` names them" in said["sync acme --dry-run"]
+    assert "yes, by a rule" in said["events acme"]
