@@ -1,4 +1,4 @@
-"""``koppeling check, fields, token``."""
+"""``koppeling check, fields, handover, token``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ops.problems import Problem
 from ops.tenants.check import check, last_check
 from ops.tenants.check_contract import check_contract
 from ops.tenants.check_findings import FindingDocument
+from ops.tenants.handover import handover
 from ops.tenants.show_fields import show_fields
 from ops.tenants.token import make
 from ops.terminal import output
@@ -25,6 +26,7 @@ Connector = Annotated[
 Contract = Annotated[
     bool, typer.Option("--contract", help="Try what we only assume of both systems; 3 when something is refuted.")
 ]
+Dutch = Annotated[Language, typer.Option("--language", help="In Dutch (nl) or English (en).")]
 Last = Annotated[bool, typer.Option("--last", help="Show what the last check found; try nothing.")]
 
 
@@ -97,6 +99,14 @@ def _fields(found: dict[str, Any], language: Language) -> None:
     else:
         output.say("\n" + say("fields.no_completion", language))
     output.say("\n" + say("fields.paste", language) + "\n\n" + found["toml"].rstrip())
+
+
+@app.command("handover", epilog=example("koppeling handover acme", "koppeling handover acme --language en"))
+def handover_(slug: Slug, language: Dutch = "nl", json: Json = False) -> None:
+    """Write the mail to the customer's AFAS administrator: what is still missing there, of what a check finds now."""
+    with at_database(keys=True):
+        found = handover(slug, language)
+    show(found, json, lambda document: output.say(f"{document['subject']}\n\n{document['text'].rstrip()}"))
 
 
 @app.command("token", epilog=example("koppeling token acme"))

@@ -38,6 +38,10 @@ VERBS = {
         "check",
         "Show a GetConnector's columns, and propose which of them is what: ready to paste, with the reason for each.",
     ),
+    "handover": (
+        "check",
+        "Write the mail to the customer's AFAS administrator: what is still missing there, of what a check finds now.",
+    ),
     "token": (
         "check",
         "Make an AFAS token from API key, environment key and a mailed code, and store it. Reads standard input.",

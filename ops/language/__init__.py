@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ops.language import contract, errors, fields, findings, onboarding, reasons
+from ops.language import contract, errors, fields, findings, handover, onboarding, reasons
 
 Language = Literal["en", "nl"]
 Sentence = str | tuple[str, str]
@@ -25,6 +25,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "errors": errors.SENTENCES,
     "fields": fields.SENTENCES,
     "findings": findings.SENTENCES,
+    "handover": handover.SENTENCES,
     "reasons": reasons.SENTENCES,
     "onboarding": onboarding.SENTENCES,
 }

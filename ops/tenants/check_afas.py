@@ -125,7 +125,8 @@ class Connectors:
             field = f"completion field {rule.field} (event {course.event_id})"
             yield _completion_field(field, rule, self._fields[wanted])
             if rule.column is None:
-                yield warning(f"completion column (event {course.event_id})", "completion_unseen", field=rule.field)
+                shown = f"completion column (event {course.event_id})"
+                yield warning(shown, "completion_unseen", field=rule.field, connector=course.getconnector)
 
 
 # ---------------------------------------------------------------------------------------- token and environment
@@ -181,7 +182,7 @@ def _integration_id() -> Finding:
 def _columns(name: str, course: Course, columns: Mapping[str, Field]) -> Iterator[Finding]:
     lacking = sorted(set(course.fields.columns()) - columns.keys())
     if lacking:
-        yield _no_column(name, lacking, columns)
+        yield _no_column(name, course.getconnector, lacking, columns)
         return
     for column in (course.fields.event_id, course.fields.internal_id):
         usable(column)
@@ -207,12 +208,12 @@ def _not_open(name: str, kind: str, wanted: str, listed: Mapping[str, str]) -> F
     return fault(name, f"{kind}_missing", name=wanted, listed=near or sorted(listed)[:LISTED])
 
 
-def _no_column(name: str, lacking: list[str], columns: Mapping[str, Field]) -> Finding:
+def _no_column(name: str, connector: str, lacking: list[str], columns: Mapping[str, Field]) -> Finding:
     labels = {column: field.label for column, field in columns.items()}
     near = [f"{wanted} → {' / '.join(found)}" for wanted in lacking if (found := nearest(wanted, labels))]
     if near:
-        return fault(name, "column_near", columns=lacking, near=near)
-    return fault(name, "column_missing", columns=lacking, listed=sorted(columns)[:LISTED])
+        return fault(name, "column_near", connector=connector, columns=lacking, near=near)
+    return fault(name, "column_missing", connector=connector, columns=lacking, listed=sorted(columns)[:LISTED])
 
 
 # ------------------------------------------------------------------------------------------------ UpdateConnector

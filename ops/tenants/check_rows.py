@@ -33,11 +33,11 @@ def sample(afas: AfasClient, course: Course, columns: int) -> Iterator[Finding]:
         if afas.rows(course.getconnector, take=1, order_by=[event, key]):
             yield warning(name, "event_empty", event=course.event_id)
         else:
-            yield fault(name, "no_rows")
+            yield fault(name, "no_rows", connector=course.getconnector)
         return
     replaced = sorted(column for column in course.fields.columns() if any(_replaced(row.get(column)) for row in rows))
     if replaced:
-        yield fault(name, "column_replaced", columns=replaced)
+        yield fault(name, "column_replaced", connector=course.getconnector, columns=replaced)
         return
     today = datetime.now(UTC).date()
     records = [translate(row, course.fields, course.event_id, today) for row in rows]

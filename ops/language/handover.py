@@ -1,0 +1,43 @@
+"""The mail that ``koppeling handover`` makes: its frame, and what is asked for each finding."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, str | tuple[str, str]] = {
+    "handover.subject": "AFAS and Pluvo for {name}: what is still needed in AFAS",
+    "handover.greeting": "Hello,",
+    "handover.intro": (
+        "For the link between AFAS ({member_id}, {environment}) and Pluvo one thing is still needed in AFAS:",
+        "For the link between AFAS ({member_id}, {environment}) and Pluvo {count} things are still needed in AFAS:",
+    ),
+    "handover.secrets": "Please never mail a secret or a token: hand it over by telephone or in a password manager.",
+    "handover.closing": "Please tell us when it is done: then we check again.",
+    "handover.nothing": "For the link between AFAS ({member_id}, {environment}) and Pluvo nothing is missing in AFAS: thank you.",
+    "ask.ip_refused": "Allow the address of our machine on the app connector (allowed IP addresses); we tell you which it is.",
+    "ask.token_refused": "Make a new token for the app connector's user, or tell us whether the app connector is blocked.",
+    "ask.client_refused": "Look whether the OAuth client of the app connector is active, and make a new client secret.",
+    "ask.wrong_environment": "Allow client credentials (OAuth) on the app connector in environment {member_id}.",
+    "ask.environment_mismatch": "Make the credentials in environment {member_id}: those that we have are of {envid}.",
+    "ask.token_ends": "Make a new token or client secret: the present one ends on {day}.",
+    "ask.token_ended": "Make a new token or client secret: the present one ended on {day}.",
+    "ask.classic_token": "Make an OAuth client (client credentials) on the app connector: classic tokens stop in 2027.",
+    "ask.classic_token_ended": "Make an OAuth client (client credentials) on the app connector: classic tokens work no longer.",
+    "ask.connector_missing": "Add the GetConnector {name} to the app connector (tab Connectors).",
+    "ask.connector_not_allowed": "Give the app connector's user the right to the GetConnector.",
+    "ask.connector_blocked": "Unblock the definition of the GetConnector (General / Output / Management / GetConnector).",
+    "ask.column_missing": "Add these columns to the GetConnector {connector}: {columns}.",
+    "ask.column_replaced": "Replace these columns of the GetConnector {connector}, whose field was removed: {columns}.",
+    "ask.unusable_field": "Rename the columns of the event and of the contact in the GetConnector: letters, digits and _ only.",
+    "ask.id_is_text": "Have the column {column} show the contact id (CdId) as a number, not as a text.",
+    "ask.id_unreadable": "Have the GetConnector show the contact id (CdId) in every row.",
+    "ask.other_event": "Have the GetConnector show the event id (CrId) itself, so that it can be filtered on.",
+    "ask.no_rows": "Look at the filter of the GetConnector and the rights of the app connector's user: no row comes through.",
+    "ask.page_cut": "Take the limit of rows out of the GetConnector: it gives {count} and has more.",
+    "ask.contradictory_rows": "Have the GetConnector give one row per enrollment: a joined table now gives several that differ.",
+    "ask.double_rows": "Have the GetConnector give one row per enrollment: a joined table now doubles them.",
+    "ask.updateconnector_missing": "Add the UpdateConnector {name} to the app connector (tab Connectors).",
+    "ask.updateconnector_not_allowed": "Give the app connector's user the right to the UpdateConnector.",
+    "ask.completion_field_missing": "Make a free field of type date on the participant of an event, for the completion date, and tell us its code.",
+    "ask.completion_field_type": "Make a free field of type date for the completion date: “{label}” can't hold one.",
+    "ask.completion_field_short": "Make the field “{label}” long enough for a date such as {example}, or make one of type date.",
+    "ask.completion_unseen": "Add the field {field} (the completion date) to the GetConnector {connector}, so that dates typed by hand are seen.",
+}

@@ -1,0 +1,56 @@
+"""The mail to whoever runs AFAS at the customer's: exactly what is still missing there, made from a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from models.session import session
+from models.tenant import Tenant
+from ops import lookup
+from ops.language import SENTENCES, Language, say
+from ops.tenants.check import check
+from ops.tenants.check_findings import FindingDocument
+
+
+def handover(slug: str, language: Language = "nl") -> dict[str, Any]:
+    """Check both sides, and ask for what AFAS lacks: ``ask.<code>`` is the request that a finding leads to.
+
+    ``{"tenant", "language", "subject", "items": [{"code", "text"}], "text"}``; no items when nothing is missing.
+    """
+    with session() as opened:
+        tenant = lookup.tenant(opened, slug)
+    items = list(_items(check(slug)["probes"], tenant, language))
+    about = {"name": tenant.name, "member_id": tenant.afas.member_id, "environment": tenant.afas.environment}
+    lines = [say("handover.greeting", language), ""]
+    if items:
+        lines += [say("handover.intro", language, **about, count=len(items)), ""]
+        lines += [f"{number}. {item['text']}" for number, item in enumerate(items, start=1)]
+        lines += ["", say("handover.secrets", language), say("handover.closing", language)]
+    else:
+        lines += [say("handover.nothing", language, **about)]
+    return {
+        "tenant": slug,
+        "language": language,
+        "subject": say("handover.subject", language, **about),
+        "items": items,
+        "text": "\n".join(lines) + "\n",
+    }
+
+
+def _items(probes: Sequence[FindingDocument], tenant: Tenant, language: Language) -> Iterator[dict[str, str]]:
+    """One request for each thing, however many courses miss it."""
+    told: set[str] = set()
+    for probe in probes:
+        code = f"ask.{probe['code']}"
+        if code not in SENTENCES or probe["parameters"].get("system") == "Pluvo":
+            continue
+        given = {name: _joined(value) for name, value in probe["parameters"].items()}
+        text = say(code, language, **{"member_id": tenant.afas.member_id} | given)
+        if text not in told:
+            told.add(text)
+            yield {"code": probe["code"], "text": text}
+
+
+def _joined(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
