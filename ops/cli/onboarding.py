@@ -52,7 +52,7 @@ class Dialogue:
     def answered(self, draft: Draft) -> Draft:
         """The draft with all answers. Raises Left, and Problem for a wrong answer that nobody can be asked about."""
         while question := onboarding.pending(draft):
-            self.kept = draft.slug if draft.tenant is None else ""
+            self.kept = draft.slug if draft.kept else ""
             try:
                 draft = self._one(draft, question)
             except (EOFError, KeyboardInterrupt):
@@ -128,6 +128,17 @@ class Dialogue:
         if not read:
             raise EOFError
         return read.strip()
+
+
+def change_credentials(dialogue: Dialogue, slug: str, system: str) -> dict[str, Any]:
+    """Ask for other credentials and put them in place once they worked; the JSON document."""
+    try:
+        draft = dialogue.answered(onboarding_store.credentials_of(slug, system))
+    except Left:
+        dialogue.say("told.left_nothing")
+        raise typer.Exit(3 if dialogue.terminal else 2) from None
+    onboarding_store.change_credentials(draft, system, dialogue.who)
+    return {"tenant": slug, "system": system, "changed": True}
 
 
 def set_up(dialogue: Dialogue, draft: Draft) -> dict[str, Any]:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ops.tenants import importing
 
 app = group("Customers: an AFAS environment with a Pluvo organisation each.")
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="An answer, such as afas.member_id=12345; of a secret env:NAME or file:PATH."),
+]
 Direction = Annotated[str | None, typer.Option("--direction", help="enrollments or completions; both if left out.")]
 
 
@@ -86,10 +90,7 @@ def add(
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was left.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Forget what was given so far.")] = False,
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="An answer, such as afas.member_id=12345; of a secret env:NAME or file:PATH."),
-    ] = None,
+    given: Given = None,
     file: Annotated[Path | None, typer.Option("--file", help="Answers from a tenants file with one tenant.")] = None,
     language: InLanguage = None,
     who: Who = None,
@@ -161,6 +162,26 @@ def edit(slug: Slug, who: Who = None, json: Json = False) -> None:
                 confirm("Edit it again?", yes=False)
                 written = changed
     show({"items": [one.document() for one in done]}, json, lambda _: _show_import(done))
+
+
+@app.command("credentials", epilog=example("koppeling tenants credentials acme afas"))
+def credentials(
+    slug: Slug,
+    system: Annotated[str, typer.Argument(help="afas or pluvo.", show_default=False)],
+    *,
+    given: Given = None,
+    language: InLanguage = None,
+    who: Who = None,
+    json: Json = False,
+) -> None:
+    """Replace a tenant's credentials, also by those of another kind: tried first, then switched between two calls."""
+    from ops.cli import onboarding  # noqa: PLC0415  as above
+
+    dialogue = onboarding.Dialogue(language_of(language), named(who), onboarding.given_answers(given or [], None))
+    with at_database(keys=True):
+        document = onboarding.change_credentials(dialogue, slug, system)
+    said = f"{slug}: the new credentials of {system} work and are in use; the old ones can be withdrawn in a minute."
+    show(document, json, lambda _: output.say(said))
 
 
 @app.command("list", epilog=example("koppeling tenants list"))

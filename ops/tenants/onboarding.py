@@ -38,6 +38,8 @@ class Draft:
     facts: Mapping[str, Any] = field(default_factory=dict)
     # The stored tenant that courses are added to; None for a tenant to be
     tenant: Tenant | None = field(default=None, repr=False)
+    # Whether it is kept after every answer
+    kept: bool = True
 
     def but(self, name: str, value: Any) -> Draft:
         """With one more answer."""
@@ -91,7 +93,9 @@ class Refused(Exception):
 
 
 def pending(draft: Draft) -> Question | None:
-    """What is to be asked next; None when all is there."""
+    """What is to be asked next; None when all is there, or what is wanted of it."""
+    if draft.facts.get("until") in draft.answers:
+        return None
     found = next((one for one in questions(draft) if one.name not in draft.answers), None)
     before = draft.facts.get("before", {}).get(found.name) if found else None
     return replace(found, proposal=str(before)) if found and before not in (None, LEFT_OUT) else found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from sqlalchemy import text
@@ -17,13 +17,15 @@ from models.base import utc_now
 from models.course import Course
 from models.onboarding import Onboarding
 from models.session import session, transaction
-from ops import lookup
+from models.tenant import Tenant
+from ops import audit, lookup
 from ops.problems import Problem
 from ops.tenants import export, file_spec, importing, onboarding
 from ops.tenants.file import problem_of
 from ops.tenants.importing import Imported
 from ops.tenants.onboarding import LEFT_OUT, Draft, Refused
 from ops.tenants.onboarding_answers import answer
+from tenancy import health
 
 _TAKEN = text("SELECT EXISTS (SELECT 1 FROM tenant WHERE slug = :slug)")
 
@@ -53,7 +55,7 @@ def _refuse_taken(draft: Draft) -> None:
 
 
 def _keep(draft: Draft, who: str) -> None:
-    if draft.tenant is not None:
+    if not draft.kept:
         return
     with session() as opened:
         row = opened.exec(select(Onboarding).where(Onboarding.slug == draft.slug).with_for_update()).one_or_none()
@@ -128,7 +130,7 @@ def courses_of(slug: str) -> Draft:
             answers |= {"write_back": rule.field, "completion_format": rule.format}
             answers |= {"completion_type": rule.type} if rule.type else {}
         answers["send_invite"] = "yes" if like.pluvo.send_invite else "no"
-        return Draft(slug, answers, {}, {"updateconnector": like.updateconnector}, tenant)
+        return Draft(slug, answers, {}, {"updateconnector": like.updateconnector}, tenant, kept=False)
 
 
 def _with_courses(draft: Draft) -> file_spec.Tenant:
@@ -150,3 +152,53 @@ def _with_courses(draft: Draft) -> file_spec.Tenant:
         if "completion_title" not in course["pluvo"]:
             new[-1] = {key: value for key, value in new[-1].items() if not key.startswith("completion_")}
     return _valid(now | {"courses": [*now.get("courses", ()), *new]})
+
+
+# ------------------------------------------------------------------------------- credentials of a tenant that is there
+
+
+def credentials_of(slug: str, system: str) -> Draft:
+    """A draft of which only the credentials of one system are asked; the present ones are proposed. Raises Problem."""
+    if system not in onboarding.SYSTEMS:
+        raise Problem(f"Credentials are of {' or '.join(onboarding.SYSTEMS)}, not of {system!r}.")
+    with session() as opened:
+        tenant = lookup.tenant(opened, slug)
+        afas, pluvo, envid = tenant.afas, tenant.pluvo, tenant.envid
+    answers: dict[str, Any] = {
+        "slug": slug,
+        "name": slug,
+        "afas.member_id": afas.member_id,
+        "afas.environment": afas.environment,
+        "afas.base_url": afas.base_url or LEFT_OUT,
+    }
+    before = {"afas.auth": afas.auth, "afas.client_id": afas.client_id or LEFT_OUT, "pluvo.client_id": pluvo.client_id}
+    if system == "pluvo":
+        answers |= {"afas.auth": "oauth", "afas.client_id": LEFT_OUT, "afas.client_secret": LEFT_OUT}
+        answers |= {"afas.reached": "yes", "pluvo.organisation": pluvo.organisation}
+        answers |= {"pluvo.base_url": pluvo.base_url or LEFT_OUT}
+    facts = {"before": before, "envid_before": envid, "until": f"{system}.reached"}
+    return Draft(slug, answers, {}, facts, kept=False)
+
+
+def change_credentials(draft: Draft, system: str, who: str) -> None:
+    """Put credentials that were tried in place of the stored ones. Calls under way end with the old ones."""
+    given = onboarding.systems(draft)[system]
+    with session() as opened:
+        tenant = opened.exec(select(Tenant).where(Tenant.slug == draft.slug).with_for_update()).one_or_none()
+        if tenant is None:
+            raise lookup.no_tenant(repr(draft.slug))
+        stored = getattr(tenant, system)
+        if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system] if key != "base_url"):
+            raise Problem(f"These are of another address: `koppeling tenants edit {draft.slug}` changes that.")
+        if system == "afas":
+            tenant.afas = tenant.afas.model_copy(update={"auth": given["auth"], "client_id": given.get("client_id")})
+            tenant.afas_client_secret, tenant.afas_token = given.get("client_secret"), given.get("token")
+        else:
+            tenant.pluvo = tenant.pluvo.model_copy(update={"client_id": given["client_id"]})
+            tenant.pluvo_client_secret = given["client_secret"]
+        tenant.settings_version += 1
+        tenant.updated_at = utc_now()
+        connection = opened.connection()
+        health.try_again(connection, cast(int, tenant.id))
+        detail = {"system": system} | ({"auth": given["auth"]} if system == "afas" else {})
+        audit.record(connection, who=who, verb="tenants credentials", tenant_id=tenant.id, detail=detail)

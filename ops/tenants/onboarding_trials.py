@@ -127,6 +127,8 @@ def afas_reached(draft: Draft, name: str) -> Draft:
     if member not in found.envid:
         both = *_PLACE_OF["afas"], *_KEYS_OF["afas"]
         raise Refused("environment_mismatch", *both, envid=found.envid, member_id=member)
+    if (before := draft.facts.get("envid_before")) and before != found.envid:
+        raise Refused("envid_changed", *_KEYS_OF["afas"], envid=found.envid, before=before)
     if found.token_ends_at and found.token_ends_at < utc_now():
         raise Refused("token_ended", *_KEYS_OF["afas"], day=f"{found.token_ends_at:%Y-%m-%d}")
     if not found.get_connectors:

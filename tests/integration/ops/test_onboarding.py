@@ -15,8 +15,10 @@ from models.crypto import SecretDamaged
 from ops.language import SENTENCES
 from ops.problems import Problem
 from ops.tenants import export, manage, onboarding, onboarding_store
+from ops.tenants.check import check
 from ops.tenants.onboarding import Draft, Refused
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, AfasTenant, FreeField, OAuthClient, Otp
+from simulators.pluvo.switches import ApiClient
 from simulators.pluvo.tenant import PluvoTenant
 from tests.fixtures.terminal import terminal
 from tests.fixtures.world import World
@@ -247,6 +249,57 @@ def test_more_courses_take_the_columns_of_the_newest_and_leave_all_else(customer
         onboarding_store.finish(draft, "tester")
 
 
+def replaced(customer: Customer, system: str, **given: str) -> Draft:
+    """Credentials that were tried; raises Refused."""
+    draft = onboarding_store.credentials_of("nova", system)
+    while question := onboarding.pending(draft):
+        value = given.get(question.name.rpartition(".")[2], "")
+        draft = onboarding_store.give(draft, question.name, value, "tester")
+    onboarding_store.change_credentials(draft, system, "tester")
+    return draft
+
+
+def test_credentials_are_replaced_once_they_work_and_end_a_quarantine(customer: Customer) -> None:
+    # given
+    onboarding_store.finish(customer.until(""), "tester")
+    run_sql("UPDATE tenant_direction SET state = 'quarantined'")
+    customer.afas.oauth_clients["app"].secrets.append("new")
+    customer.pluvo.clients["id2"] = ApiClient("new2")
+    # when they are wrong, nothing changes
+    for system, wrong in (("afas", {"client_secret": "no"}), ("pluvo", {"client_id": "id2", "client_secret": "no"})):
+        with pytest.raises(Refused):
+            replaced(customer, system, **wrong)
+    assert scalar("SELECT array_agg(DISTINCT state) FROM tenant_direction") == ["quarantined"]
+    assert scalar("SELECT settings_version FROM tenant") == 1
+    # and when they work they are in place at once
+    replaced(customer, "afas", client_secret="new")
+    assert scalar("SELECT array_agg(DISTINCT state) FROM tenant_direction") == ["healthy"]
+    replaced(customer, "pluvo", client_id="id2", client_secret="new2")
+    customer.afas.oauth_clients["app"].secrets.remove("s1")
+    del customer.pluvo.clients["id"]
+    assert check("nova")["ok"]
+    assert scalar("SELECT count(*) FROM onboarding") == 0
+
+
+def test_credentials_change_their_kind_in_place(customer: Customer) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    replaced(customer, "afas", auth="token", token=TOKEN)
+    customer.afas.oauth_clients.clear()
+    assert check("nova")["ok"]
+    assert scalar("SELECT afas_client_secret IS NULL AND afas_token IS NOT NULL FROM tenant")
+    assert export.document("nova")["afas"]["auth"] == "token"
+
+
+def test_credentials_of_another_environment_are_not_taken(customer: Customer) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    run_sql("UPDATE tenant SET envid = 'O54321AB'")
+    with pytest.raises(Refused) as caught:
+        replaced(customer, "afas", client_secret="s1")
+    assert caught.value.code == "envid_changed"
+    with pytest.raises(Problem, match="afas or pluvo"):
+        onboarding_store.credentials_of("nova", "exact")
+
+
 # ------------------------------------------------------------------------------------------------ on a terminal
 
 
@@ -326,3 +379,18 @@ def test_a_file_answers_everything_and_nobody_is_asked(
         person.expect("Its timetable begins with")
         assert person.ended() == 0
     assert scalar("SELECT count(*) FROM course") == 2
+
+
+def test_credentials_are_replaced_on_a_terminal(customer: Customer, environment: dict[str, str]) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    customer.afas.oauth_clients["app"].secrets.append("new")
+    with terminal("tenants", "credentials", "nova", "afas", environment=environment) as person:
+        person.answer("How to get in", "")
+        person.answer("Client id", "")
+        person.answer("Client secret", "new")
+        person.expect("work and are in use")
+        assert person.ended() == 0
+    words = ("tenants", "credentials", "nova", "pluvo", "--set", "pluvo.client_secret=hush")
+    with terminal(*words, environment=environment) as person:
+        person.expect("write env:NAME or file:PATH")
+        assert person.ended() == 2
