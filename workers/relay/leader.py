@@ -16,8 +16,9 @@ from models.session import connect_alone
 
 IDLE_SECONDS = 15
 STANDBY_SECONDS = 1.0
-# A bitmap scan walks again and again over the index entries of messages that left; an index scan clears them away.
-PLANS = "-c enable_bitmapscan=off"
+# By index, few rows at a time, each statement planned once. A bitmap scan walks again and again over the index entries
+# of messages that left (an index scan clears them away), and the table is full of such rows, too, until it is vacuumed.
+PLANS = "-c enable_bitmapscan=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
 _OPTIONS = f"-c idle_session_timeout={IDLE_SECONDS}s -c statement_timeout=30s -c lock_timeout=5s {PLANS}"
 
 

@@ -36,9 +36,10 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *[node for child in plan.get("Plans", []) for node in nodes(child)]]
 
 
+@pytest.mark.parametrize("options", ["", PLANS], ids=["any plan", "the relay's"])
 @pytest.mark.parametrize("analyzed", [True, False])
 def test_no_statement_of_a_tick_walks_through_the_whole_ledger(
-    engine: Engine, database_url: str, analyzed: bool
+    engine: Engine, database_url: str, analyzed: bool, options: str
 ) -> None:
     # given 100,000 messages of 50 tenants, two for each person, with and without the planner knowing
     tenants = [engine.tenant(f"t{number}") for number in range(50)]
@@ -47,7 +48,7 @@ def test_no_statement_of_a_tick_walks_through_the_whole_ledger(
         **{"tenants": tenants, "directions": ["enrollments"] * 50, "priorities": [5] * 50, "kinds": ["test.do"] * 50},
         **{"rooms": [1] * 50, "lease": 180, "age": 5},
     }
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(database_url, autocommit=True, options=options) as connection:
         if analyzed:
             connection.execute("ANALYZE message")
         for statement in (sql.CLAIM, sql.READY_LANES, sql.IN_FLIGHT, ledger.PROMOTE, sql.NOT_BEGUN):
