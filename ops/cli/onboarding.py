@@ -25,7 +25,7 @@ from ops.terminal import files, output, plan_view
 BACK = "<"
 MAX_BYTES = 1_000_000
 # What a file means that leaves it out
-AFAS = {"environment": "production", "auth": "oauth", "base_url": LEFT_OUT}
+AFAS = {"environment": "production", "auth": "oauth", "base_url": LEFT_OUT, "secret_ends": LEFT_OUT}
 PLUVO = {"base_url": LEFT_OUT}
 NO_COLUMNS = dict.fromkeys(OPTIONAL_COLUMNS, LEFT_OUT)
 

@@ -52,6 +52,8 @@ class Draft:
     def without(self, *names: str) -> Draft:
         """Without some answers, which will be asked again; the last ones become proposals."""
         gone = {name: value for name, value in self.answers.items() if name in names}
+        if not gone:
+            return self
         kept = {name: value for name, value in self.answers.items() if name not in gone}
         before = {**self.facts.get("before", {}), **{n: v for n, v in gone.items() if n not in self.secrets}}
         secrets = {name: value for name, value in self.secrets.items() if name not in gone}
@@ -188,6 +190,7 @@ def _afas(draft: Draft) -> Iterator[Question]:
     if auth == "oauth":
         yield Question("afas.client_id")
         yield Question("afas.client_secret", "secret")
+        yield Question("afas.secret_ends", optional=True)
     elif auth == "token":
         yield Question("afas.token", "secret")
     else:

@@ -11,7 +11,7 @@ from ops.tenants.onboarding import LEFT_OUT, OURS, Draft, Question, Refused, pen
 from ops.tenants.onboarding_trials import TRIALS
 
 # Keys with a sentence of their own for what has a wrong form
-FORMS = ("slug", "member_id", "organisation", "token", "base_url")
+FORMS = ("slug", "member_id", "organisation", "token", "base_url", "secret_ends")
 
 
 def answer(draft: Draft, name: str, given: str) -> Draft:

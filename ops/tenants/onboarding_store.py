@@ -27,6 +27,10 @@ from ops.tenants.onboarding import LEFT_OUT, Draft, Refused
 from ops.tenants.onboarding_answers import answer
 from tenancy import health
 
+_SAME = text(
+    "SELECT slug FROM tenant WHERE slug <> :slug AND afas->>'member_id' = :member"
+    " AND lower(pluvo->>'organisation') = lower(:named) ORDER BY slug"
+)
 _TAKEN = text("SELECT EXISTS (SELECT 1 FROM tenant WHERE slug = :slug)")
 
 
@@ -36,6 +40,8 @@ def give(draft: Draft, name: str, given: str, who: str) -> Draft:
         after = answer(draft, name, given)
         if name == "slug":
             _refuse_taken(after)
+        if name == "pluvo.organisation":
+            _refuse_same(draft, after)
     except Refused as refused:
         if refused.draft.slug and refused.draft != draft:
             _keep(refused.draft, who)
@@ -51,6 +57,17 @@ def _refuse_taken(draft: Draft) -> None:
     if taken or begun:
         refused = Refused("slug_taken" if taken else "slug_begun", slug=draft.slug)
         refused.draft = Draft()
+        raise refused
+
+
+def _refuse_same(draft: Draft, after: Draft) -> None:
+    """One AFAS member and one Pluvo organisation make one tenant: accounts could not be told apart."""
+    key = {"slug": after.slug, "member": after.answers["afas.member_id"], "named": after.answers["pluvo.organisation"]}
+    with transaction() as connection:
+        other = connection.execute(_SAME, key).scalar()
+    if other:
+        refused = Refused("same_tenant", slug=other)
+        refused.draft = draft
         raise refused
 
 
@@ -191,7 +208,8 @@ def change_credentials(draft: Draft, system: str, who: str) -> None:
         if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system] if key != "base_url"):
             raise Problem(f"These are of another address: `koppeling tenants edit {draft.slug}` changes that.")
         if system == "afas":
-            tenant.afas = tenant.afas.model_copy(update={"auth": given["auth"], "client_id": given.get("client_id")})
+            new = {key: given.get(key) for key in ("auth", "client_id", "secret_ends")}
+            tenant.afas = tenant.afas.model_copy(update=new)
             tenant.afas_client_secret, tenant.afas_token = given.get("client_secret"), given.get("token")
         else:
             tenant.pluvo = tenant.pluvo.model_copy(update={"client_id": given["client_id"]})

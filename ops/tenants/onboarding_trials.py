@@ -39,7 +39,7 @@ _PLACE_OF = {
 }
 _KEYS_OF = {
     "afas": (
-        *("afas.client_id", "afas.client_secret", "afas.token"),
+        *("afas.client_id", "afas.client_secret", "afas.secret_ends", "afas.token"),
         *("otp.api_key", "otp.environment_key", "otp.tried", "otp.code"),
     ),
     "pluvo": ("pluvo.client_id", "pluvo.client_secret"),

@@ -198,6 +198,23 @@ def test_expired_credentials_and_missing_rights_are_told(customer: Customer) -> 
     ).code == ("no_getconnectors")
 
 
+def test_what_may_work_in_a_moment_is_tried_again_without_another_answer(customer: Customer, simulators: World) -> None:
+    draft = customer.until("afas.reached")
+    simulators.afas_simulator.faults.add(kind="status", status=503, tenant="54321")
+    refused = customer.refused("afas.reached", "", draft)
+    simulators.afas_simulator.faults.clear()
+    assert (refused.code, refused.draft) == ("maintenance", draft)
+    assert "getconnectors" in onboarding_store.give(refused.draft, "afas.reached", "", "tester").facts
+
+
+def test_one_afas_and_one_pluvo_make_one_tenant_which_is_said_at_once(customer: Customer) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    draft = customer.until("pluvo.organisation", other={"slug": "nova-2"})
+    with pytest.raises(Refused) as caught:
+        onboarding_store.give(draft, "pluvo.organisation", "Nova", "tester")
+    assert (caught.value.code, caught.value.parameters) == ("same_tenant", {"slug": "nova"})
+
+
 def test_a_draft_is_left_and_resumed_at_every_question_and_goes_back(customer: Customer) -> None:
     draft, seen = Draft(), []
     while question := onboarding.pending(draft):
@@ -315,6 +332,7 @@ def test_a_tenant_goes_live_on_a_terminal(customer: Customer, environment: dict[
         person.answer("How to get in", "")
         person.answer("Client id", "app")
         person.answer("Client secret", "wrong")
+        person.answer("Last day", "")
         person.expect("The OAuth client or its secret is wrong")
         # left, and resumed
         person.expect("Client id")
@@ -327,6 +345,9 @@ def test_a_tenant_goes_live_on_a_terminal(customer: Customer, environment: dict[
     with terminal("tenants", "add", "--resume", environment=environment) as person:
         person.answer("Client id", "")
         person.answer("Client secret", "s1")
+        person.answer("Last day", "soon")
+        person.expect("Type it as 2027-05-01")
+        person.answer("Last day", "2099-05-01")
         person.answer("Pluvo organisation", "nova")
         person.answer("Another address", customer.right["pluvo.base_url"])
         person.answer("Client id", "id")
@@ -388,6 +409,7 @@ def test_credentials_are_replaced_on_a_terminal(customer: Customer, environment:
         person.answer("How to get in", "")
         person.answer("Client id", "")
         person.answer("Client secret", "new")
+        person.answer("Last day", "")
         person.expect("work and are in use")
         assert person.ended() == 0
     words = ("tenants", "credentials", "nova", "pluvo", "--set", "pluvo.client_secret=hush")
