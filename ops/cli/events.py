@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,7 +35,7 @@ def events_(
                 ", ".join(one["values"].values()),
                 f"yes, by a {one['by']}" if one["linked"] else "no",
                 one["target"],
-                WHY_UNLINKED.get(one["why"], one["why"]),
+                _because(one),
             ]
             for one in found.items
         ]
@@ -44,3 +44,8 @@ def events_(
     if failed:
         output.say(f"AFAS could not be read to the end ({failed}): there may be more events.", error=True)
         raise typer.Exit(1)
+
+
+def _because(one: dict[str, Any]) -> str:
+    said = WHY_UNLINKED.get(one["why"], one["why"] or "")
+    return f"{said}: {one['column']}" if one["column"] else said

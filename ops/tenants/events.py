@@ -87,6 +87,7 @@ def _item(slug: str, verdict: Verdict, found: EventList, *, unread: bool) -> dic
         "rule": verdict.rule.name if verdict.rule else None,
         "target": target,
         "why": "no_rows" if unread else verdict.why or ("next_run" if verdict.changes else None),
+        "column": verdict.column,
         "values": found.events.get(verdict.event_id, AfasEvent(verdict.event_id)).values,
     }
 

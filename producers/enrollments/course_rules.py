@@ -99,6 +99,8 @@ class Verdict:
     rule: CourseRule | None = None
     target: Target | None = None
     why: str | None = None
+    # Of the connector, that is the reason
+    column: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -212,8 +214,9 @@ def _judge_one(file: CourseFile, found: EventList, asked: Asked, event: AfasEven
     shared = Verdict(event.event_id, event.people, course, rule, columns=_shared(file, rule) if before else {})
     if event.event_id not in found.events:
         return shared  # gone from the connector: read, and judged, as any other
-    if why := _value_missing(rule, found, event):
-        return replace(shared, why=why)
+    for column in sorted(rule.target_columns()):
+        if why := _unsaid(column, found, event):
+            return replace(shared, why=why, column=column)
     unsaid = event.unclear | found.missing
     values = {column: value for column, value in event.values.items() if column not in unsaid}
     try:
@@ -246,15 +249,13 @@ def _shared(file: CourseFile, rule: CourseRule) -> dict[str, Any]:
     return read | {"fields": FieldMap.model_validate(defaults["fields"]), "rule": rule.name}
 
 
-def _value_missing(rule: CourseRule, found: EventList, event: AfasEvent) -> str | None:
-    for column in sorted(rule.target_columns()):
-        if column in found.missing:
-            return "column_missing"
-        if column in event.unclear:
-            return "column_differs"
-        if column not in event.values:
-            return "column_empty"
-    return None
+def _unsaid(column: str, found: EventList, event: AfasEvent) -> str | None:
+    """Why a column gives no value for an event."""
+    if column in found.missing:
+        return "column_missing"
+    if column in event.unclear:
+        return "column_differs"
+    return None if column in event.values else "column_empty"
 
 
 def _link(connection: Connection, tenant_id: int, found: EventList, asked: Asked) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from clients.errors import RemoteError
+from models.course_settings import CourseDefaults, CourseRule
 from models.session import transaction
 from models.tables.run import Run
 from producers.enrollments import decide_holds
@@ -117,9 +118,33 @@ def test_no_wrong_removal_ever_and_in_the_end_pluvo_equals_afas(world: World, pa
     history()
 
 
-def _play(world: World, start: set[tuple[int, int]], rounds: list[Round]) -> None:
+def test_events_of_rules_that_are_read_many_at_once_are_read_no_worse(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: walks however few events there are, in pages as small
+    monkeypatch.setattr("producers.enrollments.read_ahead.EVENTS_A_PAGE", 0)
+    monkeypatch.setattr("producers.enrollments.read_ahead.page_size", lambda columns: 5)
+    monkeypatch.setattr("producers.enrollments.event_list.page_size", lambda columns: 5)
+
+    @seed(PARTS)
+    @settings(
+        max_examples=HISTORIES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
+    )
+    @given(start=st.sets(st.tuples(PEOPLE, EVENT), min_size=4, max_size=20), rounds=ROUNDS)
+    def history(start: set[tuple[int, int]], rounds: list[Round]) -> None:
+        _play(world, start, rounds, by_rule=True)
+
+    # when / then: see there
+    history()
+
+
+def _play(world: World, start: set[tuple[int, int]], rounds: list[Round], *, by_rule: bool = False) -> None:
     # given people who are in Pluvo, and two who have nothing to do with AFAS
-    _begin(world, start)
+    _begin(world, start, by_rule)
     for one in rounds:
         for step in one.steps:
             _happens(world, step)
@@ -151,15 +176,38 @@ def _play(world: World, start: set[tuple[int, int]], rounds: list[Round]) -> Non
     assert (stranger["email"], stranger["name"], stranger["archived"]) == ("vreemd@example.org", "Vreemd", False)
 
 
-def _begin(world: World, start: set[tuple[int, int]]) -> None:
+def _begin(world: World, start: set[tuple[int, int]], by_rule: bool) -> None:
     world.reset(GUARDS_OPEN)
     world.afas.connectors["Deelnemer_per_cursusevenement"].columns["Geblokkeerd"] = "blocked"
     world.rows("""UPDATE course SET fields = fields || '{"blocked": "Geblokkeerd"}' RETURNING id""")
+    if by_rule:
+        _let_a_rule_link(world)
     for internal_id, event_id in start:
         world.person(internal_id, event_id)
     world.pluvo.add_user("p3@example.nl", "Persoon 3")
     world.pluvo.add_user("vreemd@example.org", "Vreemd", id="stranger", ref="theirs")
     _sync(world)
+
+
+def _let_a_rule_link(world: World) -> None:
+    """The same courses, as a rule would make them."""
+    (course, _) = world.courses()
+    rule = course.rules[0]
+    world.set_tenant(
+        course_defaults=CourseDefaults.model_validate(
+            {
+                "getconnector": course.getconnector,
+                "fields": course.fields.model_dump(),
+                "pluvo": {"send_invite": True},
+                "completion_field": rule.field,
+                "completion_type": rule.type,
+            }
+        ),
+        course_rules=[
+            CourseRule(events=("all",), offer_event_ref="afas-{event_id}", completion_title="Training {event_id}")
+        ],
+    )
+    world.rows("UPDATE course SET rule = 'all' RETURNING id")
 
 
 def _happens(world: World, step: Step) -> None:
