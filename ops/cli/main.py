@@ -32,6 +32,10 @@ VERBS = {
         "Show how it goes: database, broker, workers, queue, held, dead, quarantined, per tenant too.",
     ),
     "explain": ("explain", "Tell everything known and done about someone: why they are, or are not, in Pluvo."),
+    "adoption": (
+        "adoption",
+        "Report before a first run: who is linked to which account and why, who is made, who waits, what stays.",
+    ),
     "check": ("check", "Try both sides, reading only: one line a finding, with what to do about a fault."),
     "events": ("events", "List the events of AFAS with their people: linked or not, and why."),
     "fields": (

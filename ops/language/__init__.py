@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ops.language import contract, errors, fields, findings, handover, onboarding, reasons
+from ops.language import adoption, contract, errors, fields, findings, handover, onboarding, reasons
 
 Language = Literal["en", "nl"]
 Sentence = str | tuple[str, str]
@@ -21,6 +21,7 @@ Sentence = str | tuple[str, str]
 FOLDER = Path(__file__).parent
 # By the name of the file, which is also that of the .po file.
 FILES: Mapping[str, Mapping[str, Sentence]] = {
+    "adoption": adoption.SENTENCES,
     "contract": contract.SENTENCES,
     "errors": errors.SENTENCES,
     "fields": fields.SENTENCES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,15 +130,17 @@ def _show_adoption(adoption: Adoption | None) -> None:
 
 
 def write_csv(path: Path, document: Batch) -> None:
-    """Write every line of the plans. What a spreadsheet would take for a formula gets an apostrophe."""
+    """Write every line of the plans."""
+    lines = [{"tenant": run["tenant"], **line} for run in document["runs"] for line in run["plan"]["lines"]]
+    write_rows(path, CSV_COLUMNS, lines)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a private CSV file. What a spreadsheet would take for a formula gets an apostrophe."""
     with files.private_file(path) as file:
         writer = csv.writer(file)
-        writer.writerow(CSV_COLUMNS)
-        for run in document["runs"]:
-            for line in run["plan"]["lines"]:
-                values: Mapping[str, Any] = line
-                cells = [run["tenant"], *(values[column] for column in CSV_COLUMNS[1:])]
-                writer.writerow([harmless_cell(cell) for cell in cells])
+        writer.writerow(columns)
+        writer.writerows([harmless_cell(row[column]) for column in columns] for row in rows)
 
 
 def harmless_cell(value: Any) -> str:

@@ -1,0 +1,38 @@
+"""``koppeling adoption``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli.common import InLanguage, Json, Slug, at_database, example, group, show
+from ops.language import Language, language_of, say
+from ops.runs.adoption import GROUPS, adoption
+from ops.terminal import output, plan_view
+
+app = group()
+SHOWN = 20  # people of a group; a file has all of them
+COLUMNS = ("internal_id", "name", "email", "pluvo_id", "pluvo_name", "pluvo_email", "reason")
+File = Annotated[Path | None, typer.Option("--csv", help="Write everybody to this CSV file.")]
+
+
+@app.command("adoption", epilog=example("koppeling adoption acme --csv people.csv"))
+def adoption_(slug: Slug, csv: File = None, language: InLanguage = None, json: Json = False) -> None:
+    """Report before a first run: who is linked to which account and why, who is made, who waits, what stays."""
+    with at_database(keys=True):
+        found = adoption(slug)
+    if csv:
+        plan_view.write_rows(csv, ("group", *COLUMNS), found["people"])
+    show(found, json, lambda document: _show(document, language_of(language)))
+
+
+def _show(found: dict[str, Any], language: Language) -> None:
+    for name in GROUPS:
+        people = [one for one in found["people"] if one["group"] == name]
+        output.say(f"{len(people):>6}  {say(f'adoption.{name}', language)}")
+        if people and name in ("other_name", "ambiguous", "shared"):
+            output.show_table(COLUMNS, [[one[column] for column in COLUMNS] for one in people[:SHOWN]])
+            if len(people) > SHOWN:
+                output.say(say("adoption.more", language, count=len(people) - SHOWN))

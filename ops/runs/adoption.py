@@ -1,0 +1,84 @@
+"""How people of AFAS would come to their accounts in a tenant's first run: person by person, nothing is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from models.direction import Direction
+from ops.documents import PlannedLine
+from ops.problems import Problem
+from ops.runs import dry_run
+
+# The first to be looked at first; ``other_name`` are those of ``by_email`` whose account has another name.
+GROUPS = ("other_name", "ambiguous", "shared", "by_email", "by_afas_id", "to_create", "only_in_pluvo")
+
+
+def adoption(slug: str) -> dict[str, Any]:
+    """Read both sides and match.
+
+    Returns:
+        ``{"tenant", "counts": {group: n}, "people": [{"group", "internal_id", "name", "email", "pluvo_id",
+        "pluvo_name", "pluvo_email", "reason"}]}``; each person once, accounts that stay as they are last.
+    Raises Problem when AFAS or Pluvo can't be read, or when the first run has been.
+    """
+    (run,) = dry_run.document(Direction.ENROLLMENTS, [slug], everyone=False, options={})["runs"]
+    if run["status"] != "dry_run":
+        raise Problem(f"{slug} can't be read: {run['reason'] or run['status']}. `koppeling check {slug}` tells more.")
+    found = run.get("adoption")
+    if found is None:
+        raise Problem(f"{slug} had its first run: `koppeling links list --tenant {slug}` shows who is linked to what.")
+    people = list(_people(run["plan"]["lines"]))
+    people += [
+        _person("only_in_pluvo", pluvo_id=one["pluvo_id"], pluvo_name=one["name"], pluvo_email=one["email"])
+        for one in found["only_in_pluvo"]
+    ]
+    people.sort(key=lambda one: GROUPS.index(one["group"]))
+    counts = {group: sum(one["group"] == group for one in people) for group in GROUPS}
+    return {"tenant": slug, "counts": counts, "people": people}
+
+
+def _people(lines: Iterable[PlannedLine]) -> Iterator[dict[str, Any]]:
+    """Each person once, whatever number of events they are in."""
+    told: set[str | None] = set()
+    for line in lines:
+        if line["internal_id"] in told or not (line["action"] in ("link", "create") or line["outcome"] == "ambiguous"):
+            continue
+        told.add(line["internal_id"])
+        before: dict[str, Any] = dict(line["before"] or {})
+        after: dict[str, Any] = dict(line["after"] or {})
+        accounts = before.get("candidates") or ([before] if before.get("pluvo_id") else [])
+        yield _person(
+            _group(line, before, after),
+            internal_id=line["internal_id"],
+            name=after.get("name"),
+            email=after.get("email"),
+            pluvo_id=", ".join(str(one["pluvo_id"]) for one in accounts) or None,
+            pluvo_name=", ".join(str(one.get("name")) for one in accounts) or None,
+            pluvo_email=", ".join(str(one.get("email")) for one in accounts) or None,
+            reason=line["reason"],
+        )
+
+
+def _group(line: PlannedLine, before: dict[str, Any], after: dict[str, Any]) -> str:
+    reason = line["reason"] or ""
+    if line["outcome"] == "ambiguous":
+        return "ambiguous"
+    if line["action"] == "create":
+        return "to_create"
+    if reason.startswith("same_person_as:"):
+        return "shared"
+    if reason == "by_email":
+        return "by_email" if _words(before.get("name")) & _words(after.get("name")) else "other_name"
+    return "by_afas_id"
+
+
+def _words(name: str | None) -> set[str]:
+    """The words of a name that tell people apart; initials don't."""
+    cleaned = "".join(one if one.isalpha() else " " for one in (name or "").casefold())
+    return {word for word in cleaned.split() if len(word) > 2}
+
+
+def _person(group: str, **values: Any) -> dict[str, Any]:
+    named = ("internal_id", "name", "email", "pluvo_id", "pluvo_name", "pluvo_email", "reason")
+    return {"group": group, **{name: values.get(name) for name in named}}

@@ -1,0 +1,83 @@
+"""``koppeling adoption``: how people would come to their accounts in a first run, before anybody is touched."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ops.cli.main import app
+from ops.problems import Problem
+from ops.runs.adoption import GROUPS, adoption
+from tests.fixtures.world import World
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    """Somebody for each way to an account; most of them in two events."""
+    shared_world.reset(events=("340", "341"))
+    pluvo = shared_world.pluvo
+    pluvo.add_user("anna@example.nl", "Anna Bos")
+    pluvo.add_user("info@example.nl", "Karin Bos")
+    pluvo.add_user("olaf@example.nl", "Olaf Only")
+    pluvo.add_user("z@example.nl", "Zoë Zand", afasContactId="85")
+    for number in (1, 2):
+        pluvo.add_user(f"q{number}@example.nl", "Quinten Kok", afasContactId="84")
+    for event in (340, 341):
+        shared_world.person(80, event, name="Bos, Anna", email_primary="anna@example.nl")
+        shared_world.person(81, event, name="Piet Jansen", email_primary="info@example.nl")
+        shared_world.person(82, event)
+        shared_world.person(84, event)
+    shared_world.person(85)
+    shared_world.person(86, name="Bos, Anna", email_primary="anna@example.nl")
+    shared_world.clear_log()
+    return shared_world
+
+
+def test_everybody_is_told_once_with_the_account_they_would_have(world: World) -> None:
+    found = adoption("acme")
+    assert found["counts"] == {
+        "other_name": 1,
+        "ambiguous": 1,
+        "shared": 1,
+        "by_email": 1,
+        "by_afas_id": 1,
+        "to_create": 1,
+        "only_in_pluvo": 3,
+    }
+    groups = [one["group"] for one in found["people"]]
+    assert groups == sorted(groups, key=GROUPS.index)
+    people = {one["internal_id"]: one for one in found["people"] if one["internal_id"]}
+    assert (people["81"]["group"], people["81"]["pluvo_name"]) == ("other_name", "Karin Bos")
+    assert (people["80"]["group"], people["86"]["group"]) == ("by_email", "shared")
+    assert set(people["84"]["pluvo_email"].split(", ")) == {"q1@example.nl", "q2@example.nl"}
+    assert people["85"]["reason"] == "by_afas_id"
+    assert people["82"]["pluvo_id"] is None
+    assert {one["pluvo_email"] for one in found["people"] if one["group"] == "only_in_pluvo"} >= {"olaf@example.nl"}
+    assert world.writes() == []
+
+
+def test_it_is_shown_in_words_and_written_to_a_private_file(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    done = CliRunner().invoke(app, ["adoption", "acme", "--csv", str(file), "--language", "nl"])
+    assert done.exit_code == 0, done.output
+    assert "1  gekoppeld op e-mailadres, en het account heeft een andere naam" in done.stdout
+    assert "Karin Bos" in done.stdout
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["group"] for row in rows] == [one["group"] for one in adoption("acme")["people"]]
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_after_the_first_run_there_is_nothing_to_adopt(world: World) -> None:
+    world.sync()
+    with pytest.raises(Problem, match="had its first run"):
+        adoption("acme")
+
+
+def test_what_can_not_be_read_is_one_line(world: World) -> None:
+    world.set_tenant(pluvo_client_secret="fout")
+    with pytest.raises(Problem, match="credentials_refused"):
+        adoption("acme")
