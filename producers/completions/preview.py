@@ -61,7 +61,7 @@ class _Rehearsal(PreviewContext):
         self._connection = connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, **progress: int) -> Iterator[Connection]:
         yield self._connection
 
 

@@ -50,9 +50,8 @@ def run(lease: RunContext) -> None:
     days = DayRange.of(lease.options)
 
     def sink(batch: Sequence[Finished], rules: Sequence[Rule]) -> None:
-        with lease.writing() as connection:
+        with lease.writing(pages=1, rows=len(batch)) as connection:
             record(connection, tenant, rules, batch, run_id=lease.run_id, days=days)
-        lease.progress(pages=1, rows=len(batch))
 
     found = collect(lease, systems, tenant, courses, sink)
     with lease.writing() as connection:

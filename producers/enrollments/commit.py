@@ -107,10 +107,12 @@ _GOING = """
 # As in every transaction that settles messages: messages are locked first, then what they are about.
 _LOCK = text(
     f"""
-    SELECT m.id FROM message m
-     WHERE m.kind = :kind AND m.subject_id = ANY(ARRAY(SELECT l.enrollment_id {_GOING}
-                                                          AND l.enrollment_id IS NOT NULL))
-     ORDER BY m.id FOR UPDATE
+    WITH locked AS MATERIALIZED (
+        SELECT m.id FROM message m
+         WHERE m.kind = :kind AND m.subject_id = ANY(ARRAY(SELECT l.enrollment_id {_GOING}
+                                                              AND l.enrollment_id IS NOT NULL))
+         ORDER BY m.id FOR UPDATE)
+    SELECT count(*) FROM locked
     """  # noqa: S608  constants only
 )
 _DESIRED_PEOPLE = text(
@@ -261,10 +263,10 @@ def record_roster(connection: Connection, context: RunContext, snapshots: list[S
         "tenant": context.tenant_id,
         "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
     }
-    connection.execute(_PEOPLE, run)
+    people = connection.execute(_PEOPLE, run).rowcount
     connection.execute(_NAMES_OF_PRESETS, run)
-    connection.execute(_ENROLLMENTS, run)
-    context.tell_sizes(connection)
+    enrollments = connection.execute(_ENROLLMENTS, run).rowcount
+    context.tell_sizes(connection, people=people, enrollments=enrollments)
     connection.execute(_SET_ENROLLMENT, run)
     for snapshot in snapshots:
         values = run | {
@@ -301,7 +303,7 @@ def commit_plan(connection: Connection, context: RunContext, lines: list[int] | 
     connection.execute(_AMBIGUOUS, values)
     connection.execute(_SUPERSEDE, values)
     sent = connection.execute(_SEND, values).rowcount
-    context.tell_sizes(connection)
+    context.tell_sizes(connection, messages=sent)
     connection.execute(_AFTER, values)
     connection.execute(_AFTER_ACCOUNT, values)
     connection.execute(text("NOTIFY koppeling_ledger"))

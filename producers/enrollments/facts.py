@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
@@ -106,6 +106,18 @@ class PersonFacts:
         return fold_email(self.email)
 
 
+class Survey(NamedTuple):
+    """What the listing as a whole says: a row of ``facts_sql.SURVEY``."""
+
+    # Rows that need nothing, and those that may need something
+    settled: int
+    open: int
+    # Somebody must be matched: then all of Pluvo's users are listed
+    unlinked: bool
+    # Somebody linked has another address than they were told with, or was told nothing yet
+    readdressed: bool
+
+
 class FactReader:
     """Reads facts of one run, from the snapshots that may be used."""
 
@@ -120,13 +132,9 @@ class FactReader:
         self.tenant_id = context.tenant_id
         self.full = bool(context.options.get("full"))
 
-    def count_settled(self) -> int:
-        """Rows that need nothing."""
-        return 0 if self.full else self.connection.execute(sql.COUNT_SETTLED, self.base).scalar_one()
-
-    def someone_unlinked(self) -> bool:
-        """Whether a person must be matched: then all of Pluvo's users are listed."""
-        return bool(self.connection.execute(sql.UNLINKED, self.base).scalar_one())
+    def survey(self) -> Survey:
+        """How much there is to do, and what need not be looked for."""
+        return Survey(*self.connection.execute(sql.SURVEY, self.base).one())
 
     def newcomers(self) -> list[str]:
         """Addresses of those who must be matched."""
@@ -134,8 +142,7 @@ class FactReader:
 
     def new_addresses(self, limit: int) -> list[str]:
         """New addresses of linked people, at most ``limit``."""
-        values = self.base | {"people": None, "limit": limit}
-        return list(self.connection.execute(sql.NEW_ADDRESSES, values).scalars())
+        return list(self.connection.execute(sql.NEW_ADDRESSES, self.base | {"limit": limit}).scalars())
 
     def preset_accounts(self, limit: int) -> list[str]:
         """Pluvo ids that an operator gave people beforehand and that were told nothing yet, at most ``limit``."""
@@ -143,12 +150,12 @@ class FactReader:
 
     def moves(self) -> list[Move]:
         """Linked people whose new address is held by another account."""
-        found = self.connection.execute(sql.MOVES, self.base | {"people": None})
+        found = self.connection.execute(sql.MOVES, self.base)
         return [Move(row.internal_id, row.holder, foreign=row.holder is None) for row in found]
 
     def rivals(self) -> dict[str, Candidate]:
         """Linked people who want the same new address as a person with a lower id, with that person's account."""
-        found = self.connection.execute(sql.RIVALS, self.base | {"people": None})
+        found = self.connection.execute(sql.RIVALS, self.base)
         return {
             row.internal_id: Candidate(row.winner_pluvo_id, name=row.winner_name, linked_to=row.winner) for row in found
         }
@@ -160,19 +167,29 @@ class FactReader:
         return set(self.connection.execute(sql.MOVERS, self.base | {"people": list(people)}).scalars())
 
     def chunks(self, ref_of: Callable[[str], str]) -> Iterator[list[PersonFacts]]:
-        """People with work to do, some hundreds at a time. ``ref_of(internal_id)`` is our own ref in Pluvo."""
-        after = ""
-        while True:
-            found = self.connection.execute(
-                sql.PEOPLE, self.base | {"full": self.full, "after": after, "limit": CHUNK}
-            ).scalars()
-            people = list(found)
-            if not people:
-                return
-            yield self._chunk(people, ref_of)
-            after = people[-1]
+        """People with work to do, some hundreds at a time. ``ref_of(internal_id)`` is our own ref in Pluvo.
 
-    def _chunk(self, people: list[str], ref_of: Callable[[str], str]) -> list[PersonFacts]:
+        They and those with the same addresses are asked for once a run, and read on as they are needed: asking for each
+        chunk would read the whole listing each time.
+        """
+        others = list(self.connection.execute(_OTHERS, {"tenant": self.tenant_id}).scalars())
+        values = self.base | {"full": self.full, "others": others}
+        some_at_a_time = {"yield_per": CHUNK}
+        with (
+            self.connection.execute(sql.PEOPLE, values, execution_options=some_at_a_time) as people,
+            self.connection.execute(sql.PEERS, values, execution_options=some_at_a_time) as peers,
+        ):
+            following = peers.fetchone()
+            for (*part,) in people.scalars().partitions(CHUNK):
+                facts = self._chunk(part, values, ref_of)
+                while following is not None and following.whose <= part[-1]:
+                    person = facts.get(following.whose)
+                    if person and person.email_folded == following.email_folded:
+                        person.peers.append(Peer(following.internal_id, following.name, following.pluvo_id))
+                    following = peers.fetchone()
+                yield list(facts.values())
+
+    def _chunk(self, people: list[str], values: dict[str, Any], ref_of: Callable[[str], str]) -> dict[str, PersonFacts]:
         rows: dict[str, list[RosterRow]] = defaultdict(list)
         for row in self.connection.execute(sql.ROWS, self.base | {"people": people}):
             rows[row.internal_id].append(RosterRow.from_row(row))
@@ -181,33 +198,26 @@ class FactReader:
         by_email: dict[str, list[PersonFacts]] = defaultdict(list)
         for person in facts.values():
             by_email[person.email_folded].append(person)
-        emails = sorted(by_email)
-        self._add_candidates(facts, by_email, emails, refs)
-        for peer in self.connection.execute(sql.PEERS, self.base | {"emails": emails, "tenant": self.tenant_id}):
-            for person in by_email.get(peer.email_folded, []):
-                if person.internal_id != peer.internal_id:
-                    person.peers.append(Peer(peer.internal_id, peer.name, peer.pluvo_id))
-        return list(facts.values())
+        self._add_candidates(facts, by_email, values, refs)
+        return facts
 
     def _add_candidates(
         self,
         facts: dict[str, PersonFacts],
         by_email: dict[str, list[PersonFacts]],
-        emails: list[str],
+        values: dict[str, Any],
         refs: dict[str, str],
     ) -> None:
         seen: set[str] = set()
         alike: dict[str, list[PersonFacts]] = defaultdict(list)
         for person in facts.values():
             alike[loose_email(person.email)].append(person)
-        others = list(self.connection.execute(_OTHERS, {"tenant": self.tenant_id}).scalars())
         linked: dict[str, list[PersonFacts]] = defaultdict(list)
         for person in facts.values():
             if person.rows[0].pluvo_id:
                 linked[person.rows[0].pluvo_id].append(person)
-        wanted = {"emails": emails, "alike": list(alike), "people": list(facts), "refs": list(refs), "others": others}
-        values = self.base | wanted | {"accounts": list(linked)}
-        for row in self.connection.execute(sql.CANDIDATES, values):
+        wanted = {"emails": list(by_email), "alike": list(alike), "people": list(facts), "refs": list(refs)}
+        for row in self.connection.execute(sql.CANDIDATES, values | wanted | {"accounts": list(linked)}):
             if row.pluvo_id in seen:
                 continue  # an account shared by several persons: the lowest id stands for them
             seen.add(row.pluvo_id)

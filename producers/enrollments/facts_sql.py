@@ -28,17 +28,22 @@ JOINED = """
     LEFT JOIN link l ON l.person_id = p.id
    WHERE s.run_id = :run AND s.tenant_id = :tenant AND s.row_state = 'present' AND s.course_id = ANY(:courses)
 """
-COUNT_SETTLED = text(f"SELECT count(*) {JOINED} AND {SETTLED}")
-UNLINKED = text(
+_UNLINKED = "NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false)"
+# Who has an account of which we are sure, whose address, as written, is not the one that was told (or none was).
+_LINKED_ANEW = "l.pluvo_id IS NOT NULL AND l.state <> 'ignored' AND s.email IS DISTINCT FROM p.applied_email"
+# One look at the whole listing, which says what else need not be looked for.
+SURVEY = text(
     f"""
-    SELECT EXISTS (SELECT 1 {JOINED} AND NOT {SETTLED}
-        AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false))
+    SELECT count(*) FILTER (WHERE {SETTLED}) AS settled, count(*) FILTER (WHERE NOT {SETTLED}) AS open,
+           coalesce(bool_or({_UNLINKED} AND NOT {SETTLED}), false) AS unlinked,
+           coalesce(bool_or({_LINKED_ANEW}), false) AS readdressed
+    {JOINED}
     """
 )
 NEWCOMERS = text(
     f"""
     SELECT DISTINCT s.email {JOINED} AND NOT {SETTLED} AND s.email IS NOT NULL
-        AND NOT coalesce(l.state = 'ignored' OR (l.pluvo_id IS NOT NULL AND l.state <> 'ignored'), false)
+        AND {_UNLINKED}
      ORDER BY s.email
     """
 )
@@ -54,8 +59,7 @@ _UNREAD_LOWER = """
 """
 PEOPLE = text(
     f"""
-    SELECT DISTINCT s.internal_id COLLATE "C" AS internal_id {JOINED} AND (:full OR NOT {SETTLED})
-       AND s.internal_id COLLATE "C" > :after ORDER BY 1 LIMIT :limit
+    SELECT DISTINCT s.internal_id COLLATE "C" AS internal_id {JOINED} AND (:full OR NOT {SETTLED}) ORDER BY 1
     """
 )
 ROWS = text(
@@ -87,39 +91,65 @@ CANDIDATES = text(
      ORDER BY d.pluvo_id, length(p.internal_id), p.internal_id
     """
 )
+# Who may go before somebody who must be matched, and has the same address: of those who are in this run, or linked
+# before and not in it, the first two by id with an account and without (one of them may be that person). For everybody
+# at once, since a snapshot has no index by address; and never all pairs, since a whole event may have one address.
 PEERS = text(
-    """
-    SELECT s.email_folded, s.internal_id, s.name, l.pluvo_id
-      FROM snapshot_row s
-      LEFT JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
-      LEFT JOIN link l ON l.person_id = p.id
-     WHERE s.run_id = :run AND s.row_state = 'present' AND s.email_folded = ANY(:emails)
-       AND l.state IS DISTINCT FROM 'ignored'
-     UNION
-    SELECT p.email_folded, p.internal_id, p.name, l.pluvo_id
-      FROM person p JOIN link l ON l.person_id = p.id AND l.state <> 'ignored' AND l.pluvo_id IS NOT NULL
-     WHERE p.tenant_id = :tenant AND p.email_folded = ANY(:emails)
-       -- who left may have another address by now: their account says which
-       AND (l.state <> 'left' OR EXISTS (SELECT 1 FROM directory_user d WHERE d.run_id = :run
-                                            AND d.pluvo_id = l.pluvo_id AND d.email_folded = p.email_folded))
-       AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.internal_id = p.internal_id
-                          AND s.row_state = 'present')
+    f"""
+    WITH newcomer AS MATERIALIZED (
+        SELECT s.internal_id, s.email_folded, p.email_folded AS stored_folded {JOINED} AND NOT {SETTLED}
+           AND {_UNLINKED}),
+    address AS MATERIALIZED (
+        SELECT internal_id, email_folded FROM newcomer
+         UNION
+        SELECT internal_id, stored_folded FROM newcomer WHERE stored_folded IS NOT NULL),
+    other AS (
+        SELECT s.email_folded, s.internal_id, s.name, l.pluvo_id
+          FROM (SELECT DISTINCT email_folded FROM address) a
+          JOIN snapshot_row s ON s.run_id = :run AND s.tenant_id = :tenant AND s.row_state = 'present'
+                             AND s.email_folded = a.email_folded
+          LEFT JOIN person p ON p.tenant_id = s.tenant_id AND p.internal_id = s.internal_id
+          LEFT JOIN link l ON l.person_id = p.id
+         WHERE l.state IS DISTINCT FROM 'ignored'
+         UNION
+        SELECT p.email_folded, p.internal_id, p.name, l.pluvo_id
+          FROM (SELECT DISTINCT email_folded FROM address) a
+          JOIN person p ON p.tenant_id = :tenant AND p.email_folded = a.email_folded
+          JOIN link l ON l.person_id = p.id AND l.state <> 'ignored' AND l.pluvo_id IS NOT NULL
+         -- who left may have another address by now: their account says which
+         WHERE (l.state <> 'left' OR EXISTS (SELECT 1 FROM directory_user d WHERE d.run_id = :run
+                                                AND d.pluvo_id = l.pluvo_id AND d.email_folded = p.email_folded))
+           AND NOT EXISTS (SELECT 1 FROM snapshot_row s WHERE s.run_id = :run AND s.internal_id = p.internal_id
+                              AND s.row_state = 'present')),
+    ranked AS (
+        SELECT other.*, dense_rank() OVER (PARTITION BY email_folded, pluvo_id IS NULL
+                                               ORDER BY length(internal_id), internal_id) AS place FROM other)
+    SELECT a.internal_id COLLATE "C" AS whose, a.email_folded, r.internal_id, r.name, r.pluvo_id
+      FROM address a JOIN ranked r ON r.email_folded = a.email_folded AND r.place <= 2
+     WHERE r.internal_id <> a.internal_id
+     ORDER BY whose
     """
 )
-# Linked people whose address has changed.
-_MOVING = f"""
-    WITH primary_row AS (
+
+
+def _moving(whom: str = "") -> str:
+    """Linked people whose address has changed; ``whom`` narrows it to some of them."""
+    return f"""
+    WITH changed AS MATERIALIZED (SELECT DISTINCT s.internal_id {JOINED} AND {_LINKED_ANEW} {whom}),
+    primary_row AS (
         SELECT DISTINCT ON (s.internal_id) s.internal_id, s.tenant_id, s.run_id, s.name, s.email, s.email_folded,
                p.applied_email, l.pluvo_id, {_UNREAD_LOWER} AS keeps_stored_contact
         {JOINED} AND l.pluvo_id IS NOT NULL AND l.state <> 'ignored'
-           AND (CAST(:people AS text[]) IS NULL OR s.internal_id = ANY(:people))
+           AND s.internal_id IN (SELECT internal_id FROM changed)
          ORDER BY s.internal_id, length(c.event_id), c.event_id, s.position),
     moving AS (
         SELECT * FROM primary_row
          WHERE email_folded <> {SQL_FOLD_EMAIL.format("coalesce(applied_email, '')")}
            AND NOT (keeps_stored_contact AND applied_email IS NOT NULL))
-"""
-NEW_ADDRESSES = text(f"{_MOVING} SELECT DISTINCT email FROM moving WHERE applied_email IS NOT NULL LIMIT :limit")
+    """
+
+
+NEW_ADDRESSES = text(f"{_moving()} SELECT DISTINCT email FROM moving WHERE applied_email IS NOT NULL LIMIT :limit")
 # Accounts that an operator named and that were told nothing yet.
 PRESET = text(
     f"""
@@ -127,9 +157,11 @@ PRESET = text(
      LIMIT :limit
     """
 )
-MOVERS = text(f"{_MOVING} SELECT internal_id FROM moving WHERE applied_email IS NOT NULL")
+MOVERS = text(
+    f"{_moving('AND s.internal_id = ANY(:people)')} SELECT internal_id FROM moving WHERE applied_email IS NOT NULL"
+)
 MOVES = text(
-    f"""{_MOVING}
+    f"""{_moving()}
     SELECT DISTINCT ON (m.internal_id) m.internal_id, h.internal_id AS holder
       FROM moving m
       JOIN directory_user d ON d.run_id = m.run_id AND d.email_folded = m.email_folded AND d.pluvo_id <> m.pluvo_id
@@ -140,7 +172,7 @@ MOVES = text(
 )
 # Two accounts can't get one address: the lowest id gets it.
 RIVALS = text(
-    f"""{_MOVING}
+    f"""{_moving()}
     SELECT internal_id, winner, winner_name, winner_pluvo_id
       FROM (SELECT internal_id, pluvo_id, first_value(internal_id) OVER w AS winner,
                    first_value(name) OVER w AS winner_name, first_value(pluvo_id) OVER w AS winner_pluvo_id

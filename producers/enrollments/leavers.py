@@ -111,28 +111,29 @@ def plan_leavers(
     if not (snapshot.state == SnapshotState.COMPLETE or snapshot.only_short):
         return 0
     confirm_after = timedelta(seconds=tenant.removals.confirm_after)
-    waiting = 0
+    waiting = planned = 0
     with context.writing() as connection:
         # Some at a time: a whole roster may be gone.
         for part in _absent(connection, context, tenant, course, all_read).partitions(AT_ONCE):
             absent = [Absent.from_row(row) for row in part]
             if snapshot.only_short:
                 doubted = [_line(row, course, tenant, "short_snapshot", all_read) for row in absent]
-                store(connection, context, [line for line in doubted if line.outcome == "pending"])
+                planned += store(connection, context, [line for line in doubted if line.outcome == "pending"])
                 continue
             due = [row for row in absent if target_read and _confirmed(row, snapshot, confirm_after)]
             waiting += len(absent) - len(due)
             whys = ["blocked" if row.blocked else "left_afas" for row in due]
             lines = [_line(row, course, tenant, why, all_read) for row, why in zip(due, whys, strict=True)]
-            store(connection, context, lines)
+            planned += store(connection, context, lines)
+    context.progress(planned=planned)
     return waiting
 
 
 _GOING = text(
     """SELECT internal_id FROM plan_line
         WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND NOT is_row AND outcome = 'pending'
-          AND reason = 'left_afas'
-        ORDER BY length(internal_id), internal_id"""
+          AND reason = 'left_afas' AND (length(internal_id), internal_id) > (length(:after), :after)
+        ORDER BY length(internal_id), internal_id LIMIT :most"""
 )
 _UNPROVEN = text(
     """DELETE FROM plan_line
@@ -147,16 +148,21 @@ def prove_leavers(context: RunContext, afas: AfasClient, course: Course, snapsho
     Without the proof the snapshot is suspect (``absence_unproven``), and no person of the event is removed; returns how
     many wait for that.
     """
-    with context.writing() as connection:
-        going = {"run": context.run_id, "tenant": context.tenant_id, "course": course.id}
-        people = list(connection.execute(_GOING, going).scalars())
-        neighbours = _neighbours(connection, context, course)
-    if not people:
-        return 0
-    if context.options.get("person"):
-        neighbours = _ends_of_event(context.check, afas, course, people)
-    if prove_absent(context.check, afas, course, people, neighbours):
-        return 0
+    going = {"run": context.run_id, "tenant": context.tenant_id, "course": course.id}
+    neighbours: set[str] = set()
+    after = ""
+    while True:
+        with context.writing() as connection:
+            people = list(connection.execute(_GOING, going | {"after": after, "most": AT_ONCE}).scalars())
+            if people and not after and not context.options.get("person"):
+                neighbours = _neighbours(connection, context, course)
+        if not people:
+            return 0
+        if context.options.get("person"):
+            neighbours = _ends_of_event(context.check, afas, course, people)
+        if not prove_absent(context.check, afas, course, people, neighbours):
+            break
+        after = people[-1]
     snapshot.suspect("absence_unproven")
     with context.writing() as connection:
         return connection.execute(_UNPROVEN, going).rowcount
@@ -177,6 +183,7 @@ def _ends_of_event(check: Callable[[], None], afas: AfasClient, course: Course, 
     ends: set[str] = set()
     try:
         for page in reader.pages():
+            check()
             found = _people_of(page, course)
             if None in found or not found.isdisjoint(people):
                 return set()
@@ -207,7 +214,7 @@ def _absent(
         "settings": tenant.settings_version,
         "archiving": all_read and tenant.removals.policy == ARCHIVING,
     }
-    return connection.execute(_ABSENT, values)
+    return connection.execute(_ABSENT, values, execution_options={"yield_per": AT_ONCE})
 
 
 def _confirmed(row: Absent, snapshot: Snapshot, confirm_after: timedelta) -> bool:

@@ -100,13 +100,12 @@ def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
     usable = [snapshot.course_id for snapshot in snapshots if snapshot.usable]
     known = _match(context, systems, snapshots, usable)
     with context.writing() as connection:
+        context.tell_sizes(connection)
         for course_id in usable:
             store_rejected(connection, context, course_id)
         planner = Planner(connection, context, tenant, snapshots, unread=known.unread)
-        known.rows_without_line["unchanged"] = (
-            known.rows_without_line.get("unchanged", 0) + planner.facts.count_settled()
-        )
-        planned = planner.build()
+        planned, settled = planner.build()
+        known.rows_without_line["unchanged"] = known.rows_without_line.get("unchanged", 0) + settled
     context.progress(planned=planned)
     unconfirmed = 0
     all_read = all(snapshot.saw_everybody for snapshot in snapshots)
@@ -115,6 +114,7 @@ def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
         whole = not any(other.target == course.target for other in unread if other is not course)
         unconfirmed += plan_leavers(context, tenant, course, snapshot, target_read=whole, all_read=all_read)
     with context.writing() as connection:
+        context.tell_sizes(connection)
         known.rows_without_line["unchanged"] += plan_moves(connection, context, tenant, snapshots)
         tripped = Judge(connection, context, tenant).judge(snapshots)
     for course, snapshot in zip(courses, snapshots, strict=True):
@@ -160,9 +160,10 @@ def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot],
     """Fetch what matching needs of Pluvo."""
     with context.writing() as connection:
         reader = FactReader(connection, context, snapshots)
-        unlinked = reader.someone_unlinked()
-        addresses = reader.new_addresses(pluvo_directory.FEW_ADDRESSES + 1)
-        presets = reader.preset_accounts(pluvo_directory.FEW_ADDRESSES + 1)
+        survey = reader.survey()
+        most = pluvo_directory.FEW_ADDRESSES + 1
+        addresses = reader.new_addresses(most) if survey.readdressed else []
+        presets = reader.preset_accounts(most) if survey.readdressed else []
         values = {"run": context.run_id, "tenant": context.tenant_id, "courses": list(usable)}
         found = connection.execute(_ROWS_WITHOUT_LINE, values).all()
     refused = sum(snapshot.rows for snapshot in snapshots if not snapshot.usable)
@@ -170,7 +171,7 @@ def _match(context: RunContext, systems: Systems, snapshots: Sequence[Snapshot],
         {"rejected": refused} if refused else {}
     )
     known = _Known(rows_without_line)
-    if unlinked or max(len(addresses), len(presets)) > pluvo_directory.FEW_ADDRESSES:
+    if survey.unlinked or max(len(addresses), len(presets)) > pluvo_directory.FEW_ADDRESSES:
         known.missing_users = pluvo_directory.list_everyone(context, systems.pluvo)
         if known.missing_users:
             with context.writing() as connection:

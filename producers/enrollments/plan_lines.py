@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypedDict
 
 from sqlalchemy import Connection, text
@@ -82,7 +82,7 @@ class Line:
 
 def store(connection: Connection, context: RunContext, lines: Iterable[Line]) -> int:
     """Write lines; returns how many."""
-    rows = [asdict(line) for line in lines]
+    rows = [vars(line) for line in lines]
     if rows:
         connection.execute(_INSERT, {"run": context.run_id, "tenant": context.tenant_id, "rows": json.dumps(rows)})
     return len(rows)

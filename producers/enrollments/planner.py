@@ -56,15 +56,19 @@ class Planner:
         self.verdicts: dict[str, MoveVerdict] = {}
         self.rivals: dict[str, Candidate] = {}
 
-    def build(self) -> int:
-        """Plan everybody with work; returns the number of lines."""
-        self._settle_moves()
+    def build(self) -> tuple[int, int]:
+        """Plan everybody with work; returns the number of lines, and of rows that need nothing."""
+        survey = self.facts.survey()
+        if survey.readdressed:
+            self._settle_moves()
         planned = 0
+        if not (survey.open or self.facts.full):
+            return planned, survey.settled
         for chunk in self.facts.chunks(lambda internal_id: our_ref(self.tenant.afas.member_id, internal_id)):
             moving = self._moving_away(chunk)
             lines = [line for person in chunk for line in self.person(person, moving)]
             planned += store(self.connection, self.context, lines)
-        return planned
+        return planned, 0 if self.facts.full else survey.settled
 
     def _settle_moves(self) -> None:
         self.rivals = self.facts.rivals()

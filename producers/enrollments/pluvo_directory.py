@@ -79,10 +79,8 @@ def _list(context: RunContext, pluvo: PluvoClient, *, archived: bool) -> tuple[i
         total: int | None = None
         try:
             for page in pluvo.user_pages(archived):
-                context.check()
-                with context.writing() as connection:
+                with context.writing(users=len(page.users)) as connection:
                     store(connection, context, page.users)
-                context.progress(users=len(page.users))
                 total = page.total
         except Incomplete as error:  # reading it once more would give nothing new
             return error.missing, total

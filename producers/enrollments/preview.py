@@ -145,8 +145,8 @@ class _DryRun(PreviewContext):
     """Has a row in the ledger, by which an erasure ends it."""
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        with super().writing() as connection:
+    def writing(self, **progress: int) -> Iterator[Connection]:
+        with super().writing(**progress) as connection:
             found = connection.execute(_FINISHED, {"run": self.run_id, "tenant": self.tenant_id}).first()
             if found is None or found.finished_at is not None:
                 raise PreviewOver(self.run_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -12,29 +13,39 @@ from models.run import RunOptions
 from models.session import transaction
 
 BULK_ROWS = 500
-WRITTEN = ("snapshot_row", "directory_user", "plan_line", "person", "enrollment", "message")
+# What a run counts, and the table into which it goes
+WRITTEN = {
+    "rows": "snapshot_row",
+    "users": "directory_user",
+    "planned": "plan_line",
+    "people": "person",
+    "enrollments": "enrollment",
+    "messages": "message",
+}
 
 
 class Sizes:
     """Tells PostgreSQL how much a large run has written so far.
 
     It looks by itself only once in a while, and until then takes many new rows for a handful, for which it loops within
-    loops: 3,000 rows took 18 s, 5,000 more than a statement may. Small runs are not worth a look.
+    loops: 3,000 rows took 18 s, 5,000 more than a statement may. A look costs as much as storing thousands of rows, so
+    only tables that grew by many are looked at, and only before the step that reads them.
     """
 
     def __init__(self) -> None:
-        self._rows = 0
-        self._told = 0
+        self._written: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
 
-    def add(self, counts: dict[str, int]) -> None:
-        """Count what was read or planned."""
-        self._rows += sum(counts.get(name, 0) for name in ("rows", "users", "planned"))
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Count what was written."""
+        self._written.update({name: counts[name] for name in WRITTEN.keys() & counts.keys()})
 
-    def tell(self, connection: Connection, *, again: bool = False) -> None:
-        """Have it look when there is half as much again as the last time, or now; never waits for another look."""
-        if self._rows > BULK_ROWS and (again or self._rows > 1.5 * self._told):
-            connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(WRITTEN)}"))
-            self._told = self._rows
+    def tell(self, connection: Connection) -> None:
+        """Have it look at what has half as much again as the last time; never waits for another look."""
+        grown = [name for name, rows in self._written.items() if rows > max(BULK_ROWS, 1.5 * self._told[name])]
+        if grown:
+            connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(sorted(WRITTEN[name] for name in grown))}"))
+            self._told.update({name: self._written[name] - self._told[name] for name in grown})
 
 
 class RunContext(Protocol):
@@ -49,14 +60,14 @@ class RunContext(Protocol):
     def check(self) -> None:
         """Raise when the run was stopped or taken over."""
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """A transaction in which this run still is ours."""
+    def writing(self, **progress: int) -> AbstractContextManager[Connection]:
+        """A transaction in which this run still is ours; it also shows how far the run is with it."""
 
     def progress(self, **counts: int) -> None:
         """Show how far it is."""
 
-    def tell_sizes(self, connection: Connection) -> None:
-        """Let PostgreSQL know about the many rows this transaction has just written."""
+    def tell_sizes(self, connection: Connection, **written: int) -> None:
+        """Let PostgreSQL know about the many rows that were written so far, and these: ``people=2100``."""
 
 
 class PreviewContext:
@@ -72,16 +83,17 @@ class PreviewContext:
         """A preview is stopped with Ctrl-C."""
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, **progress: int) -> Iterator[Connection]:
         """A plain transaction."""
+        self.progress(**progress)
         with transaction() as connection:
-            self._sizes.tell(connection)
             yield connection
 
     def progress(self, **counts: int) -> None:
         """Nobody watches a preview through the database; it is only known how large it is."""
         self._sizes.add(counts)
 
-    def tell_sizes(self, connection: Connection) -> None:
+    def tell_sizes(self, connection: Connection, **written: int) -> None:
         """As for a run."""
-        self._sizes.tell(connection, again=True)
+        self._sizes.add(written)
+        self._sizes.tell(connection)

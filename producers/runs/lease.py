@@ -69,33 +69,36 @@ class RunLease:
             self._verify(connection, lock="")
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, **progress: int) -> Iterator[Connection]:
         """A transaction that only gets in while the run is still ours, not stopped and not taken over.
 
+        With ``progress`` it shows how much further the run is with it.
         Nobody can renew the lease while it is open, so one that took long brings a fresh lease along.
         """
         begun = time.monotonic()
         with transaction() as connection:
             self._verify(connection, lock="FOR UPDATE")
-            self._sizes.tell(connection)
+            if progress:
+                self._show(connection, progress)
             yield connection
             if time.monotonic() - begun > RENEW_SECONDS:
                 connection.execute(_RENEW, {"lease": LEASE_SECONDS, **self._key})
 
     def progress(self, **numbers: int) -> None:
         """Show how much further it is: so many more ``pages``, ``rows``, ``planned``."""
+        with transaction() as connection:
+            self._show(connection, numbers)
+
+    def _show(self, connection: Connection, numbers: dict[str, int]) -> None:
         self._sizes.add(numbers)
         for name, number in numbers.items():
             self._progress[name] = self._progress.get(name, 0) + number
-        with transaction() as connection:
-            connection.execute(
-                _PROGRESS,
-                {"numbers": json.dumps(self._progress), **self._key},
-            )
+        connection.execute(_PROGRESS, {"numbers": json.dumps(self._progress), **self._key})
 
-    def tell_sizes(self, connection: Connection) -> None:
-        """Let PostgreSQL know about the many rows this transaction has just written."""
-        self._sizes.tell(connection, again=True)
+    def tell_sizes(self, connection: Connection, **written: int) -> None:
+        """Let PostgreSQL know about the many rows that were written so far, and these."""
+        self._sizes.add(written)
+        self._sizes.tell(connection)
 
     def _verify(self, connection: Connection, *, lock: str) -> None:
         row = connection.execute(

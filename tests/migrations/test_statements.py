@@ -16,7 +16,6 @@ LEAST = 200  # so that a search that finds none can't pass
 # They begin as a statement does, and others are made of them.
 PARTS = {
     "ops.people.erasing._CALLED",
-    "producers.enrollments.facts_sql._MOVING",
     "models.ledger.HAND_OUT",
 }
 OF_A_TENANT = re.compile(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
+import pytest
 from sqlalchemy import event, text
 
 from models import locks
@@ -17,7 +21,8 @@ from tests.fixtures.world import World
 NEWCOMERS = 2500
 MOST_SECONDS = 4.0  # looping within loops takes 12 s for so many, hashing a third of a second
 
-CONTEXT = 4  # connection, cursor, statement, parameters, context, many
+CURSOR, STATEMENT, CONTEXT = 1, 2, 4  # connection, cursor, statement, parameters, context, many
+STEP = 20  # people or rows in hand at once, where the test says so
 
 
 def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World) -> None:
@@ -108,3 +113,82 @@ def test_making_an_account_does_not_read_everybody(world: World) -> None:
         locks.hold(connection, person)
         locks.follow(connection, person)
         assert connection.execute(text(read)).scalar_one() - before < 100
+
+
+@contextmanager
+def _seen() -> Iterator[list[tuple[str, int]]]:
+    """Every statement, with the number of rows that it handed to this process at once."""
+    found: list[tuple[str, int]] = []
+
+    def after(*told: Any) -> None:
+        cursor = told[CURSOR]
+        read_on = isinstance(cursor, psycopg.ServerCursor) or cursor.description is None
+        found.append((told[STATEMENT], 0 if read_on else cursor.rowcount))
+
+    event.listen(engine(), "after_cursor_execute", after)
+    try:
+        yield found
+    finally:
+        event.remove(engine(), "after_cursor_execute", after)
+
+
+def _all_of_them_enrolled(world: World) -> None:
+    """As if every message had been done."""
+    for statement in (
+        "UPDATE run SET status = 'stopped', finished_at = now()",
+        "DELETE FROM message",
+        """INSERT INTO link (tenant_id, person_id, pluvo_id, state, linked_by, created_by_us)
+           SELECT tenant_id, id, internal_id, 'linked', 'created', true FROM person""",
+        "UPDATE person SET applied_name = name, applied_email = email, applied_version = version, match = NULL",
+        """UPDATE enrollment e SET state = 'enrolled', applied_version = e.version, outcome = 'created',
+                  told_account = l.pluvo_id, told_target = c.target FROM link l, course c
+            WHERE l.person_id = e.person_id AND c.id = e.course_id""",
+    ):
+        with transaction() as connection:
+            connection.execute(text(statement))
+
+
+def test_a_run_never_holds_more_people_than_one_step_needs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given steps of some people, many more than that in AFAS, and pairs of them with one address
+    for place in ("facts.CHUNK", "leavers.AT_ONCE"):
+        monkeypatch.setattr(f"producers.enrollments.{place}", STEP)
+    everybody = range(1000, 1000 + 8 * STEP)
+    for number in everybody:
+        world.person(number, email_primary=f"p{number // 2}@example.nl", name="Pat Bos")
+    # when they come, stay, and go
+    with _seen() as coming:
+        world.begin()
+    _all_of_them_enrolled(world)
+    with _seen() as staying:
+        stayed = world.begin()
+    for number in everybody[1:]:
+        world.afas.remove(340, number)
+    world.rows("UPDATE course SET base_rows = NULL RETURNING id")
+    world.rows("UPDATE enrollment SET absent_since = now() - interval '9 days' RETURNING id")
+    with _seen() as going:
+        went = world.begin()
+    # then
+    assert stayed.outcomes["unchanged"] == len(everybody)
+    assert went.held_removals == len(everybody) - 1
+    for seen in (coming, staying, going):
+        assert {statement: rows for statement, rows in seen if rows > STEP} == {}
+    # and who has the same address is told from each other, in whatever step they are
+    shared = world.rows("SELECT count(*) AS n FROM plan_line WHERE reason LIKE 'same_person_as:%'")
+    assert shared == [{"n": len(everybody) // 2}]
+
+
+def test_a_dry_run_asks_for_the_whole_listing_as_often_for_many_as_for_few(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.enrollments.facts.CHUNK", STEP)
+    asked = []
+    for people in (2 * STEP, 6 * STEP):
+        for number in range(people):
+            world.person(1000 + number)
+        with _seen() as statements:
+            world.plan()
+        narrow = ("INSERT", "= ANY(%(people)s)", "= ANY(%(emails)s)", "FROM run ", "NOT id = ANY", "UPDATE run")
+        asked.append(
+            [one for one, _ in statements if "snapshot_row" in one and not any(word in one for word in narrow)]
+        )
+    assert len(asked[0]) == len(asked[1])
