@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -245,7 +245,7 @@ def judge(
         rows = [_Looked(*row) for row in connection.execute(_SHOWN, values)]
         judged = [one for row in rows if (one := _judged(row, targets[row.field]))]
         if judged:
-            found = json.dumps([asdict(one) for one in judged])
+            found = json.dumps([vars(one) for one in judged])
             settled = connection.execute(_SETTLE, {"tenant": tenant_id, "rows": found})
             done = set(settled.scalars())
             changed += [one for one in judged if one.id in done]

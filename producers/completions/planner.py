@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
@@ -279,9 +279,9 @@ class Planner:
         for line in lines:
             self.hash.update(json.dumps([line.event_id, line.internal_id, line.after]).encode())
         values = {"run": self.run_id, "tenant": self.tenant_id}
-        old = connection.execute(_OLD_LINES, values | {"rows": json.dumps([asdict(line) for line in lines])})
+        old = connection.execute(_OLD_LINES, values | {"rows": json.dumps([vars(line) for line in lines])})
         ids = {row.completion_id: row.id for row in old}
-        new = [asdict(line) for line in lines if line.completion_id not in ids]
+        new = [vars(line) for line in lines if line.completion_id not in ids]
         if new:
             added = connection.execute(_NEW_LINES, values | {"rows": json.dumps(new)})
             ids.update((row.completion_id, row.id) for row in added)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
@@ -210,7 +210,7 @@ def record(
     within = {"since": chosen.since, "until": chosen.until, "narrow": chosen.narrow}
     values = {"tenant": tenant.id, "run": run_id, "signal": signal} | within
     kept = [
-        [row.id for row in connection.execute(_UPSERT, values | {"rows": json.dumps([asdict(one) for one in each])})]
+        list(connection.execute(_UPSERT, values | {"rows": json.dumps([vars(one) for one in each])}).scalars())
         for each in rounds[: 1 + MAX_LATER]
     ]
     return kept[0]
@@ -228,11 +228,12 @@ def _entries(
         by_title[rule.level, rule.title].append(rule)
     owners = _owners(connection, tenant, rules, finished)
     today = connection.execute(_TODAY, {"zone": tenant.timezone}).scalar_one()
+    days = {raw: _day(raw, tenant, today) for raw in {row.raw for row in finished}}
     made: list[Entry] = []
     for row in finished:
         of_user = owners.get(row.pluvo_id, [])
         made += [
-            _entry(rule, row, owner, _day(row.raw, tenant, today), reading)
+            _entry(rule, row, owner, days[row.raw], reading)
             for rule, owner in _assign(by_title[row.level, row.title], of_user)
             # A finish without a date is worth listing only for someone whose date could be written.
             if row.raw is not None or (owner and owner.row_state not in (None, RowState.ABSENT))
@@ -246,8 +247,8 @@ def _owners(
     users, courses = {row.pluvo_id for row in finished}, {rule.course_id for rule in rules}
     values = {"tenant": tenant.id, "users": list(users), "courses": list(courses)}
     found: dict[str, list[_Owner]] = defaultdict(list)
-    for row in connection.execute(_OWNERS, values):
-        found[row.pluvo_id].append(_Owner(row.internal_id, row.course_id, row.enrollment_id, row.row_state))
+    for pluvo_id, *owner in connection.execute(_OWNERS, values):
+        found[pluvo_id].append(_Owner(*owner))
     return found
 
 

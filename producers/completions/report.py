@@ -6,6 +6,7 @@ and a date are handed on, some hundreds at a time: memory does not grow with the
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from producers.completions.rules import MAX_CANDIDATES, Rule, TitleVerdict, judg
 from producers.event_reader import RETRY_WAITS_SECONDS, sleep
 from tenancy.rate_limit import RateLimited
 
-BATCH = 500
+BATCH = 1000
+CHECK_SECONDS = 0.5
 MAX_TITLES_KEPT = 1000
 Sink = Callable[[Sequence[Finished]], None]
 Check = Callable[[], None]
@@ -105,6 +107,7 @@ class LevelReport:
         self.ambiguous: set[str] = set()
         self._dates: dict[str, dict[str, str | None]] = defaultdict(dict)
         self._batch: list[Finished] = []
+        self._checked_at = float("-inf")
 
     def read(self, group_ids: Sequence[str] | None) -> None:
         """Read it all; starts again after 2, 10 and 30 s when Pluvo fails. Raises Unavailable after that.
@@ -130,7 +133,9 @@ class LevelReport:
         level: Literal["TRAINING", "COURSE"] = "COURSE" if self.level == "course" else "TRAINING"
         try:
             for page in self.pluvo.portfolio_pages(level, group_ids=group_ids):
-                self.check()
+                if time.monotonic() - self._checked_at >= CHECK_SECONDS:
+                    self._checked_at = time.monotonic()
+                    self.check()
                 for row in page:
                     self._take(row)
                 if len(self._batch) >= BATCH:
