@@ -55,6 +55,8 @@ def person_number(value: Any) -> str | None:
 
     Anything else stands in the wrong column, or went through something that changed it (``"1.000"``, ``"1E+03"``).
     """
+    if value.__class__ is int:  # as nearly all of them are
+        return str(value) if 0 < value < 10**18 else None
     found = identifier(value)
     if found is None or not re.fullmatch(r"[0-9]{1,18}", found):
         return None

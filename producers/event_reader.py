@@ -6,7 +6,6 @@ hide in the seam, and doubled rows stay together. Rows of that last key are kept
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +53,8 @@ class Evidence:
 
 def number(value: object) -> int | None:
     """An internal id as AFAS orders it; None when it is no whole number."""
+    if value.__class__ is int:  # as nearly all of them are
+        return value if 0 < value < 10**18 else None
     found = person_number(value)
     return int(found) if found is not None else None
 
@@ -74,8 +75,10 @@ class EventReader:
         width: int | None = None,
         given: Sequence[AfasRow] | None = None,
     ) -> None:
-        """Args: ``width``: the connector's columns as last seen; a page is rows times columns, and AFAS limits that.
-        ``given``: all rows of the event, read before; too many for a page are read again.
+        """Args:
+        check: called before the first page and before a page is asked for again. Who takes the pages asks in between.
+        width: the connector's columns as last seen; a page is rows times columns, and AFAS limits that.
+        given: all rows of the event, read before; too many for a page are read again.
         """
         self.afas = afas
         self.connector = connector
@@ -107,8 +110,9 @@ class EventReader:
             self.evidence.pages += 1
             last_page = len(rows) < self.take and len(rows) != SILENT_DEFAULT
             keys = [number(row.get(self.key_column)) for row in rows]
-            self._note_order(keys, cursor)
-            highest = max((key for key in keys if key is not None), default=None)
+            known = [key for key in keys if key is not None]
+            self._note_order(known, cursor)
+            highest = max(known, default=None)
             read += len(rows)
             if endless := self._endless(rows, before, highest, cursor, read):
                 self.evidence.note(endless)
@@ -117,19 +121,18 @@ class EventReader:
             before = rows
             if held and rows and keys[0] == cursor and skip == 0:
                 held = []  # they came again, with whatever doubles followed them
-            fresh = held + list(rows)
-            held = []
             if last_page:
                 self._fit_take(rows)
-                yield fresh
+                yield held + list(rows)
                 return
             if highest is None or highest == cursor:
                 # No key to go on from, or a whole page of one key: step through it.
                 skip += len(rows)
-                yield fresh
+                yield held + list(rows)
+                held = []
                 continue
-            held = [row for row in fresh if number(row.get(self.key_column)) == highest]
-            yield [row for row in fresh if number(row.get(self.key_column)) != highest]
+            yield held + [row for row, key in zip(rows, keys, strict=True) if key != highest]
+            held = [row for row, key in zip(rows, keys, strict=True) if key == highest]
             cursor, skip = highest, 0
             self._fit_take(rows)
 
@@ -143,14 +146,13 @@ class EventReader:
             return "same_page"  # whatever is asked, it gives what it gave
         return None
 
-    def _note_order(self, keys: Sequence[int | None], cursor: int | None) -> None:
-        known = [key for key in keys if key is not None]
-        if cursor is not None and any(key < cursor for key in known):
+    def _note_order(self, known: Sequence[int], cursor: int | None) -> None:
+        if cursor is not None and known and min(known) < cursor:
             self._odd("read_twice")
         if cursor is not None and self._seam and cursor not in known:
             # The row that ended the last page must begin this one, unless it was just deleted or this page lies.
             self._odd("gap")
-        if any(later < earlier for earlier, later in itertools.pairwise(known)):
+        if known != sorted(known):
             self.evidence.note("key_order")
 
     def _odd(self, reason: str) -> None:
@@ -160,7 +162,7 @@ class EventReader:
 
     def _fit_take(self, rows: Sequence[AfasRow]) -> None:
         if rows:
-            self.width = max(len(row) for row in rows)
+            self.width = max(map(len, rows))
             self.take = min(self._largest, page_size(self.width))
 
     def where(self, cursor: int | None) -> list[Condition]:
@@ -178,7 +180,8 @@ class EventReader:
             return given
         waits = iter(RETRY_WAITS_SECONDS)
         while True:
-            self.check()
+            if not self.evidence.pages:
+                self.check()
             try:
                 return self.afas.rows(
                     self.connector,

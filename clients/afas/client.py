@@ -75,7 +75,7 @@ class AfasClient:
         most = 2 * take + 10
         body = self._read(f"connectors/{_segment(connector)}", "reading a page", query, about_to, most_objects=most)
         rows = body.get("rows")
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        if not isinstance(rows, list) or not {*map(type, rows)} <= {dict}:
             raise Misconfigured("no_rows", "reading a page: the answer has no list of rows.", system=AFAS, status=200)
         if len(rows) > take:
             raise _page_too_long()

@@ -95,10 +95,11 @@ class Response:
                 raise TooManyObjects
             return dict(pairs)
 
+        text = self.content.decode("utf-8-sig")
+        # Each object has a brace: with few of them none need be counted, which takes as long as the decoding.
+        many = most_objects is not None and text.count("{") > most_objects
         try:
-            return jsonlib.loads(
-                self.content.decode("utf-8-sig"), object_pairs_hook=counted if most_objects is not None else None
-            )
+            return jsonlib.loads(text, object_pairs_hook=counted if many else None)
         except RecursionError:
             pass
         raise ValueError("JSON nested too deeply")

@@ -9,6 +9,7 @@ make_plan        read, match, plan and judge: the part that both share
 course_rules     which events the rules of the tenants file link; event_list finds them in AFAS
 snapshot         reads an event of AFAS and says whether the listing can be trusted
 read_ahead       reads many small events of one connector in few pages
+plain_rows       rows of a page of which nothing is odd, straight into the snapshot
 pluvo_directory  lists or looks up the Pluvo users that matching needs
 facts            what planning must know of some hundred people; its statements are in facts_sql
 matching         which Pluvo account belongs to an AFAS person; pure

@@ -23,7 +23,7 @@ short                  none where there were some, or under 80 % of the last    
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NotRequired, TypedDict
@@ -37,6 +37,7 @@ from models.course import Course
 from models.run import SnapshotState
 from models.tenant import Tenant
 from models.translate import Record, missing_columns, translate
+from producers.enrollments.plain_rows import PlainRows
 from producers.enrollments.read_ahead import ReadAhead, postgres_now
 from producers.event_reader import MAX_RESTARTS, EventReader, Partial, Restart
 from producers.runs.context import RunContext
@@ -46,10 +47,11 @@ UNUSABLE = {"missing_column", "wrong_environment", "too_many_rows"}
 UNCERTAIN_WHO = {"no_internal_id": "unidentified", "other_event": "other_event"}
 SHORT_SHARE, SHORT_FROM = 0.8, 20
 
-_COPY = """
-COPY snapshot_row (run_id, tenant_id, course_id, position, internal_id, external_id, name, email, email_folded,
-                   completion, row_state, reason, fingerprint) FROM STDIN
-"""
+COPIED = (
+    *("internal_id", "external_id", "name", "email", "email_folded"),
+    *("completion", "row_state", "reason", "fingerprint"),
+)
+_COPY = f"COPY snapshot_row (run_id, tenant_id, course_id, position, {', '.join(COPIED)}) FROM STDIN"
 _FORGET = text("DELETE FROM snapshot_row WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course")
 _COUNT = text(
     """
@@ -157,6 +159,7 @@ def take_snapshot(
         except Restart:
             continue
     with context.writing() as connection:
+        context.tell_sizes(connection)
         _settle_doubles(connection, context, snapshot)
         snapshot.rows = _count(connection, context, snapshot.course_id)
         if snapshot.state == SnapshotState.COMPLETE and context.options.get("person") is None:
@@ -166,17 +169,20 @@ def take_snapshot(
 
 def _read(context: RunContext, reader: EventReader, course: Course, snapshot: Snapshot, today: date) -> None:
     position = 0
+    plain, columns = PlainRows(course.fields, course.event_id), course.fields.columns()
     try:
         for page in reader.pages():
-            if page and (missing := sorted({c for row in page for c in missing_columns(row, course.fields.columns())})):
+            copied = [plain.copied(row) for row in page]
+            odd = {at: row for at, row in enumerate(page) if copied[at] is None}
+            if missing := sorted({c for row in odd.values() for c in missing_columns(row, columns)}):
                 snapshot.suspect("missing_column")
                 snapshot.detail = f"missing or replaced: {', '.join(missing)}"
-            with context.writing() as connection:
-                records = [translate(row, course.fields, course.event_id, today) for row in page]
-                snapshot.suspect(*sorted({UNCERTAIN_WHO[one.reason] for one in records if one.reason in UNCERTAIN_WHO}))
-                store(connection, context, course, records, position)
+            records = {at: translate(row, course.fields, course.event_id, today) for at, row in odd.items()}
+            reasons = {one.reason for one in records.values()}
+            snapshot.suspect(*sorted(UNCERTAIN_WHO[one] for one in reasons if one in UNCERTAIN_WHO))
+            with context.writing(pages=1, rows=len(page)) as connection:
+                store(connection, context, course, copied, records, position)
             position += len(page)
-            context.progress(pages=1, rows=len(page))
     except Partial as error:
         snapshot.suspect("page_failed")
         snapshot.state, snapshot.detail = SnapshotState.PARTIAL, error.code
@@ -187,27 +193,21 @@ def _read(context: RunContext, reader: EventReader, course: Course, snapshot: Sn
     snapshot.width = reader.width
 
 
-def store(connection: Connection, context: RunContext, course: Course, records: Iterable[Record], start: int) -> None:
-    """Copy one page into staging."""
+def store(  # noqa: PLR0917  one page, in its two forms
+    connection: Connection,
+    context: RunContext,
+    course: Course,
+    copied: Sequence[str | None],
+    records: Mapping[int, Record],
+    start: int,
+) -> None:
+    """Copy one page into staging. ``copied``: its plain rows as text; ``records``: the others, by their place in it."""
+    whose = (context.run_id, context.tenant_id, course.id)
+    begin = "\t".join(map(str, whose))
     with connection.connection.cursor().copy(_COPY) as copy:
-        for position, record in enumerate(records, start):
-            copy.write_row(
-                (
-                    context.run_id,
-                    context.tenant_id,
-                    course.id,
-                    position,
-                    record.internal_id,
-                    record.external_id,
-                    record.name,
-                    record.email,
-                    record.email_folded,
-                    record.completion,
-                    record.row_state,
-                    record.reason,
-                    record.fingerprint,
-                )
-            )
+        copy.write("".join([f"{begin}\t{at}\t{row}\n" for at, row in enumerate(copied, start) if row is not None]))
+        for at, record in records.items():
+            copy.write_row((*whose, start + at, *(getattr(record, name) for name in COPIED)))
 
 
 def _forget(connection: Connection, context: RunContext, course_id: int) -> None:
@@ -224,26 +224,32 @@ def _names(context: RunContext, course_id: int) -> dict[str, str | int]:
 
 _MARK_DOUBLES = text(
     """
-    WITH many AS (
+    WITH doubled AS MATERIALIZED (
+        SELECT internal_id FROM snapshot_row
+         WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND internal_id IS NOT NULL
+         GROUP BY internal_id HAVING count(*) > 1),
+    many AS (
         SELECT internal_id, count(DISTINCT (fingerprint, row_state, completion)) AS versions, min(position) AS first
           FROM snapshot_row
-         WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course AND internal_id IS NOT NULL
-         GROUP BY internal_id HAVING count(*) > 1)
-    UPDATE snapshot_row s
-       SET row_state = CASE WHEN many.versions > 1 THEN 'rejected' ELSE 'double' END,
-           reason = 'duplicate'
-      FROM many
-     WHERE s.run_id = :run AND s.tenant_id = :tenant AND s.course_id = :course AND s.internal_id = many.internal_id
-       AND (many.versions > 1 OR s.position > many.first)
-    RETURNING many.versions
+         WHERE run_id = :run AND tenant_id = :tenant AND course_id = :course
+           AND internal_id IN (SELECT internal_id FROM doubled)
+         GROUP BY internal_id),
+    marked AS (
+        UPDATE snapshot_row s
+           SET row_state = CASE WHEN many.versions > 1 THEN 'rejected' ELSE 'double' END,
+               reason = 'duplicate'
+          FROM many
+         WHERE s.run_id = :run AND s.tenant_id = :tenant AND s.course_id = :course AND s.internal_id = many.internal_id
+           AND (many.versions > 1 OR s.position > many.first)
+        RETURNING many.versions)
+    SELECT coalesce(bool_or(versions > 1), false) FROM marked
     """
 )
 
 
 def _settle_doubles(connection: Connection, context: RunContext, snapshot: Snapshot) -> None:
     """Equal doubles count once as themselves and once as unchanged; contradictory ones are rejected, all of them."""
-    found = connection.execute(_MARK_DOUBLES, _names(context, snapshot.course_id)).scalars().all()
-    if any(versions > 1 for versions in found):
+    if connection.execute(_MARK_DOUBLES, _names(context, snapshot.course_id)).scalar_one():
         snapshot.suspect("contradictory")
 
 
