@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from loops import Loop
 from models.run import RunOptions, RunStatus
@@ -26,9 +27,11 @@ _RENEW = text(
     """UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = :id AND tenant_id = :tenant AND fence = :fence AND status = 'running'"""
 )
+_LOOK = text("SELECT fence, status, stop_requested FROM run WHERE id = :id AND tenant_id = :tenant")
+_LOCK = text(f"{_LOOK.text} FOR UPDATE")
 _PROGRESS = text(
     """UPDATE run SET progress = progress || CAST(:numbers AS jsonb)
-        WHERE id = :id AND tenant_id = :tenant AND fence = :fence"""
+        WHERE id = :id AND tenant_id = :tenant AND fence = :fence RETURNING fence, status, stop_requested"""
 )
 
 
@@ -66,7 +69,7 @@ class RunLease:
     def check(self) -> None:
         """Raise RunLost, RunStopped or RunInterrupted when the producer must end."""
         with transaction() as connection:
-            self._verify(connection, lock="")
+            self._verify(connection.execute(_LOOK, self._key).first())
 
     @contextmanager
     def writing(self, **progress: int) -> Iterator[Connection]:
@@ -77,9 +80,8 @@ class RunLease:
         """
         begun = time.monotonic()
         with transaction() as connection:
-            self._verify(connection, lock="FOR UPDATE")
-            if progress:
-                self._show(connection, progress)
+            # Either locks the run's row.
+            self._verify(self._show(connection, progress) if progress else connection.execute(_LOCK, self._key).first())
             yield connection
             if time.monotonic() - begun > RENEW_SECONDS:
                 connection.execute(_RENEW, {"lease": LEASE_SECONDS, **self._key})
@@ -89,22 +91,18 @@ class RunLease:
         with transaction() as connection:
             self._show(connection, numbers)
 
-    def _show(self, connection: Connection, numbers: dict[str, int]) -> None:
+    def _show(self, connection: Connection, numbers: dict[str, int]) -> Row[Any] | None:
         self._sizes.add(numbers)
         for name, number in numbers.items():
             self._progress[name] = self._progress.get(name, 0) + number
-        connection.execute(_PROGRESS, {"numbers": json.dumps(self._progress), **self._key})
+        return connection.execute(_PROGRESS, {"numbers": json.dumps(self._progress), **self._key}).first()
 
     def tell_sizes(self, connection: Connection, **written: int) -> None:
         """Let PostgreSQL know about the many rows that were written so far, and these."""
         self._sizes.add(written)
         self._sizes.tell(connection)
 
-    def _verify(self, connection: Connection, *, lock: str) -> None:
-        row = connection.execute(
-            text(f"SELECT fence, status, stop_requested FROM run WHERE id = :id AND tenant_id = :tenant {lock}"),  # noqa: S608  a constant
-            {"id": self.run_id, "tenant": self.tenant_id},
-        ).first()
+    def _verify(self, row: Row[Any] | None) -> None:
         if row is None or row.fence != self.fence or row.status != RunStatus.RUNNING:
             raise RunLost(self.run_id)
         if row.stop_requested:
