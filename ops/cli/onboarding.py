@@ -163,7 +163,7 @@ def set_up(dialogue: Dialogue, draft: Draft) -> dict[str, Any]:
 def go_live(dialogue: Dialogue, slug: str) -> int:
     """Check, show the first run, start it: each only when somebody says so. The exit code."""
     try:
-        code = _checked(dialogue, slug)
+        code = checked(dialogue, slug)
         if dialogue.yes("ask.dry_run"):
             options = start.enrollment_options([slug], everyone=False, full=False, person=None)
             found = dry_run.document(Direction.ENROLLMENTS, [slug], everyone=False, options=options)
@@ -179,12 +179,14 @@ def go_live(dialogue: Dialogue, slug: str) -> int:
     return code
 
 
-def _checked(dialogue: Dialogue, slug: str) -> int:
+def checked(dialogue: Dialogue, slug: str, *, quiet: bool = False) -> int:
+    """Check until it is right, or somebody goes on all the same. The exit code."""
+    words = dialogue.language
     while True:
-        found = check(slug, lambda one: show_finding(one.document(dialogue.language)), language=dialogue.language)
+        found = check(slug, lambda one: None if quiet else show_finding(one.document(words)), language=words)
         if found["ok"]:
             return 0
-        if not dialogue.terminal or dialogue.line("ask.go_on").casefold().startswith("g"):
+        if quiet or not dialogue.terminal or dialogue.line("ask.go_on").casefold().startswith("g"):
             return 1
 
 

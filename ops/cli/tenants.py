@@ -105,7 +105,8 @@ def add(
     dialogue = onboarding.Dialogue(language_of(language), named(who), answers)
     with at_database(create=True, keys=True):
         if discard:
-            onboarding_store.discard(slug or "")
+            slug = slug or onboarding_store.resumed(None).slug
+            onboarding_store.discard(slug)
             output.say(f"{slug}: forgotten.")
             return
         if slug and not resume:
@@ -113,8 +114,12 @@ def add(
         draft = onboarding_store.resumed(slug) if resume else Draft()
         dialogue.say("ask.how")
         document = onboarding.set_up(dialogue, draft)
-        show({"items": [document]}, json, lambda _: output.say(f"{document['tenant']}: {document['action']}"))
-        code = onboarding.go_live(dialogue, document["tenant"])
+        if json:
+            code = onboarding.checked(dialogue, document["tenant"], quiet=True)
+            output.show_json({"items": [document], "ok": code == 0})
+        else:
+            output.say(f"{document['tenant']}: {document['action']}")
+            code = onboarding.go_live(dialogue, document["tenant"])
     raise typer.Exit(code)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +23,7 @@ from ops.tenants.onboarding import Draft, Refused
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, AfasTenant, FreeField, OAuthClient, Otp
 from simulators.pluvo.switches import ApiClient
 from simulators.pluvo.tenant import PluvoTenant
-from tests.fixtures.terminal import terminal
+from tests.fixtures.terminal import PATIENCE_SECONDS, ROOT, terminal
 from tests.fixtures.world import World
 from tests.integration.ops.conftest import run_sql, scalar
 
@@ -416,3 +419,44 @@ def test_credentials_are_replaced_on_a_terminal(customer: Customer, environment:
     with terminal(*words, environment=environment) as person:
         person.expect("write env:NAME or file:PATH")
         assert person.ended() == 2
+
+
+def without_terminal(environment: dict[str, str], *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *words],
+        cwd=ROOT,
+        env=dict(os.environ) | {"LANG": "C.UTF-8"} | environment,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+def test_without_a_terminal_flags_and_lines_answer_and_a_wrong_one_ends_it(
+    customer: Customer, environment: dict[str, str]
+) -> None:
+    # given answers as flags, the rest as lines
+    known = {name: value for name, value in customer.right.items() if not name.startswith(("otp", "afas.token"))}
+    known |= {"afas.environment": "production", "afas.auth": "oauth", "afas.secret_ends": "-"}
+    secrets = {"afas.client_secret": "A_SECRET", "pluvo.client_secret": "P_SECRET"}
+    flags = [word for name, value in known.items() for word in ("--set", f"{name}={value}") if name not in secrets]
+    flags += [word for name, variable in secrets.items() for word in ("--set", f"{name}=env:{variable}")]
+    there = environment | {"A_SECRET": "s1", "P_SECRET": "s2"}
+
+    # when one is wrong
+    wrong = without_terminal(there | {"A_SECRET": "no"}, "tenants", "add", *flags)
+    # then nothing is stored, and the sentence is the last line
+    assert wrong.returncode == 2
+    assert "The OAuth client or its secret is wrong" in wrong.stderr.splitlines()[-1]
+    assert scalar("SELECT count(*) FROM tenant") == 0
+    assert without_terminal(there, "tenants", "add", "--discard").stdout == "nova: forgotten.\n"
+
+    # when the lines end too early
+    early = without_terminal(there, "tenants", "add", *flags, typed="\n\n")
+    assert (early.returncode, "What was given is kept" in early.stderr.replace("what was", "What was")) == (2, True)
+    # and when they are all there
+    done = without_terminal(there, "tenants", "add", "--resume", "--json", *flags, typed="\n" * 20)
+    found = json.loads(done.stdout)
+    assert (found["items"][0]["action"], found["ok"], done.returncode) == ("created", True, 0), done.stderr
