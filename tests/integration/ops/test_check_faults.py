@@ -240,7 +240,7 @@ def _forget_tokens() -> None:
 def test_where_nothing_is_wrong_every_probe_is_ok(world: World) -> None:
     found = check("acme")
     assert {probe["code"] for probe in found["probes"]} == {"ok"}
-    assert len({probe["probe"] for probe in found["probes"]}) >= 18
+    assert len({probe["probe"] for probe in found["probes"]}) >= 20
     assert found["ok"] is True
 
 
