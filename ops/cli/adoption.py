@@ -25,10 +25,11 @@ def adoption_(slug: Slug, csv: File = None, language: InLanguage = None, json: J
         found = adoption(slug)
     if csv:
         plan_view.write_rows(csv, ("group", *COLUMNS), found["people"])
-    show(found, json, lambda document: _show(document, language_of(language)))
+    show(found, json, lambda document: show_adoption(document, language_of(language)))
 
 
-def _show(found: dict[str, Any], language: Language) -> None:
+def show_adoption(found: dict[str, Any], language: Language) -> None:
+    """Print how many come to their account in which way, and of those who should be looked at who they are."""
     for name in GROUPS:
         people = [one for one in found["people"] if one["group"] == name]
         output.say(f"{len(people):>6}  {say(f'adoption.{name}', language)}")

@@ -12,10 +12,12 @@ from typing import Any
 import typer
 
 from models.direction import Direction
+from ops.cli.adoption import show_adoption
 from ops.cli.check import show_finding
 from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
 from ops.runs import dry_run, history, start
+from ops.runs.adoption import adoption
 from ops.tenants import onboarding, onboarding_store
 from ops.tenants.check import check
 from ops.tenants.file_spec import secret_of
@@ -164,6 +166,8 @@ def go_live(dialogue: Dialogue, slug: str) -> int:
     """Check, show the first run, start it: each only when somebody says so. The exit code."""
     try:
         code = checked(dialogue, slug)
+        if dialogue.yes("ask.adoption"):
+            show_adoption(adoption(slug), dialogue.language)
         if dialogue.yes("ask.dry_run"):
             options = start.enrollment_options([slug], everyone=False, full=False, person=None)
             found = dry_run.document(Direction.ENROLLMENTS, [slug], everyone=False, options=options)

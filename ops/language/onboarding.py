@@ -47,6 +47,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "ask.again": "Enter tries again, < goes back",
     "ask.store": "Store {slug}? Nothing is sent to Pluvo or AFAS by that",
     "ask.go_on": "Something is not right yet. Enter checks again, g goes on all the same",
+    "ask.adoption": "Show who would come to which account in Pluvo? It writes nothing",
     "ask.dry_run": "Show what the first run would do? It writes nothing",
     "ask.live": "Start the first run? It makes accounts and enrollments in Pluvo, and begins the timetable",
     "ask.how": "Every answer is tried at once. < goes back, Ctrl-C leaves; what was given is kept.",

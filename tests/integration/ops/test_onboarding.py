@@ -369,6 +369,7 @@ def test_a_tenant_goes_live_on_a_terminal(customer: Customer, environment: dict[
         person.answer("invite", "no")
         person.answer("Store nova?", "")
         person.expect("nova: created")
+        person.answer("Show who would come to which account", "")
         person.answer("Show what the first run would do?", "")
         person.expect("get a new account")
         person.answer("Start the first run?", "y")
@@ -399,6 +400,7 @@ def test_a_file_answers_everything_and_nobody_is_asked(
     with terminal("tenants", "add", "--file", str(file), environment=environment | variables) as person:
         person.answer("Store nova?", "")
         person.expect("nova: created")
+        person.answer("Show who", "n")
         person.answer("Show what", "n")
         person.expect("Its timetable begins with")
         assert person.ended() == 0
