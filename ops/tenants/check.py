@@ -59,9 +59,7 @@ def check(
     for finding in _findings(tenant, file, neighbours):
         watch(finding)
         findings.append(finding)
-    kept = [
-        {"probe": one.probe, "ok": one.ok, "code": one.code, "parameters": dict(one.parameters)} for one in findings
-    ]
+    kept = [one.kept() for one in findings]
     with transaction() as connection:
         at = connection.execute(_KEEP, {"tenant": tenant.id, "findings": json.dumps(kept)}).scalar_one()
     return _document(slug, at, findings, language)

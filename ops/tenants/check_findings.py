@@ -51,6 +51,11 @@ class Finding:
         """ok, warning or fault."""
         return "fault" if not self.ok else "ok" if self.code == "ok" else "warning"
 
+    def kept(self) -> dict[str, Any]:
+        """As it is stored: without the other side's own words, which may name somebody."""
+        parameters = {name: value for name, value in self.parameters.items() if name != "said"}
+        return {"probe": self.probe, "ok": self.ok, "code": self.code, "parameters": parameters}
+
     def document(self, language: Language) -> FindingDocument:
         """As ``check`` prints it, in a language."""
         cause, action = self._sentences(language) if self.code != "ok" else ("", "")
