@@ -51,14 +51,14 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
 def show(hold_id: str) -> dict[str, Any]:
     """One hold with its lines (names and addresses included: an operator must see what would happen)."""
     with transaction() as connection:
+        hold_id = lookup.full_id(connection, "hold", hold_id)
         hold = _one(connection, hold_id)
         lines = rows(connection, _LINES, hold=hold_id, tenant=hold["tenant_id"])
     return _item(hold) | {"count": hold["lines"], "lines": lines}
 
 
 def _one(connection: Connection, hold_id: str) -> dict[str, Any]:
-    missing = f"There is no hold {hold_id!r}: `koppeling holds list` shows them."
-    return lookup.one(connection, f"{_COLUMNS} WHERE h.id = :hold", missing, hold=hold_id)
+    return rows(connection, f"{_COLUMNS} WHERE h.id = :hold", hold=hold_id)[0]
 
 
 def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> dict[str, Any]:
@@ -69,6 +69,7 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
     persons = [checked_id(one) for one in persons]
     chosen = {"events": list(events), "persons": persons}
     with transaction() as connection:
+        hold_id = lookup.full_id(connection, "hold", hold_id)
         hold = _open(connection, hold_id)
         done = decide_holds.release(
             connection, hold_id, reason=reason, who=who, events=events or None, persons=persons or None
@@ -87,6 +88,7 @@ def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
 
     audit.need_reason(reason, _KEPT)
     with transaction() as connection:
+        hold_id = lookup.full_id(connection, "hold", hold_id)
         hold = _open(connection, hold_id)
         done = decide_holds.refuse(connection, hold_id, reason=reason, who=who)
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}

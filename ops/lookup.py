@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, text
 
@@ -70,6 +70,21 @@ def one(connection: Connection, sql: str, missing: str, **parameters: Any) -> di
     if row is None:
         raise Problem(missing)
     return dict(row)
+
+
+def full_id(connection: Connection, table: Literal["run", "hold", "dead_letter"], given: str) -> str:
+    """The id that is meant: written out, a beginning that only one has, or ``last`` for the newest."""
+    thing, listing = table.replace("_", " "), f"{table.replace('_', '-')}s list"
+    if given.lower() == "last":
+        found = connection.execute(text(f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")).scalars().all()  # noqa: S608  constants
+    else:
+        begins = text(f"SELECT id FROM {table} WHERE starts_with(id, :given) ORDER BY id LIMIT 2")  # noqa: S608  constants
+        found = connection.execute(begins, {"given": given.strip().upper()}).scalars().all()
+    if not found or not given.strip():
+        raise Problem(f"There is no {thing} {given!r}: `koppeling {listing}` shows them.")
+    if len(found) > 1:
+        raise Problem(f"More than one {thing} begins with {given!r}: give more of its id.")
+    return str(found[0])
 
 
 def checked_id(internal_id: str) -> str:

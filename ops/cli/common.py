@@ -28,6 +28,7 @@ InLanguage = Annotated[
 ]
 Limit = Annotated[int, typer.Option("--limit", help="At most so many items (1 to 1000).")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="The 'next' of the page before.")]
+Everything = Annotated[bool, typer.Option("--all", help="Whatever their state.")]
 Slug = Annotated[str, typer.Argument(help="A tenant's slug.", show_default=False)]
 Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
 TenantFilter = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
@@ -53,6 +54,13 @@ def at_database(*, create: bool = False, keys: bool = False, lost_keys: bool = F
     with environment.database(create=create, keys=keys, lost_keys=lost_keys):
         environment.use_broker_if_running()
         yield
+
+
+def wanted_state(state: str | None, everything: bool) -> str | None:
+    """Of which state a listing shows: the one asked for, open ones, or (None) all."""
+    if state is not None and everything:
+        raise Problem("Say --state or --all, not both.")
+    return None if everything else state or "open"
 
 
 def named(who: str | None) -> str:

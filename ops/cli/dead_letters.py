@@ -8,6 +8,7 @@ import typer
 
 from ops.cli.common import (
     Cursor,
+    Everything,
     Json,
     Limit,
     TenantFilter,
@@ -19,6 +20,7 @@ from ops.cli.common import (
     instant,
     named,
     show,
+    wanted_state,
 )
 from ops.dead_letters import MAX_FAILURES, RATE, inbox
 from ops.dead_letters.inbox import Filters
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from ops.dead_letters import replay_batch
 
 app = group("Messages that gave up: look, replay, discard.")
-Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids, or beginnings of them.", show_default=False)]
 KindOption = Annotated[str | None, typer.Option("--kind", help="enrollment.upsert, completion.write_back, …")]
 Error = Annotated[str | None, typer.Option("--error", help="An error's code, or a fingerprint.")]
 Since = Annotated[str | None, typer.Option("--since", help="Failed last at this time or later.")]
@@ -47,12 +49,14 @@ def list_(
     since: Since = None,
     until: Until = None,
     state: Annotated[str | None, typer.Option("--state", help="open, replayed, superseded or discarded.")] = None,
+    everything: Everything = False,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
-    """List dead letters: one by one with --json, else grouped by what went wrong."""
-    filters = Filters(tenant, kind, error, instant(since, "--since"), instant(until, "--until"), state)
+    """List open dead letters (or others): one by one with --json, else grouped by what went wrong."""
+    wanted = wanted_state(state, everything)
+    filters = Filters(tenant, kind, error, instant(since, "--since"), instant(until, "--until"), wanted)
     with at_database():
         if json:
             output.show_json(inbox.listing(filters, limit, cursor).document())
@@ -60,7 +64,7 @@ def list_(
         found = inbox.groups(filters, limit)
         newest = inbox.listing(filters, 20)
     if not found:
-        output.say("There are no dead letters.")
+        output.say("There are no open dead letters." if wanted == "open" else "There are no dead letters.")
         return
     output.show_table(GROUP_COLUMNS, [[row[column] for column in GROUP_COLUMNS] for row in found])
     output.say("")
@@ -68,7 +72,9 @@ def list_(
 
 
 @app.command("show", epilog=example("koppeling dead-letters show 01J…"))
-def show_(*, dead_letter: Annotated[str, typer.Argument(help="Its id.")], json: Json = False) -> None:
+def show_(
+    *, dead_letter: Annotated[str, typer.Argument(help="Its id, the beginning of it, or last.")], json: Json = False
+) -> None:
     """Show a dead letter: who it is about, every attempt, the last call (masked)."""
     with at_database():
         found = inbox.show(dead_letter)
@@ -133,7 +139,7 @@ def _show_lines(found: replay_batch.Replayed) -> None:
 @app.command("discard", epilog=example('koppeling dead-letters discard 01J… --reason "left the company"'))
 def discard(
     *,
-    ids: Annotated[list[str], typer.Argument(help="Dead letters' ids.")],
+    ids: Annotated[list[str], typer.Argument(help="Dead letters' ids, or beginnings of them.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the dead letter.")],
     who: Who = None,
     json: Json = False,

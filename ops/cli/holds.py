@@ -7,28 +7,44 @@ from typing import Annotated, Any
 import typer
 
 from ops import holds
-from ops.cli.common import Cursor, Json, Limit, TenantFilter, Who, at_database, example, group, named, show, show_page
+from ops.cli.common import (
+    Cursor,
+    Everything,
+    Json,
+    Limit,
+    TenantFilter,
+    Who,
+    at_database,
+    example,
+    group,
+    named,
+    show,
+    show_page,
+    wanted_state,
+)
 from ops.terminal import output
 
 app = group("What a guard held back: look, then release or refuse.")
-HoldId = Annotated[str, typer.Argument(help="A hold's id.")]
+HoldId = Annotated[str, typer.Argument(help="A hold's id, the beginning of one, or last.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
 COLUMNS = ("id", "tenant", "guard", "event_id", "state", "lines", "created_at", "expires_at")
 
 
-@app.command("list", epilog=example("koppeling holds list --state open"))
+@app.command("list", epilog=example("koppeling holds list", "koppeling holds list --all --tenant acme"))
 def list_(
     *,
     tenant: TenantFilter = None,
     state: Annotated[str | None, typer.Option("--state", help="open, released, cleared, expired or refused.")] = None,
+    everything: Everything = False,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
-    """List holds, newest first."""
+    """List what is held, newest first: what is still open, unless another state is asked for."""
+    wanted = wanted_state(state, everything)
     with at_database():
-        found = holds.listing(limit, cursor, tenant=tenant, state=state)
-    show_page(found, json, COLUMNS, "Nothing is held.")
+        found = holds.listing(limit, cursor, tenant=tenant, state=wanted)
+    show_page(found, json, COLUMNS, "Nothing is held." if wanted == "open" else "There are no holds.")
 
 
 @app.command("show", epilog=example("koppeling holds show 01J…"))

@@ -13,7 +13,7 @@ from ops.runs import history
 from ops.terminal import output, plan_view
 
 app = group("The ledger of runs: snapshot, plan, outcomes, calls, durations.")
-RunId = Annotated[str, typer.Argument(help="A run's id.")]
+RunId = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or last.")]
 COLUMNS = ("id", "tenant", "direction", "status", "snapshot", "started_at", "seconds", "rows", "outcomes")
 
 

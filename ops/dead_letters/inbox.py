@@ -95,8 +95,8 @@ def groups(filters: Filters, limit: int = 100) -> list[dict[str, Any]]:
 def show(dead_letter_id: str) -> dict[str, Any]:
     """One dead letter with every attempt, the last call (masked), and who it is about."""
     with transaction() as connection:
-        missing = f"There is no dead letter {dead_letter_id!r}: `koppeling dead-letters list` shows them."
-        found = lookup.one(connection, f"{_COLUMNS} WHERE d.id = :id", missing, id=dead_letter_id)
+        dead_letter_id = lookup.full_id(connection, "dead_letter", dead_letter_id)
+        found = rows(connection, f"{_COLUMNS} WHERE d.id = :id", id=dead_letter_id)[0]
         more = rows(
             connection,
             "SELECT d.history, d.last_call, p.name, p.email FROM dead_letter d"
@@ -112,15 +112,7 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
         raise Problem("Name dead letters or give filters, not both.")
     with transaction() as connection:
         if ids:
-            known = connection.execute(
-                text("SELECT id FROM dead_letter WHERE id = ANY(:ids)"), {"ids": list(ids)}
-            ).scalars()
-            unknown = sorted(set(ids) - set(known))
-            if unknown:
-                raise Problem(
-                    f"There is no dead letter {', '.join(unknown)}: `koppeling dead-letters list` shows them."
-                )
-            return list(dict.fromkeys(ids))
+            return list(dict.fromkeys(lookup.full_id(connection, "dead_letter", one) for one in ids))
         if not filters.given and not everything:
             raise Problem("Name dead letters, give a filter (--tenant --kind --error --since --until), or say --all.")
         wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}

@@ -148,12 +148,8 @@ def listing(
 def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunShown:
     """One run with its plan lines (ids, no names), its holds and its progress."""
     with transaction() as connection:
-        run = lookup.one(
-            connection,
-            f"{_RUNS} WHERE r.id = :run",
-            f"There is no run {run_id!r}: `koppeling runs list` shows them.",
-            run=run_id,
-        )
+        run_id = lookup.full_id(connection, "run", run_id)
+        run = rows(connection, f"{_RUNS} WHERE r.id = :run", run=run_id)[0]
         key = {"run": run_id, "tenant": run["tenant_id"]}
         lines = rows(connection, _LINES, **key, cursor=cursor or 0, limit=checked_limit(limit) + 1)
         holds = rows(
@@ -180,12 +176,8 @@ def stop(run_id: str, *, who: str) -> Stopped:
     from producers.runs.request import request_stop  # noqa: PLC0415  looking at runs needs no ledger
 
     with transaction() as connection:
-        run = lookup.one(
-            connection,
-            "SELECT id, tenant_id, status FROM run WHERE id = :run",
-            f"There is no run {run_id!r}: `koppeling runs list` shows them.",
-            run=run_id,
-        )
+        run_id = lookup.full_id(connection, "run", run_id)
+        run = rows(connection, "SELECT id, tenant_id, status FROM run WHERE id = :run", run=run_id)[0]
         stopping = run["status"] in UNFINISHED
         if stopping:
             request_stop(connection, run_id)

@@ -177,5 +177,5 @@ def test_filters_choose_open_ones_and_groups_count_them(acme: int) -> None:
     assert [group["count"] for group in inbox.groups(Filters())] == [3]
     with pytest.raises(Problem, match="or say --all"):
         inbox.choose([], Filters(), everything=False)
-    with pytest.raises(Problem, match="no dead letter nope"):
+    with pytest.raises(Problem, match="no dead letter 'nope'"):
         inbox.choose(["nope"], Filters(), everything=False)

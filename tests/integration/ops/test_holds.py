@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ops import holds
+from ops.cli import main
+from ops.dead_letters import inbox
 from ops.problems import Problem
-from tests.integration.ops.conftest import add_enrollment, run_sql, scalar
+from ops.runs import history
+from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 
 
 def add_held_removal(tenant: int, enrollment: int, person: str) -> None:
@@ -72,3 +77,40 @@ def test_a_hold_is_decided_once(hold: str) -> None:
         holds.release(hold, events=[], persons=[], reason="true", who="tester")
     with pytest.raises(Problem, match="reason is empty"):
         holds.refuse(hold, reason="  ", who="tester")
+
+
+def test_an_id_may_be_its_beginning_or_the_word_last(acme: int) -> None:
+    ids = ["01JAAAAAAAAAAAAAAAAAAAAAAA", "01JAABBBBBBBBBBBBBBBBBBBBB", "01JZZZZZZZZZZZZZZZZZZZZZZZ"]
+    for number in ids:
+        run_sql(
+            "INSERT INTO run (id, batch, tenant_id, direction, trigger, status)"
+            " VALUES (:id, 'R', :t, 'enrollments', 'operator', 'done')",
+            t=acme,
+            id=number,
+        )
+    assert history.show("01jaaa")["run"] == ids[0]
+    assert history.show(ids[1])["run"] == ids[1]
+    assert history.show("last")["run"] == ids[2]
+    with pytest.raises(Problem, match="More than one run begins with '01JAA'"):
+        history.show("01JAA")
+    for nothing in ("", " ", "02", "01JZ%", "01J_"):
+        with pytest.raises(Problem, match="There is no run"):
+            history.show(nothing)
+
+
+def test_listings_show_what_is_open_unless_another_state_is_asked_for(
+    hold: str, acme: int, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(*words: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["koppeling", *words, "--json"])
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            main.main()
+        return [item["id"] for item in json.loads(capsys.readouterr().out)["items"]]
+
+    holds.refuse(hold, reason="wrong filter", who="tester")
+    letter = add_dead_letter(acme, add_enrollment(acme, "90"))
+    inbox.discard([letter[:-1]], reason="wrong filter", who="tester")
+    for noun, state, closed in (("holds", "refused", hold), ("dead-letters", "discarded", letter)):
+        assert listed(noun, "list") == []
+        assert listed(noun, "list", "--all") == listed(noun, "list", "--state", state) == [closed]
