@@ -9,7 +9,7 @@ import typer
 from ops.cli.common import InLanguage, Json, Slug, Who, at_database, example, group, named, show
 from ops.cli.onboarding import Dialogue, set_up
 from ops.language import language_of
-from ops.tenants import onboarding_store
+from ops.tenants import onboarding_courses
 from ops.terminal import output
 
 app = group("Courses: AFAS events that are linked to something in Pluvo.")
@@ -40,5 +40,5 @@ def add(
     given |= {f"title.{one}": title for one in events if title is not None}
     dialogue = Dialogue(language_of(language), named(who), given)
     with at_database(keys=True):
-        document = set_up(dialogue, onboarding_store.courses_of(slug))
+        document = set_up(dialogue, onboarding_courses.courses_of(slug))
     show(document, json, lambda _: output.say(f"{slug}: {document['action']}"))

@@ -18,7 +18,7 @@ from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
 from ops.runs import dry_run, history, start
 from ops.runs.adoption import adoption
-from ops.tenants import onboarding, onboarding_store
+from ops.tenants import onboarding, onboarding_courses, onboarding_credentials, onboarding_store
 from ops.tenants.check import check
 from ops.tenants.file_spec import secret_of
 from ops.tenants.onboarding import COURSE, LEFT_OUT, OPTIONAL_COLUMNS, Draft, Question, Refused
@@ -135,11 +135,11 @@ class Dialogue:
 def change_credentials(dialogue: Dialogue, slug: str, system: str) -> dict[str, Any]:
     """Ask for other credentials and put them in place once they worked; the JSON document."""
     try:
-        draft = dialogue.answered(onboarding_store.credentials_of(slug, system))
+        draft = dialogue.answered(onboarding_credentials.credentials_of(slug, system))
     except Left:
         dialogue.say("told.left_nothing")
         raise typer.Exit(3 if dialogue.terminal else 2) from None
-    onboarding_store.change_credentials(draft, system, dialogue.who)
+    onboarding_credentials.change_credentials(draft, system, dialogue.who)
     return {"tenant": slug, "system": system, "changed": True}
 
 
@@ -152,7 +152,8 @@ def set_up(dialogue: Dialogue, draft: Draft) -> dict[str, Any]:
     except Left:
         dialogue.say("told.left" if dialogue.kept else "told.left_nothing", slug=dialogue.kept)
         raise typer.Exit(3 if dialogue.terminal else 2) from None
-    done = onboarding_store.finish(draft, dialogue.who)
+    finish = onboarding_store.finish if draft.tenant is None else onboarding_courses.add_courses
+    done = finish(draft, dialogue.who)
     for change in done.changes + done.warnings:
         output.say(f"  {change}", error=True)
     if not draft.facts.get("day_fields") and draft.tenant is None:

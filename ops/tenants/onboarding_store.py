@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import text
 from sqlmodel import select
 
 from models.base import utc_now
-from models.course import Course
 from models.onboarding import Onboarding
 from models.session import session, transaction
-from models.tenant import Tenant
-from ops import audit, lookup
 from ops.problems import Problem
-from ops.tenants import export, file_spec, importing, onboarding
+from ops.tenants import file_spec, importing, onboarding
 from ops.tenants.file import problem_of
 from ops.tenants.importing import Imported
-from ops.tenants.onboarding import LEFT_OUT, Draft, Refused
+from ops.tenants.onboarding import Draft, Refused
 from ops.tenants.onboarding_answers import answer
-from tenancy import health
 
 _SAME = text(
     "SELECT slug FROM tenant WHERE slug <> :slug AND afas->>'member_id' = :member"
@@ -107,17 +103,15 @@ def discard(slug: str) -> None:
 
 
 def finish(draft: Draft, who: str) -> Imported:
-    """Store the tenant, or its new courses, as an import does, and forget the draft."""
-    if draft.tenant is not None:
-        (done,) = importing.apply([_with_courses(draft)], who, verb="courses add")
-        return done
-    (done,) = importing.apply([_valid(onboarding.document(draft))], who, verb="tenants add")
+    """Store the tenant as an import does, and forget the draft."""
+    (done,) = importing.apply([valid(onboarding.document(draft))], who, verb="tenants add")
     with transaction() as connection:
         connection.execute(text("DELETE FROM onboarding WHERE slug = :slug"), {"slug": draft.slug})
     return done
 
 
-def _valid(document: dict[str, Any]) -> file_spec.Tenant:
+def valid(document: dict[str, Any]) -> file_spec.Tenant:
+    """A tenant of a tenants file. Raises Problem that says what is wrong."""
     # What was stored or given before may have any address: it was judged then.
     context = {"folder": Path(), "allow_insecure_urls": True, "keep_secrets": True}
     try:
@@ -126,97 +120,3 @@ def _valid(document: dict[str, Any]) -> file_spec.Tenant:
         told = [problem_of(one) for one in error.errors(include_url=False, include_input=False)]
         lines = [f"{'.'.join(map(str, path))}: {what}" for path, what in told]
         raise Problem(f"This makes no tenant yet: {'; '.join(lines)}") from None
-
-
-# --------------------------------------------------------------------------------- courses of a tenant that is there
-
-
-def courses_of(slug: str) -> Draft:
-    """A draft for more courses of a tenant, with the mapping of its newest course. Raises Problem."""
-    with session() as opened:
-        tenant = lookup.tenant(opened, slug)
-        courses = opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)).all()
-        if not courses:
-            raise Problem(f"{slug} has no course yet to take the columns from: `koppeling tenants edit {slug}`.")
-        like = max(courses, key=lambda one: (len(one.event_id), one.event_id))
-        opened.expunge(tenant)
-        answers: dict[str, Any] = {"getconnector": like.getconnector, "write_back": LEFT_OUT}
-        answers |= {f"fields.{key}": value for key, value in like.fields.model_dump(exclude_none=True).items()}
-        if like.rules:
-            rule = like.rules[0]
-            answers |= {"write_back": rule.field, "completion_format": rule.format}
-            answers |= {"completion_type": rule.type} if rule.type else {}
-        answers["send_invite"] = "yes" if like.pluvo.send_invite else "no"
-        return Draft(slug, answers, {}, {"updateconnector": like.updateconnector}, tenant, kept=False)
-
-
-def _with_courses(draft: Draft) -> file_spec.Tenant:
-    """The tenant as it is stored now, with the new courses."""
-    now = export.document(draft.slug)
-    for column in importing.SECRETS.values():
-        table, key = column.split(".")
-        now[table].pop(key, None)
-    made = onboarding.document(draft)
-    shared = made["course_defaults"]
-    linked = {one["event_id"] for one in now.get("courses", ())}
-    new = []
-    for course in made["courses"]:
-        if course["event_id"] in linked:
-            raise Problem(
-                f"{draft.slug} has course {course['event_id']} already: `koppeling tenants edit {draft.slug}`."
-            )
-        new.append({**shared, **course, "pluvo": {**shared["pluvo"], **course["pluvo"]}})
-        if "completion_title" not in course["pluvo"]:
-            new[-1] = {key: value for key, value in new[-1].items() if not key.startswith("completion_")}
-    return _valid(now | {"courses": [*now.get("courses", ()), *new]})
-
-
-# ------------------------------------------------------------------------------- credentials of a tenant that is there
-
-
-def credentials_of(slug: str, system: str) -> Draft:
-    """A draft of which only the credentials of one system are asked; the present ones are proposed. Raises Problem."""
-    if system not in onboarding.SYSTEMS:
-        raise Problem(f"Credentials are of {' or '.join(onboarding.SYSTEMS)}, not of {system!r}.")
-    with session() as opened:
-        tenant = lookup.tenant(opened, slug)
-        afas, pluvo, envid = tenant.afas, tenant.pluvo, tenant.envid
-    answers: dict[str, Any] = {
-        "slug": slug,
-        "name": slug,
-        "afas.member_id": afas.member_id,
-        "afas.environment": afas.environment,
-        "afas.base_url": afas.base_url or LEFT_OUT,
-    }
-    before = {"afas.auth": afas.auth, "afas.client_id": afas.client_id or LEFT_OUT, "pluvo.client_id": pluvo.client_id}
-    if system == "pluvo":
-        answers |= {"afas.auth": "oauth", "afas.client_id": LEFT_OUT, "afas.client_secret": LEFT_OUT}
-        answers |= {"afas.reached": "yes", "pluvo.organisation": pluvo.organisation}
-        answers |= {"pluvo.base_url": pluvo.base_url or LEFT_OUT}
-    facts = {"before": before, "envid_before": envid, "until": f"{system}.reached"}
-    return Draft(slug, answers, {}, facts, kept=False)
-
-
-def change_credentials(draft: Draft, system: str, who: str) -> None:
-    """Put credentials that were tried in place of the stored ones. Calls under way end with the old ones."""
-    given = onboarding.systems(draft)[system]
-    with session() as opened:
-        tenant = opened.exec(select(Tenant).where(Tenant.slug == draft.slug).with_for_update()).one_or_none()
-        if tenant is None:
-            raise lookup.no_tenant(repr(draft.slug))
-        stored = getattr(tenant, system)
-        if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system] if key != "base_url"):
-            raise Problem(f"These are of another address: `koppeling tenants edit {draft.slug}` changes that.")
-        if system == "afas":
-            new = {key: given.get(key) for key in ("auth", "client_id", "secret_ends")}
-            tenant.afas = tenant.afas.model_copy(update=new)
-            tenant.afas_client_secret, tenant.afas_token = given.get("client_secret"), given.get("token")
-        else:
-            tenant.pluvo = tenant.pluvo.model_copy(update={"client_id": given["client_id"]})
-            tenant.pluvo_client_secret = given["client_secret"]
-        tenant.settings_version += 1
-        tenant.updated_at = utc_now()
-        connection = opened.connection()
-        health.try_again(connection, cast(int, tenant.id))
-        detail = {"system": system} | ({"auth": given["auth"]} if system == "afas" else {})
-        audit.record(connection, who=who, verb="tenants credentials", tenant_id=tenant.id, detail=detail)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ops.tenants import onboarding, onboarding_store
+from ops.tenants import onboarding, onboarding_credentials, onboarding_store
 from simulators.pluvo.switches import ApiClient
 from tests.fixtures.world import World
 from workers.messages.execute import run_delivery
 
 
 def replace_credentials(system: str, **given: str) -> None:
-    draft = onboarding_store.credentials_of("acme", system)
+    draft = onboarding_credentials.credentials_of("acme", system)
     while question := onboarding.pending(draft):
         draft = onboarding_store.give(draft, question.name, given.get(question.name.rpartition(".")[2], ""), "tester")
-    onboarding_store.change_credentials(draft, system, "tester")
+    onboarding_credentials.change_credentials(draft, system, "tester")
 
 
 def test_credentials_are_switched_between_two_messages_and_no_call_fails(world: World) -> None:

@@ -17,7 +17,7 @@ import settings
 from models.crypto import SecretDamaged
 from ops.language import SENTENCES
 from ops.problems import Problem
-from ops.tenants import export, manage, onboarding, onboarding_store
+from ops.tenants import export, manage, onboarding, onboarding_courses, onboarding_credentials, onboarding_store
 from ops.tenants.check import check
 from ops.tenants.onboarding import Draft, Refused
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, AfasTenant, FreeField, OAuthClient, Otp
@@ -258,24 +258,24 @@ def test_more_courses_take_the_columns_of_the_newest_and_leave_all_else(customer
     onboarding_store.finish(customer.until("", other={"events": "340"}), "tester")
     before = export.document("nova")
     draft = customer.until(
-        "", onboarding_store.courses_of("nova"), other={"events": "341", "title.341": "Training 341"}
+        "", onboarding_courses.courses_of("nova"), other={"events": "341", "title.341": "Training 341"}
     )
-    done = onboarding_store.finish(draft, "tester")
+    done = onboarding_courses.add_courses(draft, "tester")
     assert done.changes == ["course 341: added"]
     after = export.document("nova")
     assert [one["event_id"] for one in after["courses"]] == ["340", "341"]
     assert {**after, "courses": []} == {**before, "courses": []}
     with pytest.raises(Problem, match="has course 341 already"):
-        onboarding_store.finish(draft, "tester")
+        onboarding_courses.add_courses(draft, "tester")
 
 
 def replaced(customer: Customer, system: str, **given: str) -> Draft:
     """Credentials that were tried; raises Refused."""
-    draft = onboarding_store.credentials_of("nova", system)
+    draft = onboarding_credentials.credentials_of("nova", system)
     while question := onboarding.pending(draft):
         value = given.get(question.name.rpartition(".")[2], "")
         draft = onboarding_store.give(draft, question.name, value, "tester")
-    onboarding_store.change_credentials(draft, system, "tester")
+    onboarding_credentials.change_credentials(draft, system, "tester")
     return draft
 
 
@@ -317,7 +317,7 @@ def test_credentials_of_another_environment_are_not_taken(customer: Customer) ->
         replaced(customer, "afas", client_secret="s1")
     assert caught.value.code == "envid_changed"
     with pytest.raises(Problem, match="afas or pluvo"):
-        onboarding_store.credentials_of("nova", "exact")
+        onboarding_credentials.credentials_of("nova", "exact")
 
 
 # ------------------------------------------------------------------------------------------------ on a terminal
