@@ -9,18 +9,17 @@ from sqlalchemy import Connection, text
 from models.direction import Direction, Health
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, page, rows
+from ops.listing import Page, checked_limit, page, rows, where
 from ops.tidy import tidy_up
 from tenancy import health
 
-_LIST = """
+_TENANTS = """
     SELECT t.id, t.slug, t.name, t.interval_seconds, t.afas->>'environment' AS environment,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'enrollments') AS newest_enrollments,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
       FROM tenant t
-     WHERE (CAST(:cursor AS text) IS NULL OR t.slug > :cursor) AND (CAST(:slug AS text) IS NULL OR t.slug = :slug)
-     ORDER BY t.slug LIMIT :limit
 """
+_FILTERS = {"cursor": "t.slug > :cursor"}
 _DIRECTIONS = """
     SELECT tenant_id, direction, state, reason, since, next_run_at, probe_at, wait_until, last_full_at
       FROM tenant_direction WHERE tenant_id = ANY(:ids)
@@ -36,7 +35,9 @@ _COURSES = """
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
     """The tenants by slug, with the health of both directions and the next run."""
     with transaction() as connection:
-        found = rows(connection, _LIST, cursor=cursor, slug=None, limit=checked_limit(limit) + 1)
+        wanted = {"cursor": cursor}
+        by_slug = f"{_TENANTS} {where(_FILTERS, wanted)} ORDER BY t.slug LIMIT :limit"
+        found = rows(connection, by_slug, limit=checked_limit(limit) + 1, **wanted)
         cut = page(found, limit, "slug")
         return Page(_with_health(connection, cut.items), cut.next)
 
@@ -45,7 +46,7 @@ def show(slug: str) -> dict[str, Any]:
     """One tenant with settings and courses; of secrets only whether they are there."""
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
-        item = _with_health(connection, rows(connection, _LIST, cursor=None, slug=slug, limit=1))[0]
+        item = _with_health(connection, rows(connection, f"{_TENANTS} WHERE t.id = :tenant", tenant=tenant))[0]
         settings = rows(
             connection,
             "SELECT timezone, interval_seconds, afas, pluvo, removals, course_defaults, course_rules, envid,"
