@@ -102,6 +102,8 @@ class CourseResult(TypedDict):
     reasons: list[str]
     rows: int
     candidates: NotRequired[list[Candidate]]
+    # A rule linked it
+    by_rule: NotRequired[bool]
 
 
 class Unlinked(TypedDict):

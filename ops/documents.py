@@ -26,6 +26,8 @@ class CourseRead(TypedDict):
     snapshot: str
     reasons: list[str]
     rows: NotRequired[int | None]
+    # A rule linked it
+    by_rule: NotRequired[bool]
 
 
 class PlannedLine(TypedDict):

@@ -104,8 +104,10 @@ def empty_events(run: RunDocument) -> Iterator[str]:
     told = [f"{event}: {count}" for event, count in sorted(rows.items(), key=lambda one: one[1] > 0)]
     more = f" and {len(told) - SHOWN_OF_A_GROUP} more" if len(told) > SHOWN_OF_A_GROUP else ""
     yield f"{run['tenant']}: rows per event {', '.join(told[:SHOWN_OF_A_GROUP])}{more}"
+    by_rule = {str(one["event_id"]) for one in run["courses"] if one.get("by_rule")}
     for event in empty[:SHOWN_OF_A_GROUP]:
-        yield f"{run['tenant']}: event {event}: the GetConnector gives no rows for it. Is event_id right?"
+        why = "A course rule linked it when there were some." if event in by_rule else "Is event_id right?"
+        yield f"{run['tenant']}: event {event}: the GetConnector gives no rows for it. {why}"
 
 
 def unlinked_events(run: RunDocument) -> Iterator[str]:

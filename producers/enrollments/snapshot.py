@@ -68,6 +68,8 @@ class ShownSnapshot(TypedDict):
     reasons: list[str]
     rows: int
     detail: NotRequired[str]
+    # A rule linked it
+    by_rule: NotRequired[bool]
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Snapshot:
     reasons: list[str] = field(default_factory=list)
     rows: int = 0
     detail: str | None = None
+    by_rule: bool = False
     # Columns of a row, None when there was none
     width: int | None = None
 
@@ -113,6 +116,8 @@ class Snapshot:
         shown = ShownSnapshot(event_id=self.event_id, snapshot=self.state, reasons=self.reasons, rows=self.rows)
         if self.detail:
             shown["detail"] = self.detail
+        if self.by_rule:
+            shown["by_rule"] = True
         return shown
 
 
@@ -134,7 +139,7 @@ def take_snapshot(
     Raises what concerns the whole tenant (``Unauthorized``); everything else ends in its ``state`` and ``reasons``.
     """
     today = datetime.now(ZoneInfo(tenant.timezone)).date()
-    snapshot = Snapshot(course.id or 0, course.event_id, postgres_now())
+    snapshot = Snapshot(course.id or 0, course.event_id, postgres_now(), by_rule=course.rule is not None)
     if foreign:
         snapshot.suspect("wrong_environment")
     for restarts_left in range(MAX_RESTARTS, -1, -1):

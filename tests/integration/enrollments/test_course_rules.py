@@ -225,6 +225,10 @@ def test_an_event_that_vanishes_from_the_connector_is_judged_like_an_emptied_one
     run = ruled.world.sync()
     # then
     assert run.reasons == ["short"]
+    assert [(one["event_id"], one["rows"], one["by_rule"]) for one in run.courses] == [
+        ("340", 0, True),
+        ("341", 1, True),
+    ]
     assert [(hold["guard"], hold["event_id"]) for hold in holds(ruled.world)] == [("short_snapshot", "340")]
     assert ruled.roster()["afas-340"] == {"1", "2", "3"}
     assert ruled.courses()["340"][1]
