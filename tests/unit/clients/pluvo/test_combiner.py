@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable, Unknown
 from clients.http import Call, TokenCache
-from clients.pluvo import Applied, Combiner, NewUser, OfferEvent, PluvoClient, PluvoUser, SchemaMemory, UserChanges
+from clients.pluvo import (
+    Applied,
+    Combiner,
+    NewUser,
+    OfferEvent,
+    PluvoClient,
+    PluvoUser,
+    SchemaMemory,
+    UserChanges,
+    waiting,
+)
 from clients.pluvo import combiner as combining
 from clients.pluvo.senders import senders
 from simulators.core.server import running
@@ -487,11 +497,13 @@ def test_a_caller_interrupted_during_the_call_breaks_nobody_elses() -> None:
     for thread in threads:
         thread.start()
     _until(lambda: len(world.asked()) == 1)
+    assert len(waiting) == 3
     interrupt(threads[1])
     for thread in threads:
         thread.join(60)
 
     assert isinstance(ended[1], Interrupted)
+    assert len(waiting) == 0
     assert [ended[n].user.name for n in (0, 2)] == [NAMES[0], NAMES[2]]
     assert len(world.asked()) == 1
 
