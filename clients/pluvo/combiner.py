@@ -1,8 +1,9 @@
 """Let callers who want something of one Pluvo at the same moment go out as one document, and answer each for itself.
 
-Whoever comes first waits a moment for others, and all of them for their place under the rate limit: who comes meanwhile
-goes along. Reads go with reads and writes with writes. The callers wait here; a thread of ``senders`` makes the call,
-so that whoever is interrupted (dramatiq raises its time limit in a caller's thread) breaks nobody else's call.
+Whoever comes first waits a moment for others (longer while a call is under way, until it ends at most), and all of them
+for their place under the rate limit: who comes meanwhile goes along. Reads go with reads and writes with writes. The
+callers wait here; a thread of ``senders`` makes the call, so that whoever is interrupted (dramatiq raises its time
+limit in a caller's thread) breaks nobody else's call.
 
 How many go together is found out: a document that is refused as a whole is repeated person by person, and from then on
 fewer are taken. One that ended in trouble may have been too heavy as well: then it is fewer for a while.
@@ -14,7 +15,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -27,6 +28,7 @@ from clients.pluvo.senders import senders
 from clients.pluvo.share_out import Part, for_one, one_document, share_out
 
 GATHER_SECONDS = 0.01
+BUSY_SECONDS = 0.1  # the same while a call is under way
 AWAKE_SECONDS = 0.5  # a waiting thread can be interrupted so often
 GROWS_AFTER = 20  # calls that went well
 _NOT_FOR_ITS_SIZE = {"throttled", "connect_failed", "tls_failed"}
@@ -133,24 +135,43 @@ class _Lane:
     """Those who wait for the next documents of one kind."""
 
     def __init__(self, people: int) -> None:
-        self.inbox: queue.SimpleQueue[Caller] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Caller | None] = queue.SimpleQueue()  # None: a call ended
         self.gathering = threading.Lock()  # only a sender's thread takes it
+        self.under_way: set[int] = set()  # the threads that make calls
         self.size = Size(people)
 
     def take(self, room: int, seconds: float = 0.0) -> list[Caller]:
-        """Take those who are there; with ``seconds``, wait so long for others when somebody is there."""
+        """Take those who are there; with ``seconds``, wait so long for others when somebody is there.
+
+        While a call is under way that is longer, until one ends.
+        """
         taken: list[Caller] = []
-        until = 0.0
+        soon = until = 0.0
         while len(taken) < room:
             left = until - time.monotonic()
             try:
                 caller = self.inbox.get(timeout=left) if left > 0 else self.inbox.get_nowait()
             except queue.Empty:
                 break
-            if not caller.left:
+            if caller is None:
+                until = soon
+            elif not caller.left:
                 taken.append(caller)
-                until = until or time.monotonic() + seconds
+                if not until and seconds:
+                    soon = time.monotonic() + seconds
+                    until = soon + BUSY_SECONDS if self.under_way else soon
         return taken
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[None]:
+        """A call is under way; who gathers hears when it ends."""
+        self.under_way.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self.under_way.discard(threading.get_ident())
+            if self.gathering.locked():
+                self.inbox.put(None)
 
 
 class Combiner:
@@ -206,7 +227,8 @@ class Combiner:
                 with contextlib.suppress(RuntimeError):  # no thread more: this one goes on after its call
                     senders.submit(partial(self._depart, lane))
             if callers:
-                self._carry(lane, callers, token, calls)
+                with lane.calling():
+                    self._carry(lane, callers, token, calls)
             if lane.inbox.empty():
                 return
 

@@ -228,6 +228,28 @@ def test_who_comes_while_the_others_wait_for_the_rate_limit_goes_along(monkeypat
     assert len(world.asked()) == len(world.waits) == 1
 
 
+def test_who_comes_while_a_call_is_under_way_goes_with_those_who_come_until_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(combining, "GATHER_SECONDS", 0.001)
+    monkeypatch.setattr(combining, "BUSY_SECONDS", 60.0)
+    world = World(6)
+    world.fault("delay", seconds=3.0, times=1, match={"operation": "createUser"})
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(creating(0), world.client(0))
+        _until(lambda: len(world.asked()) == 1)
+        others = []
+        for n in range(1, 4):
+            others.append(pool.submit(creating(n), world.client(n)))
+            time.sleep(0.05)
+        for made in (first, *others):
+            made.result()
+
+    assert {user["name"] for user in world.tenant.users.values()} == set(NAMES[:4])
+    assert [entry.fields.count("createUser") for entry in world.asked()] == [1, 3]
+
+
 def test_alone_the_document_is_the_same_as_without_company(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(combining, "GATHER_SECONDS", 0.001)
     world = World(5)
