@@ -79,8 +79,11 @@ _CLAIM = text(
         RETURNING {DELIVERY}
     )
     SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
-           set_config('synchronous_commit', 'off', true)
-      FROM claimed c LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
+           d.wait_until > now() AS waiting, r.stop_requested OR r.status = 'stopped' AS stopped,
+           current_setting('synchronous_commit') AS durable, set_config('synchronous_commit', 'off', true)
+      FROM claimed c
+      LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
+      LEFT JOIN run r ON r.id = c.run_id
     """  # noqa: S608  only names of columns are put in
 )
 # Noted before the call, for the next delivery: this one may not be able to tell what came of it.
@@ -97,6 +100,12 @@ _CHECK = text(
      WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery AND m.state = 'sent'
     """
 )
+# The same with the claim, before a call that is certain to come: this must be on the disk, other than the claim alone.
+_FORESEEN = """
+    WITH foreseen AS (UPDATE message SET touched = true WHERE id = :message AND tenant_id = :tenant AND NOT touched),
+    {note}
+    SELECT set_config('synchronous_commit', :durable, true), (SELECT count(*) FROM noted)
+"""
 # A lease begins anew.
 _RENEW = text(
     """
@@ -252,6 +261,14 @@ def queue_behind(select: str) -> TextClause:
 def relock(select: str) -> TextClause:
     """The statement that gives each ``id`` of a SELECT its ``key`` as lock."""
     return text(f"UPDATE message t SET lock = x.key FROM ({select}) AS x WHERE t.id = x.id")  # noqa: S608  constants
+
+
+def foreseeing(note: str) -> TextClause:
+    """The statement that notes with a claim that a delivery is about to write. ``note``: CTEs, the last one ``noted``.
+
+    ``message``, ``tenant``: the message, which is locked. ``durable``: as the claim found ``synchronous_commit``.
+    """
+    return text(_FORESEEN.format(note=note))
 
 
 def claim(connection: Connection, delivery: dict[str, Any], worker: str, lease_seconds: float) -> Row[Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from sqlalchemy import Connection
 from sqlmodel import Session
 
 import settings
@@ -17,12 +18,15 @@ _kept: dict[tuple[str, int], tuple[str, Tenant]] = {}
 _lock = threading.Lock()
 
 
-def remembered(database: Session, tenant_id: int, mark: str) -> Tenant | None:
+def remembered(database: Session | Connection, tenant_id: int, mark: str) -> Tenant | None:
     """The tenant whose row has this ``MARK``; for reading only. None when it is gone meanwhile."""
     key = (settings.get().need_database(), tenant_id)
     kept = _kept.get(key)
     if kept and kept[0] == mark:
         return kept[1]
+    if isinstance(database, Connection):
+        with Session(database, expire_on_commit=False, join_transaction_mode="create_savepoint") as opened:
+            return remembered(opened, tenant_id, mark)
     tenant = database.get(Tenant, tenant_id)
     if tenant is None:
         return None

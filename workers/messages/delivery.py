@@ -26,8 +26,11 @@ from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOu
 from workers.messages.policy import Consequence
 from workers.messages.time_limit import restart_time_limit
 
-# Options of an actor: what else is to be recorded when its message dies or waits, and how its dead letter names it.
-HOOKS = {"on_dead", "on_wait", "describe"}
+# Options of an actor: what is read with the claim, what else is to be recorded when its message dies or waits, and how
+# its dead letter names it.
+HOOKS = {"begin", "on_dead", "on_wait", "describe"}
+# So long what a claim found is true enough to write by.
+FRESH_SECONDS = 1.0
 OUR_FAULTS = (ProgrammingError, DataError, IntegrityError)
 # The other side kept a thread waiting for nothing.
 NO_ANSWER = ("timeout", "connect_failed", "time_limit")
@@ -65,6 +68,12 @@ class Delivery:
     call_log: list[Any] = field(default_factory=list)
     last_call: dict[str, Any] | None = None
     settled: bool = False
+    # What the actor read with the claim; None when it has to read for itself.
+    begun: Any = None
+    # When the claim was asked for (monotonic), if it found nothing against writing.
+    clear_at: float | None = None
+    # What ``synchronous_commit`` was before the claim.
+    durable: str = "on"
     _deadline: float = 0.0
 
     def remaining_seconds(self) -> float:
@@ -94,6 +103,11 @@ class Delivery:
                 raise
             log.error("hook_broke", hook=name, where=where(error), **self.names)
             return None
+
+    def still_clear(self) -> bool:
+        """Whether the claim is so new that it says what ``check`` would: a whole lease, and nothing against it."""
+        fresh = min(FRESH_SECONDS, 0.2 * self.lease_seconds)
+        return self.clear_at is not None and time.monotonic() - self.clear_at < fresh
 
     def check(self, need_seconds: float, note: Callable[[Connection], None] | None = None) -> None:
         """Call right before an outside write that may take ``need_seconds``; raises an Interruption when it may not go.

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 import settings
 from models import ledger
-from models.session import DATABASE_TROUBLE, is_contended, transaction
+from models.session import DATABASE_TROUBLE, is_away, is_contended, transaction
 from models.worker import worker_id
 from tenancy import health
 from workers.messages import isolation, outcome, unrecorded
@@ -42,6 +42,7 @@ class LedgerActor(dramatiq.Actor[..., None]):
 def actor(kind: str, **hooks: Any) -> Callable[[Callable[[Delivery], None]], LedgerActor]:
     """``dramatiq.actor`` with the queue and class of the ledger's messages.
 
+    ``begin`` (connection, delivery) is called in the transaction of the claim; what it gives is ``delivery.begun``.
     ``on_dead`` and ``on_wait`` (connection, delivery, code) record more in the transaction in which the message dies or
     waits for another try; ``describe`` (connection, delivery) gives ``internal_id`` and ``event_id`` of a dead letter.
     """
@@ -50,7 +51,20 @@ def actor(kind: str, **hooks: Any) -> Callable[[Callable[[Delivery], None]], Led
 
 
 def claim(envelope: Envelope) -> Delivery | None:
-    """Begin a delivery, or None when there is nothing to do: it is a double, late or not this process's to begin."""
+    """Begin a delivery, or None when there is nothing to do: it is a double, late or not this process's to begin.
+
+    What the actor reads first is read with it. Where that fails it is read once more by the actor, whose failures are
+    recorded.
+    """
+    try:
+        return _claim(envelope, reading=True)
+    except Exception as error:
+        if is_away(error):
+            raise
+        return _claim(envelope, reading=False)
+
+
+def _claim(envelope: Envelope, *, reading: bool) -> Delivery | None:
     lease = settings.get().lease
     names = {
         "id": envelope.message_id,
@@ -59,6 +73,7 @@ def claim(envelope: Envelope) -> Delivery | None:
         "delivery": envelope.delivery,
     }
     with transaction() as connection:
+        asked_at = time.monotonic()
         row = ledger.claim(connection, names, worker_id(), lease)
         if row is None:
             record_foreign(connection, envelope)
@@ -73,6 +88,11 @@ def claim(envelope: Envelope) -> Delivery | None:
             if delivery.probe:  # this process ends: no call was made
                 health.probe_again(connection, delivery.tenant_id, delivery.direction, called=False)
             return None
+        if not (row.waiting or row.stopped):
+            delivery.clear_at, delivery.durable = asked_at, row.durable
+        # A suspect is worked on elsewhere.
+        if reading and delivery.kills < isolation.SUSPECT_KILLS and (begin := _actor(delivery).options.get("begin")):
+            delivery.begun = begin(connection, delivery)
     return delivery
 
 
@@ -89,7 +109,7 @@ def run_delivery(envelope: Envelope) -> None:
         carry_on(delivery)
         return
     try:
-        isolation.run(delivery, _work(delivery).__module__)
+        isolation.run(delivery, _actor(delivery).fn.__module__)
     except BaseException as error:
         outcome.record(delivery, error)
 
@@ -100,7 +120,7 @@ def carry_on(delivery: Delivery) -> None:
     while True:
         tries += 1
         try:
-            _work(delivery)(delivery)
+            _actor(delivery).fn(delivery)
             if not delivery.settled:
                 raise RuntimeError("the handler ended without settling its message")
             return
@@ -128,5 +148,5 @@ def resume(message_id: int, tenant_id: int, number: int) -> Delivery | None:
     return delivery
 
 
-def _work(delivery: Delivery) -> Callable[[Delivery], None]:
-    return dramatiq.get_broker().get_actor(delivery.kind).fn
+def _actor(delivery: Delivery) -> Any:
+    return dramatiq.get_broker().get_actor(delivery.kind)

@@ -18,28 +18,43 @@ What was planned is done only while it still holds (``standing.py``). Every call
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from clients.errors import RemoteError
 from models.enrollment import Applied as State
 from models.enrollment import Desired
 from models.message import Kind
 from models.person import LinkState
+from models.session import transaction
 from workers.actors.enrollment_upsert import record
 from workers.actors.enrollment_upsert.last_look import look
-from workers.actors.enrollment_upsert.link import find_reserved, give_account
+from workers.actors.enrollment_upsert.link import find_reserved, foresee_creating, give_account
 from workers.actors.enrollment_upsert.places import Places
 from workers.actors.enrollment_upsert.record import Result
 from workers.actors.enrollment_upsert.remove import archive, leave, leave_old_places
 from workers.actors.enrollment_upsert.standing import Dropped, obstacle
 from workers.actors.enrollment_upsert.state import NeedsDecision, Work, load
-from workers.actors.enrollment_upsert.update import update_account
+from workers.actors.enrollment_upsert.update import foresee_update, update_account
 from workers.messages.delivery import Delivery
 from workers.messages.execute import actor
 
 
-@actor(Kind.UPSERT, on_dead=record.died, on_wait=record.waiting, describe=record.describe)
+def begin(connection: Connection, delivery: Delivery) -> Work | None:
+    """With the claim: read the work, and note the call that comes next where that is certain."""
+    work = load(connection, delivery)
+    acts = work and work.row.desired == Desired.ENROLLED and work.row.link_state != LinkState.IGNORED
+    if work and acts and delivery.clear_at is not None and not obstacle(work.row):
+        (foresee_update if work.pluvo_id else foresee_creating)(work, connection)
+    return work
+
+
+@actor(Kind.UPSERT, begin=begin, on_dead=record.died, on_wait=record.waiting, describe=record.describe)
 def upsert(delivery: Delivery) -> None:
     """Make Pluvo match the newest desired state of one enrollment."""
-    work = load(delivery)
+    work, delivery.begun = delivery.begun, None
+    if work is None:
+        with transaction() as connection:
+            work = load(connection, delivery)
     if work is None:
         with delivery.settle():
             return

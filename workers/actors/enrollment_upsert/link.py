@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from sqlalchemy import Connection
+
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
 from models.afas_values import person_number
@@ -37,6 +39,13 @@ def give_account(work: Work) -> str:
             raise Dropped("plan_changed")
         return _adopt(work, user, LinkedBy(row.match_by or ""), outcome="linked")
     return _create(work)
+
+
+def foresee_creating(work: Work, connection: Connection) -> None:
+    """Note with the claim that an account may exist from now on, where it is made without asking anything first."""
+    row = work.row
+    if row.match == AccountFrom.CREATE and row.intent_at is None and not row.lost_account:
+        work.foresee(connection, "create", place=True)
 
 
 # ---------------------------------------------------------------------------------------------- an existing account

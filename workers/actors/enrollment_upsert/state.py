@@ -11,16 +11,18 @@ from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError, Unknown
 from clients.pluvo import Enrollment, PluvoClient, PluvoUser, Target
-from models.session import session, transaction
+from models import ledger
+from models.session import transaction
 from models.tenant import Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
 from tenancy.systems import SAME_ORGANISATION, systems_of
 from workers.actors.changes import WritingCall, failed_call
 from workers.actors.enrollment_upsert import standing
-from workers.actors.enrollment_upsert.places import Place, Places, target_of
+from workers.actors.enrollment_upsert.places import SET_PLACES, Place, Places, target_of
 from workers.actors.enrollment_upsert.standing import COLUMNS, JOINED, LinkVersion, Standing
 from workers.messages.delivery import Delivery
+from workers.messages.interruptions import NotOurs
 
 CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
 PATIENCE_SECONDS = 1.0  # how long a worker waits for Pluvo's rate limit before it takes other work
@@ -58,6 +60,26 @@ _LOAD = text(
     """  # noqa: S608  constants
 )
 _UNSURE = text("UPDATE enrollment SET unsure = true WHERE id = :id AND tenant_id = :tenant AND NOT unsure")
+
+# People are locked before enrollments.
+_FORESEE = ledger.foreseeing(
+    f"""
+    reserved AS (
+        UPDATE person SET intent_at = now() WHERE :new AND id = :person AND tenant_id = :tenant RETURNING id
+    ), noted AS (
+        UPDATE enrollment SET unsure = true, {SET_PLACES}
+         WHERE id = :id AND tenant_id = :tenant AND (SELECT count(*) FROM reserved) >= 0 RETURNING id
+    )"""  # noqa: S608  a constant
+)
+_TAKE_BACK = text(
+    f"""
+    WITH free AS (
+        UPDATE person SET intent_at = NULL WHERE :new AND id = :person AND tenant_id = :tenant RETURNING id
+    )
+    UPDATE enrollment SET {SET_PLACES}
+     WHERE id = :id AND tenant_id = :tenant AND (SELECT count(*) FROM free) >= 0
+    """  # noqa: S608  a constant
+)
 
 
 class NeedsDecision(Exception):
@@ -134,6 +156,8 @@ class Work:
     noted: Places
     # Places that other enrollments answer for from now on: (enrollment, place)
     handed: list[tuple[int, Place]] = field(default_factory=list)
+    # The operation of the call that was noted with the claim, until it is made
+    foreseen: str | None = None
     # Writing calls that are still to be recorded
     calls: list[WritingCall] = field(default_factory=list)
     enrollment_id: str | None = None
@@ -182,6 +206,7 @@ class Work:
 
         First the lease, the run and the direction are checked, and what was decided is compared once more. The same
         transaction notes that the call may happen; ``note`` adds to that. Raises Control or Dropped when it may not.
+        A call that was foreseen had all of it with the claim, if that was just now.
         What came of the call is kept in ``calls``. Until a result is recorded the enrollment stays ``unsure``.
         """
 
@@ -191,7 +216,14 @@ class Work:
                 note(connection)
             connection.execute(_UNSURE, {"id": self.row.id, "tenant": self.delivery.tenant_id})
 
-        self.delivery.check(CALL_SECONDS, intend)
+        if self.foreseen != operation or not self.delivery.still_clear():
+            try:
+                self.delivery.check(CALL_SECONDS, intend)
+            except Exception as reason:
+                if self.foreseen and not isinstance(reason, NotOurs):
+                    self._take_back()
+                raise
+        self.foreseen = None
         attempt = Attempt()
         try:
             yield attempt
@@ -207,6 +239,29 @@ class Work:
             self.calls.append(done)
         elif attempt.changed:
             self.calls.append(WritingCall(operation, before, after, account=account))
+
+    def foresee(self, connection: Connection, operation: str, *, place: bool) -> None:
+        """Note with the claim that this call comes next, so that it needs no transaction of its own.
+
+        ``place``: it asks for the wanted place as well.
+        """
+        if place:
+            self.places = self.places.asking(self.wanted)
+        self.foreseen = operation
+        noted = {"message": self.delivery.message_id, "durable": self.delivery.durable}
+        connection.execute(_FORESEE, self._noted_ahead | noted)
+
+    def _take_back(self) -> None:
+        """The call that was foreseen is not made: no account may have come of it, and no place."""
+        self.places = self.noted
+        with transaction() as connection:
+            self.delivery.lock(connection)
+            connection.execute(_TAKE_BACK, self._noted_ahead)
+
+    @property
+    def _noted_ahead(self) -> dict[str, object]:
+        about = {"id": self.row.id, "tenant": self.delivery.tenant_id, "person": self.row.person_id}
+        return {**about, "new": self.foreseen == "create", **self.places.values()}
 
     # ------------------------------------------------------------------------------------------- the place in Pluvo
 
@@ -241,12 +296,11 @@ class Work:
             self.places = replace(self.places, told=replace(self.places.told, target_id=enrollment.offer_event_id))
 
 
-def load(delivery: Delivery) -> Work | None:
+def load(connection: Connection, delivery: Delivery) -> Work | None:
     """Read the newest desired state; None when the enrollment or its tenant is gone."""
-    with session() as opened:
-        values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "line": delivery.plan_line_id}
-        found = opened.connection().execute(_LOAD, values).mappings().first()
-        tenant = remembered(opened, delivery.tenant_id, found["tenant_mark"]) if found is not None else None
+    values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "line": delivery.plan_line_id}
+    found = connection.execute(_LOAD, values).mappings().first()
+    tenant = remembered(connection, delivery.tenant_id, found["tenant_mark"]) if found is not None else None
     if found is None or tenant is None:
         return None
     row = Loaded.from_row(found)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
 from clients.errors import Rejected
 from clients.pluvo import Group, OfferEvent, PluvoUser, UserChanges, is_active, waits
 from models.enrollment import Applied as AppliedState
@@ -28,12 +30,7 @@ def update_account(work: Work) -> str:
     """Tell Pluvo what differs from what it was last told, or in doubt from what it has now. Returns the outcome."""
     row = work.row
     known = _as_found(work) if _in_doubt(work) else _as_told(work)
-    changes = UserChanges(
-        name=row.name if row.is_primary and known.name != row.name else None,
-        email=row.email if row.is_primary and known.email != row.email else None,
-        archived=False if known.archived else None,
-        **known.afas_ids,
-    )
+    changes = _changes(work, known)
     if changes == UserChanges() and known.enrolled:
         work.reached_place()
         return _nothing_done(work)
@@ -55,6 +52,27 @@ def update_account(work: Work) -> str:
         return _nothing_done(work)
     accept(work, applied)
     return work.planned_outcome
+
+
+def foresee_update(work: Work, connection: Connection) -> None:
+    """Note with the claim the call that is made without asking Pluvo anything first, where it is one."""
+    told = work.places.told
+    if _in_doubt(work) or (told and told.account is None):
+        return
+    known = _as_told(work)
+    changes = _changes(work, known)
+    if changes != UserChanges() or not known.enrolled:
+        work.foresee(connection, _operation(changes), place=not known.enrolled)
+
+
+def _changes(work: Work, known: Known) -> UserChanges:
+    row = work.row
+    return UserChanges(
+        name=row.name if row.is_primary and known.name != row.name else None,
+        email=row.email if row.is_primary and known.email != row.email else None,
+        archived=False if known.archived else None,
+        **known.afas_ids,
+    )
 
 
 def _in_doubt(work: Work) -> bool:
