@@ -7,7 +7,10 @@ that of whom they share with). What writes into one enrollment of AFAS has the e
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
 
 from models import ledger
 
@@ -34,15 +37,22 @@ _WITH_SHARERS = """
       JOIN person o ON o.tenant_id = who.tenant_id AND o.match = 'share' AND o.match_with = who.internal_id
      WHERE who.id = ANY(:people)
 """
-_ABOUT = text(
+# Their messages first, then the people.
+_HOLD = text(
     f"""
-    SELECT m.id FROM message m
-     WHERE m.kind = 'enrollment.upsert' AND m.subject_id = ANY(ARRAY(
-           SELECT e.id FROM enrollment e WHERE e.person_id = ANY(ARRAY({_WITH_SHARERS}))))
-     ORDER BY m.id FOR UPDATE
+    WITH theirs AS MATERIALIZED (
+        SELECT m.id, m.tenant_id, m.deliveries, m.state, m.version, m.run_id, m.plan_line_id, m."full", m.kills
+          FROM message m
+         WHERE m.kind = 'enrollment.upsert' AND m.subject_id = ANY(ARRAY(
+               SELECT e.id FROM enrollment e WHERE e.person_id = ANY(ARRAY({_WITH_SHARERS}))))
+         ORDER BY m.id FOR UPDATE
+    ), held AS MATERIALIZED (
+        SELECT id FROM person WHERE id = ANY(:people) AND (SELECT count(*) FROM theirs) >= 0
+         ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT theirs.*, (SELECT count(*) FROM held) AS people FROM (SELECT) AS one LEFT JOIN theirs ON true
     """  # noqa: S608  constants
 )
-_PEOPLE = text("SELECT id FROM person WHERE id = ANY(:people) ORDER BY id FOR NO KEY UPDATE")
 _FOLLOW = ledger.relock(
     f"""
     SELECT m.id, x.key
@@ -78,13 +88,13 @@ def of_write_back(enrollment_id: int) -> str:
     return f"afas:{enrollment_id}"
 
 
-def hold(connection: Connection, *people: int) -> None:
+def hold(connection: Connection, *people: int) -> Sequence[Row[Any]]:
     """Keep these people's links from being changed by others until this transaction ends.
 
     Locks are taken in one order everywhere, so that there are no deadlocks: messages, people, enrollments, links.
+    Gives the messages, the oldest first, or one row of nulls; ``people``: how many of them there are.
     """
-    connection.execute(_ABOUT, {"people": list(people)})
-    connection.execute(_PEOPLE, {"people": list(people)})
+    return connection.execute(_HOLD, {"people": list(people)}).all()
 
 
 def follow(connection: Connection, person_id: int) -> None:

@@ -17,13 +17,13 @@ LEAST = 200  # so that a search that finds none can't pass
 PARTS = {
     "ops.people.erasing._CALLED",
     "models.ledger.HAND_OUT",
+    "workers.actors.enrollment_upsert.record._STANDS",
 }
 OF_A_TENANT = re.compile(
     r"\b(?:UPDATE|DELETE FROM|INSERT INTO|FROM|JOIN)\s+(?:enrollment|person|link|plan_line|course|completion"
     r"|snapshot_row|hold|hold_line|run|webhook_event|directory_user|dead_letter|change)\b"
 )
 FOR_ALL_TENANTS = {
-    "models.locks._PEOPLE": "only locks, and one verb locks people of several tenants at once",
     "producers.completions.preview._NUMBER": "a temporary copy, which holds one tenant's rows",
     "producers.enrollments.decide_holds._EXPIRE": "ends the holds of all tenants that are old",
     "workers.maintenance.retention._HELD": "what is old, of all tenants",

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from clients.errors import Rejected, RemoteError, Unknown
 from workers.messages.delivery import Delivery
 
-# A person who was erased meanwhile leaves nothing behind.
-_INSERT = text(
-    """
+# To be put into a statement of a transaction that holds the person; the values are those of ``named``.
+RECORD_CALLS = """
     INSERT INTO change (tenant_id, run_id, message_id, system, operation, internal_id, event_id, pluvo_id, result, code,
                         status, before, after, seconds)
-    SELECT tenant_id, CAST(:run AS text), :message, :system, :operation, internal_id, :event, CAST(:pluvo AS text),
-           :result, CAST(:code AS text), CAST(:status AS integer), CAST(:before AS jsonb), CAST(:after AS jsonb),
-           CAST(:seconds AS double precision)
-      FROM person WHERE tenant_id = :tenant AND internal_id = CAST(:internal AS text) FOR KEY SHARE
-    """
-)
+    SELECT p.tenant_id, CAST(:run AS text), :message, :system, c.operation, p.internal_id, :event, c.pluvo_id, c.result,
+           c.code, c.status, c.before, c.after, c.seconds
+      FROM person p CROSS JOIN jsonb_to_recordset(CAST(:calls AS jsonb)) AS c(
+               operation text, pluvo_id text, result text, code text, status integer, before jsonb, after jsonb,
+               seconds double precision)
+     WHERE p.tenant_id = :tenant AND p.internal_id = CAST(:internal AS text)
+"""
+# A person who was erased meanwhile leaves nothing behind.
+_RECORD = text(f"{RECORD_CALLS} FOR KEY SHARE OF p")
 
 
 @dataclass(frozen=True)
@@ -53,31 +56,23 @@ def result_of(error: RemoteError | None) -> str:
     return "unknown" if isinstance(error, Unknown) else "refused" if isinstance(error, Rejected) else "failed"
 
 
-def record_call(
-    connection: Connection,
-    delivery: Delivery,
-    call: WritingCall,
-    *,
-    system: str,
-    internal_id: str | None,
-    event_id: str,
-    pluvo_id: str | None,
-) -> None:
-    """Write a call down."""
-    values = {
+def named(
+    delivery: Delivery, calls: Sequence[WritingCall], system: str, about: tuple[str | None, str, str | None]
+) -> dict[str, Any]:
+    """The values of ``RECORD_CALLS``. ``about``: the person's id in AFAS, the event's, and the Pluvo account."""
+    internal_id, event_id, pluvo_id = about
+    rows = [{**vars(call), "pluvo_id": call.account or pluvo_id} for call in calls]
+    return {
         "tenant": delivery.tenant_id,
         "run": delivery.run_id,
         "message": delivery.message_id,
         "system": system,
-        "operation": call.operation,
         "internal": internal_id,
         "event": event_id,
-        "pluvo": call.account or pluvo_id,
-        "result": call.result,
-        "code": call.code,
-        "status": call.status,
-        "before": dumps(call.before) if call.before is not None else None,
-        "after": dumps(call.after) if call.after is not None else None,
-        "seconds": call.seconds,
+        "calls": dumps(rows),
     }
-    connection.execute(_INSERT, values)
+
+
+def record_calls(connection: Connection, values: dict[str, Any]) -> None:
+    """Write calls down, as ``named`` gives them."""
+    connection.execute(_RECORD, values)

@@ -142,16 +142,19 @@ class Delivery:
         return Waiting("told to wait") if row.waiting else None
 
     @contextmanager
-    def settle(self) -> Iterator[Connection]:
+    def settle(
+        self, lock: Callable[[Connection], Row[Any]] | None = None, *, counted: bool = False
+    ) -> Iterator[Connection]:
         """One transaction to record what was done; the message leaves the ledger with it.
 
         Raises NotOurs before the block where the delivery is no longer ours. What joined the message meanwhile (newer
         content, another run's line) is done by a delivery of its own: the message goes back to ready.
+        ``lock``: does what ``self.lock`` does, and locks more. ``counted``: the block counts ``calls_made`` itself.
         """
         with transaction() as connection:
-            row = self.lock(connection)
+            row = (lock or self.lock)(connection)
             yield connection
-            count_calls(connection, self)
+            count_calls(connection, self, on_line=not counted)
             if self.outdated(row):
                 ledger.give_back(connection, self.key, fresh=True, recorded=True)
             else:
@@ -160,6 +163,18 @@ class Delivery:
                 answer_probe(connection, self)
             count_answer(connection, self)
         self.settled = True
+
+    @property
+    def calls_made(self) -> tuple[int, int]:
+        """How many calls count for the plan line, and how many for the run's reading.
+
+        What a removal asks AFAS before it is carried out belongs to the reading.
+        """
+        made = sum(call.counts for call in self.call_log)
+        if self.direction != Direction.ENROLLMENTS:
+            return made, 0
+        read = sum(call.counts for call in self.call_log if call.system.lower() == "afas")
+        return made - read, read
 
     @property
     def key(self) -> dict[str, int]:
@@ -214,20 +229,15 @@ def delivery_of(row: Row[Any]) -> Delivery:
     )
 
 
-def count_calls(connection: Connection, delivery: Delivery) -> None:
-    """Add the calls of this delivery to its plan line, from which a run's total is counted."""
-    made = sum(call.counts for call in delivery.call_log)
-    # What a removal asks AFAS before it is carried out belongs to the run's reading.
-    read = 0
-    if delivery.direction == Direction.ENROLLMENTS:
-        read = sum(call.counts for call in delivery.call_log if call.system.lower() == "afas")
+def count_calls(connection: Connection, delivery: Delivery, *, on_line: bool = True) -> None:
+    """Add the calls of this delivery to its run's reading and (``on_line``) to its plan line: the run's total."""
+    made, read = delivery.calls_made
     if read and delivery.run_id is not None:
         connection.execute(
             text("UPDATE run SET calls_afas = calls_afas + :read WHERE id = :run AND tenant_id = :tenant"),
             {"read": read, "run": delivery.run_id, "tenant": delivery.tenant_id},
         )
-    made -= read
-    if made and delivery.plan_line_id is not None:
+    if on_line and made and delivery.plan_line_id is not None:
         connection.execute(
             text("UPDATE plan_line SET calls = calls + :made WHERE id = :line AND tenant_id = :tenant"),
             {"made": made, "line": delivery.plan_line_id, "tenant": delivery.tenant_id},

@@ -13,13 +13,13 @@ import pytest
 
 from clients.errors import Unknown
 from clients.pluvo import PluvoClient
+from models import locks
 from models.session import transaction
 from ops.people import links, links_import
 from producers.enrollments import decide_holds as decide
 from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
-from workers.actors.enrollment_upsert import record, standing
 from workers.messages.execute import run_delivery
 
 UNENROLL = "unenrollUserFromOfferEvent"
@@ -56,15 +56,15 @@ def _during(
 
 def _while_locked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
     """Do something while a result is being recorded, after its first locks were taken."""
-    real = standing.link_now
+    real = locks.hold
 
-    def held(connection: Any, person_id: int, tenant_id: int) -> Any:
-        found = real(connection, person_id, tenant_id)
-        monkeypatch.setattr(record, "link_now", real)
+    def held(connection: Any, *people: int) -> Any:
+        found = real(connection, *people)
+        monkeypatch.setattr(locks, "hold", real)
         act()
         return found
 
-    monkeypatch.setattr(record, "link_now", held)
+    monkeypatch.setattr(locks, "hold", held)
 
 
 def _four_of_whom_83_is_to_be_removed(world: World) -> str:

@@ -19,7 +19,7 @@ from producers.completions.afas_column import Seen
 from producers.completions.planner import CURRENT
 from producers.completions.record import LINK_OF
 from tenancy.cache import MARK, remembered
-from workers.actors.changes import WritingCall, record_call, result_of
+from workers.actors.changes import WritingCall, named, record_calls, result_of
 from workers.messages.delivery import Delivery
 
 # AFAS refuses the record as it is; after anything else the next run tries again.
@@ -247,15 +247,8 @@ def record_put(
         error.status if error else None,
         round(seconds, 3),
     )
-    record_call(
-        connection,
-        delivery,
-        call,
-        system="afas",
-        internal_id=completion.internal_id,
-        event_id=work.course.event_id,
-        pluvo_id=completion.pluvo_id,
-    )
+    about = completion.internal_id, work.course.event_id, completion.pluvo_id
+    record_calls(connection, named(delivery, [call], "afas", about))
 
 
 # ------------------------------------------------------------------------------------------- hooks of the actor

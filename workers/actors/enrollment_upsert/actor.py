@@ -9,8 +9,8 @@ The message only names the enrollment; what AFAS wants of it is read here, newes
         │         └─ create ► link.py  reserve, look first if a try went before, create and enroll (one call)
     removed ─── remove.py  unenroll unless the same account is still wanted in this event; perhaps archive
 
-A new account is linked in a transaction of its own as soon as Pluvo names it: whatever fails afterwards, it is never
-made again. A link is only ever added to a person who has none.
+That an account may be made is noted with the claim, and its link is recorded with the result or, where that fails, by
+itself: it is never made again. A link is only ever added to a person who has none.
 
 What was planned is done only while it still holds (``standing.py``). Every call that changes something is made inside
 ``Work.change``, which asks that once more.

@@ -1,7 +1,7 @@
 """Give a person without a link an account: the one the plan found, that of a peer, or a new one.
 
-A link is recorded in a transaction of its own as soon as the account is known: whatever fails afterwards, no second
-account is made. It is only ever added to a person who has none.
+A link is recorded with the result, and in a transaction of its own where more is to be done or something fails: no
+second account is made. It is only ever added to a person who has none.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sh
         if refused.code == "already_exists" and changes.email:
             raise NeedsDecision("email_taken", others_with(work, row.email)) from refused
         raise
-    record.link(work, user, linked_by)
+    record.adopt(work, user, linked_by)
     accept(work, applied)
     return outcome
 
@@ -145,7 +145,7 @@ def _create(work: Work) -> str:
             record.release_reservation(work)
             raise
         return _take_existing(work, refused)
-    record.link(work, applied.user, LinkedBy.CREATED)
+    record.adopt(work, applied.user, LinkedBy.CREATED)
     accept(work, applied)
     return "created"
 
@@ -173,6 +173,7 @@ def _take_existing(work: Work, refused: Rejected) -> str:
 def accept(work: Work, applied: Applied) -> None:
     """Take over what Pluvo answered; a refused enrollment is an error although the account is fine."""
     if applied.enroll_error:
+        record.link_at_once(work)
         if isinstance(applied.enroll_error, Rejected):
             work.withdraw_place()
         record.applied(work)

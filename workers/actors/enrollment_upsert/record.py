@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from json import dumps
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 import settings
 from clients.errors import RemoteError
@@ -14,30 +16,52 @@ from models import locks
 from models.person import LinkedBy
 from models.session import transaction
 from producers.enrollments.matching import Candidate
-from workers.actors.changes import record_call
+from workers.actors.changes import RECORD_CALLS, named, record_calls
 from workers.actors.enrollment_upsert import sharing
 from workers.actors.enrollment_upsert.places import SET_PLACES
 from workers.actors.enrollment_upsert.standing import LinkVersion, link_now
 from workers.actors.enrollment_upsert.state import NeedsDecision, Work
 from workers.messages import no_room
 from workers.messages.delivery import Delivery
-from workers.messages.interruptions import Overtaken
+from workers.messages.interruptions import NotOurs, Overtaken
 
 OUR_FAULT = ("internal_error", "time_limit")
 
-_LINK = text(
-    """
+# Whether the person's link is still the one that was worked on, or leads to this account already.
+_OURS = """
+    SELECT coalesce((SELECT (k.revision = :revision AND k.pluvo_id IS NOT DISTINCT FROM CAST(:known AS text)) {or_this}
+                       FROM link k WHERE k.person_id = :person AND k.tenant_id = :tenant), :revision = 0) AS still
+"""
+# The person has the account now, and Pluvo was told this name and address.
+_FOUND = """
+    UPDATE person
+       SET intent_at = NULL, match = NULL, match_account = NULL, match_by = NULL, match_with = NULL,
+           invited_at = CASE WHEN :invited THEN coalesce(invited_at, now()) ELSE invited_at END,
+           applied_name = CASE WHEN {newest} THEN :name ELSE applied_name END,
+           applied_email = CASE WHEN {newest} THEN :email ELSE applied_email END,
+           applied_version = CASE WHEN {newest} THEN :person_version ELSE applied_version END
+     WHERE id = :person AND tenant_id = :tenant AND (SELECT still FROM ours) RETURNING id
+"""
+_LINK_TO = """
     INSERT INTO link AS k (tenant_id, person_id, pluvo_id, ref, state, linked_by, created_by_us)
     -- An account that we made stays so when it is shared.
-    VALUES (:tenant, :person, CAST(:pluvo AS text), :ref, 'linked', :by,
-            :ours OR EXISTS (SELECT 1 FROM link o
-                              WHERE o.tenant_id = :tenant AND o.pluvo_id = CAST(:pluvo AS text) AND o.created_by_us))
+    SELECT :tenant, :person, CAST(:pluvo AS text), CAST(:ref AS text), 'linked', CAST(:by AS text),
+           :made OR EXISTS (SELECT 1 FROM link o
+                             WHERE o.tenant_id = :tenant AND o.pluvo_id = CAST(:pluvo AS text) AND o.created_by_us)
+      FROM ours WHERE still AND (SELECT count(*) FROM {after}) > 0
     ON CONFLICT (person_id) DO UPDATE
        SET pluvo_id = excluded.pluvo_id, ref = excluded.ref, state = 'linked', linked_by = excluded.linked_by,
-           created_by_us = excluded.created_by_us, reason = NULL,
+           created_by_us = excluded.created_by_us, archived = false, reason = NULL,
            candidates = '[]', updated_at = now(), revision = k.revision + 1
      WHERE k.state <> 'ignored' AND (k.pluvo_id IS NULL OR k.pluvo_id = excluded.pluvo_id)
     RETURNING k.revision
+"""
+_OR_THIS = "OR k.pluvo_id = CAST(:pluvo AS text)"
+_LINK = text(
+    f"""
+    WITH ours AS MATERIALIZED ({_OURS.format(or_this=_OR_THIS)}),
+    told AS ({_FOUND.format(newest="version = :person_version")})
+    {_LINK_TO.format(after="told")}
     """
 )
 _RESERVE = text("UPDATE person SET intent_at = now() WHERE id = :id AND tenant_id = :tenant")
@@ -46,30 +70,64 @@ _TARGET_ID = text(
     """UPDATE course SET target_id = :id
         WHERE id = :course AND tenant_id = :tenant AND target = :target AND target_id IS NULL"""
 )
-_PERSON_LINKED = text(
-    """
-    UPDATE person
-       SET intent_at = NULL, match = NULL, match_account = NULL, match_by = NULL, match_with = NULL,
-           invited_at = CASE WHEN :invited THEN coalesce(invited_at, now()) ELSE invited_at END,
-           applied_name = CASE WHEN version = :version THEN name ELSE applied_name END,
-           applied_email = CASE WHEN version = :version THEN email ELSE applied_email END,
-           applied_version = CASE WHEN version = :version THEN version ELSE applied_version END
-     WHERE id = :id AND tenant_id = :tenant
-    """
-)
 _APPLIED = text(
     """UPDATE person SET applied_name = :name, applied_email = :email, applied_version = :version
         WHERE id = :id AND tenant_id = :tenant AND coalesce(applied_version, -1) <= :version"""
 )
-_ENROLLMENT = text(
-    f"""
-    UPDATE enrollment
-       SET state = coalesce(:state, state), applied_version = :version, outcome = :outcome, reason = :reason,
-           failed_code = NULL, pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
-           unsure = unsure AND :state IS NULL, archive = archive AND NOT :archive_decided,
-           take_out = take_out AND version > :version, {SET_PLACES}
-     WHERE id = :id AND tenant_id = :tenant AND coalesce(applied_version, -1) <= :version
-    """  # noqa: S608  a constant
+_TOLD = """
+    UPDATE person SET applied_name = :name, applied_email = :email, applied_version = :person_version
+     WHERE id = :person AND tenant_id = :tenant AND :enrolled AND coalesce(applied_version, -1) <= :person_version
+       AND (applied_name, applied_email, applied_version) IS DISTINCT FROM
+           (CAST(:name AS text), CAST(:email AS text), CAST(:person_version AS bigint))
+    RETURNING id
+"""
+# The account stands as it is now; whether the person has left is seen by their enrollments.
+_STANDS = """
+    UPDATE link k
+       SET archived = :archived, ref = coalesce(now.ref, k.ref), reason = NULL, candidates = '[]', updated_at = now(),
+           state = now.state
+      FROM (SELECT CASE WHEN EXISTS (SELECT FROM kept WHERE kept.state IN ('enrolled', 'kept'))
+                          OR EXISTS (SELECT FROM enrollment e
+                                      WHERE e.person_id = :person AND e.tenant_id = :tenant
+                                        AND e.state IN ('enrolled', 'kept')
+                                        AND (e.id <> :id OR NOT EXISTS (SELECT FROM kept)))
+                        THEN 'linked' ELSE 'left' END AS state, CAST(:ref AS text) AS ref) AS now
+     WHERE k.person_id = :person AND k.tenant_id = :tenant AND k.pluvo_id = CAST(:pluvo AS text)
+       AND k.state <> 'ignored' AND (SELECT count(*) FROM kept) >= 0
+       AND (k.archived, k.state, k.ref, k.reason, k.candidates) IS DISTINCT FROM
+           (:archived, now.state, coalesce(now.ref, k.ref), NULL, '[]')
+    RETURNING k.revision
+"""
+# All that is recorded of a result, in the order of locks: person, enrollment, link.
+_RESULT = """
+    WITH ours AS MATERIALIZED ({ours}), told AS ({told}), kept AS (
+        UPDATE enrollment
+           SET state = coalesce(CAST(:state AS text), state), applied_version = :version, outcome = :outcome,
+               reason = CAST(:reason AS text), failed_code = NULL,
+               pluvo_enrollment_id = coalesce(:enrollment, pluvo_enrollment_id), waiting = :waiting,
+               unsure = unsure AND CAST(:state AS text) IS NULL, archive = archive AND NOT :archive_decided,
+               take_out = take_out AND version > :version, {places}
+         WHERE id = :id AND tenant_id = :tenant AND coalesce(applied_version, -1) <= :version
+           AND (SELECT count(*) FROM told) >= 0
+        RETURNING state
+    ), linked AS ({link}), line AS (
+        UPDATE plan_line
+           SET outcome = :line_outcome, reason = CAST(:reason AS text), settled_at = now(), calls = calls + :made_calls
+         WHERE id = :line AND tenant_id = :tenant
+    ), recorded AS ({calls})
+    SELECT (SELECT still FROM ours) AS still, (SELECT max(revision) FROM linked) AS revision,
+           :room AND EXISTS (SELECT FROM alert WHERE tenant_id = :tenant AND kind = 'no_room' AND closed_at IS NULL)
+               AS room
+"""
+_PARTS = {"places": SET_PLACES, "calls": RECORD_CALLS}
+_SETTLE = text(_RESULT.format(ours=_OURS.format(or_this=""), told=_TOLD, link=_STANDS, **_PARTS))
+_SETTLE_LINKED = text(
+    _RESULT.format(
+        ours=_OURS.format(or_this=_OR_THIS),
+        told=_FOUND.format(newest="coalesce(applied_version, -1) <= :person_version"),
+        link=_LINK_TO.format(after="(SELECT count(*) FROM kept) AS done"),
+        **_PARTS,
+    )
 )
 # The primary person of a shared account has left: those who stay are told again, starting from what the account has.
 _OTHERS_ARE_PRIMARY = text(
@@ -83,15 +141,6 @@ _OTHERS_ARE_PRIMARY = text(
            AND (p.name, p.email) IS DISTINCT FROM (:name, :email)
         RETURNING p.id)
     UPDATE enrollment SET applied_version = NULL WHERE state = 'enrolled' AND person_id IN (SELECT id FROM staying)
-    """
-)
-_LINK_SETTLED = text(
-    """
-    UPDATE link
-       SET archived = :archived, ref = coalesce(:ref, ref), reason = NULL, candidates = '[]', updated_at = now(),
-           state = CASE WHEN EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = :person AND e.tenant_id = :tenant
-                                        AND e.state IN ('enrolled', 'kept')) THEN 'linked' ELSE 'left' END
-     WHERE person_id = :person AND tenant_id = :tenant AND pluvo_id = :pluvo AND state <> 'ignored'
     """
 )
 _RESTORED = text(
@@ -183,28 +232,61 @@ def release_reservation(work: Work) -> None:
         connection.execute(_RELEASE, {"id": work.row.person_id, "tenant": work.delivery.tenant_id})
 
 
+def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
+    """This is the person's account from now on. It is recorded with the result, or by ``link`` where that fails."""
+    work.pluvo_id, work.ref, work.adopted = user.id, user.ref, (user, linked_by)
+
+
 def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
     """Keep the link at once, whatever happens to the rest, even when this delivery was overtaken.
 
     Raises Overtaken when an operator decided otherwise meanwhile (that link stays), NotOurs when the person was erased.
     """
-    person, tenant, ours = work.row.person_id, work.delivery.tenant_id, linked_by == LinkedBy.CREATED
-    values = {"person": person, "tenant": tenant, "pluvo": user.id, "ref": user.ref, "by": linked_by.value}
-    revision = None
-    with transaction() as connection:
-        locks.hold(connection, person)
-        now = link_now(connection, person, tenant)
-        if now == work.link or now.pluvo_id == user.id:
-            revision = connection.execute(_LINK, values | {"ours": ours}).scalar()
-        if revision:
-            invited = ours and work.row.send_invite
-            linked = {"id": person, "tenant": tenant, "version": work.row.person_version, "invited": invited}
-            connection.execute(_PERSON_LINKED, linked)
-            locks.follow(connection, person)
-            work.pluvo_id, work.ref, work.link = user.id, user.ref, LinkVersion(revision, user.id)
-        _record_calls(connection, work)
-    if not revision:
-        raise Overtaken("an operator decided otherwise")
+    work.adopted = None
+    try:
+        with transaction() as connection:
+            if locks.hold(connection, work.row.person_id)[0].people == 0:
+                raise NotOurs("the person is gone")
+            revision = connection.execute(_LINK, _about_link(work, user, linked_by)).scalar()
+            if not revision:
+                raise Overtaken("an operator decided otherwise")
+            locks.follow(connection, work.row.person_id)
+            _record_calls(connection, work)
+    except Overtaken:
+        _record_only_calls(work)
+        raise
+    work.pluvo_id, work.ref, work.link = user.id, user.ref, LinkVersion(revision, user.id)
+
+
+def link_at_once(work: Work) -> None:
+    """Record what was adopted, before something else is done with it."""
+    if work.adopted:
+        link(work, *work.adopted)
+
+
+def _about_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> dict[str, Any]:
+    made = linked_by == LinkedBy.CREATED
+    return {
+        **_about_person(work),
+        "pluvo": user.id,
+        "ref": user.ref,
+        "by": linked_by.value,
+        "made": made,
+        "invited": made and work.row.send_invite,
+    }
+
+
+def _about_person(work: Work) -> dict[str, Any]:
+    row = work.row
+    return {
+        "tenant": work.delivery.tenant_id,
+        "person": row.person_id,
+        "person_version": row.person_version,
+        "name": row.name,
+        "email": row.email,
+        "revision": work.link.revision,
+        "known": work.link.pluvo_id,
+    }
 
 
 def applied(work: Work) -> None:
@@ -251,26 +333,37 @@ class Result:
 def settle(work: Work, result: Result) -> None:
     """Record the result and end the message, in one transaction.
 
-    Only while the link is the one that was worked on; else the calls are recorded, and Overtaken raised.
+    Only while the link is the one that was worked on; else the calls are recorded, and Overtaken raised. An account
+    that was just made is recorded whatever becomes of the rest.
     """
     try:
-        with work.delivery.settle() as connection:
-            if result.state and link_now(connection, work.row.person_id, work.delivery.tenant_id) != work.link:
-                raise Overtaken("the link was changed")
+        with work.delivery.settle(partial(_hold, work), counted=True) as connection:
             _record_result(connection, work, result)
-            _settle_line(connection, work, result.line or result.outcome, result.reason)
-            _record_calls(connection, work)
-    except Overtaken:
-        with transaction() as connection:
-            _record_calls(connection, work)
+    except BaseException as error:
+        if work.adopted:
+            link(work, *work.adopted)
+        elif isinstance(error, Overtaken):
+            _record_only_calls(work)
         raise
+
+
+def _hold(work: Work, connection: Connection) -> Row[Any]:
+    """Lock the messages of the person, then the person; the row of this delivery's. NotOurs when it ended."""
+    delivery = work.delivery
+    held = locks.hold(connection, work.row.person_id)
+    work.alone = len(held) == 1
+    for row in held:
+        ours = (row.id, row.tenant_id, row.deliveries) == (delivery.message_id, delivery.tenant_id, delivery.number)
+        if ours and row.state == "sent" and row.people:
+            work.alone = work.alone and not delivery.outdated(row)
+            return row
+    raise NotOurs("the delivery ended meanwhile")
 
 
 def _record_result(connection: Connection, work: Work, result: Result) -> None:
     row, tenant = work.row, work.delivery.tenant_id
-    enrollment = {
+    values = {
         "id": row.id,
-        "tenant": tenant,
         "version": row.version,
         "state": result.state,
         "outcome": result.outcome,
@@ -278,19 +371,31 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
         "archive_decided": result.archive_decided,
         "waiting": work.waiting,
         "enrollment": work.enrollment_id,
+        "line": work.delivery.plan_line_id,
+        "line_outcome": result.line or result.outcome,
+        "made_calls": work.delivery.calls_made[0],
+        "room": _shows_room(work),
     }
-    connection.execute(_ENROLLMENT, enrollment | work.places.values())
+    values |= work.places.values() | _about_calls(work)
+    if work.adopted:
+        values |= _about_link(work, *work.adopted)
+    else:
+        values |= _about_person(work)
+        values |= {"ref": work.ref, "pluvo": work.pluvo_id if result.state else None}
+        values |= {"enrolled": result.state == "enrolled", "archived": result.archived}
+    done = connection.execute(_SETTLE_LINKED if work.adopted else _SETTLE, values).one()
+    if (result.state and not done.still) or (work.adopted and not done.revision):
+        raise Overtaken("the link was changed")
+    if work.adopted and not work.alone:
+        locks.follow(connection, row.person_id)
+    if done.room:
+        no_room.found(connection, tenant)
     for holder, place in work.handed:
         values = asdict(place) | {"id": holder, "tenant": tenant, "place": dumps([asdict(place)])}
         connection.execute(_HAND_OVER, values)
-    if result.state == "enrolled":
-        _applied(connection, work)
     if result.state == "removed" and work.pluvo_id and row.is_primary and row.applied_email:
         told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
         connection.execute(_OTHERS_ARE_PRIMARY, told | {"tenant": tenant, "person": row.person_id})
-    if result.state and work.pluvo_id:
-        account = {"pluvo": work.pluvo_id, "archived": result.archived, "ref": work.ref}
-        connection.execute(_LINK_SETTLED, account | {"person": row.person_id, "tenant": tenant})
 
 
 def drop(work: Work, reason: str) -> None:
@@ -336,27 +441,31 @@ def note_failure(work: Work, error: RemoteError) -> None:
         "email": "<masked>",
     }
     work.delivery.note_call(f"pluvo {work.row.desired}", request, error.status, error.remote_text)
-    with transaction() as connection:
-        _record_calls(connection, work)
+    _record_only_calls(work)
 
 
 def _record_calls(connection: Connection, work: Work) -> None:
     """Record each writing call since the last time. An account that came into use shows that Pluvo has room."""
-    row = work.row
-    for call in work.calls:
-        record_call(
-            connection,
-            work.delivery,
-            call,
-            system="pluvo",
-            internal_id=row.internal_id,
-            event_id=row.event_id,
-            pluvo_id=work.pluvo_id,
-        )
-    done = [call for call in work.calls if call.result == "done"]
-    if any(call.operation in ("create", "restore") or (call.before or {}).get("archived") for call in done):
+    if work.calls:
+        record_calls(connection, _about_calls(work))
+    if _shows_room(work):
         no_room.found(connection, work.delivery.tenant_id)
     work.calls.clear()
+
+
+def _record_only_calls(work: Work) -> None:
+    with transaction() as connection:
+        _record_calls(connection, work)
+
+
+def _about_calls(work: Work) -> dict[str, Any]:
+    row = work.row
+    return named(work.delivery, work.calls, "pluvo", (row.internal_id, row.event_id, work.pluvo_id))
+
+
+def _shows_room(work: Work) -> bool:
+    done = [call for call in work.calls if call.result == "done"]
+    return any(call.operation in ("create", "restore") or (call.before or {}).get("archived") for call in done)
 
 
 # ------------------------------------------------------------------------------------------- hooks of the actor

@@ -17,7 +17,7 @@ from clients.pluvo import Group, PluvoUser
 from models.session import transaction
 from models.tenant import ARCHIVING
 from tenancy.systems import SAME_ORGANISATION
-from workers.actors.enrollment_upsert import sharing
+from workers.actors.enrollment_upsert import record, sharing
 from workers.actors.enrollment_upsert.places import Place, target_of
 from workers.actors.enrollment_upsert.standing import Dropped
 from workers.actors.enrollment_upsert.state import Work
@@ -59,6 +59,8 @@ def leave_old_places(work: Work) -> str | None:
     Returns what becomes of the plan line when it is only about this.
     """
     leaving = work.places.left if work.row.take_out and work.row.policy != "keep" else ()
+    if leaving:
+        record.link_at_once(work)
     try:
         for place in leaving:
             leave(work, place)

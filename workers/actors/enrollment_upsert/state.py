@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from clients.errors import RemoteError, Unknown
 from clients.pluvo import Enrollment, PluvoClient, PluvoUser, Target
 from models import ledger
+from models.person import LinkedBy
 from models.session import transaction
 from models.tenant import Tenant
 from producers.enrollments.plan_lines import our_ref
@@ -158,6 +159,10 @@ class Work:
     handed: list[tuple[int, Place]] = field(default_factory=list)
     # The operation of the call that was noted with the claim, until it is made
     foreseen: str | None = None
+    # An account that became this person's and how, until that is recorded
+    adopted: tuple[PluvoUser, LinkedBy] | None = None
+    # Nobody else's message depends on this person's link.
+    alone: bool = False
     # Writing calls that are still to be recorded
     calls: list[WritingCall] = field(default_factory=list)
     enrollment_id: str | None = None
