@@ -23,8 +23,9 @@ RECORD_CALLS = """
                seconds double precision)
      WHERE p.tenant_id = :tenant AND p.internal_id = CAST(:internal AS text)
 """
-# A person who was erased meanwhile leaves nothing behind.
-_RECORD = text(f"{RECORD_CALLS} FOR KEY SHARE OF p")
+# The same where nobody holds the person: one who was erased meanwhile leaves nothing behind.
+CALLS_RECORDED = f"{RECORD_CALLS} FOR KEY SHARE OF p"
+_RECORD = text(CALLS_RECORDED)
 
 
 @dataclass(frozen=True)

@@ -414,10 +414,12 @@ def test_a_field_that_cannot_hold_a_date_refuses_its_course(
 
 @pytest.mark.parametrize("path", ["written back", "written back after a look"])
 def test_a_date_costs_what_is_promised(classroom: Classroom, path: str) -> None:
-    # given a date that is to be written, and a look at AFAS that is new or old
-    classroom.enroll(80)
-    classroom.complete(80, "2026-05-04")
+    # given a date that is to be written, a look at AFAS that is new or old, and a process that knows the event
+    classroom.enroll(79, 80)
+    for person in (79, 80):
+        classroom.complete(person, "2026-05-04")
     classroom.begin()
+    classroom.world.drain(1)
     classroom.execute("UPDATE completion SET shown_at = now() - make_interval(mins => :n)", n=9 * path.endswith("look"))
     envelope = classroom.world.hand_out()
     assert envelope is not None

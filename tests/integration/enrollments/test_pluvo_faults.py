@@ -210,10 +210,13 @@ def test_attempts_used_up_get_a_fresh_message_in_the_next_run(world: World) -> N
 
 CRASHES = (
     "reserve",
+    "adopt",
     "link",
     "applied",
     "target_id",
     "settle",
+    "_hold",
+    "_record_result",
     "_record_calls",
     "_settle_line",
 )
@@ -268,6 +271,7 @@ def _kill_each_once(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool) 
         if after:
             real(*args, **kwargs)
         work.delivery.settled = True  # nothing is recorded of how it ended
+        work.adopted = None
         raise Killed
 
     monkeypatch.setattr(record, step, crashing)

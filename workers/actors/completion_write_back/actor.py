@@ -29,14 +29,14 @@ from workers.actors.completion_write_back.record import (
     Changed,
     Result,
     Work,
+    about_put,
     describe,
     died,
     load,
     mark_sending,
     note_failure,
     note_look,
-    record_put,
-    settle_completion,
+    settle,
     waiting,
 )
 from workers.messages.delivery import Delivery
@@ -52,7 +52,7 @@ ROUNDS = 6
 OPEN = (CompletionState.PENDING, CompletionState.SENDING, CompletionState.FAILED)
 
 
-@actor(Kind.WRITE_BACK, on_dead=died, on_wait=waiting, describe=describe)
+@actor(Kind.WRITE_BACK, begin=load, on_dead=died, on_wait=waiting, describe=describe)
 def write_back(delivery: Delivery) -> None:
     """Bring one completion into AFAS, or find out why not. Each round uses what is true when it begins."""
     with_code, looked = True, False
@@ -73,7 +73,10 @@ def write_back(delivery: Delivery) -> None:
 
 def _one_round(delivery: Delivery, *, with_code: bool, looked: bool) -> bool:
     """Settle the delivery (True), or only look at AFAS (False)."""
-    work = load(delivery)
+    work, delivery.begun = delivery.begun, None
+    if work is None:
+        with transaction() as connection:
+            work = load(connection, delivery)
     if work is None:
         with delivery.settle():
             return True
@@ -91,34 +94,31 @@ def _one_round(delivery: Delivery, *, with_code: bool, looked: bool) -> bool:
         _write(delivery, work, rule, afas, with_code=with_code)
         return True
     if result is not None:
-        with delivery.settle() as connection:
-            settle_completion(connection, delivery, result)
+        settle(delivery, result)
     return True
 
 
 def _rule(work: Work, afas: AfasClient) -> Rule | None:
     """The rule that this completion was planned by, None when the course has no such rule any more."""
-    course, completion = work.course, work.completion
-    about = completion.field, completion.level, completion.title
+    course, about = work.course, (work.field, work.level, work.title)
     if not course.active or about not in {(rule.field, rule.level, rule.title) for rule in rules_of(course)}:
         return None
     known = None
-    if course.completion_types is None and completion.state in OPEN:
+    if course.completion_types is None and work.state in OPEN:
         asked = ask_fields(afas, [course], beside=collecting.load(course.tenant_id)[1])
         with transaction() as connection:
             keep_fields(connection, course.tenant_id, asked)
         known = asked[course.id or 0]
-    return next(rule for rule in rules_of(course, known) if rule.field == completion.field)
+    return next(rule for rule in rules_of(course, known) if rule.field == work.field)
 
 
 def _obstacle(work: Work, rule: Rule | None) -> Result | None:
     """Why there is nothing to write: it is settled, its person or link changed, or AFAS has no field for it."""
-    completion, enrollment = work.completion, work.enrollment
-    if completion.state not in OPEN:
-        return Result(completion.state, completion.reason, completion.found_value)
-    if completion.completed_on is None:
+    if work.state not in OPEN:
+        return Result(work.state, work.reason, work.found_value)
+    if work.completed_on is None:
         return Result(CompletionState.NO_DATE)
-    if enrollment is None or enrollment.row_state == RowState.ABSENT or completion.internal_id is None:
+    if work.row_state in (None, RowState.ABSENT) or work.internal_id is None:
         return Result(CompletionState.ORPHAN, "not_in_afas")
     if not work.linked:
         return Result(CompletionState.ORPHAN, "no_longer_linked")
@@ -130,7 +130,7 @@ def _obstacle(work: Work, rule: Rule | None) -> Result | None:
 def _look(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient) -> Result | None:
     """Read the field's column and keep what it shows; a result only when the row is gone."""
     try:
-        seen = read_one(afas, work.course, rule, work.completion.internal_id or "")
+        seen = read_one(afas, work.course, rule, work.internal_id or "")
     except (Misconfigured, Unauthorized) as error:
         if error.code not in OF_ONE_CONNECTOR or not _another_is_read(work, afas):
             raise
@@ -160,19 +160,18 @@ def _another_is_read(work: Work, afas: AfasClient) -> bool:
 
 def _judge(work: Work, rule: Rule) -> Result | None:
     """What follows from what AFAS shows; None: the field is empty."""
-    completion = work.completion
-    if rule.target is None or completion.completed_on is None:
+    if rule.target is None or work.completed_on is None:
         return None
-    judged = judge_due(completion.completed_on, completion.shown_value, rule.target, maybe_sent=work.maybe_sent)
+    judged = judge_due(work.completed_on, work.shown_value, rule.target, maybe_sent=work.maybe_sent)
     return Result(judged.state, judged.reason, judged.found) if judged else None
 
 
 def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with_code: bool) -> None:
     """PUT the value and record it. Raises Changed when it may no longer go, and what AFAS said of it."""
     assert rule.target is not None  # noqa: S101  _obstacle saw to it
-    assert work.completion.completed_on is not None  # noqa: S101  the same
-    value = rule.target.write(work.completion.completed_on)
-    external_id = work.enrollment.external_id if with_code and work.enrollment else None
+    assert work.completed_on is not None  # noqa: S101  the same
+    value = rule.target.write(work.completed_on)
+    external_id = work.external_id if with_code else None
     started = time.monotonic()
     tries = count()
 
@@ -188,7 +187,7 @@ def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with
         afas.put_course_member(
             work.course.updateconnector,
             event_id=work.course.event_id,
-            internal_id=work.completion.internal_id or "",
+            internal_id=work.internal_id or "",
             external_id=external_id,
             fields={rule.field: value},
             about_to=about_to,
@@ -198,9 +197,8 @@ def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with
         if error.code in OF_ONE_CONNECTOR and _refuse_courses(work, afas):
             raise Changed from error
         raise
-    with delivery.settle() as connection:
-        settle_completion(connection, delivery, Result(CompletionState.WRITTEN, _note(work)))
-        record_put(connection, delivery, work, value, seconds=time.monotonic() - started)
+    put = about_put(delivery, work, value, time.monotonic() - started)
+    settle(delivery, Result(CompletionState.WRITTEN, _note(work)), put)
 
 
 def _refuse_courses(work: Work, afas: AfasClient) -> bool:
@@ -216,4 +214,4 @@ def _refuse_courses(work: Work, afas: AfasClient) -> bool:
 
 
 def _note(work: Work) -> str | None:
-    return day_of(work.completion.completed_raw or "", work.tenant.timezone)[1]
+    return day_of(work.completed_raw or "", work.tenant.timezone)[1]

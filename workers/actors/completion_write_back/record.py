@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError
 from clients.http import clean, mask
-from models.completion import Completion
 from models.course import Course
-from models.enrollment import Enrollment
-from models.session import session, transaction
+from models.session import transaction
 from models.tenant import Tenant
 from producers.completions.afas_column import Seen
 from producers.completions.planner import CURRENT
 from producers.completions.record import LINK_OF
-from tenancy.cache import MARK, remembered
-from workers.actors.changes import WritingCall, named, record_calls, result_of
+from tenancy.cache import MARK, remembered, remembered_row
+from workers.actors.changes import CALLS_RECORDED, WritingCall, named, record_calls, result_of
 from workers.messages.delivery import Delivery
 
 # AFAS refuses the record as it is; after anything else the next run tries again.
@@ -36,12 +36,13 @@ _ROWS = f"""
 # A row that changes gets another xmin. Of the completion itself only these columns count.
 _BASIS = """concat_ws('/', t.xmin, k.xmin, coalesce(CAST(e.xmin AS text), '-'), coalesce(CAST(l.xmin AS text), '-'),
                  c.completed_on, c.internal_id, c.pluvo_id)"""
-# Read before the rows themselves: at worst newer rows have older marks, and are read once more.
-_MARKS = text(
+_LOAD = text(
     f"""
-    SELECT {_BASIS} AS basis, l.id IS NOT NULL AS linked, {MARK},
+    SELECT {_BASIS} AS basis, l.id IS NOT NULL AS linked, {MARK}, CAST(k.xmin AS text) AS course_mark, c.course_id,
+           c.state, c.reason, c.found_value, c.field, c.level, c.title, c.completed_on, c.completed_raw, c.internal_id,
+           c.pluvo_id, c.shown_value, c.sending_at IS NOT NULL AS maybe_sent, e.row_state, e.external_id,
            CASE WHEN c.shown_at > coalesce(c.sending_at, '-infinity')
-                THEN extract(epoch FROM clock_timestamp() - c.shown_at) END AS age,
+                THEN extract(epoch FROM clock_timestamp() - c.shown_at) END AS age_seconds,
            who.name, who.email, who.applied_name, who.applied_email
       FROM {_ROWS}
       LEFT JOIN person who ON who.tenant_id = c.tenant_id AND who.internal_id = c.internal_id
@@ -89,26 +90,30 @@ _ABOUT = text(
      WHERE c.id = :id AND c.tenant_id = :tenant
     """
 )
-_SETTLE = text(
-    """
-    UPDATE completion
-       SET state = :state, reason = :reason, found_value = :found, failed_for = NULL,
-           shown_value = NULL, shown_at = NULL,  -- the look was for this
-           written_at = CASE WHEN :state IN ('written', 'verified') THEN coalesce(written_at, now())
-                             ELSE written_at END,
-           verified_at = CASE WHEN :state = 'verified' THEN now() ELSE verified_at END,
-           changed_at = CASE WHEN state = :state THEN changed_at ELSE now() END
-     WHERE id = :id AND tenant_id = :tenant AND (state IN ('pending', 'sending', 'failed') OR
-           (state = 'conflict' AND :state = 'written'))
-    """
-)
-_SETTLE_LINES = text(
-    """
+# The lines of every run that waited for this completion, not only the newest's.
+_LINES = """
     UPDATE plan_line l
-       SET outcome = :outcome, reason = :reason, settled_at = now(),
-           before = coalesce(CAST(:before AS jsonb), l.before)
+       SET outcome = :outcome, reason = CAST(:reason AS text), settled_at = now(),
+           before = coalesce(CAST(:before_line AS jsonb), l.before)
      WHERE l.completion_id = :id AND l.tenant_id = :tenant AND l.outcome = 'pending'
-    """
+"""
+_SETTLE_LINES = text(_LINES)
+_SETTLE = text(
+    f"""
+    WITH done AS (
+        UPDATE completion
+           SET state = CAST(:state AS text), reason = CAST(:reason AS text), found_value = :found, failed_for = NULL,
+               shown_value = NULL, shown_at = NULL,  -- the look was for this
+               written_at = CASE WHEN CAST(:state AS text) IN ('written', 'verified') THEN coalesce(written_at, now())
+                                 ELSE written_at END,
+               verified_at = CASE WHEN CAST(:state AS text) = 'verified' THEN now() ELSE verified_at END,
+               changed_at = CASE WHEN state = CAST(:state AS text) THEN changed_at ELSE now() END
+         WHERE id = :id AND tenant_id = :tenant AND (state IN ('pending', 'sending', 'failed') OR
+               (state = 'conflict' AND CAST(:state AS text) = 'written'))
+        RETURNING id
+    ), lines AS ({_LINES} AND (SELECT count(*) FROM done) >= 0 RETURNING l.id), put AS ({CALLS_RECORDED})
+    SELECT count(*) FROM lines
+    """  # noqa: S608  constants only
 )
 
 
@@ -116,27 +121,40 @@ _SETTLE_LINES = text(
 class Work:
     """Everything about one write-back, as it is now."""
 
-    completion: Completion
-    enrollment: Enrollment | None
     course: Course
     tenant: Tenant
     # Marks of all rows that this was decided from: as long as it is the same, nothing has changed.
     basis: str
     # The account is still this person's.
     linked: bool
-    # Names and addresses of the person
-    known_as: tuple[str | None, ...]
+    # Of the completion
+    state: str
+    reason: str | None
+    found_value: str | None
+    field: str
+    level: str
+    title: str
+    completed_on: date | None
+    completed_raw: str | None
+    internal_id: str | None
+    pluvo_id: str
+    shown_value: str | None
+    # An earlier PUT of ours may have arrived.
+    maybe_sent: bool
     # How long ago the column was last read, if that was after the last PUT.
     age_seconds: float | None
+    # Of the enrollment, None where there is none
+    row_state: str | None
+    external_id: str | None
+    # Names and addresses of the person
+    known_as: tuple[str | None, ...]
 
     def seen_within(self, seconds: float) -> bool:
         """Whether AFAS's column was read so lately."""
         return self.age_seconds is not None and 0 <= self.age_seconds <= seconds
 
-    @property
-    def maybe_sent(self) -> bool:
-        """An earlier PUT of ours may have arrived."""
-        return self.completion.sending_at is not None
+
+_COLUMNS = [one.name for one in fields(Work) if one.name not in ("course", "tenant", "known_as")]
 
 
 class Changed(Exception):
@@ -152,24 +170,15 @@ class Result:
     found: str | None = None
 
 
-def load(delivery: Delivery) -> Work | None:
+def load(connection: Connection, delivery: Delivery) -> Work | None:
     """The newest state; None when the completion is gone."""
-    with session() as database:
-        marks = database.connection().execute(_MARKS, _key(delivery)).first()
-        tenant = remembered(database, delivery.tenant_id, marks.tenant_mark) if marks else None
-        completion = database.get(Completion, delivery.subject_id)
-        if marks is None or tenant is None or completion is None:
-            return None
-        return Work(
-            completion,
-            database.get(Enrollment, completion.enrollment_id) if completion.enrollment_id else None,
-            database.get_one(Course, completion.course_id),
-            tenant,
-            basis=marks.basis,
-            linked=marks.linked,
-            known_as=(marks.name, marks.email, marks.applied_name, marks.applied_email),
-            age_seconds=marks.age,
-        )
+    row = connection.execute(_LOAD, _key(delivery)).mappings().first()
+    tenant = remembered(connection, delivery.tenant_id, row["tenant_mark"]) if row else None
+    course = remembered_row(connection, Course, row["course_id"], row["course_mark"]) if row else None
+    if row is None or tenant is None or course is None:
+        return None
+    known_as = row["name"], row["email"], row["applied_name"], row["applied_email"]
+    return Work(course, tenant, known_as=known_as, **{name: row[name] for name in _COLUMNS})
 
 
 def _key(delivery: Delivery) -> dict[str, int]:
@@ -181,6 +190,7 @@ def note_look(delivery: Delivery, seen: Seen) -> None:
     with transaction() as connection:
         age = time.monotonic() - seen.asked_at
         connection.execute(_NOTE_LOOK, _key(delivery) | {"value": seen.value, "age": age})
+        delivery.begun = load(connection, delivery)
 
 
 def mark_sending(
@@ -191,64 +201,57 @@ def mark_sending(
     ``looked``: the column in which AFAS shows the field, None where none is mapped. ``refused``: the last PUT was only
     refused for its token and did nothing, so the look before it still counts, if it is not too old.
     """
-    decided = {"value": value, "basis": work.basis, "on": work.completion.completed_on}
-    shown = {"looked": looked is not None, "shown": work.completion.shown_value, "seconds": LOOK_SECONDS}
+    decided = {"value": value, "basis": work.basis, "on": work.completed_on}
+    shown = {"looked": looked is not None, "shown": work.shown_value, "seconds": LOOK_SECONDS}
     shown["refused"] = refused
     if not connection.execute(_MARK_SENDING, _key(delivery) | decided | shown).rowcount:
         raise Changed
 
 
-def settle_completion(connection: Connection, delivery: Delivery, result: Result) -> None:
-    """Record the result with the completion and with every line that waits for it."""
-    values = {"state": result.state, "reason": result.reason, "found": result.found}
-    connection.execute(_SETTLE, _key(delivery) | values)
-    _settle_lines(connection, delivery, result)
+def settle(delivery: Delivery, result: Result, put: dict[str, Any] | None = None) -> None:
+    """Record the result with the completion and with every line that waits for it, and end the message.
+
+    ``put``: the PUT that was made, as ``about_put`` gives it.
+    """
+    calls = put or named(delivery, [], "afas", (None, "", None))
+    with delivery.settle() as connection:
+        values = {"state": result.state, "found": result.found}
+        connection.execute(_SETTLE, calls | _key(delivery) | values | _about_lines(result))
 
 
-def _settle_lines(connection: Connection, delivery: Delivery, result: Result) -> None:
-    """Settle the lines of every run that waited for this completion, not only the newest's."""
+def _about_lines(result: Result) -> dict[str, Any]:
     before = json.dumps({"completion": result.found}) if result.found else None
-    values = {"outcome": result.state, "reason": result.reason, "before": before}
-    connection.execute(_SETTLE_LINES, _key(delivery) | values)
+    return {"outcome": result.state, "reason": result.reason, "before_line": before}
 
 
 def note_failure(
     delivery: Delivery, work: Work, value: str, external_id: str | None, *, error: RemoteError, seconds: float
 ) -> None:
     """Keep the PUT for a dead letter, and record what came of it."""
-    field = work.completion.field
     request = {
         "@CrId": work.course.event_id,
-        "@CdId": work.completion.internal_id,
-        "Fields": {"BcCo": external_id, field: value} if external_id else {field: value},
+        "@CdId": work.internal_id,
+        "Fields": {"BcCo": external_id, work.field: value} if external_id else {work.field: value},
     }
     delivery.note_call("write", mask(request), error.status, clean(error.remote_text))
     with transaction() as connection:
-        record_put(connection, delivery, work, value, error=error, seconds=seconds)
+        record_calls(connection, about_put(delivery, work, value, seconds, error))
 
 
-def record_put(
-    connection: Connection,
-    delivery: Delivery,
-    work: Work,
-    value: str,
-    *,
-    error: RemoteError | None = None,
-    seconds: float,
-) -> None:
-    """Record a PUT and what came of it."""
-    completion = work.completion
+def about_put(
+    delivery: Delivery, work: Work, value: str, seconds: float, error: RemoteError | None = None
+) -> dict[str, Any]:
+    """A PUT and what came of it, to be recorded."""
     call = WritingCall(
         "write",
-        {"completion": completion.shown_value},
-        {"completion": value, "field": completion.field},
+        {"completion": work.shown_value},
+        {"completion": value, "field": work.field},
         result_of(error),
         error.code if error else None,
         error.status if error else None,
         round(seconds, 3),
     )
-    about = completion.internal_id, work.course.event_id, completion.pluvo_id
-    record_calls(connection, named(delivery, [call], "afas", about))
+    return named(delivery, [call], "afas", (work.internal_id, work.course.event_id, work.pluvo_id))
 
 
 # ------------------------------------------------------------------------------------------- hooks of the actor
@@ -257,7 +260,7 @@ def record_put(
 def died(connection: Connection, delivery: Delivery, code: str) -> None:
     """The completion stays failed; a refused one until its row or the settings change."""
     connection.execute(_FAILED, _key(delivery) | {"code": code, "refused": code in REFUSED})
-    _settle_lines(connection, delivery, Result("failed", code))
+    connection.execute(_SETTLE_LINES, _key(delivery) | _about_lines(Result("failed", code)))
 
 
 def waiting(connection: Connection, delivery: Delivery, code: str) -> None:

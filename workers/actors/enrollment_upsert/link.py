@@ -92,10 +92,6 @@ def _same_person(peer: sharing.Peer, work: Work) -> bool:
 def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, shared: bool = False) -> str:
     """Link to an existing account: it keeps its ref, roles and language, gets name, address and empty AFAS ids."""
     row = work.row
-    if not shared and sharing.linked_to_other(work, user.id):
-        raise NeedsDecision("candidate_taken", [user])
-    if not shared and linked_by != LinkedBy.CREATED and sharing.linked_elsewhere(work, user.id):
-        raise NeedsDecision("candidate_taken", [user])
     changes = UserChanges(
         name=row.name if not shared and user.name != row.name else None,
         email=row.email if not shared and user.email != row.email else None,
@@ -105,11 +101,18 @@ def _adopt(work: Work, user: PluvoUser, linked_by: LinkedBy, *, outcome: str, sh
     before = {"name": user.name, "email": user.email, "archived": user.archived}
     after = {"name": changes.name or user.name, "email": changes.email or user.email, "archived": False}
     work.pluvo_id = user.id
+
+    def note(connection: Connection) -> None:
+        elsewhere = linked_by != LinkedBy.CREATED
+        if not shared and sharing.taken(work, connection, user.id, elsewhere=elsewhere):
+            raise NeedsDecision("candidate_taken", [user])
+        work.note_place(connection)
+
     # The steps of a call stand alone: the account would be restored although its new address is refused.
     if changes.email and changes.archived is False and (holders := others_with(work, changes.email)):
         raise NeedsDecision("email_taken", holders)
     try:
-        with work.change("link", before, after, note=work.note_place) as attempt:
+        with work.change("link", before, after, note=note) as attempt:
             applied = work.pluvo.update_user(user.id, changes, ref=work.safe_ref(user.ref), target=work.target)
             attempt.not_enrolled = applied.enroll_error
     except Rejected as refused:

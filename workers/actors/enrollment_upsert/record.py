@@ -56,7 +56,7 @@ _LINK_TO = """
      WHERE k.state <> 'ignored' AND (k.pluvo_id IS NULL OR k.pluvo_id = excluded.pluvo_id)
     RETURNING k.revision
 """
-_OR_THIS = "OR k.pluvo_id = CAST(:pluvo AS text)"
+_OR_THIS = "OR k.pluvo_id IS NOT DISTINCT FROM CAST(:pluvo AS text)"
 _LINK = text(
     f"""
     WITH ours AS MATERIALIZED ({_OURS.format(or_this=_OR_THIS)}),

@@ -20,18 +20,22 @@ _NEEDED = text(
            AND (e.told_target IS NOT NULL OR (c.active AND e.row_state <> 'ended')))
     """  # noqa: S608  a constant
 )
+# Whether another person has the account, of this tenant or of another one of the same Pluvo organisation.
+_TAKEN = text(
+    f"""
+    SELECT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo
+                      AND l.person_id <> :person AND l.state <> 'ignored')
+        OR :elsewhere AND EXISTS (
+           SELECT 1 FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} JOIN link l ON l.tenant_id = o.id
+            WHERE t.id = :tenant AND o.id <> t.id AND l.pluvo_id = :pluvo AND l.state <> 'ignored')
+    """  # noqa: S608  a constant
+)
 _LINKED_TO_OTHER = text(
     """
     SELECT p.internal_id FROM link l JOIN person p ON p.id = l.person_id
      WHERE l.tenant_id = :tenant AND l.pluvo_id = :pluvo AND l.person_id <> :person AND l.state <> 'ignored'
      ORDER BY length(p.internal_id), p.internal_id LIMIT 1
     """
-)
-_LINKED_ELSEWHERE = text(
-    f"""
-    SELECT EXISTS (SELECT 1 FROM tenant t JOIN tenant o ON {SAME_ORGANISATION} JOIN link l ON l.tenant_id = o.id
-                    WHERE t.id = :tenant AND o.id <> t.id AND l.pluvo_id = :pluvo AND l.state <> 'ignored')
-    """  # noqa: S608  a constant
 )
 _PEER = text(
     """
@@ -67,11 +71,10 @@ def linked_to_other(work: Work, pluvo_id: str) -> str | None:
         return connection.execute(_LINKED_TO_OTHER, values).scalar()
 
 
-def linked_elsewhere(work: Work, pluvo_id: str) -> bool:
-    """Whether another tenant of the same Pluvo organisation has a person with this account."""
-    with transaction() as connection:
-        values = {"tenant": work.delivery.tenant_id, "pluvo": pluvo_id}
-        return bool(connection.execute(_LINKED_ELSEWHERE, values).scalar_one())
+def taken(work: Work, connection: Connection, pluvo_id: str, *, elsewhere: bool) -> bool:
+    """Whether another person has this account; ``elsewhere``: also one of another tenant of the same organisation."""
+    values = {"tenant": work.delivery.tenant_id, "pluvo": pluvo_id, "person": work.row.person_id}
+    return bool(connection.execute(_TAKEN, values | {"elsewhere": elsewhere}).scalar_one())
 
 
 def peer(work: Work, internal_id: str | None) -> Peer | None:
