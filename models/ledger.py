@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, LiteralString
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from models.message import Priority
+from models.session import fetch
 
 HISTORY = 20
 # What a delivery is made of, of a message ``m``.
@@ -80,7 +81,7 @@ _CLAIM = text(
     )
     SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
            d.wait_until > now() AS waiting, r.stop_requested OR r.status = 'stopped' AS stopped,
-           current_setting('synchronous_commit') AS durable, set_config('synchronous_commit', 'off', true)
+           current_setting('synchronous_commit') AS durable, set_config('synchronous_commit', 'off', true) AS now
       FROM claimed c
       LEFT JOIN tenant_direction d ON d.tenant_id = c.tenant_id AND d.direction = c.direction
       LEFT JOIN run r ON r.id = c.run_id
@@ -104,7 +105,7 @@ _CHECK = text(
 _FORESEEN = """
     WITH foreseen AS (UPDATE message SET touched = true WHERE id = :message AND tenant_id = :tenant AND NOT touched),
     {note}
-    SELECT set_config('synchronous_commit', :durable, true), (SELECT count(*) FROM noted)
+    SELECT set_config('synchronous_commit', :durable, true) AS durable, (SELECT count(*) FROM noted) AS noted
 """
 # A lease begins anew.
 _RENEW = text(
@@ -154,7 +155,7 @@ SUPERSEDE = """
 UPDATE dead_letter SET state = 'superseded', closed_at = now(), closed_by = 'system', closed_reason = :why
  WHERE kind = :kind AND subject_id = :subject AND tenant_id = :tenant AND state = 'open'
 """
-_SETTLE = text(f"WITH gone AS (DELETE FROM message WHERE id = :id) {SUPERSEDE}")  # noqa: S608  a constant
+_SETTLE = text(f"WITH gone AS (DELETE FROM message WHERE id = :id) {SUPERSEDE} RETURNING id")  # noqa: S608  a constant
 _REMOVE = text("DELETE FROM message WHERE id = :id")
 # Ids go in as arrays: right after a large plan the planner knows nothing of these tables and might join row by row.
 _WITHDRAW = text(
@@ -271,14 +272,14 @@ def foreseeing(note: str) -> TextClause:
     return text(_FORESEEN.format(note=note))
 
 
-def claim(connection: Connection, delivery: dict[str, Any], worker: str, lease_seconds: float) -> Row[Any] | None:
+def claim(connection: Connection, delivery: dict[str, Any], worker: str, lease_seconds: float) -> Any:
     """Begin a delivery (id, tenant, kind, delivery): its row and how its direction is; None when it is not out."""
-    return connection.execute(_CLAIM, delivery | {"worker": worker, "lease": lease_seconds}).first()
+    return next(iter(fetch(connection, _CLAIM, delivery | {"worker": worker, "lease": lease_seconds})), None)
 
 
-def check(connection: Connection, key: dict[str, int]) -> Row[Any] | None:
+def check(connection: Connection, key: dict[str, int]) -> Any:
     """Note that a delivery is about to write, and say what there is against it; None when it ended."""
-    return connection.execute(_CHECK, key).first()
+    return next(iter(fetch(connection, _CHECK, key)), None)
 
 
 def renew(connection: Connection, key: dict[str, int], lease_seconds: float) -> None:
@@ -328,7 +329,7 @@ def promote(connection: Connection, ids: Sequence[int]) -> None:
 
 def settle(connection: Connection, message_id: int, subject: dict[str, Any]) -> None:
     """Its effect is recorded: out of the ledger. ``subject``: kind, subject and tenant whose dead letters are over."""
-    connection.execute(_SETTLE, subject | {"id": message_id, "why": "settled by a later message"})
+    fetch(connection, _SETTLE, subject | {"id": message_id, "why": "settled by a later message"})
 
 
 def remove(connection: Connection, message_id: int) -> None:

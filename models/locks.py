@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from models import ledger
+from models.session import fetch
 
 # To be put into a statement with a person ``p``: these joins, and then this key.
 UPSERT_JOINS = """
@@ -88,13 +89,13 @@ def of_write_back(enrollment_id: int) -> str:
     return f"afas:{enrollment_id}"
 
 
-def hold(connection: Connection, *people: int) -> Sequence[Row[Any]]:
+def hold(connection: Connection, *people: int) -> Sequence[Any]:
     """Keep these people's links from being changed by others until this transaction ends.
 
     Locks are taken in one order everywhere, so that there are no deadlocks: messages, people, enrollments, links.
     Gives the messages, the oldest first, or one row of nulls; ``people``: how many of them there are.
     """
-    return connection.execute(_HOLD, {"people": list(people)}).all()
+    return fetch(connection, _HOLD, {"people": list(people)})
 
 
 def follow(connection: Connection, person_id: int) -> None:

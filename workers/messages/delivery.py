@@ -13,14 +13,14 @@ from typing import Any
 
 import dramatiq
 import structlog
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from clients.http import Call, without_people
 from loops import where
 from models import ledger
 from models.direction import Direction
-from models.session import transaction
+from models.session import fetch, transaction
 from tenancy import health
 from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOurs, Stopped, Waiting
 from workers.messages.policy import Consequence
@@ -34,6 +34,10 @@ FRESH_SECONDS = 1.0
 OUR_FAULTS = (ProgrammingError, DataError, IntegrityError)
 # The other side kept a thread waiting for nothing.
 NO_ANSWER = ("timeout", "connect_failed", "time_limit")
+_LOCK = text(
+    """SELECT version, run_id, plan_line_id, "full", kills FROM message
+        WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' FOR UPDATE"""
+)
 log = structlog.get_logger("workers.messages.delivery")
 
 
@@ -130,7 +134,7 @@ class Delivery:
             self._deadline = time.monotonic() + self.lease_seconds
             restart_time_limit()
 
-    def _obstacle(self, row: Row[Any] | None, *, short: bool) -> Interruption | None:
+    def _obstacle(self, row: Any, *, short: bool) -> Interruption | None:
         if row is None:
             return NotOurs("the delivery ended meanwhile")
         if short and not self.renewable:
@@ -142,9 +146,7 @@ class Delivery:
         return Waiting("told to wait") if row.waiting else None
 
     @contextmanager
-    def settle(
-        self, lock: Callable[[Connection], Row[Any]] | None = None, *, counted: bool = False
-    ) -> Iterator[Connection]:
+    def settle(self, lock: Callable[[Connection], Any] | None = None, *, counted: bool = False) -> Iterator[Connection]:
         """One transaction to record what was done; the message leaves the ledger with it.
 
         Raises NotOurs before the block where the delivery is no longer ours. What joined the message meanwhile (newer
@@ -191,26 +193,20 @@ class Delivery:
         """What names this message in the log."""
         return {"message": self.message_id, "tenant": self.tenant_id, "kind": self.kind}
 
-    def lock(self, connection: Connection) -> Row[Any]:
+    def lock(self, connection: Connection) -> Any:
         """Lock the message's row for this transaction; NotOurs when the delivery ended."""
-        row = connection.execute(
-            text(
-                """SELECT version, run_id, plan_line_id, "full", kills FROM message
-                    WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' FOR UPDATE"""
-            ),
-            self.key,
-        ).first()
-        if row is None:
+        rows = fetch(connection, _LOCK, self.key)
+        if not rows:
             raise NotOurs("the delivery ended meanwhile")
-        return row
+        return rows[0]
 
-    def outdated(self, row: Row[Any]) -> bool:
+    def outdated(self, row: Any) -> bool:
         """Whether more was asked for since this delivery was claimed, or by another run."""
         joined = row.run_id != self.run_id or row.plan_line_id != self.plan_line_id
         return joined or row.version > self.version or (row.full and not self.full)
 
 
-def delivery_of(row: Row[Any]) -> Delivery:
+def delivery_of(row: Any) -> Delivery:
     """A delivery from a row with ``ledger.DELIVERY``."""
     return Delivery(
         message_id=row.id,

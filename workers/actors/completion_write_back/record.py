@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from clients.errors import RemoteError
 from clients.http import clean, mask
 from models.course import Course
-from models.session import transaction
+from models.session import fetch, transaction
 from models.tenant import Tenant
 from producers.completions.afas_column import Seen
 from producers.completions.planner import CURRENT
@@ -172,13 +172,13 @@ class Result:
 
 def load(connection: Connection, delivery: Delivery) -> Work | None:
     """The newest state; None when the completion is gone."""
-    row = connection.execute(_LOAD, _key(delivery)).mappings().first()
-    tenant = remembered(connection, delivery.tenant_id, row["tenant_mark"]) if row else None
-    course = remembered_row(connection, Course, row["course_id"], row["course_mark"]) if row else None
+    row = next(iter(fetch(connection, _LOAD, _key(delivery))), None)
+    tenant = remembered(connection, delivery.tenant_id, row.tenant_mark) if row else None
+    course = remembered_row(connection, Course, row.course_id, row.course_mark) if row else None
     if row is None or tenant is None or course is None:
         return None
-    known_as = row["name"], row["email"], row["applied_name"], row["applied_email"]
-    return Work(course, tenant, known_as=known_as, **{name: row[name] for name in _COLUMNS})
+    known_as = row.name, row.email, row.applied_name, row.applied_email
+    return Work(course, tenant, known_as=known_as, **{name: getattr(row, name) for name in _COLUMNS})
 
 
 def _key(delivery: Delivery) -> dict[str, int]:
@@ -216,7 +216,7 @@ def settle(delivery: Delivery, result: Result, put: dict[str, Any] | None = None
     calls = put or named(delivery, [], "afas", (None, "", None))
     with delivery.settle() as connection:
         values = {"state": result.state, "found": result.found}
-        connection.execute(_SETTLE, calls | _key(delivery) | values | _about_lines(result))
+        fetch(connection, _SETTLE, calls | _key(delivery) | values | _about_lines(result))
 
 
 def _about_lines(result: Result) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from json import dumps
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from clients.pluvo import Group, OfferEvent, Target
 
@@ -43,10 +44,10 @@ class Places:
     left: tuple[Place, ...] = ()
 
     @classmethod
-    def from_row(cls, row: RowMapping) -> Places:
+    def from_row(cls, row: Any) -> Places:
         """What is noted on an enrollment."""
-        told = Place(row["told_account"], row["told_target"], row["told_target_id"]) if row["told_target"] else None
-        return cls(told, tuple(Place(**place) for place in row["left_behind"]))
+        told = Place(row.told_account, row.told_target, row.told_target_id) if row.told_target else None
+        return cls(told, tuple(Place(**place) for place in row.left_behind))
 
     def asking(self, place: Place) -> Places:
         """The same once ``place`` is the one that is asked for."""

@@ -7,14 +7,14 @@ from functools import partial
 from json import dumps
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 import settings
 from clients.errors import RemoteError
 from clients.pluvo import PluvoUser
 from models import locks
 from models.person import LinkedBy
-from models.session import transaction
+from models.session import fetch, transaction
 from producers.enrollments.matching import Candidate
 from workers.actors.changes import RECORD_CALLS, named, record_calls
 from workers.actors.enrollment_upsert import sharing
@@ -347,7 +347,7 @@ def settle(work: Work, result: Result) -> None:
         raise
 
 
-def _hold(work: Work, connection: Connection) -> Row[Any]:
+def _hold(work: Work, connection: Connection) -> Any:
     """Lock the messages of the person, then the person; the row of this delivery's. NotOurs when it ended."""
     delivery = work.delivery
     held = locks.hold(connection, work.row.person_id)
@@ -383,7 +383,7 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
         values |= _about_person(work)
         values |= {"ref": work.ref, "pluvo": work.pluvo_id if result.state else None}
         values |= {"enrolled": result.state == "enrolled", "archived": result.archived}
-    done = connection.execute(_SETTLE_LINKED if work.adopted else _SETTLE, values).one()
+    (done,) = fetch(connection, _SETTLE_LINKED if work.adopted else _SETTLE, values)
     if (result.state and not done.still) or (work.adopted and not done.revision):
         raise Overtaken("the link was changed")
     if work.adopted and not work.alone:

@@ -23,13 +23,14 @@ no_longer_linked        planned for an account that the person is no longer link
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from models.enrollment import Desired, RowState
 from models.outcomes import NOT_PLANNED
+from models.session import fetch
 from workers.messages.interruptions import NotOurs, Overtaken
 
 AWAY = (RowState.ABSENT, RowState.BLOCKED)
@@ -100,9 +101,9 @@ class Standing:
     policy: str
 
     @classmethod
-    def from_row(cls, row: RowMapping) -> Self:
+    def from_row(cls, row: Any) -> Self:
         """Take the fields from the columns of the same names."""
-        return cls(**{field.name: row[field.name] for field in fields(cls)})
+        return cls(**{name: getattr(row, name) for name in cls.__dataclass_fields__})
 
     @property
     def link(self) -> LinkVersion:
@@ -156,8 +157,8 @@ def check(connection: Connection, enrollment_id: int, tenant_id: int, loaded: St
 
 
 def _now(connection: Connection, enrollment_id: int, tenant_id: int) -> Standing | None:
-    found = connection.execute(_NOW, {"id": enrollment_id, "tenant": tenant_id}).mappings().first()
-    return Standing.from_row(found) if found is not None else None
+    found = fetch(connection, _NOW, {"id": enrollment_id, "tenant": tenant_id})
+    return Standing.from_row(found[0]) if found else None
 
 
 def link_now(connection: Connection, person_id: int, tenant_id: int) -> LinkVersion:

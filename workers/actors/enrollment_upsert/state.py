@@ -13,7 +13,7 @@ from clients.errors import RemoteError, Unknown
 from clients.pluvo import Enrollment, PluvoClient, PluvoUser, Target
 from models import ledger
 from models.person import LinkedBy
-from models.session import transaction
+from models.session import fetch, transaction
 from models.tenant import Tenant
 from producers.enrollments.plan_lines import our_ref
 from tenancy.cache import MARK, remembered
@@ -254,7 +254,7 @@ class Work:
             self.places = self.places.asking(self.wanted)
         self.foreseen = operation
         noted = {"message": self.delivery.message_id, "durable": self.delivery.durable}
-        connection.execute(_FORESEE, self._noted_ahead | noted)
+        fetch(connection, _FORESEE, self._noted_ahead | noted)
 
     def _take_back(self) -> None:
         """The call that was foreseen is not made: no account may have come of it, and no place."""
@@ -304,8 +304,8 @@ class Work:
 def load(connection: Connection, delivery: Delivery) -> Work | None:
     """Read the newest desired state; None when the enrollment or its tenant is gone."""
     values = {"id": delivery.subject_id, "tenant": delivery.tenant_id, "line": delivery.plan_line_id}
-    found = connection.execute(_LOAD, values).mappings().first()
-    tenant = remembered(connection, delivery.tenant_id, found["tenant_mark"]) if found is not None else None
+    found = next(iter(fetch(connection, _LOAD, values)), None)
+    tenant = remembered(connection, delivery.tenant_id, found.tenant_mark) if found is not None else None
     if found is None or tenant is None:
         return None
     row = Loaded.from_row(found)
