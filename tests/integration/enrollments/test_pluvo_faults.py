@@ -331,17 +331,18 @@ def test_newer_content_overtakes_a_message_in_hand(world: World, monkeypatch: py
     world.sync()
     world.afas.rename(80, "Eerst")
     world.begin()
-    real = Delivery.check
+    real = Delivery.still_clear
     renamed: list[int] = []
 
-    def check(delivery: Delivery, *about: Any) -> None:
-        real(delivery, *about)
+    def still_clear(delivery: Delivery) -> bool:
+        clear = real(delivery)
         if not renamed:
             renamed.append(1)
             world.afas.rename(80, "Laatst")
             world.begin()
+        return clear
 
-    monkeypatch.setattr(Delivery, "check", check)
+    monkeypatch.setattr(Delivery, "still_clear", still_clear)
     world.drain()
     # then
     assert world.user("p80@example.nl")["name"] == "Laatst"

@@ -157,8 +157,9 @@ class Work:
     noted: Places
     # Places that other enrollments answer for from now on: (enrollment, place)
     handed: list[tuple[int, Place]] = field(default_factory=list)
-    # The operation of the call that was noted with the claim, until it is made
+    # The operation of the call that was noted with the claim, until it is made, and the places once it is
     foreseen: str | None = None
+    foreseen_places: Places = field(default_factory=Places)
     # An account that became this person's and how, until that is recorded
     adopted: tuple[PluvoUser, LinkedBy] | None = None
     # Nobody else's message depends on this person's link.
@@ -221,7 +222,9 @@ class Work:
                 note(connection)
             connection.execute(_UNSURE, {"id": self.row.id, "tenant": self.delivery.tenant_id})
 
-        if self.foreseen != operation or not self.delivery.still_clear():
+        if self.foreseen == operation and self.delivery.still_clear():
+            self.places = self.foreseen_places
+        else:
             try:
                 self.delivery.check(CALL_SECONDS, intend)
             except Exception as reason:
@@ -250,23 +253,21 @@ class Work:
 
         ``place``: it asks for the wanted place as well.
         """
-        if place:
-            self.places = self.places.asking(self.wanted)
         self.foreseen = operation
+        self.foreseen_places = self.places.asking(self.wanted) if place else self.places
         noted = {"message": self.delivery.message_id, "durable": self.delivery.durable}
-        fetch(connection, _FORESEE, self._noted_ahead | noted)
+        fetch(connection, _FORESEE, noted | self._about_foreseen(self.foreseen_places))
 
     def _take_back(self) -> None:
         """The call that was foreseen is not made: no account may have come of it, and no place."""
         self.places = self.noted
         with transaction() as connection:
             self.delivery.lock(connection)
-            connection.execute(_TAKE_BACK, self._noted_ahead)
+            connection.execute(_TAKE_BACK, self._about_foreseen(self.noted))
 
-    @property
-    def _noted_ahead(self) -> dict[str, object]:
+    def _about_foreseen(self, places: Places) -> dict[str, object]:
         about = {"id": self.row.id, "tenant": self.delivery.tenant_id, "person": self.row.person_id}
-        return {**about, "new": self.foreseen == "create", **self.places.values()}
+        return {**about, "new": self.foreseen == "create", **places.values()}
 
     # ------------------------------------------------------------------------------------------- the place in Pluvo
 
