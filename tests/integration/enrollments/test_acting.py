@@ -20,6 +20,7 @@ from producers.enrollments import decide_holds as decide
 from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, link, outcomes, reasons, retry_now
 from tests.fixtures.world import World, now_removals
+from workers.messages.delivery import Delivery
 from workers.messages.execute import run_delivery
 
 UNENROLL = "unenrollUserFromOfferEvent"
@@ -374,6 +375,34 @@ def test_an_operator_and_a_result_that_is_recorded_wait_for_each_other_in_one_or
         begun[0].result()
     (found,) = world.rows("SELECT count(*) AS n FROM change WHERE operation = 'update' OR internal_id IS NULL")
     assert found["n"] == (0 if verb == "erase" else 1)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_call_that_was_foreseen_leaves_no_trace_when_it_may_not_be_made_after_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    # given somebody new, or somebody who is to move to another place
+    world.person(80)
+    if known:
+        world.sync()
+        world.retarget(340, group_ref="bhv")
+    world.begin()
+    told = "SELECT told_target, left_behind, intent_at FROM enrollment e JOIN person p ON p.id = e.person_id"
+    before = world.rows(told)
+    world.clear_log()
+
+    # when the course ends between the claim and the call, which comes late
+    def late(delivery: Delivery) -> bool:
+        assert world.rows(told) != before
+        world.rows("UPDATE course SET active = false RETURNING id")
+        return False
+
+    monkeypatch.setattr(Delivery, "still_clear", late)
+    world.drain()
+    # then
+    assert world.writes() == []
+    assert world.rows(told) == before
+    assert world.rows("SELECT outcome FROM enrollment WHERE outcome <> 'dropped'") == []
 
 
 def test_an_account_being_adopted_is_not_linked_once_an_operator_decided_for_a_new_one(

@@ -1,4 +1,4 @@
-"""Does what was decided still hold? Asked when a message begins, and again right before each call that writes.
+"""Does what was decided still hold? Asked with the claim, and again before each call that writes a second later.
 
 A message names only the enrollment. Between the plan and the call the AFAS row, the settings or an operator's decision
 may have changed. What no longer holds is dropped with a reason, and the next run plans it again:
