@@ -151,7 +151,8 @@ class Delivery:
 
         Raises NotOurs before the block where the delivery is no longer ours. What joined the message meanwhile (newer
         content, another run's line) is done by a delivery of its own: the message goes back to ready.
-        ``lock``: does what ``self.lock`` does, and locks more. ``counted``: the block counts ``calls_made`` itself.
+        ``lock``: does what the method of that name does, and locks more. ``counted``: the block counts ``calls_made``
+        itself.
         """
         with transaction() as connection:
             row = (lock or self.lock)(connection)
