@@ -241,6 +241,13 @@ def test_what_is_kept_of_a_draft_is_encrypted_and_bound_to_it(customer: Customer
         onboarding_store.resumed("other")
 
 
+def test_a_draft_is_deleted_with_a_tenant_of_its_name(customer: Customer) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    run_sql("INSERT INTO onboarding (slug, who) VALUES ('nova', 'x'), ('other', 'x')")
+    manage.remove("nova", who="tester")
+    assert scalar("SELECT array_agg(slug) FROM onboarding") == ["other"]
+
+
 def test_a_name_that_is_taken_is_refused(customer: Customer) -> None:
     draft = customer.until("name")
     with pytest.raises(Refused) as caught:
