@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 ENROLLMENTS_IN_FLIGHT = 16
-# More where several people share a call to Pluvo: in each process those of the call under way, and of the next. Not of
-# any number of processes: all of them together keep to the tenant's rate.
+# More where several people share a call to Pluvo: those of the call under way and of the next, and for each further
+# process of one call more, as they don't come evenly. Not of any number: all processes together keep to the rate.
 CALLS_AT_HAND = 2
+CALLS_MORE_PER_PROCESS = 3
 CALLS_AT_HAND_MOST = 8
 # Added to the calls that an AFAS environment takes at once: the next messages stand ready at a worker, where
 # ``tenancy.call_slots`` keeps the limit. More of them would only hold threads that other tenants could use.
@@ -87,7 +88,7 @@ def sharing(direction: str, people_per_call: int) -> int:
 def of_use(direction: str, parallel_calls: int, people_per_call: int, processes: int = 1) -> int:
     """How many messages of a lane its systems have use for at once."""
     if direction == "enrollments":
-        calls = min(CALLS_AT_HAND * max(1, processes), CALLS_AT_HAND_MOST)
+        calls = min(CALLS_AT_HAND + CALLS_MORE_PER_PROCESS * max(0, processes - 1), CALLS_AT_HAND_MOST)
         return max(ENROLLMENTS_IN_FLIGHT, calls * people_per_call if people_per_call > 1 else 0)
     return parallel_calls + COMPLETIONS_STANDING_BY
 

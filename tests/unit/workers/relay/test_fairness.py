@@ -139,7 +139,7 @@ def test_threads_that_stand_by_are_for_messages_that_wait_for_each_others_call()
     assert cap_of(40, 16, 99, slow=True, slow_lanes=2, standing_by=48) == 4
 
 
-@pytest.mark.parametrize(("processes", "out"), [(0, 20), (1, 20), (2, 40), (4, 80), (9, 80)])
+@pytest.mark.parametrize(("processes", "out"), [(0, 20), (1, 20), (2, 50), (4, 80), (9, 80)])
 def test_each_process_has_people_for_its_next_call_at_hand(processes: int, out: int) -> None:
     assert of_use("enrollments", parallel_calls=2, people_per_call=10, processes=processes) == out
     assert of_use("enrollments", parallel_calls=2, people_per_call=1, processes=processes) == 16
