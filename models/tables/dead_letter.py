@@ -22,6 +22,8 @@ class DeadLetter(SQLModel, table=True):
         Index(None, "fingerprint"),
         Index(None, "error", "id"),
         Index(None, "last_failed_at"),
+        # What status counts
+        Index("ix_dead_letter_open", "tenant_id", postgresql_where=text("state = 'open'")),
         Index(None, "kind", "subject_id"),
     )
 

@@ -43,7 +43,7 @@ class Message(SQLModel, table=True):
         Index("ix_message_sent", "tenant_id", "direction", postgresql_where=text("state = 'sent'")),
         Index("ix_message_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
         Index("ix_message_lock", "lock", "id"),
-        Index("ix_message_run", "run_id"),
+        Index("ix_message_run", "run_id", "state"),
         Index("ix_message_after", "after_id", postgresql_where=text("after_id IS NOT NULL")),
         {"postgresql_with": HOT_TABLE},
     )

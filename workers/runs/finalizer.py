@@ -26,7 +26,8 @@ _APPLYING = text(
     SELECT r.id, r.tenant_id, coalesce(d.state, 'healthy') AS state,
            coalesce(d.state IN ('paused', 'quarantined') OR d.wait_until > now() + interval '60 seconds', false)
                AS stands_still,
-           EXISTS (SELECT 1 FROM message m WHERE m.run_id = r.id AND (m.state = 'sent' OR {_SOON})) AS works,
+           EXISTS (SELECT 1 FROM message m WHERE m.run_id = r.id AND m.state = 'sent')
+               OR EXISTS (SELECT 1 FROM message m WHERE m.run_id = r.id AND {_SOON}) AS works,
            EXISTS (SELECT 1 FROM message m WHERE m.run_id = r.id AND m.state = 'ready') AS has_ready
       FROM run r LEFT JOIN tenant_direction d ON d.tenant_id = r.tenant_id AND d.direction = r.direction
      WHERE r.status = 'applying' ORDER BY r.id

@@ -15,6 +15,7 @@ from tests.integration.engine.conftest import Engine
 from tests.integration.engine.kinds import KIND
 from workers.relay import statements as sql
 from workers.relay.leader import PLANS
+from workers.runs import finalizer
 
 MANY = """
 INSERT INTO message (tenant_id, kind, direction, subject_id, lock, priority)
@@ -108,6 +109,23 @@ def test_to_give_a_persons_messages_another_lock_looks_at_no_others(engine: Engi
     # then
     read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes(plan[0]["Plan"]) if "Relation Name" in node]
     assert max(read) <= 1
+
+
+def test_to_see_whether_a_run_goes_on_walks_through_none_of_its_waiting_messages(engine: Engine) -> None:
+    # given a large run of which a few messages are out, the newest rows of the table
+    tenant = engine.tenant()
+    engine.execute(
+        "INSERT INTO run (id, batch, tenant_id, direction, trigger, status)"
+        " VALUES ('r', 'b', :t, 'enrollments', 'test', 'applying')",
+        t=tenant,
+    )
+    engine.enqueue(tenant, *range(3000), run_id="r")
+    engine.execute("UPDATE message SET state = 'sent' WHERE subject_id < 8")
+    # when
+    plan = engine.value(f"EXPLAIN (ANALYZE, FORMAT JSON) {finalizer._APPLYING.text}")
+    # then
+    for node in nodes(plan[0]["Plan"]):
+        assert node.get("Actual Rows", 0) + node.get("Rows Removed by Filter", 0) <= 50, node
 
 
 def test_a_tenant_with_very_much_work_is_handed_out_in_small_steps(engine: Engine) -> None:
