@@ -167,7 +167,7 @@ def _raise(connection: Connection, context: RunContext, trip: Tripped, plan_hash
         connection.execute(_RENEW if found else _INSERT, values)
     if not trip.stays:
         connection.execute(_FORGET_LINES, values)
-    connection.execute(_LINES, values)
+    context.tell_sizes(connection, held=connection.execute(_LINES, values).rowcount)
     connection.execute(_ONLY_HERE, values)
     connection.execute(_MARK, values)
     return hold_id

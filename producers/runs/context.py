@@ -21,6 +21,7 @@ WRITTEN = {
     "people": "person",
     "enrollments": "enrollment",
     "messages": "message",
+    "held": "hold_line",
 }
 
 

@@ -150,8 +150,8 @@ def _all_of_them_enrolled(world: World) -> None:
 
 def test_a_run_never_holds_more_people_than_one_step_needs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # given steps of some people, many more than that in AFAS, and pairs of them with one address
-    for place in ("facts.CHUNK", "leavers.AT_ONCE"):
-        monkeypatch.setattr(f"producers.enrollments.{place}", STEP)
+    for place in ("enrollments.facts.CHUNK", "enrollments.leavers.AT_ONCE", "runs.context.BULK_ROWS"):
+        monkeypatch.setattr(f"producers.{place}", STEP)
     everybody = range(1000, 1000 + 8 * STEP)
     for number in everybody:
         world.person(number, email_primary=f"p{number // 2}@example.nl", name="Pat Bos")
@@ -172,6 +172,9 @@ def test_a_run_never_holds_more_people_than_one_step_needs(world: World, monkeyp
     assert went.held_removals == len(everybody) - 1
     for seen in (coming, staying, going):
         assert {statement: rows for statement, rows in seen if rows > STEP} == {}
+    # and PostgreSQL knew how many were held when it was asked about all of them
+    held = world.rows("SELECT reltuples::int AS n FROM pg_class WHERE relname = 'hold_line'")
+    assert held == [{"n": len(everybody) - 1}]
     # and who has the same address is told from each other, in whatever step they are
     shared = world.rows("SELECT count(*) AS n FROM plan_line WHERE reason LIKE 'same_person_as:%'")
     assert shared == [{"n": len(everybody) // 2}]
