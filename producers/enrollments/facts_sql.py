@@ -34,8 +34,8 @@ _LINKED_ANEW = "l.pluvo_id IS NOT NULL AND l.state <> 'ignored' AND s.email IS D
 # One look at the whole listing, which says what else need not be looked for.
 SURVEY = text(
     f"""
-    SELECT count(*) FILTER (WHERE {SETTLED}) AS settled, count(*) FILTER (WHERE NOT {SETTLED}) AS open,
-           coalesce(bool_or({_UNLINKED} AND NOT {SETTLED}), false) AS unlinked,
+    SELECT count(*) FILTER (WHERE {SETTLED}) AS settled, count(*) - count(*) FILTER (WHERE {SETTLED}) AS open,
+           coalesce(bool_or({_UNLINKED}), false) AS unlinked,
            coalesce(bool_or({_LINKED_ANEW}), false) AS readdressed
     {JOINED}
     """
