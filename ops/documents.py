@@ -103,9 +103,19 @@ class RunItem(RunDocument):
     finished_at: datetime | None
 
 
+class Failure(TypedDict):
+    """What a run met at a call. ``system``: afas, pluvo, or None where that was not kept."""
+
+    system: str | None
+    code: str
+    cause: str
+    action: str
+
+
 class RunShown(RunItem):
     """A run with its lines (ids, no names), what it counted without a line, and its holds."""
 
+    failure: Failure | None
     plan_hash: str | None
     progress: Values | None
     stop_requested: bool

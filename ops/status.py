@@ -8,10 +8,11 @@ import redis
 from sqlalchemy import text
 
 import settings
-from models.direction import Direction
+from models.direction import Direction, Health
 from models.installation import redis_prefix
 from models.session import DATABASE_TROUBLE, transaction
 from models.worker import live_workers
+from ops.degraded import DEGRADED, mark
 from ops.listing import Row, rows
 from tenancy import vital_signs
 from tenancy.rate_limit import redis_client
@@ -44,6 +45,13 @@ def broker() -> str:
         return "unreachable"
 
 
+def is_well(found: dict[str, Any]) -> bool:
+    """Whether nothing in a ``document`` needs anybody: everything answers, works, and goes on."""
+    works = all(found[name] == "ok" for name in ("database", "broker", *vital_signs.SERVICES))
+    needs_somebody = any(found[name] for name in ("held", "ambiguous", "dead", "quarantined", "degraded", "alerts"))
+    return works and not needs_somebody
+
+
 def document() -> dict[str, Any]:
     """As JSON. Raises what SQLAlchemy raises when the database can't be reached."""
     with transaction() as connection:
@@ -55,6 +63,7 @@ def document() -> dict[str, Any]:
             for row in rows(connection, statement):
                 counts.setdefault(row["tenant_id"], dict(_NOTHING)).update(row)
         found = rows(connection, "SELECT tenant_id, direction, state, reason, since, next_run_at FROM tenant_direction")
+        mark(connection, found)
         ways = {(row.pop("tenant_id"), row.pop("direction")): row for row in found}
         alerts = rows(
             connection,
@@ -77,7 +86,8 @@ def document() -> dict[str, Any]:
         "oldest_pending_seconds": max(of_all["oldest_pending_seconds"], default=0.0),
         "runs": runs,
         **{name: sum(of_all[name]) for name in ("held", "ambiguous", "dead")},
-        "quarantined": sum(way["state"] == "quarantined" for way in ways.values()),
+        "quarantined": sum(way["state"] == Health.QUARANTINED for way in ways.values()),
+        "degraded": sum(way["state"] == DEGRADED for way in ways.values()),
         "alerts": alerts,
         "tenants": [
             {"tenant": tenant["slug"], "environment": tenant["environment"]}

@@ -51,8 +51,10 @@ def show_(run: RunId, limit: Limit = 1000, cursor: Cursor = None, json: Json = F
 
 
 def _show_run(found: RunShown) -> None:
-    listed = ("courses", "unlinked", "lines", "listed", "holds", "next", "run")
+    listed = ("failure", "courses", "unlinked", "lines", "listed", "holds", "next", "run")
     output.show_fields(found | {"outcomes": output.counted(found["outcomes"])}, skip=listed)
+    if found["failure"]:
+        output.say(f"{found['failure']['cause']} {found['failure']['action']}")
     for line in plan_view.unlinked_events(found):
         output.say(line)
     for title in ("courses", "holds", "listed", "lines"):

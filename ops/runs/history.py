@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy import Connection
+
 from models.direction import Direction
 from models.outcomes import NAMED, WAITS, RowOutcome
 from models.run import UNFINISHED, RunStatus, SnapshotState
 from models.session import transaction
 from ops import audit, lookup
-from ops.documents import RunDocument, RunItem, RunShown, Stopped
+from ops.documents import Failure, RunDocument, RunItem, RunShown, Stopped
+from ops.language import SENTENCES, say
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.problems import Problem
+from tenancy import unreached
 
 FAILED = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.QUARANTINED, RunStatus.DONE_WITH_FAILURES}
 
@@ -155,12 +159,14 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunSho
         holds = rows(
             connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run AND tenant_id = :tenant", **key
         )
+        failure = _failure(connection, run)
         listed = []
         if run["direction"] == Direction.COMPLETIONS and cursor is None:
             listed = rows(connection, _LISTED, **key, limit=checked_limit(limit))
     cut = page(lines, limit, "id")
     return {
         **item(run),
+        "failure": failure,
         "plan_hash": run["plan_hash"],
         "progress": run["progress"],
         "stop_requested": run["stop_requested"],
@@ -169,6 +175,17 @@ def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunSho
         "lines": cut.items,
         "next": cut.next,
     }
+
+
+def _failure(connection: Connection, run: Row) -> Failure | None:
+    """What a run that failed or was refused met, and what to do; None where no call of it failed."""
+    code = run["reason"]
+    if run["status"] not in (RunStatus.FAILED, RunStatus.QUARANTINED) or f"cause.{code}" not in SENTENCES:
+        return None
+    system = unreached.system_of(connection, run["tenant_id"], run["direction"], code)
+    named = {"afas": "AFAS", "pluvo": "Pluvo"}.get(system or "", "AFAS or Pluvo")
+    cause, action = (say(f"{kind}.{code}", "en", system=named, code=code) for kind in ("cause", "action"))
+    return {"system": system, "code": code, "cause": cause, "action": action}
 
 
 def stop(run_id: str, *, who: str) -> Stopped:

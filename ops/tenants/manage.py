@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from models.direction import Direction, Health
 from models.session import transaction
 from ops import audit, lookup
+from ops.degraded import mark
 from ops.listing import Page, checked_limit, page, rows, where
 from ops.tidy import tidy_up
 from tenancy import health
@@ -63,6 +64,7 @@ def show(slug: str) -> dict[str, Any]:
 
 def _with_health(connection: Connection, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = rows(connection, _DIRECTIONS, ids=[item["id"] for item in items])
+    mark(connection, found)
     by_key = {(row["tenant_id"], row["direction"]): row for row in found}
     return [_item(item, {way: by_key.get((item["id"], way), {}) for way in Direction}) for item in items]
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from models.outcomes import NEEDS_DECISION, RemovalOutcome, RowOutcome, zeros
 from models.run import RunStatus, SnapshotState
+from tenancy import unreached
 
 _FIND = text(
     """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, fence FROM run
@@ -102,6 +103,7 @@ def store(connection: Connection, run: CountedRun, counted: Count, status: str, 
             "pending": counted.removals.get(RemovalOutcome.PENDING, 0),
         },
     ).rowcount
+    unreached.ended(connection, run.tenant_id, run.direction, status)
     for statement in _FORGET_READ:
         connection.execute(statement, {"id": run.id, "tenant": run.tenant_id})
     return bool(written)

@@ -32,7 +32,7 @@ from producers.completions import producer as completions
 from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import lock_runs
-from tenancy import health
+from tenancy import health, unreached
 from workers.messages.interruptions import UNFIT
 
 MAX_CRASHES = 3
@@ -199,6 +199,8 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
                 call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
                 words = clean(error.message)
                 health.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
+            if status == RunStatus.FAILED and error is not None:
+                unreached.failed(connection, lease.tenant_id, lease.direction, error)
             if status == RunStatus.STOPPED:
                 ledger.withdraw(connection, lease.run_id)
             result.store(connection, run, result.count(connection, run), status, reason=reason)

@@ -7,14 +7,19 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
 from clients.errors import Unauthorized, Unavailable
+from models.message import Kind
 from models.outcomes import RowOutcome
 from models.run import RunOptions, RunStatus
 from models.session import transaction
+from ops import status
+from ops.runs import history
+from ops.tenants import manage
 from producers.runs.lease import RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import request_run, request_stop
 from tenancy import health
@@ -277,6 +282,81 @@ def test_a_refused_token_quarantines_the_direction_and_the_next_run_ends_at_once
     second = request(tenant)
     assert runs.claim() is None
     assert run(engine, second).status == "quarantined"
+
+
+def state_of(direction: str = "enrollments") -> tuple[Any, ...]:
+    """What status and tenants list tell of a direction, which is the same."""
+    (told,) = [one for one in status.document()["tenants"] if one["tenant"] == "acme"]
+    (listed,) = [one for one in manage.listing().items if one["slug"] == "acme"]
+    shown = [(one[direction]["state"], one[direction]["reason"]) for one in (told, listed)]
+    assert shown[0] == shown[1]
+    return shown[0]
+
+
+def test_a_tenant_whose_system_gives_no_answer_is_degraded_until_a_run_gets_through(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    tenant = engine.tenant()
+
+    def go(code: str | None) -> str:
+        def do(lease: RunLease) -> None:
+            if code is not None:
+                raise Unavailable(code, "no connection", system="pluvo")
+
+        producer["do"] = do
+        begun = request(tenant)
+        lease = runs.claim()
+        assert lease is not None
+        runs.work(lease)
+        finalizer.finalize()
+        return begun
+
+    go(None)
+    assert state_of() == ("healthy", None)
+    # when
+    failed = go("connect_failed")
+    # then system and code stand there, and with the run what to do; another code takes the place of the first
+    assert state_of() == ("degraded", "pluvo: connect_failed")
+    shown = history.show(failed)["failure"]
+    assert shown is not None
+    assert (shown["system"], shown["cause"]) == ("pluvo", "There is no connection to Pluvo.")
+    assert "base_url" in shown["action"]
+    go("timeout")
+    assert state_of() == ("degraded", "pluvo: timeout")
+    assert status.document()["degraded"] == 1
+    # when an operator stops it, that is what is shown
+    manage.pause("acme", reason="works on it", direction="enrollments", who="tester")
+    assert state_of() == ("paused", "works on it")
+    manage.resume("acme", direction="enrollments", who="tester")
+    # when a run gets through
+    go(None)
+    assert state_of() == ("healthy", None)
+    assert engine.value("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 0
+
+
+def test_messages_that_a_system_does_not_answer_make_their_direction_degraded(engine: Engine) -> None:
+    tenant = engine.tenant()
+    message = engine.enqueue(tenant, 1, kind=Kind.WRITE_BACK)[1]
+    for code, state in (("record_in_use", "healthy"), ("connection_broken", "degraded")):
+        engine.execute(
+            """UPDATE message SET state = 'scheduled', attempts = 1, history = jsonb_build_array(jsonb_build_object(
+                   'at', CAST('2026-11-26T01:13:00+00:00' AS text), 'code', CAST(:code AS text))) WHERE id = :id""",
+            id=message,
+            code=code,
+        )
+        assert state_of("completions")[0] == state
+    (told,) = status.document()["tenants"]
+    assert told["completions"]["reason"] == "afas: connection_broken"
+    assert told["completions"]["since"] == datetime(2026, 11, 26, 1, 13, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "code"), [({}, 0), ({"degraded": 1}, 1), ({"relay": "stuck"}, 1), ({"dead": 2}, 1)]
+)
+def test_an_exit_code_tells_a_monitor_that_something_is_not_well(spoiled: dict[str, Any], code: int) -> None:
+    well: dict[str, Any] = dict.fromkeys(("database", "broker", "relay", "maintenance", "timetable"), "ok")
+    needs: dict[str, Any] = dict.fromkeys(("held", "ambiguous", "dead", "quarantined", "degraded"), 0) | {"alerts": []}
+    assert int(not status.is_well(well | needs | spoiled)) == code
 
 
 def test_a_message_does_not_probe_what_a_run_found_wrong(
