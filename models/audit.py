@@ -31,6 +31,7 @@ class Change(SQLModel, table=True):
     result: str
     code: str | None = None
     status: int | None = Field(default=None, sa_column=Column(Integer))
+    # {"name", "email", "enrolled", "archived"}, of a date {"completion", "field"}
     before: dict[str, Any] | None = json()
     after: dict[str, Any] | None = json()
     seconds: float | None = Field(default=None, sa_column=Column(Float))
@@ -49,6 +50,7 @@ class OperatorAction(SQLModel, table=True):
     verb: str
     subject: str | None = None
     reason: str | None = None
+    # What that verb tells besides
     detail: dict[str, Any] | None = json()
     at: datetime | None = instant(now=True)
 

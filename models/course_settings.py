@@ -161,7 +161,7 @@ class CourseDefaults(Table):
         return merged
 
 
-def _without_place(shared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _without_place(shared: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
     """Without the target where another one is given."""
     own_place = any(place in given for place in PLACES)
     return {key: value for key, value in shared.items() if not (own_place and key in PLACES)}
@@ -261,7 +261,7 @@ class CourseRule(Table):
             needed.append("completion_field")
         return ", ".join(needed) or None
 
-    def own(self, event_id: str, values: Mapping[str, str]) -> dict[str, Any]:
+    def own(self, event_id: str, values: Mapping[str, str]) -> dict[str, object]:
         """The keys of a course for an event whose columns have these values; to be merged with the defaults.
 
         Without a title where one of its columns has no value. Raises KeyError when the target lacks one.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
@@ -79,7 +78,7 @@ class Enrollment(SQLModel, table=True):
     told_target_id: str | None = None
     # Such places of before that the person must still be taken out of, since account or target became another one:
     # [{"account", "target", "target_id"}]
-    left_behind: list[dict[str, Any]] = json(default="[]")
+    left_behind: list[dict[str, str | None]] = json(default="[]")
     # The guards let that happen.
     take_out: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     # As of the newest usable snapshot

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from typing_extensions import TypedDict
+
 
 class Guard(StrEnum):
     REMOVALS_EVENT = "removals_event"
@@ -13,6 +15,17 @@ class Guard(StrEnum):
     SHORT_SNAPSHOT = "short_snapshot"
     CREATES = "creates"
     EMAIL_CHANGES = "email_changes"
+
+
+class Measure(TypedDict, total=False):
+    """What tripped a guard: how many lines, how many may be, of how many; ``before``: in the days before."""
+
+    count: int
+    limit: float
+    base: int
+    before: int
+    moving: int
+    rows: int
 
 
 class HoldState(StrEnum):

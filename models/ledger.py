@@ -26,7 +26,7 @@ from typing import Any, LiteralString
 
 from sqlalchemy import Connection, TextClause, text
 
-from models.message import Priority
+from models.message import Priority, Try
 from models.session import fetch
 
 HISTORY = 20
@@ -272,7 +272,7 @@ def foreseeing(note: str) -> TextClause:
     return text(_FORESEEN.format(note=note))
 
 
-def claim(connection: Connection, delivery: dict[str, Any], worker: str, lease_seconds: float) -> Any:
+def claim(connection: Connection, delivery: dict[str, str | int], worker: str, lease_seconds: float) -> Any:
     """Begin a delivery (id, tenant, kind, delivery): its row and how its direction is; None when it is not out."""
     return next(iter(fetch(connection, _CLAIM, delivery | {"worker": worker, "lease": lease_seconds})), None)
 
@@ -310,7 +310,7 @@ def expire(connection: Connection, ids: Sequence[int], *, killed: bool) -> dict[
     return {row.id: row.kills for row in rows}
 
 
-def postpone(connection: Connection, message_id: int, seconds: float, failed: dict[str, Any] | None = None) -> None:
+def postpone(connection: Connection, message_id: int, seconds: float, failed: Try | None = None) -> None:
     """To scheduled; with what ``failed`` goes an attempt, and an entry in the history."""
     names = {"id": message_id, "seconds": seconds, "burnt": int(failed is not None), "keep": HISTORY}
     connection.execute(_POSTPONE, names | {"entry": json.dumps([failed])})
@@ -327,7 +327,7 @@ def promote(connection: Connection, ids: Sequence[int]) -> None:
     wake(connection)
 
 
-def settle(connection: Connection, message_id: int, subject: dict[str, Any]) -> None:
+def settle(connection: Connection, message_id: int, subject: dict[str, str | int]) -> None:
     """Its effect is recorded: out of the ledger. ``subject``: kind, subject and tenant whose dead letters are over."""
     fetch(connection, _SETTLE, subject | {"id": message_id, "why": "settled by a later message"})
 

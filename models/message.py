@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from typing_extensions import TypedDict
+
 
 class Kind(StrEnum):
     """Actor names: a contract with stored messages."""
@@ -22,6 +24,15 @@ class MessageState(StrEnum):
     READY = "ready"
     SENT = "sent"
     SCHEDULED = "scheduled"
+
+
+class Try(TypedDict):
+    """One that failed: when, by the database's clock, and with what; the text is cleaned."""
+
+    at: str
+    code: str
+    text: str
+    status: int | None
 
 
 class Priority:

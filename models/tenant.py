@@ -67,7 +67,8 @@ class TenantDirection(SQLModel, table=True):
     state: str = Field(default=Health.HEALTHY, sa_column_kwargs={"server_default": text("'healthy'")})
     reason: str | None = None
     since: datetime | None = instant(now=True)
-    # Quarantine: when the next probe may go, how many went, and the call that began it.
+    # Quarantine: when the next probe may go, how many went, and the call that began it: a dead letter's ``last_call``
+    # with {"kind", "system", "call", "access", "code", "text"} besides.
     probe_at: datetime | None = instant()
     probes: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     first_call: dict[str, Any] | None = json()

@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 from models.base import instant, json, one_of
 from models.dead_letter import BatchState, DeadLetterState
 from models.direction import Direction
+from models.message import Try
 
 
 class DeadLetter(SQLModel, table=True):
@@ -43,7 +44,7 @@ class DeadLetter(SQLModel, table=True):
     message: str
     afas_reference: str | None = None
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
-    history: list[dict[str, Any]] = json(default="[]")
+    history: list[Try] = json(default="[]")
     # The last call with secrets and personal data masked: {"operation", "request", "status", "answer"}
     last_call: dict[str, Any] | None = json()
     fingerprint: str

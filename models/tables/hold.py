@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, UniqueCon
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
-from models.hold import Guard, HoldLineState, HoldState
+from models.hold import Guard, HoldLineState, HoldState, Measure
 from models.run import Action
 
 
@@ -33,8 +33,8 @@ class Hold(SQLModel, table=True):
     state: str = Field(default=HoldState.OPEN, sa_column_kwargs={"server_default": text("'open'")})
     # Of the plan whose lines it holds; a release is bound to it.
     plan_hash: str
-    # What tripped it: {"count", "limit", "base", "rows", "base_rows"}
-    measure: dict[str, Any] = json(default="{}")
+    # What tripped it
+    measure: Measure = json(default="{}")
     created_at: datetime | None = instant(now=True)
     expires_at: datetime | None = instant()
     decided_at: datetime | None = instant()
@@ -71,6 +71,7 @@ class HoldLine(SQLModel, table=True):
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     # Of the person's link when it was planned; 0 without one. Another one drops the line.
     revision: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # As in the plan line
     before: dict[str, Any] | None = json()
     after: dict[str, Any] | None = json()
     state: str = Field(default="open", sa_column_kwargs={"server_default": text("'open'")})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, SmallInteger, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of, same_tenant
 from models.direction import Direction
-from models.message import MessageState
+from models.message import MessageState, Try
 
 # Rows come and go all the time: room for the versions of a row on its own page, and a vacuum that comes soon (after a
 # percent of the rows; the standard is a fifth) and takes no rest.
@@ -80,7 +79,7 @@ class Message(SQLModel, table=True):
     lease_until: datetime | None = instant()
     started_at: datetime | None = instant()
     worker: str | None = None
-    # [{"at", "code", "text", "status"}], cleaned; the newest last, at most 20
-    history: list[dict[str, Any]] = json(default="[]")
+    # The newest last, at most 20
+    history: list[Try] = json(default="[]")
     first_failed_at: datetime | None = instant()
     created_at: datetime | None = instant(now=True)

@@ -170,6 +170,8 @@ class PlanLine(SQLModel, table=True):
     kind: str | None = None
     outcome: str
     reason: str | None = None
+    # {"name", "email", "enrolled", "archived"}, of a date {"completion", "field"}. Whom an operator is asked about has
+    # {"candidates"}, as in Link; who leaves old places {"name", "email", "places"}
     before: dict[str, Any] | None = json()
     after: dict[str, Any] | None = json()
     # Of the row it was planned for

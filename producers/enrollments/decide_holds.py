@@ -12,9 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from models.hold import Guard
+from models.hold import Guard, Measure
 from producers.enrollments.commit import commit_plan, lock_messages
-from producers.enrollments.guards import Measure
 from producers.enrollments.raise_holds import close_lines
 from producers.runs.context import PreviewContext
 

@@ -189,7 +189,9 @@ class FactReader:
                     following = peers.fetchone()
                 yield list(facts.values())
 
-    def _chunk(self, people: list[str], values: dict[str, Any], ref_of: Callable[[str], str]) -> dict[str, PersonFacts]:
+    def _chunk(
+        self, people: list[str], values: dict[str, object], ref_of: Callable[[str], str]
+    ) -> dict[str, PersonFacts]:
         rows: dict[str, list[RosterRow]] = defaultdict(list)
         for row in self.connection.execute(sql.ROWS, self.base | {"people": people}):
             rows[row.internal_id].append(RosterRow.from_row(row))
@@ -205,7 +207,7 @@ class FactReader:
         self,
         facts: dict[str, PersonFacts],
         by_email: dict[str, list[PersonFacts]],
-        values: dict[str, Any],
+        values: dict[str, object],
         refs: dict[str, str],
     ) -> None:
         seen: set[str] = set()

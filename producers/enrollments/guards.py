@@ -21,11 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 from sqlalchemy import Connection, text
 
-from models.hold import Guard
+from models.hold import Guard, Measure
 from models.run import SnapshotState
 from models.tenant import Tenant
 from models.tenant_settings import Limits
@@ -33,17 +32,6 @@ from producers.enrollments.snapshot import Snapshot
 from producers.runs.context import RunContext
 
 WINDOW_DAYS = 7
-
-
-class Measure(TypedDict, total=False):
-    """What tripped a guard: how many lines, how many may be, of how many; ``before``: in the days before."""
-
-    count: int
-    limit: float
-    base: int
-    before: int
-    moving: int
-    rows: int
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
-from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -59,7 +58,7 @@ def result_of(error: RemoteError | None) -> str:
 
 def named(
     delivery: Delivery, calls: Sequence[WritingCall], system: str, about: tuple[str | None, str, str | None]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The values of ``RECORD_CALLS``. ``about``: the person's id in AFAS, the event's, and the Pluvo account."""
     internal_id, event_id, pluvo_id = about
     rows = [{**vars(call), "pluvo_id": call.account or pluvo_id} for call in calls]
@@ -74,6 +73,6 @@ def named(
     }
 
 
-def record_calls(connection: Connection, values: dict[str, Any]) -> None:
+def record_calls(connection: Connection, values: Mapping[str, object]) -> None:
     """Write calls down, as ``named`` gives them."""
     connection.execute(_RECORD, values)

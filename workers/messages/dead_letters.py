@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection, text
 
 from models import ledger
 from models.base import new_id
+from models.message import Try
 from models.worker import code_version
 from workers.messages.delivery import Delivery, settle_line
 from workers.messages.envelope import Envelope
@@ -73,7 +73,7 @@ def bury(connection: Connection, delivery: Delivery, failure: Failure) -> str:
     return letter
 
 
-def entry(connection: Connection, failure: Failure) -> dict[str, Any]:
+def entry(connection: Connection, failure: Failure) -> Try:
     """A line of a message's history, by the database's clock."""
     at = connection.execute(text("SELECT now()")).scalar_one()
     return {"at": at.isoformat(), "code": failure.code, "text": failure.text, "status": failure.status}

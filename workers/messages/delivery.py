@@ -185,12 +185,12 @@ class Delivery:
         return {"id": self.message_id, "tenant": self.tenant_id, "delivery": self.number}
 
     @property
-    def subject(self) -> dict[str, Any]:
+    def subject(self) -> dict[str, str | int]:
         """What names its dead letters in SQL."""
         return {"kind": self.kind, "subject": self.subject_id, "tenant": self.tenant_id}
 
     @property
-    def names(self) -> dict[str, Any]:
+    def names(self) -> dict[str, str | int]:
         """What names this message in the log."""
         return {"message": self.message_id, "tenant": self.tenant_id, "kind": self.kind}
 

@@ -66,7 +66,7 @@ def claim(envelope: Envelope) -> Delivery | None:
 
 def _claim(envelope: Envelope, *, reading: bool) -> Delivery | None:
     lease = settings.get().lease
-    names = {
+    names: dict[str, str | int] = {
         "id": envelope.message_id,
         "tenant": envelope.tenant_id,
         "kind": envelope.kind,

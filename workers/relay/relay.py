@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, LiteralString, TypeVar
+from typing import LiteralString, TypeVar
 
 import psycopg
 import structlog
@@ -261,7 +261,7 @@ class Relay(Loop):
         return True
 
 
-def _names(quotas: dict[Quota, int]) -> dict[str, Any]:
+def _names(quotas: dict[Quota, int]) -> dict[str, object]:
     return {
         "tenants": [quota.tenant_id for quota in quotas],
         "directions": [quota.direction for quota in quotas],
@@ -273,7 +273,7 @@ def _names(quotas: dict[Quota, int]) -> dict[str, Any]:
 
 
 def _rows(
-    connection: psycopg.Connection, row: type[Row], statement: LiteralString, names: dict[str, Any] | None = None
+    connection: psycopg.Connection, row: type[Row], statement: LiteralString, names: Mapping[str, object] | None = None
 ) -> list[Row]:
     with connection.cursor(row_factory=class_row(row)) as cursor:
         return cursor.execute(statement, names).fetchall()

@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -208,7 +207,7 @@ def mark_sending(
         raise Changed
 
 
-def settle(delivery: Delivery, result: Result, put: dict[str, Any] | None = None) -> None:
+def settle(delivery: Delivery, result: Result, put: dict[str, object] | None = None) -> None:
     """Record the result with the completion and with every line that waits for it, and end the message.
 
     ``put``: the PUT that was made, as ``about_put`` gives it.
@@ -219,7 +218,7 @@ def settle(delivery: Delivery, result: Result, put: dict[str, Any] | None = None
         fetch(connection, _SETTLE, calls | _key(delivery) | values | _about_lines(result))
 
 
-def _about_lines(result: Result) -> dict[str, Any]:
+def _about_lines(result: Result) -> dict[str, str | None]:
     before = json.dumps({"completion": result.found}) if result.found else None
     return {"outcome": result.state, "reason": result.reason, "before_line": before}
 
@@ -240,7 +239,7 @@ def note_failure(
 
 def about_put(
     delivery: Delivery, work: Work, value: str, seconds: float, error: RemoteError | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A PUT and what came of it, to be recorded."""
     call = WritingCall(
         "write",

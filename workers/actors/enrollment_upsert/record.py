@@ -264,7 +264,7 @@ def link_at_once(work: Work) -> None:
         link(work, *work.adopted)
 
 
-def _about_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> dict[str, Any]:
+def _about_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> dict[str, object]:
     made = linked_by == LinkedBy.CREATED
     return {
         **_about_person(work),
@@ -276,7 +276,7 @@ def _about_link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> dict[str, A
     }
 
 
-def _about_person(work: Work) -> dict[str, Any]:
+def _about_person(work: Work) -> dict[str, object]:
     row = work.row
     return {
         "tenant": work.delivery.tenant_id,
@@ -362,7 +362,7 @@ def _hold(work: Work, connection: Connection) -> Any:
 
 def _record_result(connection: Connection, work: Work, result: Result) -> None:
     row, tenant = work.row, work.delivery.tenant_id
-    values = {
+    values: dict[str, object] = {
         "id": row.id,
         "version": row.version,
         "state": result.state,
@@ -458,7 +458,7 @@ def _record_only_calls(work: Work) -> None:
         _record_calls(connection, work)
 
 
-def _about_calls(work: Work) -> dict[str, Any]:
+def _about_calls(work: Work) -> dict[str, object]:
     row = work.row
     return named(work.delivery, work.calls, "pluvo", (row.internal_id, row.event_id, work.pluvo_id))
 
