@@ -38,14 +38,20 @@ _WITH_SHARERS = """
       JOIN person o ON o.tenant_id = who.tenant_id AND o.match = 'share' AND o.match_with = who.internal_id
      WHERE who.id = ANY(:people)
 """
+_THEIR_MESSAGES = f"""
+          FROM message m
+         WHERE m.kind = 'enrollment.upsert' AND m.subject_id = ANY(ARRAY(
+               SELECT e.id FROM enrollment e WHERE e.person_id = ANY(ARRAY({_WITH_SHARERS}))))
+"""  # noqa: S608  a constant
+# Whether they have more messages than ``:message``. To be asked in a statement after ``hold``, which may have waited
+# for who enqueued one.
+HAVE_MORE = f"EXISTS (SELECT 1 {_THEIR_MESSAGES} AND m.id <> :message)"
 # Their messages first, then the people.
 _HOLD = text(
     f"""
     WITH theirs AS MATERIALIZED (
         SELECT m.id, m.tenant_id, m.deliveries, m.state, m.version, m.run_id, m.plan_line_id, m."full", m.kills
-          FROM message m
-         WHERE m.kind = 'enrollment.upsert' AND m.subject_id = ANY(ARRAY(
-               SELECT e.id FROM enrollment e WHERE e.person_id = ANY(ARRAY({_WITH_SHARERS}))))
+        {_THEIR_MESSAGES}
          ORDER BY m.id FOR UPDATE
     ), held AS MATERIALIZED (
         SELECT id FROM person WHERE id = ANY(:people) AND (SELECT count(*) FROM theirs) >= 0

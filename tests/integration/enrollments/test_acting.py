@@ -6,14 +6,18 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from json import dumps
 from pathlib import Path
+from threading import Event
 from time import sleep
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from clients.errors import Unknown
 from clients.pluvo import PluvoClient
-from models import locks
+from models import ledger, locks
+from models.ledger import NewMessage
+from models.message import Kind
 from models.session import transaction
 from ops.people import links, links_import
 from producers.enrollments import decide_holds as decide
@@ -24,6 +28,7 @@ from workers.messages.delivery import Delivery
 from workers.messages.execute import run_delivery
 
 UNENROLL = "unenrollUserFromOfferEvent"
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def _down(world: World, operation: str) -> None:
@@ -359,13 +364,12 @@ def test_an_operator_and_a_result_that_is_recorded_wait_for_each_other_in_one_or
         "erase": lambda: links.remove("acme", "80", erase=True, who="tester"),
         "import": lambda: links_import.run(file, who="tester"),
     }
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor(2) as threads:
         begun: list[Future[Any]] = []
 
         def until_it_waits() -> None:
             begun.append(threads.submit(verbs[verb]))
-            while not (begun[0].done() or threads.submit(world.rows, waiting).result()):
+            while not (begun[0].done() or threads.submit(world.rows, WAITING).result()):
                 sleep(0.02)
 
         _while_locked(monkeypatch, until_it_waits)
@@ -375,6 +379,41 @@ def test_an_operator_and_a_result_that_is_recorded_wait_for_each_other_in_one_or
         begun[0].result()
     (found,) = world.rows("SELECT count(*) AS n FROM change WHERE operation = 'update' OR internal_id IS NULL")
     assert found["n"] == (0 if verb == "erase" else 1)
+
+
+def test_what_is_planned_for_a_person_while_a_result_waits_for_them_follows_their_new_account(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an account that is being made, and a plan that is being stored: it holds the person
+    world.person(80, 340)
+    world.person(80, 341)
+    world.begin()
+    second = world.rows("DELETE FROM message WHERE id = (SELECT max(id) FROM message) RETURNING subject_id")[0]
+    stored = Event()
+
+    def store() -> None:
+        with transaction() as connection:
+            connection.execute(text("UPDATE person SET seen_at = now()"))
+            key = locks.of_upsert(connection, world.tenant_id, second["subject_id"])
+            new = NewMessage(world.tenant_id, Kind.UPSERT, "enrollments", second["subject_id"], key)
+            ledger.enqueue(connection, [new])
+            stored.set()
+            while not threads.submit(world.rows, WAITING).result():
+                sleep(0.02)
+
+    def begin() -> None:
+        begun.append(threads.submit(store))
+        stored.wait()
+
+    with ThreadPoolExecutor(2) as threads:
+        begun: list[Future[None]] = []
+        _during(monkeypatch, "create_user", begin)
+        # when the result comes, and waits
+        world.drain(1)
+        begun[0].result()
+    # then
+    account = link(world, 80)["pluvo_id"]
+    assert world.rows("SELECT lock FROM message") == [{"lock": locks.of_account(account)}]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -117,15 +117,16 @@ _RESULT = """
     ), recorded AS ({calls})
     SELECT (SELECT still FROM ours) AS still, (SELECT max(revision) FROM linked) AS revision,
            :room AND EXISTS (SELECT FROM alert WHERE tenant_id = :tenant AND kind = 'no_room' AND closed_at IS NULL)
-               AS room
+               AS room, {more} AS more
 """
 _PARTS = {"places": SET_PLACES, "calls": RECORD_CALLS}
-_SETTLE = text(_RESULT.format(ours=_OURS.format(or_this=""), told=_TOLD, link=_STANDS, **_PARTS))
+_SETTLE = text(_RESULT.format(ours=_OURS.format(or_this=""), told=_TOLD, link=_STANDS, more="false", **_PARTS))
 _SETTLE_LINKED = text(
     _RESULT.format(
         ours=_OURS.format(or_this=_OR_THIS),
         told=_FOUND.format(newest="coalesce(applied_version, -1) <= :person_version"),
         link=_LINK_TO.format(after="(SELECT count(*) FROM kept) AS done"),
+        more=locks.HAVE_MORE,
         **_PARTS,
     )
 )
@@ -351,11 +352,10 @@ def _hold(work: Work, connection: Connection) -> Any:
     """Lock the messages of the person, then the person; the row of this delivery's. NotOurs when it ended."""
     delivery = work.delivery
     held = locks.hold(connection, work.row.person_id)
-    work.alone = len(held) == 1
     for row in held:
         ours = (row.id, row.tenant_id, row.deliveries) == (delivery.message_id, delivery.tenant_id, delivery.number)
         if ours and row.state == "sent" and row.people:
-            work.alone = work.alone and not delivery.outdated(row)
+            work.goes_on = delivery.outdated(row)
             return row
     raise NotOurs("the delivery ended meanwhile")
 
@@ -378,7 +378,7 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
     }
     values |= work.places.values() | _about_calls(work)
     if work.adopted:
-        values |= _about_link(work, *work.adopted)
+        values |= _about_link(work, *work.adopted) | {"people": [row.person_id]}
     else:
         values |= _about_person(work)
         values |= {"ref": work.ref, "pluvo": work.pluvo_id if result.state else None}
@@ -386,7 +386,7 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
     (done,) = fetch(connection, _SETTLE_LINKED if work.adopted else _SETTLE, values)
     if (result.state and not done.still) or (work.adopted and not done.revision):
         raise Overtaken("the link was changed")
-    if work.adopted and not work.alone:
+    if work.adopted and (done.more or work.goes_on):
         locks.follow(connection, row.person_id)
     if done.room:
         no_room.found(connection, tenant)

@@ -162,8 +162,8 @@ class Work:
     foreseen_places: Places = field(default_factory=Places)
     # An account that became this person's and how, until that is recorded
     adopted: tuple[PluvoUser, LinkedBy] | None = None
-    # Nobody else's message depends on this person's link.
-    alone: bool = False
+    # More joined the message: it stays in the ledger when this result is recorded.
+    goes_on: bool = False
     # Writing calls that are still to be recorded
     calls: list[WritingCall] = field(default_factory=list)
     enrollment_id: str | None = None
