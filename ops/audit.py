@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
@@ -40,7 +40,7 @@ def record(
     tenant_id: int | None = None,
     subject: str | None = None,
     reason: str | None = None,
-    detail: dict[str, Any] | None = None,
+    detail: Mapping[str, object] | None = None,
 ) -> None:
     """Write the row, in the transaction of the change itself. ``detail`` holds ids and counts, never names."""
     row = {"tenant_id": tenant_id, "who": who, "verb": verb, "subject": subject, "reason": reason}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy import Connection, text
 
 from models.hold import Guard, HoldState
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, page, rows, where
+from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.lookup import checked_id
 from ops.problems import Problem
 
@@ -29,6 +29,26 @@ _LINES = """
 _KEPT = "it is kept with the decision"
 
 
+class Refused(TypedDict):
+    """What ``holds refuse`` tells; ``refused`` counts lines."""
+
+    hold: str
+    tenant: str
+    run: str
+    refused: int
+
+
+class Released(TypedDict):
+    """What ``holds release`` tells: how many lines went, how many were dropped, and how many are still open."""
+
+    hold: str
+    tenant: str
+    run: str
+    released: int
+    dropped: int
+    open: int
+
+
 def listing(
     limit: int = 100, cursor: str | None = None, *, tenant: str | None = None, state: str | None = None
 ) -> Page:
@@ -44,11 +64,11 @@ def listing(
     return Page([_item(row) for row in cut.items], cut.next)
 
 
-def _item(row: dict[str, Any]) -> dict[str, Any]:
+def _item(row: Row) -> Row:
     return {key: value for key, value in row.items() if key != "tenant_id"}
 
 
-def show(hold_id: str) -> dict[str, Any]:
+def show(hold_id: str) -> Row:
     """One hold with its lines (names and addresses included: an operator must see what would happen)."""
     with transaction() as connection:
         hold_id = lookup.full_id(connection, "hold", hold_id)
@@ -57,11 +77,11 @@ def show(hold_id: str) -> dict[str, Any]:
     return _item(hold) | {"count": hold["lines"], "lines": lines}
 
 
-def _one(connection: Connection, hold_id: str) -> dict[str, Any]:
+def _one(connection: Connection, hold_id: str) -> Row:
     return rows(connection, f"{_COLUMNS} WHERE h.id = :hold", hold=hold_id)[0]
 
 
-def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> dict[str, Any]:
+def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> Released:
     """Let held lines go on, each checked again against the newest state: all, or those of events or persons."""
     from producers.enrollments import decide_holds  # noqa: PLC0415  it brings all of planning, and lists need none
 
@@ -78,11 +98,18 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
         if not done["released"] and not done["dropped"] and not only_base:
             raise Problem(f"Hold {hold_id} has no open line of those: `koppeling holds show {hold_id}` lists them.")
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
-        audit.record(connection, who=who, verb="holds release", detail=chosen | done, **about)
-    return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"]} | done
+        audit.record(connection, who=who, verb="holds release", detail={**chosen, **done}, **about)
+    return {
+        "hold": hold_id,
+        "tenant": hold["tenant"],
+        "run": hold["run"],
+        "released": done["released"],
+        "dropped": done["dropped"],
+        "open": done["open"],
+    }
 
 
-def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
+def refuse(hold_id: str, *, reason: str, who: str) -> Refused:
     """Never do what is held; the same lines are not raised again."""
     from producers.enrollments import decide_holds  # noqa: PLC0415  as above
 
@@ -96,7 +123,7 @@ def refuse(hold_id: str, *, reason: str, who: str) -> dict[str, Any]:
     return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["refused"]}
 
 
-def _open(connection: Connection, hold_id: str) -> dict[str, Any]:
+def _open(connection: Connection, hold_id: str) -> Row:
     """The hold, locked: of two operators the second sees what the first decided."""
     connection.execute(text("SELECT id FROM hold WHERE id = :hold FOR UPDATE"), {"hold": hold_id})
     hold = _one(connection, hold_id)

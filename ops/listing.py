@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from ops.problems import Problem
 
 MAX_LIMIT = 1000
-# A row of a query by column, where it is shown as it is or read once right beside the query.
+# A row of a query by column: shown, as it is or with more beside it, or read once right beside the query.
 Row = dict[str, Any]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, text
 
@@ -62,14 +62,6 @@ def person_id(connection: Connection, tenant: int, internal_id: str, slug: str) 
     if found is None:
         raise Problem(f"{slug} has no person {internal_id!r}: `koppeling explain {slug} {internal_id}` tells more.")
     return int(found)
-
-
-def one(connection: Connection, sql: str, missing: str, **parameters: Any) -> dict[str, Any]:
-    """One row as a dict; a Problem with the text ``missing`` when there is none."""
-    row = connection.execute(text(sql), parameters).mappings().first()
-    if row is None:
-        raise Problem(missing)
-    return dict(row)
 
 
 def full_id(connection: Connection, table: Literal["run", "hold", "dead_letter"], given: str) -> str:

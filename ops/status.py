@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -45,7 +46,7 @@ def broker() -> str:
         return "unreachable"
 
 
-def is_well(found: dict[str, Any]) -> bool:
+def is_well(found: Mapping[str, object]) -> bool:
     """Whether nothing in a ``document`` needs anybody: everything answers, works, and goes on."""
     works = all(found[name] == "ok" for name in ("database", "broker", *vital_signs.SERVICES))
     needs_somebody = any(found[name] for name in ("held", "ambiguous", "dead", "quarantined", "degraded", "alerts"))

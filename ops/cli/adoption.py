@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ops.cli.common import InLanguage, Json, Slug, at_database, example, group, show
 from ops.language import Language, language_of, say
-from ops.runs.adoption import GROUPS, adoption
+from ops.runs.adoption import GROUPS, AdoptionReport, adoption
 from ops.terminal import output, plan_view
 
 app = group()
@@ -28,10 +29,10 @@ def adoption_(slug: Slug, csv: File = None, language: InLanguage = None, json: J
     show(found, json, lambda document: show_adoption(document, language_of(language)))
 
 
-def show_adoption(found: dict[str, Any], language: Language) -> None:
+def show_adoption(found: AdoptionReport, language: Language) -> None:
     """Print how many come to their account in which way, and of those who should be looked at who they are."""
     for name in GROUPS:
-        people = [one for one in found["people"] if one["group"] == name]
+        people: list[Mapping[str, object]] = [one for one in found["people"] if one["group"] == name]
         output.say(f"{len(people):>6}  {say(f'adoption.{name}', language)}")
         if people and name in ("other_name", "ambiguous", "shared"):
             output.show_table(COLUMNS, [[one[column] for column in COLUMNS] for one in people[:SHOWN]])

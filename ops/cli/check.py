@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,10 +12,10 @@ from ops.cli.common import InLanguage, Json, Slug, Who, at_database, example, gr
 from ops.language import SENTENCES, Language, language_of, say
 from ops.problems import Problem
 from ops.tenants.check import check, last_check
-from ops.tenants.check_contract import check_contract
+from ops.tenants.check_contract import FactDocument, check_contract
 from ops.tenants.check_findings import FindingDocument
 from ops.tenants.handover import handover
-from ops.tenants.show_fields import show_fields
+from ops.tenants.show_fields import FieldsDocument, show_fields
 from ops.tenants.token import make
 from ops.terminal import output
 
@@ -55,7 +55,7 @@ def check_(
 
 
 def _contract(slug: str, language: Language, json: bool) -> NoReturn:
-    def tell(fact: dict[str, Any]) -> None:
+    def tell(fact: FactDocument) -> None:
         code = fact["why"]
         why = say(f"why.{code}" if f"why.{code}" in SENTENCES else "why.error", language, code=code) if code else ""
         verdict = say(f"verdict.{fact['verdict']}", language)
@@ -86,16 +86,16 @@ def fields(slug: Slug, connector: Connector = None, language: InLanguage = None,
     show(found, json, lambda document: _fields(document, words))
 
 
-def _fields(found: dict[str, Any], language: Language) -> None:
+def _fields(found: FieldsDocument, language: Language) -> None:
     output.say(say("fields.columns", language, connector=found["connector"]))
-    columns = ("column", "type", "label", "example")
-    output.show_table(columns, [[one[name] for name in columns] for one in found["columns"]])
+    shown = [(one["column"], one["type"], one["label"], one["example"]) for one in found["columns"]]
+    output.show_table(("column", "type", "label", "example"), shown)
     if found["updateconnector"] is None:
         output.say("\n" + say("fields.no_write_back", language))
     elif found["completion_fields"]:
         output.say("\n" + say("fields.completion", language))
-        columns = ("field", "type", "length", "label")
-        output.show_table(columns, [[one[name] for name in columns] for one in found["completion_fields"]])
+        able = [(one["field"], one["type"], one["length"], one["label"]) for one in found["completion_fields"]]
+        output.show_table(("field", "type", "length", "label"), able)
     else:
         output.say("\n" + say("fields.no_completion", language))
     output.say("\n" + say("fields.paste", language) + "\n\n" + found["toml"].rstrip())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,7 +35,7 @@ def events_(
                 ", ".join(one["values"].values()),
                 f"yes, by a {one['by']}" if one["linked"] else "no",
                 one["target"],
-                _because(one),
+                _because(one["why"], one["column"]),
             ]
             for one in found.items
         ]
@@ -46,6 +46,6 @@ def events_(
         raise typer.Exit(1)
 
 
-def _because(one: dict[str, Any]) -> str:
-    said = WHY_UNLINKED.get(one["why"], one["why"] or "")
-    return f"{said}: {one['column']}" if one["column"] else said
+def _because(why: str | None, column: str | None) -> str:
+    said = WHY_UNLINKED.get(why, why) if why else ""
+    return f"{said}: {column}" if column else said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ from ops.cli.common import (
     show_page,
     wanted_state,
 )
+from ops.listing import Row
 from ops.terminal import output
 
 app = group("What a guard held back: look, then release or refuse.")
@@ -55,7 +56,7 @@ def show_(hold: HoldId, json: Json = False) -> None:
     show(found, json, _show_hold)
 
 
-def _show_hold(found: dict[str, Any]) -> None:
+def _show_hold(found: Row) -> None:
     output.show_fields(found, skip=("lines",))
     output.say("")
     columns = ("event_id", "internal_id", "action", "before", "after", "state")

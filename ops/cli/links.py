@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from ops.cli.common import (
     show,
     show_page,
 )
+from ops.listing import Row
 from ops.people import links, links_check, links_import
 from ops.terminal import output
 
@@ -55,7 +56,7 @@ def show_(slug: Slug, internal_id: InternalId, json: Json = False) -> None:
     show(found, json, _show_link)
 
 
-def _show_link(found: dict[str, Any]) -> None:
+def _show_link(found: Row) -> None:
     output.show_fields(found, skip=("candidates", "history"))
     for title, listed in (("candidates", found["candidates"]), ("history", found["history"])):
         if listed:

@@ -21,6 +21,7 @@ from ops.runs.adoption import adoption
 from ops.tenants import onboarding, onboarding_courses, onboarding_credentials, onboarding_store
 from ops.tenants.check import check
 from ops.tenants.file_spec import secret_of
+from ops.tenants.importing import ImportDocument
 from ops.tenants.onboarding import COURSE, LEFT_OUT, OPTIONAL_COLUMNS, Draft, Question, Refused
 from ops.terminal import files, output, plan_view
 
@@ -132,7 +133,7 @@ class Dialogue:
         return read.strip()
 
 
-def change_credentials(dialogue: Dialogue, slug: str, system: str) -> dict[str, Any]:
+def change_credentials(dialogue: Dialogue, slug: str, system: str) -> Mapping[str, object]:
     """Ask for other credentials and put them in place once they worked; the JSON document."""
     try:
         draft = dialogue.answered(onboarding_credentials.credentials_of(slug, system))
@@ -143,7 +144,7 @@ def change_credentials(dialogue: Dialogue, slug: str, system: str) -> dict[str, 
     return {"tenant": slug, "system": system, "changed": True}
 
 
-def set_up(dialogue: Dialogue, draft: Draft) -> dict[str, Any]:
+def set_up(dialogue: Dialogue, draft: Draft) -> ImportDocument:
     """Ask, store and look; the JSON document. Raises typer.Exit where somebody leaves."""
     try:
         draft = dialogue.answered(draft)
@@ -237,7 +238,7 @@ def _of_file(file: Path) -> dict[str, str]:
     shared, first = tenant.get("course_defaults", {}), (courses or [{}])[0]
     like = first | shared
     invites = first.get("pluvo", {}) | shared.get("pluvo", {})
-    found: dict[str, Any] = {key: tenant[key] for key in ("slug", "name") if key in tenant}
+    found: dict[str, object] = {key: tenant[key] for key in ("slug", "name") if key in tenant}
     for table, standard in (("afas", AFAS), ("pluvo", PLUVO)):
         for key, value in (standard | tenant.get(table, {})).items():
             found[f"{table}.{key}"] = _read_secret(value, file.parent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ from ops.cli.common import (
     show_next,
 )
 from ops.language import language_of
+from ops.listing import Row
 from ops.problems import Problem
 from ops.tenants import manage
 from ops.terminal import output
@@ -211,7 +212,7 @@ def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None
     show_next(found.next)
 
 
-def _health(way: dict[str, Any]) -> str:
+def _health(way: Row) -> str:
     return f"{way['state'] or '-'}" + (f" ({way['reason']})" if way["reason"] else "")
 
 
@@ -223,7 +224,7 @@ def show_(slug: Slug, json: Json = False) -> None:
     show(found, json, _show_tenant)
 
 
-def _show_tenant(found: dict[str, Any]) -> None:
+def _show_tenant(found: Row) -> None:
     output.show_fields(found, skip=("courses", "course_rules", "tenant"))
     for rule in found["course_rules"]:
         output.say("")
@@ -235,7 +236,7 @@ def _show_tenant(found: dict[str, Any]) -> None:
     _show_linked([course for course in found["courses"] if course["rule"] is not None])
 
 
-def _show_linked(courses: list[dict[str, Any]]) -> None:
+def _show_linked(courses: list[Row]) -> None:
     """What rules linked: many, so a line for each."""
     if courses:
         output.say("")

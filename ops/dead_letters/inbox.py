@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from models.dead_letter import DeadLetterState
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, page, rows, where
+from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.problems import Problem
 
 _COLUMNS = """
@@ -66,7 +65,7 @@ class Filters:
         """Whether anything narrows the choice."""
         return any(value is not None for value in (self.tenant, self.kind, self.error, self.since, self.until))
 
-    def values(self, connection: Connection) -> dict[str, Any]:
+    def values(self, connection: Connection) -> dict[str, object]:
         """What the queries want. Raises Problem for an unknown tenant or state."""
         if self.state is not None and self.state not in set(DeadLetterState):
             raise Problem(f"--state is one of {', '.join(DeadLetterState)}.")
@@ -84,7 +83,7 @@ def listing(filters: Filters, limit: int = 100, cursor: str | None = None) -> Pa
     return page(found, limit, "id")
 
 
-def groups(filters: Filters, limit: int = 100) -> list[dict[str, Any]]:
+def groups(filters: Filters, limit: int = 100) -> list[Row]:
     """The same by fingerprint: one line a kind of fault, with how many and since when."""
     with transaction() as connection:
         wanted = filters.values(connection)
@@ -92,7 +91,7 @@ def groups(filters: Filters, limit: int = 100) -> list[dict[str, Any]]:
         return rows(connection, largest_first, limit=checked_limit(limit), **wanted)
 
 
-def show(dead_letter_id: str) -> dict[str, Any]:
+def show(dead_letter_id: str) -> Row:
     """One dead letter with every attempt, the last call (masked), and who it is about."""
     with transaction() as connection:
         dead_letter_id = lookup.full_id(connection, "dead_letter", dead_letter_id)

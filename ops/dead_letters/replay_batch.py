@@ -20,7 +20,6 @@ from models.base import new_id
 from models.dead_letter import DeadLetterState
 from models.session import is_away, is_contended, transaction
 from models.worker import live_workers
-from ops import lookup
 from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
 from ops.problems import NO_WORKER, Problem
@@ -142,7 +141,8 @@ def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILUR
 def cancel(batch: str) -> bool:
     """Send nothing more of a batch; False when it was over."""
     with transaction() as connection:
-        lookup.one(connection, "SELECT id FROM replay_batch WHERE id = :id", f"There is no batch {batch!r}.", id=batch)
+        if not rows(connection, "SELECT id FROM replay_batch WHERE id = :id", id=batch):
+            raise Problem(f"There is no batch {batch!r}.")
         return bool(_end(connection, batch, "cancelled"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from models.direction import Direction
 from ops.demo.acts import Demo
@@ -95,7 +94,7 @@ def _accounts_before(script: TenantScript) -> Iterator[str]:
     in_afas = {str(row.internal_id) for row in script.afas.rows.values()}
     addresses = {_address(row) for row in script.afas.rows.values()}
     for user_id, before in script.accounts_at_start.items():
-        now: dict[str, Any] = script.pluvo.users.get(user_id) or {}
+        now = script.pluvo.users.get(user_id, {})
         kept = ("id", "ref", "roles", "language")
         ours = before["email"].casefold() in addresses or before["afasContactId"] in in_afas
         if (now != before) if not ours else any(now.get(name) != before[name] for name in kept):

@@ -8,12 +8,11 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from simulators.afas.tenant import AfasTenant
 from simulators.core.faults import Fault
-from simulators.pluvo.tenant import PluvoTenant
+from simulators.pluvo.tenant import PluvoTenant, Record
 from simulators.sample_data.people import SamplePerson
 from simulators.sample_data.tenant import SampleCourse, SampleTenant
 from simulators.sample_data.tenants import World, roster
@@ -29,7 +28,7 @@ class TenantScript:
     world: World
     tenant: SampleTenant
     people: list[SamplePerson] = field(default_factory=list)
-    accounts_at_start: dict[str, dict[str, Any]] = field(default_factory=dict)
+    accounts_at_start: dict[str, Record] = field(default_factory=dict)
     expected_dates: dict[tuple[int, int], str] = field(default_factory=dict)
     """(event, internal id) -> what AFAS must show in the end."""
     typed_by_hand: set[tuple[int, int]] = field(default_factory=set)

@@ -141,7 +141,7 @@ class Known:
     emails: list[str]
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, str | list[str]]:
         lists = {"accounts": self.accounts, "own": self.own, "refs": self.refs, "emails": self.emails}
         return lists | {"internal_id": self.internal_id}
 
@@ -160,7 +160,7 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
         connection.execute(text(lock), keys)
     connection.execute(text(_BEGIN_AGAIN), keys)
     connection.execute(text(_END_DRY_RUNS), keys)
-    known = _known(connection, keys)
+    known = _known(connection, keys, internal_id)
     gone = {"plan_line": connection.execute(text(_FORGET_LINES), keys).rowcount}
     for forget in _FORGET_DECISIONS:
         connection.execute(text(forget), keys | known.values)
@@ -173,16 +173,16 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
     return {table: count for table, count in gone.items() if count}
 
 
-def _known(connection: Connection, keys: dict[str, Any]) -> Known:
+def _known(connection: Connection, keys: dict[str, str | int | None], internal_id: str) -> Known:
     accounts = [found for found in connection.execute(text(_ACCOUNTS), keys).scalars() if found]
     shared = set(connection.execute(text(_SHARED), keys | {"accounts": accounts}).scalars())
     own = [account for account in accounts if account not in shared]
     pairs = connection.execute(text(_NAMES), keys | {"own": own}).all()
     member = connection.execute(text("SELECT afas->>'member_id' FROM tenant WHERE id = :tenant"), keys).scalar()
-    refs = {f"afas:{member}:{keys['internal_id']}"}
+    refs = {f"afas:{member}:{internal_id}"}
     refs |= set(connection.execute(text("SELECT ref FROM link WHERE person_id = :person"), keys).scalars())
     return Known(
-        keys["internal_id"],
+        internal_id,
         accounts,
         own,
         refs=sorted(ref for ref in refs if ref),
@@ -266,7 +266,7 @@ def _mention(column: Column[Any]) -> str:
     return f"lower(CAST({name} AS text)) LIKE ANY(CAST(:patterns AS text[]))"
 
 
-def _patterns(known: Known) -> dict[str, Any]:
+def _patterns(known: Known) -> dict[str, list[str] | list[bytes]]:
     """The words as they may be written in text, in JSON and in bytes."""
     words = [form for word in known.words for form in (word, word.upper(), word.lower())]
     written = {form for word in words for form in (word, json.dumps(word, ensure_ascii=False)[1:-1])}

@@ -5,7 +5,7 @@ by a run; the next run acts on it (``koppeling sync SLUG --person INTERNAL_ID`` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from sqlalchemy import Connection, text
 
@@ -13,7 +13,7 @@ from models import locks
 from models.person import AccountFrom, LinkedBy, LinkState
 from models.session import transaction
 from ops import audit, lookup
-from ops.listing import Page, checked_limit, number_cursor, page, rows, where
+from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
 from ops.people.candidates import CANDIDATES
@@ -55,11 +55,11 @@ def listing(
     return Page([_item(row) for row in cut.items], cut.next)
 
 
-def _item(row: dict[str, Any]) -> dict[str, Any]:
+def _item(row: Row) -> Row:
     return {key: value for key, value in row.items() if key != "number"}
 
 
-def show(slug: str, internal_id: str) -> dict[str, Any]:
+def show(slug: str, internal_id: str) -> Row:
     """The link of one person with its candidates and what was decided about it."""
     internal_id = checked_id(internal_id)
     with transaction() as connection:
@@ -78,13 +78,7 @@ def show(slug: str, internal_id: str) -> dict[str, Any]:
             tenant=tenant,
             subject=internal_id,
         )
-    empty: dict[str, Any] = {
-        "tenant": slug,
-        "internal_id": internal_id,
-        "pluvo_id": None,
-        "state": None,
-        "candidates": [],
-    }
+    empty: Row = {"tenant": slug, "internal_id": internal_id, "pluvo_id": None, "state": None, "candidates": []}
     return (_item(found[0]) if found else empty) | {"history": history}
 
 

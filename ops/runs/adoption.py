@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TypedDict
 
 from models.direction import Direction
-from ops.documents import PlannedLine
+from ops.documents import PlannedLine, Values
 from ops.problems import Problem
 from ops.runs import dry_run
 
@@ -14,12 +14,30 @@ from ops.runs import dry_run
 GROUPS = ("other_name", "ambiguous", "shared", "by_email", "by_afas_id", "to_create", "only_in_pluvo")
 
 
-def adoption(slug: str) -> dict[str, Any]:
+class AdoptedPerson(TypedDict):
+    """Somebody of AFAS with their account; of ``ambiguous`` with several, of ``only_in_pluvo`` the account alone."""
+
+    group: str
+    internal_id: str | None
+    name: str | None
+    email: str | None
+    pluvo_id: str | None
+    pluvo_name: str | None
+    pluvo_email: str | None
+    reason: str | None
+
+
+class AdoptionReport(TypedDict):
+    """``people``: each once, accounts that stay as they are last. ``counts``: of each group."""
+
+    tenant: str
+    counts: dict[str, int]
+    people: list[AdoptedPerson]
+
+
+def adoption(slug: str) -> AdoptionReport:
     """Read both sides and match.
 
-    Returns:
-        ``{"tenant", "counts": {group: n}, "people": [{"group", "internal_id", "name", "email", "pluvo_id",
-        "pluvo_name", "pluvo_email", "reason"}]}``; each person once, accounts that stay as they are last.
     Raises Problem when AFAS or Pluvo can't be read, or when the first run has been.
     """
     (run,) = dry_run.document(Direction.ENROLLMENTS, [slug], everyone=False, options={})["runs"]
@@ -30,7 +48,16 @@ def adoption(slug: str) -> dict[str, Any]:
         raise Problem(f"{slug} had its first run: `koppeling links list --tenant {slug}` shows who is linked to what.")
     people = list(_people(run["plan"]["lines"]))
     people += [
-        _person("only_in_pluvo", pluvo_id=one["pluvo_id"], pluvo_name=one["name"], pluvo_email=one["email"])
+        AdoptedPerson(
+            group="only_in_pluvo",
+            internal_id=None,
+            name=None,
+            email=None,
+            pluvo_id=one["pluvo_id"],
+            pluvo_name=one["name"],
+            pluvo_email=one["email"],
+            reason=None,
+        )
         for one in found["only_in_pluvo"]
     ]
     people.sort(key=lambda one: GROUPS.index(one["group"]))
@@ -38,18 +65,17 @@ def adoption(slug: str) -> dict[str, Any]:
     return {"tenant": slug, "counts": counts, "people": people}
 
 
-def _people(lines: Iterable[PlannedLine]) -> Iterator[dict[str, Any]]:
+def _people(lines: Iterable[PlannedLine]) -> Iterator[AdoptedPerson]:
     """Each person once, whatever number of events they are in."""
     told: set[str | None] = set()
     for line in lines:
         if line["internal_id"] in told or not (line["action"] in ("link", "create") or line["outcome"] == "ambiguous"):
             continue
         told.add(line["internal_id"])
-        before: dict[str, Any] = dict(line["before"] or {})
-        after: dict[str, Any] = dict(line["after"] or {})
+        before, after = line["before"] or {}, line["after"] or {}
         accounts = before.get("candidates") or ([before] if before.get("pluvo_id") else [])
-        yield _person(
-            _group(line, before, after),
+        yield AdoptedPerson(
+            group=_group(line, before, after),
             internal_id=line["internal_id"],
             name=after.get("name"),
             email=after.get("email"),
@@ -60,7 +86,7 @@ def _people(lines: Iterable[PlannedLine]) -> Iterator[dict[str, Any]]:
         )
 
 
-def _group(line: PlannedLine, before: dict[str, Any], after: dict[str, Any]) -> str:
+def _group(line: PlannedLine, before: Values, after: Values) -> str:
     reason = line["reason"] or ""
     if line["outcome"] == "ambiguous":
         return "ambiguous"
@@ -77,8 +103,3 @@ def _words(name: str | None) -> set[str]:
     """The words of a name that tell people apart; initials don't."""
     cleaned = "".join(one if one.isalpha() else " " for one in (name or "").casefold())
     return {word for word in cleaned.split() if len(word) > 2}
-
-
-def _person(group: str, **values: Any) -> dict[str, Any]:
-    named = ("internal_id", "name", "email", "pluvo_id", "pluvo_name", "pluvo_email", "reason")
-    return {"group": group, **{name: values.get(name) for name in named}}

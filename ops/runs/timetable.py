@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import threading
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
@@ -20,7 +19,7 @@ from models.direction import Direction
 from models.session import close_idle, transaction
 from models.worker import serve
 from ops.dead_letters import replay_batch
-from ops.listing import rows
+from ops.listing import Row, rows
 from producers.enrollments import decide_holds
 from producers.runs.request import request_run
 
@@ -85,7 +84,7 @@ def request_full(now: datetime | None = None) -> int:
     moment = now or utc_now()
     begun: list[int] = []
 
-    def request(row: dict[str, Any]) -> None:
+    def request(row: Row) -> None:
         if not is_full_time(row, moment):
             return
         with transaction() as connection:
@@ -105,7 +104,7 @@ def request_full(now: datetime | None = None) -> int:
     return len(begun)
 
 
-def is_full_time(row: dict[str, Any], now: datetime) -> bool:
+def is_full_time(row: Row, now: datetime) -> bool:
     """Pure: tenants are spread over the nights of the week and over the night, in their own time zone."""
     local = now.astimezone(ZoneInfo(row["timezone"]))
     minute = (local.hour - NIGHT_BEGINS) * 60 + local.minute

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy import text
 
@@ -25,7 +25,7 @@ from ops import lookup
 from ops.language import Language
 from ops.problems import Problem
 from ops.tenants import check_afas, check_pluvo, check_rules
-from ops.tenants.check_findings import Finding, fault, tried, warning
+from ops.tenants.check_findings import Finding, FindingDocument, fault, tried, warning
 from producers.enrollments.course_rules import CourseFile, read_file
 from tenancy.systems import SAME_ORGANISATION, systems_of
 
@@ -40,13 +40,19 @@ class Neighbours:
     organisation: Sequence[str]
 
 
+class CheckDocument(TypedDict):
+    """``ok``: no probe found a fault."""
+
+    tenant: str
+    ok: bool
+    checked_at: datetime
+    probes: list[FindingDocument]
+
+
 def check(
     slug: str, watch: Callable[[Finding], None] = lambda finding: None, *, language: Language = "en"
-) -> dict[str, Any]:
-    """Try everything and keep what was found; ``watch`` hears of each finding at once.
-
-    ``{"tenant", "ok", "checked_at", "probes": [{"probe", "ok", "severity", "code", "cause", "action", "parameters"}]}``
-    """
+) -> CheckDocument:
+    """Try everything and keep what was found; ``watch`` hears of each finding at once."""
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         file = read_file(opened, tenant.id or 0)
@@ -65,7 +71,7 @@ def check(
     return _document(slug, at, findings, language)
 
 
-def last_check(slug: str, language: Language = "en") -> dict[str, Any]:
+def last_check(slug: str, language: Language = "en") -> CheckDocument:
     """What the last ``check`` found, without trying anything."""
     with transaction() as connection:
         tenant_id = lookup.tenant_id(connection, slug)
@@ -75,7 +81,7 @@ def last_check(slug: str, language: Language = "en") -> dict[str, Any]:
     return _document(slug, row.checked_at, [Finding(**one) for one in row.findings], language)
 
 
-def _document(slug: str, at: datetime, findings: Sequence[Finding], language: Language) -> dict[str, Any]:
+def _document(slug: str, at: datetime, findings: Sequence[Finding], language: Language) -> CheckDocument:
     ok = all(one.ok for one in findings)
     return {"tenant": slug, "ok": ok, "checked_at": at, "probes": [one.document(language) for one in findings]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from sqlmodel import select
 
@@ -280,13 +280,28 @@ FACTS = (
 )
 
 
-def check_contract(
-    slug: str, watch: Callable[[dict[str, Any]], None] = lambda fact: None, *, language: Language = "en"
-) -> dict[str, Any]:
-    """``{"tenant", "ok", "facts": [{"fact", "where", "verdict", "sentence", "why"}]}``; ``watch`` hears each at once.
+class FactDocument(TypedDict):
+    """``why`` says what stood in the way of a verdict, as a code."""
 
-    ``ok``: nothing was refuted. ``why`` says what stood in the way of a verdict, as a code.
-    """
+    fact: str
+    where: str
+    verdict: Verdict
+    why: str | None
+    sentence: str
+
+
+class ContractDocument(TypedDict):
+    """``ok``: nothing was refuted."""
+
+    tenant: str
+    ok: bool
+    facts: list[FactDocument]
+
+
+def check_contract(
+    slug: str, watch: Callable[[FactDocument], None] = lambda fact: None, *, language: Language = "en"
+) -> ContractDocument:
+    """Try every fact; ``watch`` hears each at once."""
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
@@ -296,8 +311,13 @@ def check_contract(
     told = []
     for fact in FACTS:
         verdict, why = _verdict(fact, scene)
-        document = {"fact": fact.name, "where": fact.where, "verdict": verdict, "why": why}
-        document["sentence"] = say(f"fact.{fact.name}", language)
+        document: FactDocument = {
+            "fact": fact.name,
+            "where": fact.where,
+            "verdict": verdict,
+            "why": why,
+            "sentence": say(f"fact.{fact.name}", language),
+        }
         watch(document)
         told.append(document)
     return {"tenant": slug, "ok": all(one["verdict"] != "refuted" for one in told), "facts": told}

@@ -29,7 +29,7 @@ class FindingDocument(TypedDict):
     action: str
     # Of the customer's manual, where it says what is missing.
     manual_step: int | None
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Finding:
         """ok, warning or fault."""
         return "fault" if not self.ok else "ok" if self.code == "ok" else "warning"
 
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> Mapping[str, object]:
         """As it is stored: without the other side's own words, which may name somebody."""
         parameters = {name: value for name, value in self.parameters.items() if name != "said"}
         return {"probe": self.probe, "ok": self.ok, "code": self.code, "parameters": parameters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from clients.afas import AfasClient
 from clients.pluvo import Group, Target
@@ -17,6 +17,21 @@ from producers.enrollments.event_list import AfasEvent, EventList, EventLister
 from tenancy.systems import systems_of
 
 Connector = tuple[str | None, str | None, str | None]
+
+
+class EventItem(TypedDict):
+    """An event of AFAS. ``by``: rule or block. ``why``: a code where it is not linked, of a ``column`` of AFAS."""
+
+    tenant: str
+    event_id: str
+    people: int
+    linked: bool
+    by: str | None
+    rule: str | None
+    target: str | None
+    why: str | None
+    column: str | None
+    values: dict[str, str]
 
 
 def listing(
@@ -75,7 +90,7 @@ def _of_blocks(file: CourseFile, others: EventList) -> Iterator[Verdict]:
         yield Verdict(event, people, blocks.get(event), why=None if event in blocks else "no_rule")
 
 
-def _item(slug: str, verdict: Verdict, found: EventList, *, unread: bool) -> dict[str, Any]:
+def _item(slug: str, verdict: Verdict, found: EventList, *, unread: bool) -> EventItem:
     course = verdict.course if verdict.course is not None and verdict.course.active else None
     target = _named(verdict.target) if verdict.target else course.target if course else None
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -51,19 +52,19 @@ def document(slug: str) -> dict[str, Any]:
         stored = opened.connection().execute(text(f"SELECT {has} FROM tenant WHERE id = :id"), {"id": tenant.id})  # noqa: S608  names of our own columns
         secrets = dict(stored.mappings().one())
         courses = opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)).all()
-        found: dict[str, Any] = {
+        tables = {"afas": _changed(tenant.afas, AfasSettings), "pluvo": _changed(tenant.pluvo, PluvoSettings)}
+        for column, path in SECRETS.items():
+            table, key = path.split(".")
+            if secrets[column]:
+                tables[table][key] = True
+        found: dict[str, object] = {
             "slug": tenant.slug,
             "name": tenant.name,
             "timezone": tenant.timezone,
             "interval": format_duration(tenant.interval_seconds),
-            "afas": _changed(tenant.afas, AfasSettings),
-            "pluvo": _changed(tenant.pluvo, PluvoSettings),
+            **tables,
             "removals": _removals(tenant.removals),
         }
-        for column, path in SECRETS.items():
-            table, key = path.split(".")
-            if secrets[column]:
-                found[table][key] = True
         defaults = tenant.course_defaults
         if shared := {key: value for key, value in defaults.model_dump(exclude_none=True).items() if value}:
             found["course_defaults"] = shared
@@ -75,7 +76,7 @@ def document(slug: str) -> dict[str, Any]:
         return found
 
 
-def _changed(settings: BaseModel, kind: type[BaseModel]) -> dict[str, Any]:
+def _changed(settings: BaseModel, kind: type[BaseModel]) -> dict[str, object]:
     """The keys that differ from what they would be without."""
     return {
         key: value
@@ -84,16 +85,16 @@ def _changed(settings: BaseModel, kind: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _removals(stored: RemovalSettings) -> dict[str, Any]:
+def _removals(stored: RemovalSettings) -> dict[str, object]:
     found = _changed(stored, RemovalSettings)
     limits = _changed(stored.limits, type(stored.limits))
     found |= {"confirm_after": format_duration(stored.confirm_after)}
     return {key: value for key, value in found.items() if key != "limits"} | ({"limits": limits} if limits else {})
 
 
-def course_document(course: Course, defaults: CourseDefaults) -> dict[str, Any]:
+def course_document(course: Course, defaults: CourseDefaults) -> dict[str, object]:
     """A course as the file has it, without what the defaults say. Its first rule stands in its own keys if it can."""
-    found: dict[str, Any] = {"event_id": course.event_id, "getconnector": course.getconnector}
+    found: dict[str, object] = {"event_id": course.event_id, "getconnector": course.getconnector}
     found["updateconnector"] = course.updateconnector
     target, rules, shared_rules = course.pluvo.model_dump(exclude_none=True), list(course.rules), defaults.completions
     if rules and rules[0].column == course.fields.completion and rules[0] not in (shared_rules or ()):
@@ -111,5 +112,5 @@ def course_document(course: Course, defaults: CourseDefaults) -> dict[str, Any]:
     return found
 
 
-def _without(table: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+def _without(table: Mapping[str, object], shared: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in table.items() if key not in shared or shared[key] != value}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from models.session import session
 from models.tenant import Tenant
@@ -13,11 +13,25 @@ from ops.tenants.check import check
 from ops.tenants.check_findings import FindingDocument
 
 
-def handover(slug: str, language: Language = "nl") -> dict[str, Any]:
-    """Check both sides, and ask for what AFAS lacks: ``ask.<code>`` is the request that a finding leads to.
+class Request(TypedDict):
+    """One thing to ask for, by the code of the finding."""
 
-    ``{"tenant", "language", "subject", "items": [{"code", "text"}], "text"}``; no items when nothing is missing.
-    """
+    code: str
+    text: str
+
+
+class Handover(TypedDict):
+    """The mail, and one by one what it asks for; no items when nothing is missing."""
+
+    tenant: str
+    language: Language
+    subject: str
+    items: list[Request]
+    text: str
+
+
+def handover(slug: str, language: Language = "nl") -> Handover:
+    """Check both sides, and ask for what AFAS lacks: ``ask.<code>`` is the request that a finding leads to."""
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
     items = list(_items(check(slug)["probes"], tenant, language))
@@ -38,7 +52,7 @@ def handover(slug: str, language: Language = "nl") -> dict[str, Any]:
     }
 
 
-def _items(probes: Sequence[FindingDocument], tenant: Tenant, language: Language) -> Iterator[dict[str, str]]:
+def _items(probes: Sequence[FindingDocument], tenant: Tenant, language: Language) -> Iterator[Request]:
     """One request for each thing, however many courses miss it."""
     told: set[str] = set()
     for probe in probes:

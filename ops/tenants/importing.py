@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -44,6 +44,15 @@ SECRETS = {
 ADDRESS = {"afas": ("member_id", "environment", "base_url"), "pluvo": ("organisation", "base_url")}
 
 
+class ImportDocument(TypedDict):
+    """What an import tells of one tenant."""
+
+    tenant: str
+    action: str
+    changes: list[str]
+    warnings: list[str]
+
+
 @dataclass
 class Imported:
     """What the import did to one tenant; ``changes`` and ``warnings`` are lines for people, never with a secret."""
@@ -53,7 +62,7 @@ class Imported:
     changes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> ImportDocument:
         """The JSON shape."""
         return {"tenant": self.slug, "action": self.action, "changes": self.changes, "warnings": self.warnings}
 
@@ -143,7 +152,7 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
     return done
 
 
-def _plain(spec: file_spec.Tenant) -> dict[str, Any]:
+def _plain(spec: file_spec.Tenant) -> Mapping[str, object]:
     """The columns of a tenant that hold no secret."""
     return {
         "name": spec.name,
@@ -304,7 +313,7 @@ def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> lis
     stored = {one.event_id: one for one in opened.exec(select(Course).where(Course.tenant_id == tenant_id))}
     changes = []
     for course in spec.courses:
-        columns: dict[str, Any] = {**course.columns(), "rule": None, "active": True}
+        columns = course.columns() | {"rule": None, "active": True}
         known = stored.pop(course.event_id, None)
         if known is None:
             opened.add(Course(tenant_id=tenant_id, event_id=course.event_id, **columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -10,7 +10,7 @@ from models.direction import Direction, Health
 from models.session import transaction
 from ops import audit, lookup
 from ops.degraded import mark
-from ops.listing import Page, checked_limit, page, rows, where
+from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.tidy import tidy_up
 from tenancy import health
 
@@ -43,7 +43,7 @@ def listing(limit: int = 100, cursor: str | None = None) -> Page:
         return Page(_with_health(connection, cut.items), cut.next)
 
 
-def show(slug: str) -> dict[str, Any]:
+def show(slug: str) -> Row:
     """One tenant with settings and courses; of secrets only whether they are there."""
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
@@ -62,14 +62,14 @@ def show(slug: str) -> dict[str, Any]:
         return item | settings | {"secrets": secrets, "courses": rows(connection, _COURSES, tenant=tenant)}
 
 
-def _with_health(connection: Connection, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_health(connection: Connection, items: Sequence[Row]) -> list[Row]:
     found = rows(connection, _DIRECTIONS, ids=[item["id"] for item in items])
     mark(connection, found)
     by_key = {(row["tenant_id"], row["direction"]): row for row in found}
     return [_item(item, {way: by_key.get((item["id"], way), {}) for way in Direction}) for item in items]
 
 
-def _item(item: dict[str, Any], health: dict[Direction, dict[str, Any]]) -> dict[str, Any]:
+def _item(item: Row, health: Mapping[Direction, Row]) -> Row:
     newest = {way: item[f"newest_{way}"] for way in Direction}
     # A direction that is paused or has not begun has no next run, whatever its place in the timetable says.
     resting = (Health.PAUSED, Health.NEW)
@@ -85,7 +85,7 @@ def _item(item: dict[str, Any], health: dict[Direction, dict[str, Any]]) -> dict
     }
 
 
-def _health(row: dict[str, Any], last_run: str | None) -> dict[str, Any]:
+def _health(row: Row, last_run: str | None) -> Row:
     shown = {key: row.get(key) for key in ("state", "reason", "since", "next_run_at", "probe_at", "wait_until")}
     return shown | {"last_run": last_run}
 

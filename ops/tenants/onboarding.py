@@ -118,29 +118,32 @@ def validated(draft: Draft) -> file_spec.Tenant:
 
 def document(draft: Draft) -> dict[str, Any]:
     """One of the tenants of a tenants file, as complete as the draft is."""
-    shared: dict[str, Any] = {"fields": {}, "pluvo": {}}
+    fields: dict[str, str] = {}
+    pluvo: dict[str, bool] = {}
+    rest: dict[str, str] = {}
     for name, value in draft.answers.items():
         table, _, key = name.rpartition(".")
         if OURS.fullmatch(name) or value == LEFT_OUT or table in SYSTEMS or name in ("slug", "name"):
             continue
         if table == "fields":
-            shared["fields"][key] = value
+            fields[key] = value
         elif name == "send_invite":
-            shared["pluvo"][name] = value == "yes"
+            pluvo[name] = value == "yes"
         else:
-            shared[key] = value
+            rest[key] = value
     field_code = draft.answers.get("write_back", LEFT_OUT)
     if field_code != LEFT_OUT:
-        shared["updateconnector"], shared["completion_field"] = draft.facts["updateconnector"], field_code
+        rest["updateconnector"], rest["completion_field"] = draft.facts["updateconnector"], field_code
         if column := draft.facts.get("shown", {}).get(field_code):
-            shared["fields"]["completion"] = column
+            fields["completion"] = column
     own = {name: draft.answers[name] for name in ("slug", "name") if name in draft.answers}
-    return own | systems(draft) | {"course_defaults": shared} | _linked(draft)
+    shared = {"fields": fields, "pluvo": pluvo, **rest}
+    return {**own, **systems(draft), "course_defaults": shared, **_linked(draft)}
 
 
-def systems(draft: Draft) -> dict[str, Any]:
+def systems(draft: Draft) -> dict[str, dict[str, str]]:
     """The tables of AFAS and Pluvo."""
-    found: dict[str, Any] = {table: {} for table in SYSTEMS}
+    found: dict[str, dict[str, str]] = {table: {} for table in SYSTEMS}
     for name, value in draft.answers.items():
         table, _, key = name.rpartition(".")
         if table in SYSTEMS and value != LEFT_OUT and not OURS.fullmatch(name):
@@ -149,7 +152,7 @@ def systems(draft: Draft) -> dict[str, Any]:
     return found
 
 
-def _linked(draft: Draft) -> dict[str, Any]:
+def _linked(draft: Draft) -> Mapping[str, object]:
     events = draft.answers.get("events")
     if events is None:
         return {}

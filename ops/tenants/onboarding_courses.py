@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlmodel import select
 
 from models.course import Course
@@ -25,7 +23,7 @@ def courses_of(slug: str) -> Draft:
             raise Problem(f"{slug} has no course yet to take the columns from: `koppeling tenants edit {slug}`.")
         like = max(courses, key=lambda one: (len(one.event_id), one.event_id))
         opened.expunge(tenant)
-        answers: dict[str, Any] = {"getconnector": like.getconnector, "write_back": LEFT_OUT}
+        answers: dict[str, str | None] = {"getconnector": like.getconnector, "write_back": LEFT_OUT}
         answers |= {f"fields.{key}": value for key, value in like.fields.model_dump(exclude_none=True).items()}
         if like.rules:
             rule = like.rules[0]

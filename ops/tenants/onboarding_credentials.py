@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from sqlmodel import select
 
@@ -23,7 +23,7 @@ def credentials_of(slug: str, system: str) -> Draft:
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         afas, pluvo, envid = tenant.afas, tenant.pluvo, tenant.envid
-    answers: dict[str, Any] = {
+    answers = {
         "slug": slug,
         "name": slug,
         "afas.member_id": afas.member_id,

@@ -6,8 +6,8 @@ One row a slug. Its secrets are encrypted like those of a tenant, and gone with 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import text
@@ -110,7 +110,7 @@ def finish(draft: Draft, who: str) -> Imported:
     return done
 
 
-def valid(document: dict[str, Any]) -> file_spec.Tenant:
+def valid(document: Mapping[str, object]) -> file_spec.Tenant:
     """A tenant of a tenants file. Raises Problem that says what is wrong."""
     # What was stored or given before may have any address: it was judged then.
     context = {"folder": Path(), "allow_insecure_urls": True, "keep_secrets": True}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlmodel import select
 
@@ -23,14 +23,49 @@ SAMPLE_ROWS = 20
 UPDATE_CONNECTOR = "KnCourseMember"
 
 
-def show_fields(slug: str, connector: str | None = None, *, language: Language = "en") -> dict[str, Any]:
-    """Ask AFAS for columns and some rows.
+class ColumnShown(TypedDict):
+    """A column of the GetConnector; ``example`` is masked."""
 
-    Returns:
-        ``{"tenant", "connector", "columns": [{"column", "field", "type", "label", "example"}], "proposal": [{"name",
-        "column", "reason", "because"}], "missing": ["external_id"], "updateconnector", "completion_fields": [{"field",
-        "label", "type", "length"}], "toml"}``; examples are masked.
-    """
+    column: str
+    field: str | None
+    type: str
+    label: str
+    example: str
+
+
+class ProposalShown(TypedDict):
+    """Which column would be what, and why: a code and a sentence."""
+
+    name: str
+    column: str
+    reason: str
+    because: str
+
+
+class CompletionField(TypedDict):
+    """A field of AFAS that can take the day."""
+
+    field: str
+    label: str
+    type: str
+    length: int | None
+
+
+class FieldsDocument(TypedDict):
+    """``missing``: what is needed and no column was found for, such as ``external_id``."""
+
+    tenant: str
+    connector: str
+    columns: list[ColumnShown]
+    proposal: list[ProposalShown]
+    missing: list[str]
+    updateconnector: str | None
+    completion_fields: list[CompletionField]
+    toml: str
+
+
+def show_fields(slug: str, connector: str | None = None, *, language: Language = "en") -> FieldsDocument:
+    """Ask AFAS for columns and some rows."""
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))

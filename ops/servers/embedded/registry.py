@@ -12,11 +12,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ops.servers.embedded.process import Process
 
@@ -33,6 +33,15 @@ class Entry:
     @property
     def in_use(self) -> bool:
         return bool(self.owner or self.holders)
+
+
+class Stored(TypedDict, total=False):
+    """An entry as the file has it: a process is its number and start."""
+
+    owner: list[float] | None
+    holders: list[list[float]]
+    server: list[float] | None
+    url: str | None
 
 
 @contextmanager
@@ -65,7 +74,7 @@ def _read(home: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _write(home: Path, document: dict[str, Any]) -> None:
+def _write(home: Path, document: Mapping[str, object]) -> None:
     new = home / "embedded.json.new"
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -73,7 +82,7 @@ def _write(home: Path, document: dict[str, Any]) -> None:
     new.replace(home / "embedded.json")
 
 
-def _entry(plain: dict[str, Any]) -> Entry:
+def _entry(plain: Stored) -> Entry:
     holders = [process for process in map(_alive, plain.get("holders", [])) if process]
     return Entry(_alive(plain.get("owner")), holders, _alive(plain.get("server")), plain.get("url"))
 
@@ -83,13 +92,13 @@ def _alive(plain: list[float] | None) -> Process | None:
     return process if process and process.alive() else None
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    def pair(process: Process | None) -> list[float] | None:
-        return [process.pid, process.started] if process else None
+def _plain(entry: Entry) -> Stored:
+    def pair(process: Process) -> list[float]:
+        return [process.pid, process.started]
 
     return {
-        "owner": pair(entry.owner),
+        "owner": pair(entry.owner) if entry.owner else None,
         "holders": [pair(process) for process in entry.holders],
-        "server": pair(entry.server),
+        "server": pair(entry.server) if entry.server else None,
         "url": entry.url,
     }

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from ops.tenants.check import check
+from ops.tenants.check_findings import FindingDocument
 from simulators.pluvo.switches import ASSUMED
 from tests.fixtures.world import World
 
 
-def _findings(world: World) -> dict[str, dict[str, Any]]:
+def _findings(world: World) -> dict[str, FindingDocument]:
     world.person(80)
     return {probe["code"]: probe for probe in check("acme")["probes"] if probe["code"] != "ok"}
 

@@ -8,12 +8,13 @@ import pytest
 
 from ops.documents import RunDocument
 from ops.tenants.check import check
+from ops.tenants.check_findings import FindingDocument
 from ops.terminal import plan_view
 from simulators.afas import metainfo
 from tests.fixtures.world import World
 
 
-def _found(world: World, event_id: str = "340") -> dict[str, dict[str, Any]]:
+def _found(world: World, event_id: str = "340") -> dict[str, FindingDocument]:
     """What the sample of an event shows, by code."""
     probes = check("acme")["probes"]
     return {probe["code"]: probe for probe in probes if probe["probe"] == f"sample page (event {event_id})"}

@@ -17,8 +17,8 @@ from models.session import session
 from models.tenant_settings import CompletionRule, CourseTarget
 from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
-from ops.tenants.check import check, last_check
-from ops.tenants.check_findings import fault
+from ops.tenants.check import CheckDocument, check, last_check
+from ops.tenants.check_findings import FindingDocument, fault
 from simulators.afas.tenant import COLUMNS, COMPLETION_FIELD, GET_CONNECTOR, FreeField
 from simulators.pluvo.switches import ASSUMED
 from tests.fixtures.ruled import Ruled
@@ -204,7 +204,7 @@ WARNINGS: list[tuple[str, Break]] = [
 ]
 
 
-def said(code: str, of: dict[str, Any]) -> dict[str, Any]:
+def said(code: str, of: CheckDocument) -> FindingDocument:
     """The finding of a code. Whatever stands there is told in words."""
     for probe in of["probes"]:
         assert bool(probe["cause"]) == bool(probe["action"]) == (probe["code"] != "ok")
@@ -213,10 +213,10 @@ def said(code: str, of: dict[str, Any]) -> dict[str, Any]:
         assert probe["code"] == "ok" or f"cause.{probe['code']}" in SENTENCES, probe
     found = [probe for probe in of["probes"] if probe["code"] == code]
     assert found, f"not among {sorted({probe['code'] for probe in of['probes']})}"
-    return dict(found[0])
+    return found[0]
 
 
-def look(world: World, code: str) -> dict[str, Any]:
+def look(world: World, code: str) -> CheckDocument:
     """Check in both languages; only one of them tries, the other shows what it found."""
     world.clear_log()
     english = check("acme")

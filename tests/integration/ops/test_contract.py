@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.language import SENTENCES
-from ops.tenants.check_contract import FACTS, check_contract
+from ops.tenants.check_contract import FACTS, FactDocument, check_contract
 from simulators.afas import metainfo
 from simulators.pluvo.switches import ASSUMED
 from tests.fixtures.world import World
@@ -36,7 +36,7 @@ def verdicts(world: World) -> dict[str, str]:
 
 
 def test_what_the_simulators_do_as_assumed_is_confirmed(world: World) -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[FactDocument] = []
     found = check_contract("acme", heard.append, language="nl")
     assert heard == found["facts"]
     assert found["ok"] is True
