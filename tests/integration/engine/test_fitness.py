@@ -84,7 +84,12 @@ def test_a_damaged_secret_stops_its_tenant_only(engine: Engine) -> None:
         engine.enqueue(well, 2)
         engine.wait(lambda: engine.effects() == [2], SECONDS)
         engine.wait(
-            lambda: engine.value("SELECT reason FROM tenant_direction WHERE tenant_id = :t", t=sick) == "secret_damaged"
+            lambda: (
+                engine.value(
+                    "SELECT reason FROM tenant_direction WHERE tenant_id = :t AND direction = 'enrollments'", t=sick
+                )
+                == "secret_damaged"
+            )
         )
     assert engine.letters() == []
 
