@@ -346,7 +346,8 @@ def test_a_tenant_goes_live_on_a_terminal(customer: Customer, environment: dict[
         person.expect("The OAuth client or its secret is wrong")
         # left, and resumed
         person.expect("Client id")
-        person.interrupt("koppeling tenants add nova --resume")
+        person.interrupt()
+        person.expect("koppeling tenants add nova --resume")
         assert person.ended() == 3
         assert "wrong" not in person.seen.replace("is wrong", "")
     assert scalar("SELECT count(*) FROM tenant") == 0
