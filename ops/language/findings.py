@@ -75,7 +75,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "action.id_unreadable": "Have the column show the contact id (CdId) in every row: until then nobody counts as gone.",
     "cause.other_event": "{count} of {rows} rows: other_event",
     "action.other_event": "Look at the event column: AFAS must be able to filter on it. Until then nobody counts as gone.",
-    "cause.rows_rejected": "of {rows} rows can't be used: {reasons}",
+    "cause.rows_rejected": "Of {rows} rows that were looked at, some can't be used: {reasons}",
     "action.rows_rejected": "Correct these rows in AFAS, or the columns under [tenants.courses.fields]; the others go on.",
     "cause.contradictory_rows": (
         "{count} person has rows that differ: none of them is used.",
