@@ -10,6 +10,7 @@ from ops.cli.common import Json, at_database, example, flagged, group, show
 from ops.degraded import DEGRADED
 from ops.status import document, is_well
 from ops.terminal import output
+from tenancy.unreached import UNREACHED
 
 app = group()
 
@@ -41,10 +42,14 @@ def _show_status(found: dict[str, Any]) -> None:
     if rows:
         output.say("")
         output.show_table(["tenant", *columns, "enrollments", "completions"], rows)
+    told = set()
     for one in found["tenants"]:
         for way in ("enrollments", "completions"):
             if one[way]["state"] == DEGRADED:
                 since = output.shown(one[way]["since"])
+                told.add(one["tenant"])
                 output.say(f"! {one['tenant']}: {way} degraded ({one[way]['reason']} since {since})")
     for alert in found["alerts"]:
+        if alert["kind"] == UNREACHED and alert["tenant"] in told:
+            continue
         output.say(f"! {alert['tenant'] or '-'}: {alert['text']} (since {output.shown(alert['opened_at'])})")
