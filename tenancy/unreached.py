@@ -88,7 +88,7 @@ def found(connection: Connection) -> dict[tuple[int, str], Unreached]:
         system = "afas" if kind == Kind.WRITE_BACK else "pluvo"
         known[tenant_id, direction] = Unreached(system, code, since)
     for tenant_id, subject, since in connection.execute(_RUNS, {"kind": UNREACHED}):
-        direction, system, code = subject.split(" ")
+        direction, system, code = subject.split(" ", 2)
         known[tenant_id, Direction(direction)] = Unreached(system, code, since)
     return known
 
@@ -97,7 +97,7 @@ def system_of(connection: Connection, tenant_id: int, direction: str, code: str)
     """Which system gave this code to a failed run last: afas or pluvo; None when nothing is known of it."""
     names = {"tenant": tenant_id, "kind": UNREACHED, "direction": direction, "code": code}
     subject = connection.execute(_LAST, names).scalar()
-    return subject.split(" ")[1] if subject else None
+    return subject.split(" ", 2)[1] if subject else None
 
 
 def _close(connection: Connection, tenant_id: int, direction: str, subject: str) -> None:

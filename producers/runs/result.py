@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, text
 
 from models.outcomes import NEEDS_DECISION, RemovalOutcome, RowOutcome, zeros
-from models.run import RunStatus, SnapshotState
+from models.run import UNFINISHED, RunStatus, SnapshotState
 from tenancy import unreached
 
 _FIND = text(
@@ -103,7 +103,8 @@ def store(connection: Connection, run: CountedRun, counted: Count, status: str, 
             "pending": counted.removals.get(RemovalOutcome.PENDING, 0),
         },
     ).rowcount
-    unreached.ended(connection, run.tenant_id, run.direction, status)
+    if run.status in UNFINISHED:  # one that is counted again says nothing of how the systems are now
+        unreached.ended(connection, run.tenant_id, run.direction, status)
     for statement in _FORGET_READ:
         connection.execute(statement, {"id": run.id, "tenant": run.tenant_id})
     return bool(written)

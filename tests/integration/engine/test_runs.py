@@ -334,6 +334,38 @@ def test_a_tenant_whose_system_gives_no_answer_is_degraded_until_a_run_gets_thro
     assert engine.value("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 0
 
 
+def test_counting_an_older_run_again_tells_nothing_of_a_system_that_a_newer_one_could_not_reach(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    tenant = engine.tenant()
+
+    def go() -> str:
+        begun = request(tenant)
+        lease = runs.claim()
+        assert lease is not None
+        runs.work(lease)
+        finalizer.finalize()
+        return begun
+
+    older = go()
+    waits = line(engine, tenant, older, "pending")
+    engine.execute("""UPDATE run SET outcomes = outcomes || '{"pending": 1}'""")
+
+    def fail(lease: RunLease) -> None:
+        raise Unavailable("connect_failed", "no connection", system="AFAS")
+
+    producer["do"] = fail
+    go()
+    assert state_of() == ("degraded", "afas: connect_failed")
+    # when its line still waits, and then when it is done
+    finalizer.recount()
+    assert state_of() == ("degraded", "afas: connect_failed")
+    engine.execute("UPDATE plan_line SET outcome = 'created' WHERE id = :id", id=waits)
+    assert finalizer.recount() == 1
+    # then
+    assert state_of() == ("degraded", "afas: connect_failed")
+
+
 def test_messages_that_a_system_does_not_answer_make_their_direction_degraded(engine: Engine) -> None:
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1, kind=Kind.WRITE_BACK)[1]
