@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 import settings
 from models.direction import Direction, Health
+from tenancy import unreached
 from tenancy.alerts import close_alert, open_alert
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _heal(connection: Connection, tenant_id: int, direction: str, of: tuple[Heal
 
 
 def pause(connection: Connection, tenant_id: int, direction: str | None, reason: str) -> list[str]:
-    """Stop one direction or both until ``resume``; a quarantine ends with it. Which were not paused yet."""
+    """Stop one direction or both until ``resume``; a quarantine and alerts end with it. Which were not paused yet."""
     paused = []
     for name in [direction] if direction else [d.value for d in Direction]:
         key = {"tenant": tenant_id, "direction": name}
@@ -210,6 +211,7 @@ def pause(connection: Connection, tenant_id: int, direction: str | None, reason:
             key | {"reason": reason},
         ).rowcount
         close_alert(connection, tenant_id, "quarantine", name)
+        unreached.paused(connection, tenant_id, name)
         if changed:
             paused.append(name)
     return paused

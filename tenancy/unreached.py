@@ -1,7 +1,7 @@
 """Directions that are ``degraded``: nothing stopped them, and yet a system they need gives no answer.
 
 Known from the newest run, where it failed at a call, and from messages that are tried again. A run leaves an alert,
-with direction, system and code in its subject; the next run that gets through closes it.
+with direction, system and code in its subject; the next run that gets through closes it, and so does a pause.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from clients.errors import RemoteError
 from clients.redaction import clean
-from models.direction import Direction
+from models.direction import Direction, Health
 from models.message import Kind
 from models.run import RunStatus
 from tenancy.alerts import open_alert
@@ -26,6 +26,8 @@ OF_THE_SYSTEM = (
 )  # fmt: skip
 GOT_THROUGH = (RunStatus.DONE, RunStatus.DONE_WITH_HOLDS, RunStatus.DONE_WITH_FAILURES)
 
+# Locked: of a pause and a run that fails, the second sees what the first did.
+_STATE = text("SELECT state FROM tenant_direction WHERE tenant_id = :tenant AND direction = :direction FOR SHARE")
 _CLOSE = text(
     """
     UPDATE alert SET closed_at = now()
@@ -67,18 +69,25 @@ class Unreached:
 
 
 def failed(connection: Connection, tenant_id: int, direction: str, error: RemoteError) -> None:
-    """A run of this direction failed at a call."""
+    """A run of this direction failed at a call. Of one that is paused it is only noted."""
     if error.system:
         subject = f"{direction} {error.system.lower()} {error.code}"
         _close(connection, tenant_id, direction, subject)
         words = f"the last {direction} run failed at a call to {error.system}, {error.code}: {clean(error.message)}"
         open_alert(connection, tenant_id, UNREACHED, subject, words)
+        if connection.execute(_STATE, {"tenant": tenant_id, "direction": direction}).scalar() == Health.PAUSED:
+            paused(connection, tenant_id, direction)
 
 
 def ended(connection: Connection, tenant_id: int, direction: str, status: str) -> None:
     """A run of this direction ended."""
     if status in GOT_THROUGH:
         _close(connection, tenant_id, direction, "")
+
+
+def paused(connection: Connection, tenant_id: int, direction: str) -> None:
+    """This direction was stopped: nothing of it calls anybody, and after the pause its next run tells."""
+    _close(connection, tenant_id, direction, "")
 
 
 def found(connection: Connection) -> dict[tuple[int, str], Unreached]:

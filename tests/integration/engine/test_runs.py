@@ -366,6 +366,36 @@ def test_counting_an_older_run_again_tells_nothing_of_a_system_that_a_newer_one_
     assert state_of() == ("degraded", "afas: connect_failed")
 
 
+@pytest.mark.parametrize("moment", ["after the run failed", "while it reads"])
+def test_nobody_is_told_that_a_system_gives_no_answer_to_a_direction_that_was_paused(
+    engine: Engine, producer: dict[str, Any], moment: str
+) -> None:
+    tenant = engine.tenant()
+
+    def pause() -> None:
+        manage.pause("acme", reason="moves to another environment", direction="enrollments", who="tester")
+
+    def fail(lease: RunLease) -> None:
+        if moment == "while it reads":
+            pause()
+        raise Unavailable("connect_failed", "no connection", system="AFAS")
+
+    producer["do"] = fail
+    failed = request(tenant)
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    if moment == "after the run failed":
+        assert [alert["kind"] for alert in status.document()["alerts"]] == ["unreached"]
+        pause()
+    # then
+    assert status.document()["alerts"] == []
+    assert state_of() == ("paused", "moves to another environment")
+    failure = history.show(failed)["failure"]
+    assert failure is not None
+    assert failure["system"] == "afas"
+
+
 def test_messages_that_a_system_does_not_answer_make_their_direction_degraded(engine: Engine) -> None:
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1, kind=Kind.WRITE_BACK)[1]
