@@ -18,7 +18,7 @@ from clients.pluvo import PluvoClient
 from models import ledger, locks
 from models.ledger import NewMessage
 from models.message import Kind
-from models.session import transaction
+from models.session import connect_alone, transaction
 from ops.people import links, links_import
 from producers.enrollments import decide_holds as decide
 from producers.runs import request
@@ -442,6 +442,28 @@ def test_a_call_that_was_foreseen_leaves_no_trace_when_it_may_not_be_made_after_
     assert world.writes() == []
     assert world.rows(told) == before
     assert world.rows("SELECT outcome FROM enrollment WHERE outcome <> 'dropped'") == []
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_an_account_that_was_made_is_linked_and_recorded_when_postgresql_drops_its_connections_then(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    # given an event of which Pluvo's own id is known, or is told with the account
+    if known:
+        world.person(81)
+        world.sync()
+    world.person(80)
+    world.begin()
+    drop = """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'koppeling'"""
+    # when
+    with connect_alone("test") as other:
+        _during(monkeypatch, "create_user", lambda: other.execute(drop))
+        world.drain(1)
+    # then
+    assert link(world, 80)["linked_by"] == "created"
+    made = world.rows("SELECT result FROM change WHERE operation = 'create' AND internal_id = '80'")
+    assert made == [{"result": "done"}]
 
 
 def test_an_account_being_adopted_is_not_linked_once_an_operator_decided_for_a_new_one(

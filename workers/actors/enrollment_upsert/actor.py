@@ -60,6 +60,15 @@ def upsert(delivery: Delivery) -> None:
             return
     delivery.people = [work.row.name, work.row.email, work.row.applied_name, work.row.applied_email]
     try:
+        _do(work)
+    except BaseException:
+        record.link_at_once(work)
+        raise
+
+
+def _do(work: Work) -> None:
+    """Carry it out, and record how it ended. What is adopted when this raises is still to be recorded."""
+    try:
         result = _carry_out(work)
     except Dropped as dropped:
         record.drop(work, dropped.reason)

@@ -234,7 +234,7 @@ def release_reservation(work: Work) -> None:
 
 
 def adopt(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
-    """This is the person's account from now on. It is recorded with the result, or by ``link`` where that fails."""
+    """This is the person's account from now on. It is recorded with the result, or by ``link_at_once``."""
     work.pluvo_id, work.ref, work.adopted = user.id, user.ref, (user, linked_by)
 
 
@@ -260,7 +260,7 @@ def link(work: Work, user: PluvoUser, linked_by: LinkedBy) -> None:
 
 
 def link_at_once(work: Work) -> None:
-    """Record what was adopted, before something else is done with it."""
+    """Record what was adopted: something else is done with it next, or something failed."""
     if work.adopted:
         link(work, *work.adopted)
 
@@ -334,16 +334,13 @@ class Result:
 def settle(work: Work, result: Result) -> None:
     """Record the result and end the message, in one transaction.
 
-    Only while the link is the one that was worked on; else the calls are recorded, and Overtaken raised. An account
-    that was just made is recorded whatever becomes of the rest.
+    Only while the link is the one that was worked on; else the calls are recorded, and Overtaken raised.
     """
     try:
         with work.delivery.settle(partial(_hold, work), counted=True) as connection:
             _record_result(connection, work, result)
-    except BaseException as error:
-        if work.adopted:
-            link(work, *work.adopted)
-        elif isinstance(error, Overtaken):
+    except Overtaken:
+        if not work.adopted:  # its link is recorded next, and the calls with it
             _record_only_calls(work)
         raise
 
