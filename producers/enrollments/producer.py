@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from models.run import RunStatus, SnapshotState
 from models.session import transaction
+from models.tenant import Tenant
 from producers.completions.producer import confirm_written, unread_before_removal
 from producers.enrollments import commit, raise_holds
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
@@ -39,6 +40,7 @@ _LEARN = text(
     UPDATE tenant
        SET envid = coalesce(envid, nullif(:envid, '')), first_complete_at = coalesce(first_complete_at, now())
      WHERE id = :tenant AND (envid IS NULL OR first_complete_at IS NULL)
+       AND afas ->> 'member_id' = :member AND coalesce(afas ->> 'environment', 'production') = :environment
     """
 )
 _ADD_CALLS = text(
@@ -65,7 +67,7 @@ def run(lease: RunLease) -> None:
             _confirm_completions(connection, plan)
             raise_holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
             commit.commit_plan(connection, lease)
-            _record_tenant(connection, lease, plan)
+            _record_tenant(connection, lease, plan, tenant)
             _tell_of_users(connection, lease, plan)
             record_run(connection, lease, plan, RunStatus.APPLYING)
             if unread:
@@ -104,13 +106,14 @@ def _tell_of_report(connection: Connection, context: RunContext, code: str) -> N
     connection.execute(_ADD_REASONS, values | {"why": dumps(["completions_unread", code])})
 
 
-def _record_tenant(connection: Connection, context: RunContext, plan: Plan) -> None:
+def _record_tenant(connection: Connection, context: RunContext, plan: Plan, tenant: Tenant) -> None:
     """Learn from the first reading that may be acted on, of any event: one that never gets complete must not keep the
-    others from being guarded.
+    others from being guarded. ``tenant``: as it was read with; what an import pointed elsewhere meanwhile has another.
     """
     read = plan.state == SnapshotState.COMPLETE or any(one.usable and one.rows for one in plan.snapshots)
     if read and plan.snapshots and context.options.get("person") is None:
-        connection.execute(_LEARN, {"envid": plan.envid, "tenant": context.tenant_id})
+        read_with = {"member": tenant.afas.member_id, "environment": tenant.afas.environment}
+        connection.execute(_LEARN, {"envid": plan.envid, "tenant": context.tenant_id} | read_with)
 
 
 def _tell_of_users(connection: Connection, context: RunContext, plan: Plan) -> None:

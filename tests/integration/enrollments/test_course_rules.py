@@ -430,6 +430,32 @@ def test_a_rule_that_changed_while_the_events_were_listed_decides_as_it_is_now(
     assert ruled.roster() == {"afas-341": {"2"}}
 
 
+def test_a_run_that_an_import_to_another_environment_overtakes_does_not_name_the_new_one(
+    ruled: Ruled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: a tenant that changes to its test environment while a run reads the real one
+    ruled.enroll(340, 1)
+    ruled.target("afas-340")
+    ruled.import_()
+    ask = course_rules.ask_targets
+
+    def ask_and_import(*arguments: Any) -> Any:
+        asked = ask(*arguments)
+        ruled.environment = "test"
+        ruled.import_()
+        return asked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(course_rules, "ask_targets", ask_and_import)
+        ruled.world.sync()
+    # when
+    ruled.world.afas.envid = "T12345AA"
+    run = ruled.world.sync()
+    # then
+    assert run.reasons == []
+    assert ruled.world.rows("SELECT envid FROM tenant") == [{"envid": "T12345AA"}]
+
+
 def test_rules_and_what_they_linked_are_shown_with_the_tenant(
     ruled: Ruled, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
