@@ -17,4 +17,4 @@ broker = LedgerBroker(LedgerConsumer)
 dramatiq.set_broker(broker)
 for _queue in QUEUES:
     broker.declare_queue(_queue)
-waiting.begun = broker.news["enrollments"].set
+waiting.begun = broker.wake

@@ -78,17 +78,19 @@ class LedgerConsumer(Consumer):
     def _fetch(self) -> bool:
         """Take what there is room for; whether something came and all of it could be taken care of."""
         with self.broker.fetching:
-            self.broker.full.discard(self.queue)
+            # First: a place that comes free while we look for one wakes us.
+            self.broker.full.add(self.queue)
             self.broker.news[self.queue].clear()
             done = list(self.broker.unacked[self.queue])
             room = 0 if STOPPING.is_set() else self.broker.room(self.prefetch)
-            if room <= 0:
-                self.broker.full.add(self.queue)
-                if not done:
-                    return False
+            if room > 0:
+                self.broker.full.discard(self.queue)
+            elif not done:
+                return False
             fetched = self.broker.do_fetch(self.queue, max(0, min(room, 500)), MAX_BYTES, done)
             self.broker.unacked[self.queue].difference_update(done)
-            left = [each for each in fetched if not self._take(*each)]
+            odd = [each for each in fetched if not self._hold(*each)]
+        left = [each for each in odd if not self._clear_away(*each)]
         if left:
             log.warning("not_recorded_yet", queue=self.queue, count=len(left))
         return bool(fetched) and not left
@@ -98,8 +100,8 @@ class LedgerConsumer(Consumer):
         redis_id = message.options["redis_message_id"]
         self.broker.unacked[self.queue].add(redis_id)
         self.broker.held[self.queue].discard(redis_id)
-        for queue in {self.queue, *self.broker.full}:
-            self.broker.news[queue].set()
+        self.broker.news[self.queue].set()
+        self.broker.wake()
 
     # A failed message is settled in the ledger already, or comes back with its lease.
     nack = ack
@@ -148,23 +150,28 @@ class LedgerConsumer(Consumer):
         self.troubled = False
         self.care_at = time.monotonic() + CARE_SECONDS
 
-    def _take(self, redis_id: RedisId, size: int, data: bytes) -> bool:
-        """Hand on a good one, record any other; False while PostgreSQL is away for that."""
+    def _hold(self, redis_id: RedisId, size: int, data: bytes) -> bool:
+        """Hand on a message that can be worked on; False for anything else."""
         # Only what is handed on counts as held. If this fails, ``_care`` finds the id in the acknowledgement set.
-        if size == 0:  # an id without a body: done already, or never was one
-            self.broker.do_ack(self.queue, redis_id)
-            return True
-        read = Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data)
+        read = self._read(size, data)
         if isinstance(read, Envelope) and read.version == VERSION and read.kind in self.broker.actors:
             self.broker.held[self.queue].add(redis_id)
             self.fetched.append(MessageProxy(self._message(redis_id, read)))
             return True
+        return False
+
+    def _clear_away(self, redis_id: RedisId, size: int, data: bytes) -> bool:
+        """Record what is no message of ours; False while PostgreSQL is away for that."""
         try:
-            record(read, size, self._digest(redis_id, size, data))
+            if size:  # an id without a body: done already, or never was one
+                record(self._read(size, data), size, self._digest(redis_id, size, data))
             self.broker.do_ack(self.queue, redis_id)
         except DATABASE_TROUBLE:
             return False
         return True
+
+    def _read(self, size: int, data: bytes) -> Envelope | Defect:
+        return Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data)
 
     def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
         """dramatiq's message, made only of what was checked: no options and no queue name from Redis."""

@@ -103,7 +103,7 @@ class LedgerBroker(RedisBroker):
         self._connecting = threading.Lock()
         # Redis ids that this process holds, by queue: fetched and not acknowledged yet.
         self.held: dict[str, set[RedisId]] = {}
-        # The queues share the threads: one after the other looks for room and fills it, who found none is in ``full``.
+        # The queues share the threads: one after the other looks for room and fills it, who finds none is in ``full``.
         self.fetching = threading.Lock()
         self.full: set[str] = set()
         # Done, and not forgotten by Redis yet.
@@ -141,6 +141,11 @@ class LedgerBroker(RedisBroker):
     def room(self, threads: int) -> int:
         """How many messages more this process can work on. Who waits for another thread's call leaves room for one."""
         return threads + min(len(waiting), STANDING_BY * threads) - sum(map(len, self.held.values()))
+
+    def wake(self) -> None:
+        """There may be room again: let the queues look that found none."""
+        for queue in set(self.full):
+            self.news[queue].set()
 
     def do_fetch(
         self, queue: str, count: int, max_bytes: int, done: Iterable[RedisId] = ()

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import workers.broker.consumer
+from clients.pluvo import waiting
+from models.session import transaction
 from tests.integration.engine.conftest import Engine, OwnRedis, closed_database
 from tests.integration.engine.kinds import KIND
 from workers.broker import LedgerBroker, broker
@@ -243,6 +246,69 @@ def test_a_good_message_does_not_wait_after_each_piece_of_rubbish_before_it(
     engine.wait(lambda: [message.kwargs["envelope"] for message in found] == [good])
     consumer.ack(found[0])
     consumer.close()
+
+
+def test_rubbish_that_is_still_being_recorded_holds_up_no_other_queue(engine: Engine, client: redis.Redis) -> None:
+    good = Envelope(KIND, engine.tenant(), 1, 1)
+    with transaction() as connection:
+        connection.execute(text("LOCK TABLE dead_letter"))
+        put(client, "bad", b"{not json")
+        other, consumer = (broker.consume(queue, prefetch=4, timeout=100) for queue in ("enrollments", "completions"))
+        recording = threading.Thread(target=lambda: next(other), daemon=True)
+        recording.start()
+        engine.wait(lambda: not client.llen(LIST))
+        # when
+        broker.push([("completions", good)])
+        found: list[Any] = []
+        threading.Thread(target=lambda: found.append(next(consumer)), daemon=True).start()
+        # then
+        engine.wait(lambda: [message.kwargs["envelope"] for message in found] == [good])
+    recording.join(10)
+    assert [letter.error for letter in engine.letters()] == ["undecodable"]
+    consumer.ack(found[0])
+    consumer.close()
+
+
+def test_a_place_that_comes_free_while_a_consumer_looks_for_one_wakes_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two queues that share the one thread of a process, and a message of the one in it
+    tenant = engine.tenant()
+    busy, consumer = (broker.consume(queue, prefetch=1, timeout=100) for queue in ("completions", "enrollments"))
+    broker.push([("completions", Envelope(KIND, tenant, 1, 1))])
+    message = next(busy)
+    assert message is not None
+    look = broker.room
+
+    def ends_meanwhile(threads: int) -> int:
+        room = look(threads)
+        busy.ack(message)
+        return room
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "room", ends_meanwhile)
+        # when
+        assert next(consumer) is None
+    # then
+    assert broker.news["enrollments"].is_set()
+    busy.close()
+
+
+def test_who_begins_to_wait_for_a_call_of_others_wakes_each_queue_that_found_no_room(engine: Engine) -> None:
+    tenant = engine.tenant()
+    busy, consumer = (broker.consume(queue, prefetch=1, timeout=100) for queue in ("enrollments", "completions"))
+    broker.push([("enrollments", Envelope(KIND, tenant, 1, 1))])
+    message = next(busy)
+    assert message is not None
+    assert next(consumer) is None
+    assert not broker.news["completions"].is_set()
+    # when
+    with waiting:
+        woken = broker.news["completions"].is_set()
+    # then
+    assert woken
+    busy.ack(message)
+    busy.close()
 
 
 def test_ten_megabytes_become_a_dead_letter_without_a_crash(engine: Engine, client: redis.Redis) -> None:
