@@ -57,22 +57,10 @@ def scene(
     text, variables = calls(made)
     creations = [{"operation": "createUser", "fields": True, "body": text, "variables": one} for one in variables]
     with system(workers=workers, threads=threads) as running:
-        running.fill(made)
-        tune(running, "pluvo", people_per_call=per_call, calls_per_second=rate)
+        running.fill(made, people_per_call=per_call, calls_per_second=rate)
         pluvo = Pluvo(running.pluvo, made.tenants[0].slug, made.pluvo.state()["tenants"])
         pluvo.reset(delay_ms)
         yield Scene(running, made.tenants[0], pluvo, creations, delay_ms)
-
-
-def tune(made: System, side: str, **values: int) -> None:
-    """Change settings of all tenants, as an import of their file does."""
-    for name, value in values.items():
-        made.change(
-            f"UPDATE tenant SET settings_version = settings_version + 1,"  # noqa: S608  our own words
-            f" {side} = {side} || jsonb_build_object(CAST(:name AS text), CAST(:value AS int))",
-            name=name,
-            value=value,
-        )
 
 
 def at_once(people: int) -> dict[str, Found]:
