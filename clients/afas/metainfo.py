@@ -98,7 +98,7 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> int:
     text = _text(value)
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _truth(value: object) -> bool:

@@ -222,7 +222,7 @@ def _no_column(name: str, connector: str, lacking: list[str], columns: Mapping[s
 def _completion_field(name: str, rule: CompletionRule, fields: dict[str, Field]) -> Finding:
     field = fields.get(rule.field)
     if field is None:
-        return fault(name, "completion_field_missing", field=rule.field, listed=days_fields(fields.values()))
+        return fault(name, "completion_field_missing", field=rule.field, listed=days_fields(fields.values())[:LISTED])
     try:
         target_of(rule.type, rule.format, known_field(field))
     except UnfitField as unfit:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict
 from sqlmodel import select
 
 from clients.afas import AfasClient, Condition, Operator, page_size
-from clients.errors import Incomplete, Misconfigured, RemoteError, Unauthorized
+from clients.errors import Incomplete, Misconfigured, RemoteError, Unavailable
 from clients.pluvo import PluvoClient, PluvoUser
 from clients.pluvo.client import NIL_ID
 from models.afas_values import Unreadable, day, person_number, yes_or_no
@@ -23,6 +23,8 @@ from models.course import Course
 from models.session import session
 from ops import lookup
 from ops.language import Language, say
+from ops.problems import Problem
+from ops.tenants.check_findings import OF_THE_HOST
 from tenancy.systems import systems_of
 
 ROWS = 200
@@ -121,8 +123,8 @@ def _only_what_was_asked(scene: Scene) -> Settled:
 def _one_row_each(scene: Scene) -> Settled:
     if scene.course is None or not scene.rows:
         return "no_example"
-    ids = [row.get(scene.course.fields.internal_id) for row in scene.rows]
-    return len(ids) == len(set(ids))
+    ids = [one for row in scene.rows if (one := person_number(row.get(scene.course.fields.internal_id))) is not None]
+    return len(ids) == len(set(ids)) if ids else "no_example"
 
 
 def _page_behind_the_last(scene: Scene) -> Settled:
@@ -149,10 +151,11 @@ def _thousand(scene: Scene) -> Settled:
 def _unknown_connector(scene: Scene) -> Settled:
     try:
         scene.afas.get_connector_fields(NO_SUCH)
-    except (Unauthorized, Misconfigured) as error:
-        return error.code in ("connector_not_allowed", "not_found")
-    except RemoteError:
-        return False
+    except RemoteError as error:
+        known = error.code in ("connector_not_allowed", "not_found")
+        if not known and (isinstance(error, Unavailable) or error.code in OF_THE_HOST):
+            raise
+        return known
     return False
 
 
@@ -301,14 +304,18 @@ class ContractDocument(TypedDict):
 def check_contract(
     slug: str, watch: Callable[[FactDocument], None] = lambda fact: None, *, language: Language = "en"
 ) -> ContractDocument:
-    """Try every fact; ``watch`` hears each at once."""
+    """Try every fact; ``watch`` hears each at once. Raises Problem for credentials that can't be sent."""
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         courses = list(opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)))
-    systems = systems_of(tenant, patience_seconds=30.0)
+    try:
+        systems = systems_of(tenant, patience_seconds=30.0)
+    except ValueError:
+        told = (say(f"{kind}.wrong_credentials", language) for kind in ("cause", "action"))
+        raise Problem(" ".join(told)) from None
     course = min(courses, key=lambda one: (not one.rules, int(one.event_id)), default=None)
     scene = Scene(systems.afas, systems.pluvo, course)
-    told = []
+    facts = []
     for fact in FACTS:
         verdict, why = _verdict(fact, scene)
         document: FactDocument = {
@@ -319,8 +326,8 @@ def check_contract(
             "sentence": say(f"fact.{fact.name}", language),
         }
         watch(document)
-        told.append(document)
-    return {"tenant": slug, "ok": all(one["verdict"] != "refuted" for one in told), "facts": told}
+        facts.append(document)
+    return {"tenant": slug, "ok": all(one["verdict"] != "refuted" for one in facts), "facts": facts}
 
 
 def _verdict(fact: Fact, scene: Scene) -> tuple[Verdict, str | None]:
@@ -329,8 +336,8 @@ def _verdict(fact: Fact, scene: Scene) -> tuple[Verdict, str | None]:
     try:
         found = fact.trial(scene)
     except Misconfigured as error:
-        # The other side does not know what was asked, or answers in another form than we think.
-        return "refuted", error.code
+        # The other side does not know what was asked, or answers in another form than we think; unless it is not there.
+        return ("not_settled" if error.code in OF_THE_HOST else "refuted"), error.code
     except RemoteError as error:
         return "not_settled", error.code
     if isinstance(found, str):

@@ -18,6 +18,7 @@ OF_THE_HOST = (
     "unexpected_status", "insecure_url", "front_proxy", "gateway",
 )  # fmt: skip
 _NO_SUCH_ADDRESS = (404, 405, 410)
+LONGEST = 500  # characters of one parameter
 
 
 class FindingDocument(TypedDict):
@@ -87,12 +88,24 @@ def _shown(value: Any, language: Language) -> Any:
 
 def fault(probe: str, code: str, **parameters: Any) -> Finding:
     """What failed."""
-    return Finding(probe, False, code, parameters)
+    return Finding(probe, False, code, fit(parameters))
 
 
 def warning(probe: str, code: str, **parameters: Any) -> Finding:
     """Something to look at, but nothing that stops the work."""
-    return Finding(probe, True, code, parameters)
+    return Finding(probe, True, code, fit(parameters))
+
+
+def fit(value: Any) -> Any:
+    """A word of AFAS's or Pluvo's as it can be stored and read: no letters that nobody sees, and not too many."""
+    if isinstance(value, Mapping):
+        return {name: fit(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [fit(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value[:LONGEST])
+    return text if len(value) <= LONGEST else text[:-1] + "…"
 
 
 def refused(probe: str, error: RemoteError, codes: Mapping[str, str] | None = None) -> Finding:

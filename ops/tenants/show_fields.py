@@ -14,7 +14,7 @@ from models.session import session
 from ops import lookup
 from ops.language import Language, say
 from ops.problems import Problem
-from ops.tenants.check_findings import refused
+from ops.tenants.check_findings import fit, refused
 from ops.tenants.fields import WORDS, Proposal, completion_fields, masked, propose
 from ops.tenants.nearest import nearest
 from tenancy.systems import systems_of
@@ -126,12 +126,12 @@ def _chosen(wanted: str | None, meta: MetaInfo, language: Language) -> str:
         return wanted
     near = nearest(wanted, open_ones)
     if near:
-        raise Problem(say("fields.nearest", language, name=wanted, near=", ".join(near)))
+        raise Problem(say("fields.nearest", language, name=wanted, near=fit(", ".join(near))))
     raise Problem(say("fields.not_open", language, name=wanted, listed=_listed(sorted(open_ones), language)))
 
 
 def _listed(names: Sequence[str], language: Language) -> str:
-    return ", ".join(names) or say("none", language)
+    return fit(", ".join(names)) or say("none", language)
 
 
 def _rows(afas: AfasClient, connector: str, columns: Sequence[Field]) -> list[dict[str, Any]]:
