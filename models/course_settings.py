@@ -8,7 +8,8 @@ columns ``tenant.course_defaults`` and ``.course_rules`` hold them as they were 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -200,6 +201,12 @@ def _ends(value: str) -> tuple[int, int] | None:
     return int(numbers[0]), int(numbers[1])
 
 
+@lru_cache(maxsize=100)
+def _ranges(events: tuple[str, ...]) -> Sequence[tuple[int, int]]:
+    """Remembered: thousands of events are compared with each of a thousand parts."""
+    return tuple(ends for value in events if (ends := _ends(value)) is not None)
+
+
 # Text with names of columns in it: "afas-{event_id}", "{Cursusnaam}".
 Pattern = Annotated[Text, AfterValidator(_pattern)]
 Events = Annotated[tuple[Text, ...], BeforeValidator(_events), AfterValidator(_known), Field(max_length=1000)]
@@ -225,15 +232,12 @@ class CourseRule(Table):
 
     def covers(self, event_id: str) -> bool:
         """Whether it links this event. ``event_id`` is a number."""
-        if self.events == (ALL,):
-            return True
-        return any(ends[0] <= int(event_id) <= ends[1] for ends in self.ranges())
+        number = int(event_id)
+        return self.events == (ALL,) or any(first <= number <= last for first, last in self.ranges())
 
-    def ranges(self) -> Iterator[tuple[int, int]]:
+    def ranges(self) -> Sequence[tuple[int, int]]:
         """The lowest and the highest event of each part; nothing for "all"."""
-        for value in self.events:
-            if value != ALL and (ends := _ends(value)) is not None:
-                yield ends
+        return _ranges(self.events)
 
     @property
     def name(self) -> str:

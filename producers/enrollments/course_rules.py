@@ -76,7 +76,7 @@ class CourseFile:
     @property
     def between(self) -> tuple[int, int] | None:
         """The lowest and the highest event that rules cover; None when there is no end."""
-        parts = [list(rule.ranges()) for rule in self.rules]
+        parts = [rule.ranges() for rule in self.rules]
         ends = [end for part in parts for ends in part for end in ends]
         return (min(ends), max(ends)) if ends and all(parts) else None
 
