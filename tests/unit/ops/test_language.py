@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 
 from clients.afas import errors as of_afas
 from clients.pluvo import errors as of_pluvo
-from ops.language import FILES, FOLDER, SENTENCES, language_of, say
+from ops.language import FILES, FOLDER, SENTENCES, Language, language_of, say
 
 
 def _dutch(name: str) -> dict[str, Message]:
@@ -77,10 +77,10 @@ def test_braces_in_a_value_stay_and_a_value_that_lacks_is_a_question_mark(monkey
     ],
 )
 def test_the_language_is_the_one_asked_for_or_the_terminals(
-    wanted: str | None, locale: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+    wanted: Language | None, locale: dict[str, str], language: Language, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(name, raising=False)
     for name, value in locale.items():
         monkeypatch.setenv(name, value)
-    assert language_of(wanted) == language  # type: ignore[arg-type]
+    assert language_of(wanted) == language
