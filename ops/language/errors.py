@@ -18,7 +18,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "cause.wrong_environment": "This client is not known in this AFAS environment, or may not use client credentials.",
     "action.wrong_environment": "Correct environment in the tenants file, or allow client credentials on the app connector.",
     "cause.client_refused": "The OAuth client or its secret is wrong, blocked or expired.",
-    "action.client_refused": "Correct client_id and client_secret in the tenants file; the secret may have ended.",
+    "action.client_refused": "Correct client_id and client_secret in the tenants file; the secret may have ended, or the app connector may still be blocked (step 4 of the manual).",
     "cause.ip_refused": "The app connector does not allow this machine's address.",
     "action.ip_refused": "Add this machine's address to the app connector's allowed addresses.",
     "cause.token_refused": "The token is wrong, expired, removed or of another environment.",

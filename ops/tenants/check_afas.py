@@ -124,7 +124,7 @@ class Connectors:
         for rule in course.rules:
             field = f"completion field {rule.field} (event {course.event_id})"
             yield _completion_field(field, rule, self._fields[wanted])
-            if rule.column is None:
+            if rule.column is None and rule.field in self._fields[wanted]:
                 shown = f"completion column (event {course.event_id})"
                 yield warning(shown, "completion_unseen", field=rule.field, connector=course.getconnector)
 
@@ -182,7 +182,7 @@ def _integration_id() -> Finding:
 def _columns(name: str, course: Course, columns: Mapping[str, Field]) -> Iterator[Finding]:
     lacking = sorted(set(course.fields.columns()) - columns.keys())
     if lacking:
-        yield _no_column(name, course.getconnector, lacking, columns)
+        yield _no_column(name, course, lacking, columns)
         return
     for column in (course.fields.event_id, course.fields.internal_id):
         usable(column)
@@ -208,8 +208,10 @@ def _not_open(name: str, kind: str, wanted: str, listed: Mapping[str, str]) -> F
     return fault(name, f"{kind}_missing", name=wanted, listed=near or sorted(listed)[:LISTED])
 
 
-def _no_column(name: str, connector: str, lacking: list[str], columns: Mapping[str, Field]) -> Finding:
-    labels = {column: field.label for column, field in columns.items()}
+def _no_column(name: str, course: Course, lacking: list[str], columns: Mapping[str, Field]) -> Finding:
+    connector, taken = course.getconnector, course.fields.columns()
+    # What is another word's already was not meant: Intern_ID is no misspelt Extern_ID.
+    labels = {column: field.label for column, field in columns.items() if column not in taken}
     near = [f"{wanted} → {' / '.join(found)}" for wanted in lacking if (found := nearest(wanted, labels))]
     if near:
         return fault(name, "column_near", connector=connector, columns=lacking, near=near)
