@@ -128,7 +128,9 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
         secrets = _secrets(opened, stored, replace_lost)
         after = _wanted(spec, _keepable(stored, spec, secrets))
         done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, secrets, after)
-    if spec.afas.environment != "production" and any(course.pluvo.send_invite for course in spec.courses):
+    by_rule = spec.course_rules and spec.course_defaults.pluvo.send_invite
+    invites = by_rule or any(course.pluvo.send_invite for course in spec.courses)
+    if spec.afas.environment != "production" and invites:
         done.warnings.append(
             f"send_invite is ignored: this is an AFAS environment for {spec.afas.environment}, whose people are copies "
             "of real ones"

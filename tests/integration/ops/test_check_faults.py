@@ -21,7 +21,7 @@ from ops.tenants.check import CheckDocument, check, last_check
 from ops.tenants.check_findings import FindingDocument, fault
 from simulators.afas.tenant import COLUMNS, COMPLETION_FIELD, GET_CONNECTOR, FreeField
 from simulators.pluvo.switches import ASSUMED
-from tests.fixtures.ruled import Ruled
+from tests.fixtures.ruled import DEFAULTS, Ruled
 from tests.fixtures.world import FIELDS, World
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -330,6 +330,14 @@ def test_before_the_first_run_the_courses_that_rules_would_link_are_checked(shar
 def test_rules_that_cover_no_event_are_told(shared_world: World) -> None:
     ruled(shared_world, rules=['events = "900-999"\noffer_event_ref = "afas-{event_id}"'])
     assert look(shared_world, "rules_cover_nothing")["ok"] is True
+
+
+def test_rules_that_would_invite_people_of_a_test_environment_are_told_before_the_first_run(
+    shared_world: World,
+) -> None:
+    invites = DEFAULTS + "[tenants.course_defaults.pluvo]\nsend_invite = true\n"
+    ruled(shared_world, defaults=invites, environment="test")
+    look(shared_world, "test_invites")
 
 
 def test_the_connector_that_rules_share_is_checked_without_any_course(shared_world: World) -> None:

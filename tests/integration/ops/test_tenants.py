@@ -463,3 +463,8 @@ def test_a_test_environment_is_flagged_and_told_that_it_invites_nobody(import_te
     assert done.warnings[0].startswith("send_invite is ignored: this is an AFAS environment for test")
     assert manage.show("acme")["environment"] == manage.listing().items[0]["environment"] == "test"
     assert status.document()["tenants"][0]["environment"] == "test"
+
+
+def test_a_test_environment_whose_rules_would_invite_is_told_so_too(import_text: Import) -> None:
+    (done,) = import_text(WITH_RULES.replace('client_id = "app"', 'client_id = "app"\nenvironment = "test"'))
+    assert [one[:22] for one in done.warnings] == ["send_invite is ignored"]
