@@ -78,7 +78,10 @@ def show(hold_id: str) -> Row:
 
 
 def _one(connection: Connection, hold_id: str) -> Row:
-    return rows(connection, f"{_COLUMNS} WHERE h.id = :hold", hold=hold_id)[0]
+    found = rows(connection, f"{_COLUMNS} WHERE h.id = :hold", hold=hold_id)
+    if not found:  # gone with its tenant while somebody waited for it
+        raise lookup.none_of("hold", hold_id)
+    return found[0]
 
 
 def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reason: str, who: str) -> Released:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from models.tenant import Tenant
 
+Numbered = Literal["run", "hold", "dead_letter"]
 PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -64,18 +65,23 @@ def person_id(connection: Connection, tenant: int, internal_id: str, slug: str) 
     return int(found)
 
 
-def full_id(connection: Connection, table: Literal["run", "hold", "dead_letter"], given: str) -> str:
-    """The id that is meant: written out, a beginning that only one has, or ``last`` for the newest."""
+def none_of(table: Numbered, given: str) -> Problem:
+    """What is said of an id that nothing has, or nothing any more."""
     thing, listing = table.replace("_", " "), f"{table.replace('_', '-')}s list"
+    return Problem(f"There is no {thing} {given!r}: `koppeling {listing}` shows them.")
+
+
+def full_id(connection: Connection, table: Numbered, given: str) -> str:
+    """The id that is meant: written out, a beginning that only one has, or ``last`` for the newest."""
     if given.lower() == "last":
         found = connection.execute(text(f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")).scalars().all()  # noqa: S608  constants
     else:
         begins = text(f"SELECT id FROM {table} WHERE starts_with(id, :given) ORDER BY id LIMIT 2")  # noqa: S608  constants
         found = connection.execute(begins, {"given": given.strip().upper()}).scalars().all()
     if not found or not given.strip():
-        raise Problem(f"There is no {thing} {given!r}: `koppeling {listing}` shows them.")
+        raise none_of(table, given)
     if len(found) > 1:
-        raise Problem(f"More than one {thing} begins with {given!r}: give more of its id.")
+        raise Problem(f"More than one {table.replace('_', ' ')} begins with {given!r}: give more of its id.")
     return str(found[0])
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from ops import holds
@@ -77,6 +80,24 @@ def test_a_hold_is_decided_once(hold: str) -> None:
         holds.release(hold, events=[], persons=[], reason="true", who="tester")
     with pytest.raises(Problem, match="reason is empty"):
         holds.refuse(hold, reason="  ", who="tester")
+
+
+def test_a_hold_that_goes_with_its_tenant_while_somebody_decides_about_it_is_told_in_a_sentence(
+    hold: str, database_url: str
+) -> None:
+    # given a decision that waits for the removal of the tenant
+    with psycopg.connect(database_url) as removing, ThreadPoolExecutor(1) as pool:
+        removing.execute("DELETE FROM hold")
+        deciding = pool.submit(holds.refuse, hold, reason="wrong filter", who="tester")
+        deadline = time.monotonic() + 20
+        while not scalar("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        # when
+        removing.commit()
+        # then
+        with pytest.raises(Problem, match="There is no hold 'H': `koppeling holds list` shows them"):
+            deciding.result(20)
 
 
 def test_an_id_may_be_its_beginning_or_the_word_last(acme: int) -> None:
