@@ -8,6 +8,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "adoption.shared": "share an account with somebody of the same name",
     "adoption.by_email": "linked by e-mail",
     "adoption.by_afas_id": "linked by an id of AFAS or of ours",
+    "adoption.by_operator": "linked by you beforehand",
     "adoption.to_create": "get a new account",
     "adoption.only_in_pluvo": "accounts are only in Pluvo, and stay untouched",
     "adoption.more": "        … and {count} more: --csv FILE or --json shows all",

@@ -9,13 +9,17 @@ from models.direction import Direction
 from ops.documents import PlannedLine, Values
 from ops.problems import Problem
 from ops.runs import dry_run
+from producers.enrollments.plan_lines import PLANNED
 
 # The first to be looked at first; ``other_name`` are those of ``by_email`` whose account has another name.
-GROUPS = ("other_name", "ambiguous", "shared", "by_email", "by_afas_id", "to_create", "only_in_pluvo")
+GROUPS = ("other_name", "ambiguous", "shared", "by_email", "by_afas_id", "by_operator", "to_create", "only_in_pluvo")
 
 
 class AdoptedPerson(TypedDict):
-    """Somebody of AFAS with their account; of ``ambiguous`` with several, of ``only_in_pluvo`` the account alone."""
+    """Somebody of AFAS with their account; of ``ambiguous`` with several, of ``only_in_pluvo`` the account alone.
+
+    Of ``by_operator`` the account has no id here: `koppeling links show` has it.
+    """
 
     group: str
     internal_id: str | None
@@ -73,13 +77,15 @@ def _people(lines: Iterable[PlannedLine]) -> Iterator[AdoptedPerson]:
             continue
         told.add(line["internal_id"])
         before, after = line["before"] or {}, line["after"] or {}
-        accounts = before.get("candidates") or ([before] if before.get("pluvo_id") else [])
+        group = _group(line, before, after)
+        known = group == "by_operator" or before.get("pluvo_id")
+        accounts = before.get("candidates") or ([before] if known else [])
         yield AdoptedPerson(
-            group=_group(line, before, after),
+            group=group,
             internal_id=line["internal_id"],
             name=after.get("name"),
             email=after.get("email"),
-            pluvo_id=", ".join(str(one["pluvo_id"]) for one in accounts) or None,
+            pluvo_id=", ".join(str(one["pluvo_id"]) for one in accounts if one.get("pluvo_id")) or None,
             pluvo_name=", ".join(str(one.get("name")) for one in accounts) or None,
             pluvo_email=", ".join(str(one.get("email")) for one in accounts) or None,
             reason=line["reason"],
@@ -96,7 +102,7 @@ def _group(line: PlannedLine, before: Values, after: Values) -> str:
         return "shared"
     if reason == "by_email":
         return "by_email" if _words(before.get("name")) & _words(after.get("name")) else "other_name"
-    return "by_afas_id"
+    return "by_operator" if reason == PLANNED else "by_afas_id"
 
 
 def _words(name: str | None) -> set[str]:

@@ -142,8 +142,7 @@ def _findings(tenant: Tenant, file: CourseFile, neighbours: Neighbours) -> Itera
         yield warning(
             "pluvo organisation", "organisation_shared", organisation=tenant.pluvo.organisation, tenants=listed
         )
-    by_rule = file.rules and file.defaults.pluvo.send_invite
-    if tenant.afas.environment != "production" and (by_rule or any(one.pluvo.send_invite for one in courses)):
+    if tenant.afas.environment != "production" and any(course.pluvo.send_invite for course in courses):
         yield warning("invitations", "test_invites", environment=tenant.afas.environment)
     if not courses and not file.rules:
         yield warning("courses", "no_courses")

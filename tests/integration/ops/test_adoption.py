@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli.main import app
+from ops.people.links import set_link
 from ops.problems import Problem
 from ops.runs.adoption import GROUPS, adoption
 from tests.fixtures.world import World
@@ -44,6 +45,7 @@ def test_everybody_is_told_once_with_the_account_they_would_have(world: World) -
         "shared": 1,
         "by_email": 1,
         "by_afas_id": 1,
+        "by_operator": 0,
         "to_create": 1,
         "only_in_pluvo": 3,
     }
@@ -57,6 +59,17 @@ def test_everybody_is_told_once_with_the_account_they_would_have(world: World) -
     assert people["82"]["pluvo_id"] is None
     assert {one["pluvo_email"] for one in found["people"] if one["group"] == "only_in_pluvo"} >= {"olaf@example.nl"}
     assert world.writes() == []
+
+
+def test_who_was_linked_by_hand_beforehand_is_told_so_with_the_account(world: World) -> None:
+    # given: somebody whose account has another name, which an operator found to be right
+    set_link("acme", "81", world.user("info@example.nl")["id"], who="tester", reason="asked")
+    # when
+    found = adoption("acme")
+    # then
+    (person,) = [one for one in found["people"] if one["internal_id"] == "81"]
+    assert (person["group"], person["pluvo_name"]) == ("by_operator", "Karin Bos")
+    assert (found["counts"]["by_operator"], found["counts"]["by_afas_id"], found["counts"]["other_name"]) == (1, 1, 0)
 
 
 def test_it_is_shown_in_words_and_written_to_a_private_file(world: World, tmp_path: Path) -> None:
