@@ -60,7 +60,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "cause.unusable_field": "AFAS can't order by or filter on a column of this name.",
     "action.unusable_field": "Have the columns of event_id and internal_id renamed in the GetConnector: letters, digits and _ only.",
     "cause.body_too_large": "The answer of {system} is larger than we take.",
-    "action.body_too_large": "Have the GetConnector give fewer columns.",
+    "action.body_too_large": "Have the GetConnector give fewer columns, or look at base_url and at what stands between this machine and that system.",
     "cause.not_sendable": "The address, a header or a value holds characters that can't be sent.",
     "action.not_sendable": "Enter the credentials and base_url again, without spaces or line ends.",
     "cause.redirect": "{system} answered with a redirect, which is never followed.",

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from models.tenant_settings import FieldMap
+from ops.language import handover
+
 DOCS = Path(__file__).parents[2] / "docs"
 DUTCH, ENGLISH = ((DOCS / name).read_text(encoding="utf-8") for name in ("handleiding.md", "manual.md"))
 
@@ -25,6 +28,18 @@ def test_both_languages_name_the_same_settings() -> None:
         return re.findall(r"`[a-z_]+(?:\.[a-z_…]+)+`|`koppeling[^`]*`", text)
 
     assert named(DUTCH) == named(ENGLISH)
+
+
+@pytest.mark.parametrize(("text", "yes"), [(DUTCH, "ja"), (ENGLISH, "yes")], ids=["dutch", "english"])
+def test_a_column_is_called_required_where_the_tenants_file_requires_it(text: str, yes: str) -> None:
+    required = [name for name, field in FieldMap.model_fields.items() if field.is_required()]
+    assert len(re.findall(rf"^\|.*\| {yes} \|$", text, re.MULTILINE)) == len(required)
+
+
+def test_tabs_that_the_mail_names_are_those_of_the_manual() -> None:
+    tabs = {tab for one in handover.SENTENCES.values() for tab in re.findall(r"\(tab (\w+)\)", "".join(one))}
+    assert tabs == {"GetConnectors", "UpdateConnectors"}
+    assert all(f"Tab *{tab}*" in ENGLISH for tab in tabs)
 
 
 @pytest.mark.parametrize("text", [DUTCH, ENGLISH], ids=["dutch", "english"])

@@ -53,7 +53,10 @@ def test_rows_that_make_nobody_absent_are_named(world: World) -> None:
     world.afas.change(340, 80, shown={"internal_id": None})
     world.afas.change(340, 81, email_primary=None)
     found = _found(world)
-    assert found["id_unreadable"]["cause"] == "1 of 10 rows: no_internal_id"
+    assert (
+        found["id_unreadable"]["cause"]
+        == "Of 10 rows that were looked at, 1 without a readable contact id (no_internal_id)."
+    )
     assert found["rows_rejected"]["cause"] == "Of 10 rows that were looked at, some can't be used: 1 no_email"
 
 

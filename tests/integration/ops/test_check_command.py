@@ -54,7 +54,7 @@ def test_the_contract_ends_with_3_where_something_is_refuted(world: World) -> No
     done = koppeling("check", "acme", "--contract", "--language", "nl")
     assert done.exit_code == 3
     assert "WEERLEGD      AFAS: het einde van een token" in done.stdout
-    assert "(dat kan alleen een schrijfactie leren)" in done.stdout
+    assert "(dat blijkt alleen uit een schrijfactie)" in done.stdout
 
 
 def test_columns_are_shown_with_a_proposal(world: World) -> None:

@@ -38,6 +38,32 @@ def test_every_sentence_has_a_dutch_one_with_the_same_parameters(name: str) -> N
         assert isinstance(sentence, str) or "count" in _parameters(sentence), f"{code}: nothing chooses between the two"
 
 
+# Another spelling or word for the same thing sends who reads it looking for a second one.
+NOT_OUR_DUTCH = (
+    "aanbod-evenement",
+    "app-connector",
+    "tenantbestand",
+    "tenantsbestand",
+    "deelnemersnummer",
+    "client-secret",
+)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_thing_has_one_word_in_dutch(name: str) -> None:
+    for code, message in _dutch(name).items():
+        english, dutch = (" ".join([one] if isinstance(one, str) else one) for one in (message.id, message.string))
+        assert [word for word in NOT_OUR_DUTCH if word in dutch.lower()] == [], code
+        # "rij" is a row of AFAS's, "regel" a rule of the tenants file
+        if re.search(r"\brows?\b", english) and not re.search(r"\brules?\b", english):
+            assert not re.search(r"\bregels?\b", dutch), code
+
+
+def test_the_manual_has_the_same_words() -> None:
+    manual = Path("docs/handleiding.md").read_text(encoding="utf-8").lower()
+    assert [word for word in NOT_OUR_DUTCH if f" {word}" in manual] == []
+
+
 def test_every_error_of_a_client_says_what_it_means_and_what_to_do() -> None:
     source = "".join(file.read_text(encoding="utf-8") for file in Path("clients").rglob("*.py"))
     raised = r"(?:Misconfigured|Unavailable|Unknown|Rejected|Unauthorized|TooLarge|NoRoom|Incomplete|kind|_Stale)"
