@@ -466,6 +466,39 @@ def test_an_account_that_was_made_is_linked_and_recorded_when_postgresql_drops_i
     assert made == [{"result": "done"}]
 
 
+@pytest.mark.parametrize("moves_again", [False, True])
+def test_a_refusal_to_take_people_out_of_an_old_place_holds_for_who_is_just_being_worked_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, moves_again: bool
+) -> None:
+    # given people who moved to another place, and a hold of their leaving the old one
+    world.set_tenant(removals=now_removals(event_count=1, event_percent=0))
+    for one in (80, 81, 82):
+        world.person(one)
+    world.sync()
+    world.pluvo.add_offer_event("New", "afas-340-new")
+    world.retarget(340, offer_event_ref="afas-340-new")
+    world.sync()
+    world.sync()
+    (hold,) = holds(world)
+
+    def refuse() -> None:
+        with transaction() as connection:
+            decide.refuse(connection, hold["id"], reason="they stay", who="tester")
+
+    # when an operator refuses that while one of them is being told something else
+    world.afas.rename(80, "Andere Naam")
+    if moves_again:
+        world.pluvo.add_offer_event("Newer", "afas-340-newer")
+        world.retarget(340, offer_event_ref="afas-340-newer")
+    _during(monkeypatch, "update_user", refuse)
+    world.sync(person="80")
+    # then
+    (left,) = world.rows(
+        "SELECT left_behind FROM enrollment e JOIN person p ON p.id = e.person_id WHERE internal_id = '80'"
+    )
+    assert [place["target"] for place in left["left_behind"]] == (["offer_event:afas-340-new"] if moves_again else [])
+
+
 def test_an_account_being_adopted_is_not_linked_once_an_operator_decided_for_a_new_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,9 +14,13 @@ from sqlalchemy import Connection, text
 
 from clients.pluvo import Group, OfferEvent, Target
 
-# To be put into a statement that updates an enrollment; the values are those of ``Places.values``.
+# To be put into a statement that updates an enrollment; the values are those of ``Places.values``. What others added to
+# the places left behind, or took from them, while this was worked on stays so.
 SET_PLACES = """told_account = :told_account, told_target = :told_target, told_target_id = :told_target_id,
-           left_behind = CAST(:left_behind AS jsonb)"""
+           left_behind = (SELECT coalesce(jsonb_agg(place), '[]') FROM (
+               SELECT place FROM jsonb_array_elements(left_behind) AS place
+                WHERE NOT CAST(:no_longer AS jsonb) @> jsonb_build_array(place)
+                UNION SELECT jsonb_array_elements(CAST(:newly AS jsonb))) AS all_places)"""
 _NOTE = text(f"UPDATE enrollment SET {SET_PLACES} WHERE id = :id AND tenant_id = :tenant")  # noqa: S608  a constant
 
 
@@ -64,19 +68,21 @@ class Places:
         places = [replace(place, account=place.account or account) for place in known]
         return [place for place in places if place.account]
 
-    def values(self) -> dict[str, str | None]:
-        """As the columns of an enrollment."""
+    def values(self, before: Places) -> dict[str, str | None]:
+        """As the columns of an enrollment; ``before``: what was noted there when the work began."""
         told = self.told or Place(None, "")
+        known = (*before.left, before.told) if before.told else before.left
         return {
             "told_account": told.account,
             "told_target": told.target or None,
             "told_target_id": told.target_id,
-            "left_behind": dumps([asdict(place) for place in self.left]),
+            "no_longer": dumps([asdict(place) for place in known if place not in self.left]),
+            "newly": dumps([asdict(place) for place in self.left if place not in before.left]),
         }
 
-    def note(self, connection: Connection, enrollment_id: int, tenant_id: int) -> None:
+    def note(self, connection: Connection, enrollment_id: int, tenant_id: int, before: Places) -> None:
         """Write them down with the enrollment."""
-        connection.execute(_NOTE, {"id": enrollment_id, "tenant": tenant_id} | self.values())
+        connection.execute(_NOTE, {"id": enrollment_id, "tenant": tenant_id} | self.values(before))
 
 
 def target_of(name: str) -> Target:

@@ -373,7 +373,7 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
         "made_calls": work.delivery.calls_made[0],
         "room": _shows_room(work),
     }
-    values |= work.places.values() | _about_calls(work)
+    values |= work.places.values(work.noted) | _about_calls(work)
     if work.adopted:
         values |= _about_link(work, *work.adopted) | {"people": [row.person_id]}
     else:

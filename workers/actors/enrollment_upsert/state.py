@@ -267,7 +267,7 @@ class Work:
 
     def _about_foreseen(self, places: Places) -> dict[str, object]:
         about = {"id": self.row.id, "tenant": self.delivery.tenant_id, "person": self.row.person_id}
-        return {**about, "new": self.foreseen == "create", **places.values()}
+        return {**about, "new": self.foreseen == "create", **places.values(self.noted)}
 
     # ------------------------------------------------------------------------------------------- the place in Pluvo
 
@@ -287,13 +287,13 @@ class Work:
         asked = self.places.asking(self.wanted)
         if asked != self.places:
             self.places = asked
-            asked.note(connection, self.row.id, self.delivery.tenant_id)
+            asked.note(connection, self.row.id, self.delivery.tenant_id, self.noted)
 
     def withdraw_place(self) -> None:
         """Pluvo surely refused: what was noted before holds again."""
         self.places = self.noted
         with transaction() as connection:
-            self.noted.note(connection, self.row.id, self.delivery.tenant_id)
+            self.noted.note(connection, self.row.id, self.delivery.tenant_id, self.noted)
 
     def reached_place(self, enrollment: Enrollment | None = None) -> None:
         """The account is in the wanted place, for which Pluvo may have given its own id."""
