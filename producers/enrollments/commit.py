@@ -268,7 +268,8 @@ def record_roster(connection: Connection, context: RunContext, snapshots: list[S
     enrollments = connection.execute(_ENROLLMENTS, run).rowcount
     context.tell_sizes(connection, people=people, enrollments=enrollments)
     connection.execute(_SET_ENROLLMENT, run)
-    for snapshot in snapshots:
+    # Whoever changes several courses does it in this order.
+    for snapshot in sorted(snapshots, key=lambda one: one.course_id):
         values = run | {
             "course": snapshot.course_id,
             "read_at": snapshot.read_at,

@@ -26,7 +26,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from clients.afas import AfasClient
 from clients.errors import Misconfigured, Rejected, Unavailable
@@ -55,7 +55,7 @@ _END = text(
            AND NOT EXISTS (SELECT 1 FROM enrollment e
                             WHERE e.tenant_id = c.tenant_id AND e.course_id = c.id
                               AND (e.state IN ('new', 'enrolled') OR e.left_behind <> '[]'))
-         ORDER BY length(c.event_id), c.event_id FOR NO KEY UPDATE)
+         ORDER BY c.id FOR NO KEY UPDATE)
     UPDATE course SET active = false WHERE tenant_id = :tenant AND id IN (SELECT id FROM over)
     """
 )
@@ -159,10 +159,10 @@ def bring_in_line(context: RunContext, systems: Systems) -> Linking:
 def read_file(opened: Session, tenant_id: int, *, lock: bool = False) -> CourseFile:
     """Rules and courses as they stand; ``lock``: nobody else changes these courses until the transaction ends."""
     tenant = opened.get_one(Tenant, tenant_id)
-    wanted = select(Course).where(Course.tenant_id == tenant_id)
-    wanted = wanted.order_by(func.length(Course.event_id), col(Course.event_id))
+    wanted = select(Course).where(Course.tenant_id == tenant_id).order_by(col(Course.id))
     courses = opened.exec(wanted.with_for_update(key_share=True) if lock else wanted)
-    return CourseFile(tenant.course_defaults, tenant.course_rules, {course.event_id: course for course in courses})
+    by_event = sorted(courses, key=lambda course: (len(course.event_id), course.event_id))
+    return CourseFile(tenant.course_defaults, tenant.course_rules, {course.event_id: course for course in by_event})
 
 
 def list_by_defaults(

@@ -63,11 +63,12 @@ def run(lease: RunLease) -> None:
             plan = _postpone_removals(lease, plan)
         with lease.writing() as connection:
             commit.lock_messages(connection, lease)
+            # Before its courses, like an import.
+            _record_tenant(connection, lease, plan, tenant)
             commit.record_roster(connection, lease, plan.snapshots)
             _confirm_completions(connection, plan)
             raise_holds.store_holds(connection, lease, plan.tripped, plan.snapshots, plan.hash)
             commit.commit_plan(connection, lease)
-            _record_tenant(connection, lease, plan, tenant)
             _tell_of_users(connection, lease, plan)
             record_run(connection, lease, plan, RunStatus.APPLYING)
             if unread:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import LiteralString
 
-import psycopg
 import pytest
 
 from models.message import Kind
 from models.session import transaction
+from ops.tenants import manage
 from producers.completions.webhook_events import store
 from tenancy.alerts import open_alert
+from tests.fixtures.beside import beside
 from tests.integration.engine.conftest import Engine
 from workers.messages import lease_expiry, no_room, unrecorded
 from workers.messages.delivery import Delivery
@@ -67,35 +67,11 @@ def give_back(engine: Engine, tenant: int, messages: list[int]) -> None:
         pass
 
 
-def beside(
-    engine: Engine, database_url: str, statements: list[tuple[LiteralString, int]], act: Callable[[], None]
-) -> list[Exception]:
-    """Run the first statement, then ``act`` in a thread until it waits, then the others; what ``act`` failed with."""
-    failed: list[Exception] = []
-
-    def go() -> None:
-        try:
-            act()
-        except Exception as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=go)
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with psycopg.connect(database_url) as other:
-        for number, (statement, key) in enumerate(statements):
-            other.execute(statement, [key])
-            if number == 0:
-                thread.start()
-                engine.wait(lambda: engine.execute(waiting))
-    thread.join()
-    return failed
-
-
 Act = Callable[[Engine, int, list[int]], None]
 
 
 @pytest.mark.parametrize("act", [let_wait, wake, release, give_back])
-def test_the_oldest_message_is_locked_first(engine: Engine, database_url: str, act: Act) -> None:
+def test_the_oldest_message_is_locked_first(engine: Engine, act: Act) -> None:
     # given
     tenant, messages = newcomers(engine)
     if act is wake:
@@ -113,8 +89,6 @@ def test_the_oldest_message_is_locked_first(engine: Engine, database_url: str, a
             unrecorded.remember(message, tenant, 1)
     # when another transaction has the older one, and then wants the other
     failed = beside(
-        engine,
-        database_url,
         [("SELECT 1 FROM message WHERE id = %s FOR UPDATE", message) for message in messages],
         lambda: act(engine, tenant, messages),
     )
@@ -122,7 +96,7 @@ def test_the_oldest_message_is_locked_first(engine: Engine, database_url: str, a
     assert failed == []
 
 
-def test_a_webhook_that_comes_again_while_its_message_is_settled_is_stored(engine: Engine, database_url: str) -> None:
+def test_a_webhook_that_comes_again_while_its_message_is_settled_is_stored(engine: Engine) -> None:
     # given
     tenant = engine.tenant()
     body = b'{"event": "TRAINING_FINISHED", "user": {"id": "u1"}}'
@@ -138,7 +112,31 @@ def test_a_webhook_that_comes_again_while_its_message_is_settled_is_stored(engin
         ("SELECT 1 FROM message WHERE id = %s FOR UPDATE", message),
         ("UPDATE webhook_event SET handled_at = now() WHERE id = %s", event),
     ]
-    failed = beside(engine, database_url, settling, again)
+    failed = beside(settling, again)
     # then both go on
     assert failed == []
     assert engine.value("SELECT times FROM webhook_event") == 2
+
+
+@pytest.mark.parametrize("holds", ["run", "message", "person"])
+def test_a_tenant_is_removed_beside_a_run_a_worker_or_a_verb_that_is_just_writing(engine: Engine, holds: str) -> None:
+    # given
+    tenant, messages = newcomers(engine)
+    engine.execute(
+        """INSERT INTO run (id, batch, tenant_id, direction, trigger, status)
+           VALUES ('r1', 'r1', :t, 'enrollments', 'test', 'running')""",
+        t=tenant,
+    )
+    held: dict[str, tuple[LiteralString, int | str]] = {
+        "run": ("SELECT 1 FROM run WHERE id = %s FOR UPDATE", "r1"),
+        "message": ("SELECT 1 FROM message WHERE id = %s FOR UPDATE", messages[1]),
+        "person": ("SELECT 1 FROM person WHERE tenant_id = %s FOR NO KEY UPDATE", tenant),
+    }
+    # when somebody holds what their work is about, and then writes something new of the tenant
+    failed = beside(
+        [held[holds], ("INSERT INTO person (tenant_id, internal_id) VALUES (%s, '99')", tenant)],
+        lambda: manage.remove("acme", who="tester"),
+    )
+    # then both go on
+    assert failed == []
+    assert engine.value("SELECT count(*) FROM tenant") == engine.value("SELECT count(*) FROM person") == 0
