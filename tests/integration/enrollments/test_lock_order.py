@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import LiteralString
 
 from tests.fixtures.beside import beside
-from tests.fixtures.world import World
+from tests.fixtures.world import World, now_removals
 
 
 def test_a_first_run_and_an_import_of_the_tenants_file_go_on_beside_each_other(world: World) -> None:
@@ -37,3 +37,30 @@ def test_courses_are_locked_in_one_order_whatever_their_events(world: World) -> 
     # then both go on
     assert failed == []
     assert world.rows("SELECT 1 FROM course WHERE base_rows = 1 AND width > 0") == [{"?column?": 1}] * 2
+
+
+def test_who_leaves_a_shared_account_is_settled_beside_a_verb_about_both_who_had_it(world: World) -> None:
+    # given two people with one account, of whom the primary leaves, who came here last
+    world.set_tenant(removals=now_removals())
+    world.person(81, 341, name="Samen", email_primary="samen@example.nl")
+    world.sync()
+    world.person(80, name="Samen", email_primary="samen@example.nl")
+    world.person(82)
+    world.sync()
+    world.afas.set_email(81, "p81@example.nl")
+    world.sync()
+    world.afas.remove(340, 80)
+    world.begin()
+    first, then = (
+        row["id"] for row in world.rows("SELECT id FROM person WHERE internal_id IN ('80', '81') ORDER BY id")
+    )
+    world.clear_log()
+    # when a verb has the one who came first, and then wants the other
+    statements: list[tuple[LiteralString, int | str]] = [
+        ("UPDATE person SET seen_at = now() WHERE id = %s", first),
+        ("UPDATE person SET seen_at = now() WHERE id = %s", then),
+    ]
+    failed = beside(statements, world.drain)
+    # then both go on, and the worker does not begin again
+    assert failed == []
+    assert world.writes() == ["unenrollUserFromOfferEvent"]

@@ -130,6 +130,14 @@ _SETTLE_LINKED = text(
         **_PARTS,
     )
 )
+# Others whom a result is about: who shares the account that is left, and who answers for a place from now on.
+_OTHERS = text(
+    """
+    SELECT person_id FROM link WHERE tenant_id = :tenant AND pluvo_id = :pluvo
+     UNION
+    SELECT person_id FROM enrollment WHERE tenant_id = :tenant AND id = ANY(:holders)
+    """
+)
 # The primary person of a shared account has left: those who stay are told again, starting from what the account has.
 _OTHERS_ARE_PRIMARY = text(
     """
@@ -337,7 +345,7 @@ def settle(work: Work, result: Result) -> None:
     Only while the link is the one that was worked on; else the calls are recorded, and Overtaken raised.
     """
     try:
-        with work.delivery.settle(partial(_hold, work), counted=True) as connection:
+        with work.delivery.settle(partial(_hold, work, result), counted=True) as connection:
             _record_result(connection, work, result)
     except Overtaken:
         if not work.adopted:  # its link is recorded next, and the calls with it
@@ -345,16 +353,24 @@ def settle(work: Work, result: Result) -> None:
         raise
 
 
-def _hold(work: Work, connection: Connection) -> Any:
-    """Lock the messages of the person, then the person; the row of this delivery's. NotOurs when it ended."""
-    delivery = work.delivery
-    held = locks.hold(connection, work.row.person_id)
-    for row in held:
+def _hold(work: Work, result: Result, connection: Connection) -> Any:
+    """Lock the messages of all whom this is about, then the people; the delivery's row. NotOurs when it ended."""
+    delivery, people = work.delivery, {work.row.person_id}
+    leaves = _leaves_to_others(work, result)
+    if leaves or work.handed:
+        about = {"pluvo": work.pluvo_id if leaves else None, "holders": [holder for holder, _ in work.handed]}
+        people.update(connection.execute(_OTHERS, about | {"tenant": delivery.tenant_id}).scalars())
+    for row in locks.hold(connection, *people):
         ours = (row.id, row.tenant_id, row.deliveries) == (delivery.message_id, delivery.tenant_id, delivery.number)
         if ours and row.state == "sent" and row.people:
             work.goes_on = delivery.outdated(row)
             return row
     raise NotOurs("the delivery ended meanwhile")
+
+
+def _leaves_to_others(work: Work, result: Result) -> bool:
+    """Whether others who have the account may be primary from now on."""
+    return bool(result.state == "removed" and work.pluvo_id and work.row.is_primary and work.row.applied_email)
 
 
 def _record_result(connection: Connection, work: Work, result: Result) -> None:
@@ -390,7 +406,7 @@ def _record_result(connection: Connection, work: Work, result: Result) -> None:
     for holder, place in work.handed:
         values = asdict(place) | {"id": holder, "tenant": tenant, "place": dumps([asdict(place)])}
         connection.execute(_HAND_OVER, values)
-    if result.state == "removed" and work.pluvo_id and row.is_primary and row.applied_email:
+    if _leaves_to_others(work, result):
         told = {"name": row.applied_name, "email": row.applied_email, "pluvo": work.pluvo_id}
         connection.execute(_OTHERS_ARE_PRIMARY, told | {"tenant": tenant, "person": row.person_id})
 
