@@ -52,7 +52,7 @@ NOT_OUR_DUTCH = (
 @pytest.mark.parametrize("name", FILES)
 def test_one_thing_has_one_word_in_dutch(name: str) -> None:
     for code, message in _dutch(name).items():
-        english, dutch = (" ".join([one] if isinstance(one, str) else one) for one in (message.id, message.string))
+        english, dutch = (one if isinstance(one, str) else " ".join(one or ()) for one in (message.id, message.string))
         assert [word for word in NOT_OUR_DUTCH if word in dutch.lower()] == [], code
         # "rij" is a row of AFAS's, "regel" a rule of the tenants file
         if re.search(r"\brows?\b", english) and not re.search(r"\brules?\b", english):
