@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 from models.direction import Direction
+from models.folding import clearly_other_name
 from ops.documents import PlannedLine, Values
 from ops.problems import Problem
 from ops.runs import dry_run
@@ -101,11 +102,5 @@ def _group(line: PlannedLine, before: Values, after: Values) -> str:
     if reason.startswith("same_person_as:"):
         return "shared"
     if reason == "by_email":
-        return "by_email" if _words(before.get("name")) & _words(after.get("name")) else "other_name"
+        return "other_name" if clearly_other_name(before.get("name"), after.get("name")) else "by_email"
     return "by_operator" if reason == PLANNED else "by_afas_id"
-
-
-def _words(name: str | None) -> set[str]:
-    """The words of a name that tell people apart; initials don't."""
-    cleaned = "".join(one if one.isalpha() else " " for one in (name or "").casefold())
-    return {word for word in cleaned.split() if len(word) > 2}

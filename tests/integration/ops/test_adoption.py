@@ -94,3 +94,21 @@ def test_what_can_not_be_read_is_one_line(world: World) -> None:
     world.set_tenant(pluvo_client_secret="fout")
     with pytest.raises(Problem, match="credentials_refused"):
         adoption("acme")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "group"),
+    [
+        ("Karin van der Berg", "Piet van der Meer", "other_name"),
+        ("Karin Jansen", "Piet Jansen", "other_name"),
+        ("Bo Li", "Li, Bo", "by_email"),
+        ("Jansen, P.", "Piet Janssen-de Vries", "by_email"),
+    ],
+)
+def test_names_are_other_names_by_the_rule_of_the_guard(
+    shared_world: World, ours: str, theirs: str, group: str
+) -> None:
+    shared_world.reset(events=("340",))
+    shared_world.pluvo.add_user("info@example.nl", theirs)
+    shared_world.person(80, 340, name=ours, email_primary="info@example.nl")
+    assert [one["group"] for one in adoption("acme")["people"] if one["internal_id"] == "80"] == [group]
