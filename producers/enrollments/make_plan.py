@@ -1,6 +1,7 @@
 """Make the plan of an enrollment run: read AFAS, ask Pluvo what matching needs, plan, and let the guards judge.
 
-The same code serves a real run and a preview. Nothing changes outside, and here only what belongs to the run.
+The same code serves a real run and a preview. Nothing changes outside, and here only what belongs to the run, and the
+courses that rules link: a preview brings them in line too.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def load(tenant_id: int) -> tuple[Tenant, list[Course]]:
 
 
 def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
-    """Read, match, plan and judge. Changes nothing outside, and nothing here but what belongs to the run."""
+    """Bring the courses of rules in line, read, match, plan and judge. Changes nothing outside."""
     with context.writing() as connection:
         _clear(connection, context)
     # A test copy of AFAS answers just as nicely as the real environment.

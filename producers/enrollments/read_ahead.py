@@ -45,6 +45,8 @@ class ReadAhead:
         self.wanted = {int(course.event_id) for course in courses}
         self._highest = max(self.wanted)
         self._take = _page_of(courses)
+        # More pages than that would be no gain: there are more rows between the events than was thought
+        self._pages_left = 1 + len(courses) // EVENTS_A_PAGE
         # The row that ended the last page: it begins the next one
         self._last: Key | None = None
         self._rows: dict[int, list[AfasRow]] = defaultdict(list)
@@ -56,7 +58,8 @@ class ReadAhead:
     def take(self, course: Course) -> Ahead | None:
         """The rows of a course's event; None where it must be read by itself, also where there are none."""
         event = int(course.event_id)
-        while event in self.wanted and self._seen_below <= event and not self._over:
+        while event in self.wanted and self._seen_below <= event and not self._over and self._pages_left:
+            self._pages_left -= 1
             self._read_page()
         rows, read_at = self._rows.pop(event, None), self._read_at.get(event)
         if event not in self.wanted or self._seen_below <= event or not rows or read_at is None:
@@ -114,7 +117,7 @@ class ReadAhead:
 def many_at_once(afas: AfasClient, courses: Sequence[Course], rows: int, check: Callable[[], None]) -> ReadAhead | None:
     """A walk for the courses of the connector that most share, where it takes few pages for many events.
 
-    ``rows``: how many that connector has; 0: not known.
+    ``rows``: how many that connector has, as far as is known; 0: not known. A walk that is longer than that ends early.
     """
     shared: dict[tuple[str, str, str], list[Course]] = defaultdict(list)
     for course in courses:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from producers import event_reader
+from producers.enrollments import read_ahead
 from tests.fixtures.looking import holds, outcomes
 from tests.fixtures.ruled import Ruled
 from tests.fixtures.world import World
@@ -123,3 +125,26 @@ def test_an_event_larger_than_a_page_is_read_by_itself(world: World, monkeypatch
     # then: metainfo, both walks, the large event
     assert len(ruled.world.calls("afas")) == 4
     assert outcomes(run) == {"unchanged": 18}
+
+
+def test_a_walk_through_much_that_nobody_wants_ends_early(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given: a rule for one event of few people, blocks for others, and years of events in between that are not linked
+    monkeypatch.setattr(read_ahead, "page_size", lambda width: 20)
+    monkeypatch.setattr(event_reader, "page_size", lambda width: 20)
+    ruled = Ruled(world)
+    linked = (*range(1000, 1005), *range(3000, 3005))
+    ruled.rules = ['events = "1000"\noffer_event_ref = "afas-{event_id}"']
+    ruled.blocks = {str(event): f'offer_event_ref = "afas-{event}"' for event in linked[1:]}
+    for event in linked:
+        ruled.enroll(event, 1, 2, 3)
+    for event in range(2000, 2100):
+        ruled.enroll(event, *range(1, 9))
+    ruled.target(*(f"afas-{event}" for event in linked))
+    ruled.import_()
+    ruled.world.begin()
+    # when
+    ruled.world.clear_log()
+    run = ruled.world.begin()
+    # then: metainfo, the walk of the rule, half a walk, and the later events one by one
+    assert {one["rows"] for one in run.courses} == {3}
+    assert len(ruled.world.calls("afas")) <= 1 + 1 + 6 + 5
