@@ -8,6 +8,7 @@ One row for each (kind, subject): newer work for the same subject joins the row 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -33,6 +34,8 @@ class Try(TypedDict):
     code: str
     text: str
     status: int | None
+    # afas or pluvo, where it was a call that failed. Earlier versions did not store it.
+    system: NotRequired[str | None]
 
 
 class Priority:

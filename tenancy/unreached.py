@@ -47,6 +47,7 @@ _LAST = text(
 _MESSAGES = text(
     """
     SELECT DISTINCT ON (tenant_id, direction) tenant_id, direction, kind, history->-1->>'code' AS code,
+           history->-1->>'system' AS system,
            CAST(history->0->>'at' AS timestamptz) AS since
       FROM message
      WHERE state = 'scheduled' AND attempts > 0 AND history->-1->>'code' = ANY(:codes)
@@ -93,9 +94,10 @@ def paused(connection: Connection, tenant_id: int, direction: str) -> None:
 def found(connection: Connection) -> dict[tuple[int, str], Unreached]:
     """By tenant and direction, of all tenants."""
     known: dict[tuple[int, str], Unreached] = {}
-    for tenant_id, direction, kind, code, since in connection.execute(_MESSAGES, {"codes": list(OF_THE_SYSTEM)}):
-        system = "afas" if kind == Kind.WRITE_BACK else "pluvo"
-        known[tenant_id, direction] = Unreached(system, code, since)
+    for row in connection.execute(_MESSAGES, {"codes": list(OF_THE_SYSTEM)}):
+        # What an earlier version tried tells no system: nearly always it was this one.
+        system = row.system or ("afas" if row.kind == Kind.WRITE_BACK else "pluvo")
+        known[row.tenant_id, row.direction] = Unreached(system, row.code, row.since)
     for tenant_id, subject, since in connection.execute(_RUNS, {"kind": UNREACHED}):
         direction, system, code = subject.split(" ", 2)
         known[tenant_id, Direction(direction)] = Unreached(system, code, since)

@@ -76,7 +76,8 @@ def bury(connection: Connection, delivery: Delivery, failure: Failure) -> str:
 def entry(connection: Connection, failure: Failure) -> Try:
     """A line of a message's history, by the database's clock."""
     at = connection.execute(text("SELECT now()")).scalar_one()
-    return {"at": at.isoformat(), "code": failure.code, "text": failure.text, "status": failure.status}
+    told: Try = {"at": at.isoformat(), "code": failure.code, "text": failure.text, "status": failure.status}
+    return {**told, "system": failure.system} if failure.system else told
 
 
 def insert_unknown(connection: Connection, kind: str, code: str, words: str) -> str:

@@ -59,6 +59,7 @@ class Failure:
     text: str
     status: int | None = None
     reference: str | None = None
+    system: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _classify_remote(error: RemoteError) -> Consequence:
     action = next(action for kind, action in _REMOTE if isinstance(error, kind))
     said = clean(error.remote_text) if error.remote_text else ""
     words = clean(error.message) + (f": {said}" if said else "")
-    failure = Failure(error.code, words, error.status, error.reference)
+    failure = Failure(error.code, words, error.status, error.reference, error.system.lower() or None)
     if action == "retry" and error.retry_after_seconds is not None:
         return Consequence("wait", failure, seconds=max(1.0, error.retry_after_seconds))
     return Consequence(action, failure)

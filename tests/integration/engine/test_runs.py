@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from clients.errors import Unauthorized, Unavailable
+from clients.errors import AFAS, Unauthorized, Unavailable
+from models import ledger
 from models.message import Kind
 from models.outcomes import RowOutcome
 from models.run import RunOptions, RunStatus
@@ -25,6 +26,8 @@ from producers.runs.request import request_run, request_stop
 from tenancy import health
 from tests.integration.engine.conftest import Engine
 from workers.maintenance.probes import PROBES, probe
+from workers.messages.dead_letters import entry
+from workers.messages.policy import classify
 from workers.relay.relay import Relay
 from workers.runs import finalizer
 from workers.runs import runner as runs
@@ -410,6 +413,17 @@ def test_messages_that_a_system_does_not_answer_make_their_direction_degraded(en
     (told,) = status.document()["tenants"]
     assert told["completions"]["reason"] == "afas: connection_broken"
     assert told["completions"]["since"] == datetime(2026, 11, 26, 1, 13, tzinfo=UTC)
+
+
+def test_a_removal_that_afas_gives_no_answer_to_names_afas(engine: Engine) -> None:
+    # given somebody of whom AFAS is asked once more right before they are taken out
+    message = engine.enqueue(engine.tenant(), 1, kind=Kind.UPSERT)[1]
+    with transaction() as connection:
+        failure = classify(Unavailable("timeout", "no answer in time", system=AFAS)).failure
+        # when
+        ledger.postpone(connection, message, 3600, entry(connection, failure))
+    # then
+    assert state_of() == ("degraded", "afas: timeout")
 
 
 @pytest.mark.parametrize(
