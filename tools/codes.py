@@ -28,7 +28,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "made": "Gemaakt met `make reference` uit de catalogus van zinnen. In het Engels: [codes.md](codes.md).",
         "findings": "Wat `koppeling check` vindt",
         "errors": "Wat een mislukte aanroep betekent",
-        "reasons": "Waarom een run, een regel, een opgehouden lijst of een voltooiing is zoals die is",
+        "reasons": "Waarom een run, een rij, een opgehouden lijst of een voltooiing is zoals die is",
         "head": "| code | betekenis | wat te doen |",
     },
 }

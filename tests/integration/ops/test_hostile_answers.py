@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from clients.afas import AfasClient
 from clients.http import tokens
 from ops.cli.main import app
 from ops.problems import Problem
@@ -16,6 +18,7 @@ from ops.tenants.check import check, last_check
 from ops.tenants.check_contract import check_contract
 from ops.tenants.check_findings import LONGEST
 from simulators.afas.tenant import GET_CONNECTOR
+from tenancy import systems
 from tests.fixtures.world import World
 
 ODD = "Deel\u0000nemer\ud800\x1b[2J\u202e"
@@ -134,6 +137,18 @@ def test_where_there_is_no_such_system_nothing_of_it_is_refuted(world: World) ->
     found = check_contract("acme")
     assert [fact["fact"] for fact in found["facts"] if fact["verdict"] == "refuted"] == []
     assert {fact["why"] for fact in found["facts"]} == {"redirect", "needs_a_write"}
+
+
+def test_a_silent_system_is_waited_for_once(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens._shared.clear()
+    shared_world.reset(events=("340", "341"))
+    for event in (340, 341):
+        shared_world.person(80, event)
+    monkeypatch.setattr(systems, "AfasClient", partial(AfasClient, read_timeout=0.5))
+    # The whole page of the connector is answered, the first event's page is not.
+    shared_world.fault("afas", "hang", match={"operation": "page"}, skip=1, seconds=20)
+    codes = [probe["code"] for probe in check("acme")["probes"]]
+    assert codes.count("timeout") == 1
 
 
 def test_credentials_that_can_not_be_sent_are_told_as_such(world: World) -> None:
