@@ -209,7 +209,8 @@ class Story:
         for slug in self.worlds:
             manage.resume(slug, direction=None, who=WHO)
         world.rows("UPDATE enrollment SET removal_refused = false, refused_fingerprint = NULL RETURNING id")
-        for last, full in ((False, False), (False, False), (True, False), (True, True)):
+        # What a run that looks at everything finds gone in Pluvo, somebody decides, and the next run does.
+        for last, full in ((False, False), (False, False), (True, False), (True, True), (True, True)):
             self._decide_everything(last)
             self._release_everything()
             for slug in self.worlds:
