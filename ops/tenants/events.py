@@ -62,9 +62,7 @@ def listing(
 
 def _shared(file: CourseFile) -> Connector | None:
     """The GetConnector that courses share, with its columns of event and person."""
-    fields = file.defaults.fields
-    names = file.defaults.getconnector, fields.event_id, fields.internal_id
-    return names if all(names) else None
+    return file.source if all(file.source) else None
 
 
 def _others(file: CourseFile, afas: AfasClient, shared: Connector | None) -> EventList:

@@ -74,6 +74,11 @@ class CourseFile:
         return next((rule for rule in self.rules if rule.covers(event_id)), None)
 
     @property
+    def source(self) -> tuple[str | None, str | None, str | None]:
+        """Where events are looked for: the GetConnector, with its columns of event and person."""
+        return self.defaults.getconnector, self.defaults.fields.event_id, self.defaults.fields.internal_id
+
+    @property
     def between(self) -> tuple[int, int] | None:
         """The lowest and the highest event that rules cover; None when there is no end."""
         parts = [rule.ranges() for rule in self.rules]
@@ -148,7 +153,7 @@ def bring_in_line(context: RunContext, systems: Systems) -> Linking:
     verdicts = judge(file, found, asked)
     if any(verdict.changes for verdict in verdicts):
         with context.writing() as connection:
-            _link(connection, context.tenant_id, found, asked)
+            _link(connection, context.tenant_id, file, found, asked)
     empty = [one.event_id for one in verdicts if one.linked and one.event_id not in found.events and one.was_emptied]
     if empty and not found.failed:
         with context.writing() as connection:
@@ -258,12 +263,17 @@ def _unsaid(column: str, found: EventList, event: AfasEvent) -> str | None:
     return None if column in event.values else "column_empty"
 
 
-def _link(connection: Connection, tenant_id: int, found: EventList, asked: Asked) -> None:
-    """Judge again by the settings of this moment, and write it down."""
+def _link(connection: Connection, tenant_id: int, read: CourseFile, found: EventList, asked: Asked) -> None:
+    """Judge again by the settings of this moment, and write it down. Nothing where they name another connector, or
+    other columns of it, than what was read: the next run does it.
+    """
     locks = {"imports": AdvisoryLock.TENANTS_IMPORT, "courses": AdvisoryLock.COURSES, "tenant": tenant_id}
     connection.execute(_LOCK, locks)
     with Session(connection) as opened:
-        changed = [one for one in judge(read_file(opened, tenant_id, lock=True), found, asked) if one.changes]
+        file = read_file(opened, tenant_id, lock=True)
+        if file.source != read.source:
+            return
+        changed = [one for one in judge(file, found, asked) if one.changes]
         for verdict in changed:
             if verdict.course is not None:
                 verdict.apply(verdict.course)

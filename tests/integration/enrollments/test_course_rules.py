@@ -14,7 +14,7 @@ from ops.tenants import events
 from producers.enrollments import course_rules
 from simulators.afas.tenant import GET_CONNECTOR
 from tests.fixtures.looking import holds, outcomes
-from tests.fixtures.ruled import ALL, COURSE_NAME, Ruled
+from tests.fixtures.ruled import ALL, COURSE_NAME, DEFAULTS, Ruled
 from tests.fixtures.world import World
 
 
@@ -428,6 +428,34 @@ def test_a_rule_that_changed_while_the_events_were_listed_decides_as_it_is_now(
     # then
     assert list(ruled.courses()) == ["341"]
     assert ruled.roster() == {"afas-341": {"2"}}
+
+
+def test_events_of_a_connector_that_an_import_replaces_meanwhile_are_not_linked_to_the_new_one(
+    ruled: Ruled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    ruled.enroll(340, 1)
+    ruled.enroll(341, 2)
+    ruled.target("afas-340", "afas-341")
+    ruled.import_()
+    ask = course_rules.ask_targets
+
+    def ask_and_import(*arguments: Any) -> Any:
+        asked = ask(*arguments)
+        ruled.defaults = DEFAULTS.replace(GET_CONNECTOR, "Nieuw")
+        ruled.import_()
+        return asked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(course_rules, "ask_targets", ask_and_import)
+        ruled.world.sync()
+    # then: whatever the old one had, nothing is known of the new one yet
+    assert ruled.courses() == {}
+    # and: the next run looks where the file says
+    ruled.defaults = DEFAULTS
+    ruled.import_()
+    ruled.world.sync()
+    assert ruled.roster() == {"afas-340": {"1"}, "afas-341": {"2"}}
 
 
 def test_a_run_that_an_import_to_another_environment_overtakes_does_not_name_the_new_one(
