@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 import settings
 from models import session
@@ -58,3 +60,39 @@ def test_an_exception_of_the_database_says_nothing_of_what_was_to_be_stored(stat
     assert "Jansen" not in shown
     assert "example.nl" not in shown
     assert str(caught.value)
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "SELECT :value AND no_such_column",
+        "SELECT CAST(:value AS integer)",
+        "SELECT pg_terminate_backend(pg_backend_pid()), :value",
+    ],
+)
+def test_fetch_raises_what_execute_raises(wrong: str) -> None:
+    # given
+    def through(call: Callable[[Connection, TextClause, dict[str, str]], Any]) -> tuple[Any, ...]:
+        with pytest.raises(DBAPIError) as caught, session.transaction() as connection:
+            call(connection, text(wrong), {"value": "Jan"})
+        error = caught.value
+        return type(error), str(error.orig), error.connection_invalidated, "Jan" in str(error)
+
+    # when a statement fails, by itself or with its connection
+    raised = through(session.fetch)
+    # then
+    assert raised == through(lambda connection, statement, values: connection.execute(statement, values).all())
+    assert not raised[-1]
+    # and the pool gives connections that work
+    with session.transaction() as connection:
+        assert session.fetch(connection, text("SELECT 1 AS one"), {})[0].one == 1
+
+
+@pytest.mark.usefixtures("configured")
+def test_fetch_after_its_connection_was_lost_says_so_like_execute() -> None:
+    with session.transaction() as connection:
+        connection.invalidate()
+        with pytest.raises(PendingRollbackError):
+            session.fetch(connection, text("SELECT 1 AS one"), {})
+        connection.rollback()
