@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from clients.afas import AfasClient
 from clients.http import tokens
+from models.session import transaction
 from ops.cli.main import app
 from ops.problems import Problem
 from ops.tenants.check import check, last_check
@@ -49,8 +51,8 @@ def koppeling(*words: str) -> Result:
 
 def answers(world: World, operation: str, body: Any, system: str = "afas") -> None:
     """What the simulator says from now on."""
-    text = body if isinstance(body, str) else json.dumps(body)
-    world.fault(system, "bad_json", match={"operation": operation}, body=text)
+    said = body if isinstance(body, str) else json.dumps(body)
+    world.fault(system, "bad_json", match={"operation": operation}, body=said)
 
 
 def says_of_itself(world: World, *connectors: str, envid: str = "O12345AA", expiry: str = "0") -> None:
@@ -137,6 +139,38 @@ def test_where_there_is_no_such_system_nothing_of_it_is_refuted(world: World) ->
     found = check_contract("acme")
     assert [fact["fact"] for fact in found["facts"] if fact["verdict"] == "refuted"] == []
     assert {fact["why"] for fact in found["facts"]} == {"redirect", "needs_a_write"}
+
+
+SECRET = "zeer-geheim-99-wachtwoord"
+ECHO = f"client_secret={SECRET} van Anna Bos (anna@example.nl) is niet goed"
+
+
+@pytest.mark.parametrize(
+    ("system", "operation", "fault"),
+    [
+        ("afas", "metainfo", {"kind": "functional", "message": ECHO}),
+        ("afas", "page", {"kind": "functional", "message": ECHO}),
+        ("afas", "token", {"kind": "status", "status": 400, "body": json.dumps({"error": ECHO})}),
+        ("pluvo", "offerEvent", {"kind": "graphql_error", "message": ECHO}),
+        ("pluvo", "token", {"kind": "status", "status": 401, "body": json.dumps({"error": ECHO})}),
+    ],
+)
+def test_a_secret_that_is_echoed_is_shown_nowhere_and_a_person_kept_nowhere(
+    world: World, system: str, operation: str, fault: dict[str, Any]
+) -> None:
+    world.afas.oauth_clients["koppeling"].secrets.append(SECRET)
+    world.pluvo.clients["koppeling"].secret = SECRET
+    world.set_tenant(afas_client_secret=SECRET, pluvo_client_secret=SECRET)
+    world.fault(
+        system, fault["kind"], match={"operation": operation}, **{k: v for k, v in fault.items() if k != "kind"}
+    )
+    printed = "".join(koppeling(*words).output for words in LOOKS)
+    assert SECRET not in printed
+    assert "anna@example.nl" not in printed
+    with transaction() as connection:
+        kept = connection.execute(text("SELECT findings::text FROM tenant_check")).scalar_one()
+    assert '"ok": false' in kept
+    assert [word for word in (SECRET, "Anna", "Bos", "anna@") if word in kept] == []
 
 
 def test_a_silent_system_is_waited_for_once(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
