@@ -150,12 +150,14 @@ def edit(slug: Slug, who: Who = None, json: Json = False) -> None:
     from ops.tenants import file as tenants_file  # noqa: PLC0415
 
     with at_database(keys=True):
-        written = export.exported(slug, to_edit=True)
+        written = stored = export.exported(slug, to_edit=True)
         while True:
             changed = edited(written, ".toml")
             if changed == written:
                 raise Problem("Nothing was changed.")
             try:
+                before, stored = stored, export.exported(slug, to_edit=True)
+                export.refuse_changed(slug, before, stored)
                 specs = tenants_file.parse(changed, name=f"{slug}.toml", folder=Path(), keep_secrets=True)
                 if [one.slug for one in specs] != [slug]:
                     raise Problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +13,18 @@ from sqlalchemy.orm import defer
 from sqlmodel import select
 
 from models.course import Course
-from models.course_settings import CourseDefaults
+from models.course_settings import PLACES, CourseDefaults
 from models.session import session
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings, CompletionRule, PluvoSettings, RemovalSettings
 from ops import lookup
+from ops.problems import Problem
 from ops.tenants.importing import SECRETS
 from ops.tenants.toml_text import toml
 from settings import format_duration
 
 _NAMED = re.compile(r'^(\w+) = \{ env = "\w+" \}$', re.MULTILINE)
-_KEPT = r'# \1 = "…"   # stored, and kept while this line stays as it is'
+_KEPT = r'# \1 = "…"   # stored; it is kept where this line stays as it is'
 # Written even where they are as they would be without
 _ALWAYS = {"environment", "auth", "policy"}
 
@@ -35,9 +37,18 @@ def exported(slug: str, *, to_edit: bool = False) -> str:
         if found[table].pop(key, False):
             found[table][key] = {"env": f"{column.upper()}_{slug.upper().replace('-', '_')}"}
     written = toml({"tenants": [found]})
-    return (
-        _NAMED.sub(r'# \1 = "…"   # stored; it is kept where this line stays as it is', written) if to_edit else written
-    )
+    return _NAMED.sub(_KEPT, written) if to_edit else written
+
+
+def refuse_changed(slug: str, before: str, now: str) -> None:
+    """Raise Problem where what somebody edits is not what is stored any more: saved as it is, it would undo that."""
+    if before != now:
+        lines = difflib.unified_diff(before.splitlines(), now.splitlines(), lineterm="", n=0)
+        told = "\n".join(line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---"))
+        raise Problem(
+            f"{slug} was changed by somebody else meanwhile, nothing is stored yet. Edit it again to bring this in as "
+            f"well; what you leave out is undone:\n{told}"
+        )
 
 
 def document(slug: str) -> dict[str, Any]:
@@ -66,7 +77,7 @@ def document(slug: str) -> dict[str, Any]:
             "removals": _removals(tenant.removals),
         }
         defaults = tenant.course_defaults
-        if shared := {key: value for key, value in defaults.model_dump(exclude_none=True).items() if value}:
+        if shared := {key: value for key, value in defaults.model_dump(exclude_none=True).items() if value != {}}:
             found["course_defaults"] = shared
         if tenant.course_rules:
             found["course_rules"] = [rule.model_dump(mode="json", exclude_none=True) for rule in tenant.course_rules]
@@ -97,13 +108,17 @@ def course_document(course: Course, defaults: CourseDefaults) -> dict[str, objec
     found: dict[str, object] = {"event_id": course.event_id, "getconnector": course.getconnector}
     found["updateconnector"] = course.updateconnector
     target, rules, shared_rules = course.pluvo.model_dump(exclude_none=True), list(course.rules), defaults.completions
-    if rules and rules[0].column == course.fields.completion and rules[0] not in (shared_rules or ()):
+    # A type that is shared can't be left out of a course's own keys.
+    typed = bool(rules) and (rules[0].type is not None or defaults.completion_type is None)
+    if typed and rules[0].column == course.fields.completion and rules[0] not in (shared_rules or ()):
         own = rules.pop(0)
         found |= {"completion_field": own.field, "completion_format": own.format}
         found |= {"completion_type": own.type} if own.type else {}
         target |= {"completion_level": own.level, "completion_title": own.title}
     shared = defaults.model_dump(exclude_none=True)
     found = _without(found, shared)
+    if len(defaults.place()) > 1:  # one of the two is the course's own choice
+        shared["pluvo"] = {key: value for key, value in shared["pluvo"].items() if key not in PLACES}
     for name, table in (("fields", course.fields.model_dump(exclude_none=True)), ("pluvo", target)):
         if own_keys := _without(table, shared[name]):
             found[name] = own_keys

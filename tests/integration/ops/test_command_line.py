@@ -214,6 +214,32 @@ def test_a_tenant_is_edited_until_it_is_right(
     assert "Nothing was changed" in one_line(koppeling("tenants", "edit", "acme", **environment))
 
 
+def test_what_somebody_else_changed_meanwhile_is_not_undone_by_an_edit(
+    koppeling: Command, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an editor in whose time somebody imports another file
+    file, other = tmp_path / "tenants.toml", tmp_path / "other.toml"
+    file.write_text(GOOD)
+    other.write_text(GOOD.replace('policy = "unenroll"', 'policy = "keep"'))
+    koppeling("tenants", "import", str(file), **environment)
+    program = tmp_path / "editor.py"
+    program.write_text(
+        "import subprocess, sys; p = sys.argv[1]; t = open(p).read().replace('Opleidingen', 'X')\n"
+        f"subprocess.run([sys.executable, '-m', 'ops.cli', 'tenants', 'import', {str(other)!r}], check=True)\n"
+        "open(p, 'w').write(t)\n"
+    )
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {program}")
+    # when it is saved
+    run = koppeling("tenants", "edit", "acme", **environment)
+    # then it is told what changed, and nothing is stored
+    assert run.returncode == 2
+    assert "acme was changed by somebody else meanwhile" in run.stderr
+    assert '-policy = "unenroll"' in run.stderr
+    assert '+policy = "keep"' in run.stderr
+    shown = json.loads(koppeling("tenants", "show", "acme", "--json", **environment).stdout)
+    assert (shown["name"], shown["removals"]["policy"]) == ("Acme Opleidingen", "keep")
+
+
 def test_the_example_is_a_file_that_can_be_imported_and_exported(
     koppeling: Command, environment: dict[str, str], tmp_path: Path
 ) -> None:

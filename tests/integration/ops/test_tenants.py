@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from models.tables import metadata
 from models.tenant import Tenant
 from ops import status
 from ops.people import links
-from ops.problems import Problem
+from ops.problems import FileProblems, Problem
 from ops.runs import start, timetable
 from ops.tenants import export, file, importing, manage, reference
 from ops.tenants.importing import Imported
@@ -468,3 +469,52 @@ def test_a_test_environment_is_flagged_and_told_that_it_invites_nobody(import_te
 def test_a_test_environment_whose_rules_would_invite_is_told_so_too(import_text: Import) -> None:
     (done,) = import_text(WITH_RULES.replace('client_id = "app"', 'client_id = "app"\nenvironment = "test"'))
     assert [one[:22] for one in done.warnings] == ["send_invite is ignored"]
+
+
+def courses_at_random(chance: random.Random) -> str:
+    """Courses and what they share, in any mixture that a file may have; some are refused."""
+
+    def some(*lines: str) -> list[str]:
+        return [line for line in lines if chance.random() < 0.5]
+
+    table = "tenants.course_defaults"
+    columns = {"event_id": "A", "internal_id": "B", "external_id": "C", "name": "D", "email_primary": "E"}
+    written = [f"[{table}]", 'getconnector = "G"']
+    written += some('completion_field = "U1"', 'completion_type = "text"', 'completion_format = "%d-%m-%Y"')
+    written += some("completions = []") or [""]
+    written += [f"[{table}.fields]", *(f'{key} = "{column}"' for key, column in columns.items())]
+    written += some('completion = "W"', 'modified = "M"', 'blocked = "X"')
+    written += [
+        f"[{table}.pluvo]",
+        *some("send_invite = true", 'completion_title = "T"', 'completion_level = "course"'),
+    ]
+    written += some('offer_event_ref = "shared"', 'group_ref = "shared-group"')
+    for event in (340, 341, 342):
+        written += ["[[tenants.courses]]", f'event_id = "{event}"']
+        written += some('completion_field = "U2"', 'completion_format = "%Y-%m-%d"', 'completion_type = "date"')
+        written += some("completions = []")
+        written += ["[tenants.courses.fields]", *some('completion = "V"', 'modified = "N"')]
+        written += ["[tenants.courses.pluvo]", *some("send_invite = false", 'completion_title = "S"')]
+        places = ("", f'offer_event_ref = "o-{event}"', 'group_ref = "shared-group"', 'offer_event_ref = "shared"')
+        written.append(chance.choice(places))
+        if "completions = []" not in written[written.index(f'event_id = "{event}"') :]:
+            for number in range(chance.choice((0, 0, 1, 2))):
+                written += ["[[tenants.courses.completions]]", f'title = "R{number}"', f'field = "U{number + 3}"']
+                written += some('column = "V"', 'type = "date"', 'format = "%d-%m-%Y"', 'level = "course"')
+    return "\n".join(written)
+
+
+def test_whatever_is_imported_its_export_changes_nothing(import_text: Import) -> None:
+    chance, tried = random.Random(7), 0
+    head = GOOD[: GOOD.index("[[tenants.courses]]")]
+    for _ in range(150):
+        text = head + courses_at_random(chance)
+        try:
+            import_text(text)
+        except FileProblems:
+            continue
+        written = export.exported("acme", to_edit=True)
+        done = imported_again(written)
+        assert (done.action, done.changes) == ("unchanged", []), f"{text}\n\n{written}"
+        tried += 1
+    assert tried > 40
