@@ -26,8 +26,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field as TableField
 
-Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=500)]
-FieldName = Annotated[Text, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
+
+def _storable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("has a character (NUL) that can't be stored")
+    return value
+
+
+_Line = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=500)]
+Text = Annotated[_Line, AfterValidator(_storable)]
+FieldName = Annotated[_Line, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Percent = Annotated[float, Field(strict=True, ge=0, le=100)]

@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 something failed · 2 wrong usage or settings · 3 done,
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 from typing import Annotated, Any
@@ -112,6 +113,10 @@ def main() -> None:
             sys.stderr.write(f"{error}\n")
             sys.stderr.flush()
         sys.exit(1)
+    finally:
+        # Python is about to put itself away: a Ctrl-C ends that at once, instead of in the middle with a traceback.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import signal
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -37,6 +38,12 @@ class Left(Exception):
     """Somebody stops before the end: Ctrl-C, or no more input."""
 
 
+def _interrupted_once(*_: object) -> None:
+    """The first Ctrl-C ends a dialogue; one more would only cut short what is said of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 class Dialogue:
     """Asks for what is not given: on a terminal again and again, else once, line by line from standard input."""
 
@@ -45,6 +52,8 @@ class Dialogue:
         self.who = who
         self.given = dict(given)
         self.terminal = sys.stdin.isatty()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupted_once)
         # The slug under which what was given is kept
         self.kept = ""
 
@@ -124,8 +133,8 @@ class Dialogue:
                 raise EOFError
             return read.strip()
         if secret:
-            return getpass.getpass(words).strip()
-        sys.stderr.write(words)
+            return getpass.getpass(output.harmless(words)).strip()
+        sys.stderr.write(output.harmless(words))
         sys.stderr.flush()
         read = sys.stdin.readline()
         if not read:
@@ -178,7 +187,7 @@ def go_live(dialogue: Dialogue, slug: str) -> int:
                 start.start(Direction.ENROLLMENTS, [slug], everyone=False, options={}, need_worker=False)
                 dialogue.say("told.started", slug=slug)
                 return code
-    except Left:
+    except (Left, KeyboardInterrupt):
         output.say("", error=True)
         code = 3
     dialogue.say("told.begins", slug=slug)

@@ -48,6 +48,8 @@ class _Patient:
 @contextmanager
 def patient_streams() -> Iterator[None]:
     """Let the standard streams bear a reader that goes away, and letters that they can't show."""
+    if sys.stdin is None:  # closed by whoever started this: there is nothing to read
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  as long as the process
     before = sys.stdout, sys.stderr
     for stream in before:
         if hasattr(stream, "reconfigure"):
