@@ -50,8 +50,12 @@ class Draft:
         return replace(self, facts={**self.facts, **facts})
 
     def without(self, *names: str) -> Draft:
-        """Without some answers, which will be asked again; the last ones become proposals."""
+        """Without some answers, which will be asked again; the last ones become proposals.
+
+        What is of the stored tenant stays.
+        """
         gone = {name: value for name, value in self.answers.items() if name in names}
+        gone = {name: value for name, value in gone.items() if name not in self.facts.get("fixed", ())}
         if not gone:
             return self
         kept = {name: value for name, value in self.answers.items() if name not in gone}

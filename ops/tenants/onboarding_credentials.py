@@ -35,7 +35,7 @@ def credentials_of(slug: str, system: str) -> Draft:
         answers |= {"afas.auth": "oauth", "afas.client_id": LEFT_OUT, "afas.client_secret": LEFT_OUT}
         answers |= {"afas.reached": "yes", "pluvo.organisation": pluvo.organisation}
         answers |= {"pluvo.base_url": pluvo.base_url or LEFT_OUT}
-    facts = {"before": before, "envid_before": envid, "until": f"{system}.reached"}
+    facts = {"before": before, "envid_before": envid, "until": f"{system}.reached", "fixed": list(answers)}
     return Draft(slug, answers, {}, facts, kept=False)
 
 
@@ -47,8 +47,10 @@ def change_credentials(draft: Draft, system: str, who: str) -> None:
         if tenant is None:
             raise lookup.no_tenant(repr(draft.slug))
         stored = getattr(tenant, system)
-        if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system] if key != "base_url"):
-            raise Problem(f"These are of another address: `koppeling tenants edit {draft.slug}` changes that.")
+        if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system]):
+            raise Problem(
+                f"{draft.slug} has another address since these were tried, so they are not stored: begin again."
+            )
         if system == "afas":
             new = {key: given.get(key) for key in ("auth", "client_id", "secret_ends")}
             tenant.afas = tenant.afas.model_copy(update=new)

@@ -29,7 +29,8 @@ def make(slug: str, ask: Ask, *, who: str) -> None:
     Args:
         ask: gives the answer to a question; the flag says that it is a secret.
     """
-    otp = AfasOtp(_base(slug))
+    address = _base(slug)
+    otp = AfasOtp(address)
     api_key, environment_key = _asked(ask, "API key", True), _asked(ask, "Environment key", True)
     user = _asked(ask, "User (as in 12345.jansen, or an address)", False)
     try:
@@ -37,7 +38,7 @@ def make(slug: str, ask: Ask, *, who: str) -> None:
         token = otp.validate_otp(api_key, environment_key, user, _asked(ask, "Code from the mail", True))
     except RemoteError as error:
         raise Problem(f"AFAS gave no token: {error.message} {error.remote_text}".rstrip()) from None
-    _store(slug, token, who)
+    _store(slug, token, address, who)
 
 
 def _base(slug: str) -> str:
@@ -56,9 +57,13 @@ def _asked(ask: Ask, question: str, secret: bool) -> str:
     return answer
 
 
-def _store(slug: str, token: str, who: str) -> None:
+def _store(slug: str, token: str, address: str, who: str) -> None:
     with session() as opened:
-        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug).with_for_update()).one()
+        tenant = opened.exec(select(Tenant).where(Tenant.slug == slug).with_for_update()).one_or_none()
+        if tenant is None:
+            raise lookup.no_tenant(repr(slug))
+        if afas_address(tenant.afas) != address:
+            raise Problem(f"{slug} has another address since the code was asked for, so its token is not stored.")
         tenant.afas_token = token
         tenant.afas = tenant.afas.model_copy(update={"auth": "token"})
         tenant.settings_version += 1
