@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import signal
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,10 @@ from ops.tenants import onboarding, onboarding_courses, onboarding_credentials, 
 from ops.tenants.check import check
 from ops.tenants.file_spec import secret_of
 from ops.tenants.importing import ImportDocument
-from ops.tenants.onboarding import COURSE, LEFT_OUT, OPTIONAL_COLUMNS, Draft, Question, Refused
-from ops.terminal import files, output, plan_view
+from ops.tenants.onboarding import Draft, Question, Refused
+from ops.terminal import output, plan_view
 
 BACK = "<"
-MAX_BYTES = 1_000_000
-# What a file means that leaves it out
-AFAS = {"environment": "production", "auth": "oauth", "base_url": LEFT_OUT, "secret_ends": LEFT_OUT}
-PLUVO = {"base_url": LEFT_OUT}
-NO_COLUMNS = dict.fromkeys(OPTIONAL_COLUMNS, LEFT_OUT)
 
 
 class Left(Exception):
@@ -208,14 +202,19 @@ def checked(dialogue: Dialogue, slug: str, *, quiet: bool = False) -> int:
 # ------------------------------------------------------------------------------------------------ what is given
 
 
-def given_answers(assignments: list[str], file: Path | None) -> dict[str, str]:
-    """Answers of ``--set NAME=VALUE`` and of a file, by the names of their questions."""
-    found: dict[str, str] = _of_file(file) if file else {}
+def given_answers(assignments: list[str]) -> dict[str, str]:
+    """Answers of ``--set NAME=VALUE``, by the names of their questions."""
+    found: dict[str, str] = {}
     for one in assignments:
         name, equals, value = one.partition("=")
         if not equals:
             raise Problem(f"--set {name}: write NAME=VALUE, such as --set afas.member_id=12345.")
-        found[name.strip()] = _secret(value) if name.endswith(("secret", "token", "_key", "code")) else value
+        name = name.strip()
+        if f"ask.{name}" not in SENTENCES and not name.startswith(("target.", "title.")):
+            raise Problem(
+                f"--set {name}: nothing of that name is asked; such names are afas.member_id, fields.name, title.340."
+            )
+        found[name] = _secret(value) if onboarding.is_secret(name) else value
     return found
 
 
@@ -223,47 +222,7 @@ def _secret(value: str) -> str:
     kind, colon, name = value.partition(":")
     if not colon or kind not in ("env", "file"):
         raise Problem("A secret on the command line is seen by others: write env:NAME or file:PATH.")
-    return _read_secret({kind: name}, Path())
-
-
-def _read_secret(value: Any, folder: Path) -> str:
     try:
-        return str(secret_of(value, folder))
+        return str(secret_of({kind: name}, Path()))
     except ValueError as error:
         raise Problem(f"{error}.") from None
-
-
-def _of_file(file: Path) -> dict[str, str]:
-    """The answers that a tenants file with one tenant holds. What may be left out is not asked."""
-    try:
-        document = tomllib.loads(files.read_text(file, MAX_BYTES))
-    except tomllib.TOMLDecodeError as error:
-        raise Problem(f"{file}: {error}") from None
-    tenants = document.get("tenants", [])
-    if not isinstance(tenants, list) or len(tenants) != 1:
-        raise Problem(f"{file}: one [[tenants]] is needed; `koppeling tenants import` takes more.")
-    tenant = tenants[0]
-    courses, rules = tenant.get("courses", []), tenant.get("course_rules", [])
-    shared, first = tenant.get("course_defaults", {}), (courses or [{}])[0]
-    like = first | shared
-    invites = first.get("pluvo", {}) | shared.get("pluvo", {})
-    found: dict[str, object] = {key: tenant[key] for key in ("slug", "name") if key in tenant}
-    for table, standard in (("afas", AFAS), ("pluvo", PLUVO)):
-        for key, value in (standard | tenant.get(table, {})).items():
-            found[f"{table}.{key}"] = _read_secret(value, file.parent)
-    for key, value in (NO_COLUMNS | first.get("fields", {}) | shared.get("fields", {})).items():
-        found[f"fields.{key}"] = value
-    found |= {key: like[key] for key in ("getconnector", "completion_format") if key in like}
-    found["write_back"] = like.get("completion_field", LEFT_OUT)
-    found["send_invite"] = "yes" if invites.get("send_invite") else "no"
-    blocks = [("all", rules[0])] if rules else [(one.get("event_id", ""), one.get("pluvo", {})) for one in courses]
-    if blocks:
-        found["events"] = ", ".join(event for event, _ in blocks)
-    for event, place in blocks:
-        if "group_ref" in place:
-            found[f"target.{event}"] = f"group:{place['group_ref']}"
-        elif "offer_event_ref" in place:
-            found[f"target.{event}"] = place["offer_event_ref"]
-        level = COURSE if place.get("completion_level") == "course" else ""
-        found[f"title.{event}"] = f"{level}{place['completion_title']}" if "completion_title" in place else LEFT_OUT
-    return {name: str(value) for name, value in found.items()}

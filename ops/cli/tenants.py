@@ -60,7 +60,11 @@ def import_(
         done = importing.apply(specs, named(who), replace_lost=replace_lost_keys)
         lost = importing.under_lost_keys() if replace_lost_keys else []
     if lost:
-        output.say(f"Still under a lost key: {', '.join(lost)}. Import their files too, or remove them.", error=True)
+        output.say(
+            f"Still under a lost key: {', '.join(lost)}. Import their files too, or remove them; one that is being set "
+            "up is forgotten by `koppeling tenants add SLUG --discard`.",
+            error=True,
+        )
     show({"items": [one.document() for one in done]}, json, lambda _: _show_import(done))
 
 
@@ -98,21 +102,21 @@ def add(
     json: Json = False,
 ) -> None:
     """Set up a tenant question by question, from credentials to the first run; each answer is tried at once."""
-    from ops.cli import onboarding  # noqa: PLC0415  as above
+    from ops.cli import onboarding, onboarding_file  # noqa: PLC0415  as above
     from ops.tenants import onboarding_store  # noqa: PLC0415
     from ops.tenants.onboarding import Draft  # noqa: PLC0415
 
-    answers = onboarding.given_answers(given or [], file)
+    answers, also = onboarding_file.answers_of(file) if file else ({}, {})
+    answers |= onboarding.given_answers(given or [])
     dialogue = onboarding.Dialogue(language_of(language), named(who), answers)
-    with at_database(create=True, keys=True):
+    with at_database(create=True, keys=not discard):
         if discard:
-            slug = slug or onboarding_store.resumed(None).slug
-            onboarding_store.discard(slug)
-            output.say(f"{slug}: forgotten.")
+            output.say(f"{onboarding_store.discard(slug)}: forgotten.")
             return
         if slug and not resume:
             dialogue.given["slug"] = slug
         draft = onboarding_store.resumed(slug) if resume else Draft()
+        draft = draft.know(also=also) if also else draft
         dialogue.say("ask.how")
         document = onboarding.set_up(dialogue, draft)
         if json:
@@ -185,7 +189,7 @@ def credentials(
     """Replace a tenant's credentials, also by those of another kind: tried first, then switched between two calls."""
     from ops.cli import onboarding  # noqa: PLC0415  as above
 
-    dialogue = onboarding.Dialogue(language_of(language), named(who), onboarding.given_answers(given or [], None))
+    dialogue = onboarding.Dialogue(language_of(language), named(who), onboarding.given_answers(given or []))
     with at_database(keys=True):
         document = onboarding.change_credentials(dialogue, slug, system)
     said = f"{slug}: the new credentials of {system} work and are in use; the old ones can be withdrawn in a minute."

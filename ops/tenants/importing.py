@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, TypedDict, cast
 
 from pydantic import BaseModel
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import defer
 from sqlmodel import Session, select
 
@@ -68,20 +68,38 @@ class Imported:
 
 
 def apply(
-    specs: list[file_spec.Tenant], who: str, *, replace_lost: bool = False, verb: str = "tenants import"
+    specs: list[file_spec.Tenant],
+    who: str,
+    *,
+    replace_lost: bool = False,
+    only_new: bool = False,
+    verb: str = "tenants import",
 ) -> list[Imported]:
     """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so.
 
     ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
+    ``only_new``: none of them may be there already.
     ``verb``: what the record of operators' verbs says.
     """
     with session() as opened:
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
+        if only_new:
+            refuse_stored(opened.connection(), *(spec.slug for spec in specs))
         done = [_apply_one(opened, spec, replace_lost, who, verb) for spec in specs]
         opened.flush()
         for one in done:
             one.warnings += _judge_sharing(opened, one.slug)
         return done
+
+
+def refuse_stored(connection: Connection, *slugs: str) -> None:
+    """Raise Problem where one of what is being set up was stored by somebody else meanwhile."""
+    stored = connection.execute(text("SELECT slug FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": list(slugs)})
+    for slug in stored.scalars():
+        raise Problem(
+            f"{slug} was stored by somebody else meanwhile, and is left as it is: `koppeling tenants add {slug} "
+            f"--discard` forgets what was given here, `koppeling tenants edit {slug}` changes it."
+        )
 
 
 _SHARING = text(
@@ -215,19 +233,14 @@ def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: file_spec
 
 
 def under_lost_keys() -> list[str]:
-    """Slugs of tenants with a secret that none of today's keys reads."""
+    """Slugs of tenants, and of what is being set up, with a secret that none of today's keys reads."""
     mine = [fingerprint(key) for key in settings.get().need_secret_keys()]
-    marks = " OR ".join(
-        f"NOT (coalesce(substring({column} FROM 1 FOR 8), :first) = ANY(:mine))"
+    found = " UNION ".join(
+        f"SELECT slug FROM {table} WHERE substring({column} FROM 1 FOR 8) <> ALL(:mine)"  # noqa: S608  names of our own columns
         for table, column in encrypted_columns()
-        if table == "tenant"
     )
     with transaction() as connection:
-        rows = connection.execute(
-            text(f"SELECT slug FROM tenant WHERE {marks} ORDER BY slug"),  # noqa: S608  names of our own columns
-            {"mine": mine, "first": mine[0]},
-        )
-        return [row.slug for row in rows]
+        return list(connection.execute(text(f"{found} ORDER BY slug"), {"mine": mine}).scalars())
 
 
 def _secrets(opened: Session, stored: tables.Tenant, replace_lost: bool) -> dict[str, str | None]:

@@ -26,6 +26,12 @@ SYSTEMS = ("afas", "pluvo")
 LEFT_OUT = "-"
 # What a title begins with that is of a course, not of a training
 COURSE = "course:"
+CODE_AND_TOKEN = ("otp.api_key", "otp.environment_key", "otp.tried", "otp.code", "afas.token")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the answer of this name is never shown."""
+    return name.endswith(("secret", "token", "_key", "code"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Draft:
         return replace(self, facts={**self.facts, **facts})
 
     def without(self, *names: str) -> Draft:
-        """Without some answers, which will be asked again; the last ones become proposals.
+        """Without some answers, which will be asked again; the last ones become proposals, but for secrets.
 
         What is of the stored tenant stays.
         """
@@ -59,7 +65,7 @@ class Draft:
         if not gone:
             return self
         kept = {name: value for name, value in self.answers.items() if name not in gone}
-        before = {**self.facts.get("before", {}), **{n: v for n, v in gone.items() if n not in self.secrets}}
+        before = {**self.facts.get("before", {}), **{n: v for n, v in gone.items() if not is_secret(n)}}
         secrets = {name: value for name, value in self.secrets.items() if name not in gone}
         return replace(self, answers=kept, secrets=secrets).know(before=before)
 
@@ -111,7 +117,9 @@ def back(draft: Draft) -> Draft:
     """The draft without the last answer, and without what was tried after it."""
     names = [one for one in questions(draft) if one.name in draft.answers]
     last = max((place for place, one in enumerate(names) if one.kind != "act"), default=len(names))
-    return draft.without(*(one.name for one in names[last:]))
+    dropped = [one.name for one in names[last:]]
+    # The keys are forgotten once a token was made of them, so another code needs them again.
+    return draft.without(*dropped, *(CODE_AND_TOKEN if "otp.code" in dropped else ()))
 
 
 def validated(draft: Draft) -> file_spec.Tenant:
@@ -142,7 +150,10 @@ def document(draft: Draft) -> dict[str, Any]:
             fields["completion"] = column
     own = {name: draft.answers[name] for name in ("slug", "name") if name in draft.answers}
     shared = {"fields": fields, "pluvo": pluvo, **rest}
-    return {**own, **systems(draft), "course_defaults": shared, **_linked(draft)}
+    also = draft.facts.get("also", {})
+    plain = {key: value for key, value in also.items() if key not in (*SYSTEMS, "columns")}
+    tables = {name: {**table, **also.get(name, {})} for name, table in systems(draft).items()}
+    return {**own, **plain, **tables, "course_defaults": shared, **_linked(draft)}
 
 
 def systems(draft: Draft) -> dict[str, dict[str, str]]:
@@ -223,7 +234,8 @@ def _mapping(draft: Draft) -> Iterator[Question]:
     yield Question("getconnector", "choice", connectors, connectors[0][0] if len(connectors) == 1 else None)
     columns = tuple((one["id"], one["label"]) for one in draft.facts.get("columns", ()))
     proposed = draft.facts.get("proposed", {})
-    for key in (*NEEDED_COLUMNS, *(one for one in OPTIONAL_COLUMNS if one in proposed)):
+    optional = {*proposed, *draft.facts.get("also", {}).get("columns", ())}
+    for key in (*NEEDED_COLUMNS, *(one for one in OPTIONAL_COLUMNS if one in optional)):
         yield Question(f"fields.{key}", "choice", columns, proposed.get(key), key in OPTIONAL_COLUMNS)
     yield Question("mapping.tried", "act")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlmodel import select
 
 from models.base import utc_now
@@ -28,6 +28,8 @@ _SAME = text(
     " AND lower(pluvo->>'organisation') = lower(:named) ORDER BY slug"
 )
 _TAKEN = text("SELECT EXISTS (SELECT 1 FROM tenant WHERE slug = :slug)")
+_BEGIN = text("INSERT INTO onboarding (slug, who) VALUES (:slug, :who) ON CONFLICT (slug) DO NOTHING")
+_FORGET = text("DELETE FROM onboarding WHERE slug = :slug")
 
 
 def give(draft: Draft, name: str, given: str, who: str) -> Draft:
@@ -35,7 +37,7 @@ def give(draft: Draft, name: str, given: str, who: str) -> Draft:
     try:
         after = answer(draft, name, given)
         if name == "slug":
-            _refuse_taken(after)
+            _begin(draft, after, who)
         if name == "pluvo.organisation":
             _refuse_same(draft, after)
     except Refused as refused:
@@ -46,14 +48,19 @@ def give(draft: Draft, name: str, given: str, who: str) -> Draft:
     return after
 
 
-def _refuse_taken(draft: Draft) -> None:
+def _begin(draft: Draft, after: Draft, who: str) -> None:
+    """Take a slug that nobody has, in place of the one that was given before; the same one again is no fault."""
     with transaction() as connection:
-        taken = connection.execute(_TAKEN, {"slug": draft.slug}).scalar()
-        begun = connection.execute(text("SELECT 1 FROM onboarding WHERE slug = :slug"), {"slug": draft.slug}).scalar()
-    if taken or begun:
-        refused = Refused("slug_taken" if taken else "slug_begun", slug=draft.slug)
-        refused.draft = Draft()
-        raise refused
+        taken = connection.execute(_TAKEN, {"slug": after.slug}).scalar()
+        if not taken and (
+            after.slug == draft.slug or connection.execute(_BEGIN, {"slug": after.slug, "who": who}).rowcount
+        ):
+            if draft.slug != after.slug:
+                connection.execute(_FORGET, {"slug": draft.slug})
+            return
+    refused = Refused("slug_taken" if taken else "slug_begun", slug=after.slug)
+    refused.draft = draft
+    raise refused
 
 
 def _refuse_same(draft: Draft, after: Draft) -> None:
@@ -71,6 +78,7 @@ def _keep(draft: Draft, who: str) -> None:
     if not draft.kept:
         return
     with session() as opened:
+        importing.refuse_stored(opened.connection(), draft.slug)
         row = opened.exec(select(Onboarding).where(Onboarding.slug == draft.slug).with_for_update()).one_or_none()
         row = row or Onboarding(slug=draft.slug, who=who)
         row.answers, row.facts = dict(draft.answers), dict(draft.facts)
@@ -82,31 +90,34 @@ def _keep(draft: Draft, who: str) -> None:
 def resumed(slug: str | None) -> Draft:
     """The draft of a slug, or the only one. Raises Problem."""
     with session() as opened:
-        listed = list(opened.connection().execute(text("SELECT slug FROM onboarding ORDER BY slug")).scalars())
-        if slug is None and len(listed) > 1:
-            raise Problem(f"Which one? Being set up are {', '.join(listed)}.")
-        wanted = slug or next(iter(listed), None)
-        if wanted not in listed:
-            raise Problem(
-                f"Nothing is being set up{f' as {slug}' if slug else ''}: begin with `koppeling tenants add`."
-            )
+        wanted = _meant(opened.connection(), slug)
         row = opened.exec(select(Onboarding).where(Onboarding.slug == wanted)).one()
         return Draft(row.slug, row.answers, json.loads(row.draft_secrets or "{}"), row.facts)
 
 
-def discard(slug: str) -> None:
-    """Forget a draft. Raises Problem when there is none."""
+def discard(slug: str | None) -> str:
+    """Forget the draft of a slug, or the only one, without a look into it; gives its slug. Raises Problem."""
     with transaction() as connection:
-        gone = connection.execute(text("DELETE FROM onboarding WHERE slug = :slug"), {"slug": slug}).rowcount
-    if not gone:
-        raise Problem(f"Nothing is being set up as {slug}.")
+        wanted = _meant(connection, slug)
+        connection.execute(_FORGET, {"slug": wanted})
+    return wanted
+
+
+def _meant(connection: Connection, slug: str | None) -> str:
+    listed = list(connection.execute(text("SELECT slug FROM onboarding ORDER BY slug")).scalars())
+    if slug is None and len(listed) > 1:
+        raise Problem(f"Which one? Being set up are {', '.join(listed)}.")
+    wanted = slug or next(iter(listed), None)
+    if wanted is None or wanted not in listed:
+        raise Problem(f"Nothing is being set up{f' as {slug}' if slug else ''}: begin with `koppeling tenants add`.")
+    return wanted
 
 
 def finish(draft: Draft, who: str) -> Imported:
     """Store the tenant as an import does, and forget the draft."""
-    (done,) = importing.apply([valid(onboarding.document(draft))], who, verb="tenants add")
+    (done,) = importing.apply([valid(onboarding.document(draft))], who, only_new=True, verb="tenants add")
     with transaction() as connection:
-        connection.execute(text("DELETE FROM onboarding WHERE slug = :slug"), {"slug": draft.slug})
+        connection.execute(_FORGET, {"slug": draft.slug})
     return done
 
 

@@ -23,7 +23,7 @@ from models.translate import REPLACED
 from ops.tenants import file_spec
 from ops.tenants.fields import WORDS, completion_fields, propose
 from ops.tenants.nearest import nearest
-from ops.tenants.onboarding import COURSE, LEFT_OUT, NEEDED_COLUMNS, Draft, Refused, systems
+from ops.tenants.onboarding import CODE_AND_TOKEN, COURSE, LEFT_OUT, NEEDED_COLUMNS, Draft, Refused, systems
 from producers.completions.rules import judge_title
 from tenancy.systems import afas_address, afas_of, pluvo_of
 
@@ -39,8 +39,8 @@ _PLACE_OF = {
 }
 _KEYS_OF = {
     "afas": (
-        *("afas.client_id", "afas.client_secret", "afas.secret_ends", "afas.token"),
-        *("otp.api_key", "otp.environment_key", "otp.tried", "otp.code"),
+        *("afas.client_id", "afas.client_secret", "afas.secret_ends"),
+        *CODE_AND_TOKEN,
     ),
     "pluvo": ("pluvo.client_id", "pluvo.client_secret"),
 }

@@ -6,18 +6,30 @@ import json
 import os
 import subprocess
 import sys
+import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from cryptography.fernet import Fernet
 
 import settings
 from models.crypto import SecretDamaged
 from ops.language import SENTENCES
 from ops.problems import Problem
-from ops.tenants import export, manage, onboarding, onboarding_courses, onboarding_credentials, onboarding_store
+from ops.tenants import (
+    export,
+    importing,
+    manage,
+    onboarding,
+    onboarding_courses,
+    onboarding_credentials,
+    onboarding_store,
+    token,
+)
 from ops.tenants.check import check
 from ops.tenants.onboarding import Draft, Refused
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, AfasTenant, FreeField, OAuthClient, Otp
@@ -134,6 +146,7 @@ def test_all_events_are_linked_by_a_rule(customer: Customer) -> None:
     [
         ("slug", "Nova!", "form_slug", "slug"),
         ("slug", "", "answer_missing", "slug"),
+        ("name", "No\0va", "form", "name"),
         ("afas.member_id", "acme", "form_member_id", "afas.member_id"),
         ("afas.environment", "staging", "no_choice", "afas.environment"),
         ("afas.base_url", "ftp://x", "form_base_url", "afas.base_url"),
@@ -261,6 +274,53 @@ def test_a_name_that_is_taken_is_refused(customer: Customer) -> None:
         onboarding_store.resumed(None)
 
 
+def test_a_name_may_be_given_again_or_changed_by_going_back(customer: Customer) -> None:
+    draft = onboarding.back(customer.until("name"))
+    same = onboarding_store.give(draft, "slug", "", "tester")
+    assert (same.slug, same.answers["slug"]) == ("nova", "nova")
+    other = onboarding_store.give(draft, "slug", "nova-2", "tester")
+    assert other.slug == "nova-2"
+    assert scalar("SELECT array_agg(slug) FROM onboarding") == ["nova-2"]
+
+
+def test_a_code_whose_keys_are_forgotten_is_asked_anew_with_its_keys(customer: Customer) -> None:
+    draft = onboarding.back(customer.until("afas.reached", other={"afas.auth": "code"}))
+    question = onboarding.pending(draft)
+    assert question is not None
+    assert (question.name, question.proposal) == ("otp.api_key", None)
+    draft = customer.until("pluvo.organisation", draft)
+    assert set(draft.secrets) == {"afas.token"}
+
+
+def test_a_tenant_that_was_stored_meanwhile_is_left_as_it_is(customer: Customer) -> None:
+    # given two who set up the same tenant, of whom one is done
+    draft = customer.until("")
+    late = onboarding_store.resumed("nova").without("send_invite")
+    onboarding_store.finish(draft, "tester")
+    run_sql("UPDATE tenant SET name = 'Renamed since'")
+    # when the other goes on, and ends
+    with pytest.raises(Problem, match="stored by somebody else meanwhile"):
+        onboarding_store.give(late, "send_invite", "yes", "tester")
+    with pytest.raises(Problem, match="stored by somebody else meanwhile"):
+        onboarding_store.finish(draft, "tester")
+    # then nothing is changed, and no secret kept
+    assert scalar("SELECT name FROM tenant") == "Renamed since"
+    assert scalar("SELECT count(*) FROM onboarding") == 0
+
+
+def test_a_draft_under_a_lost_key_is_named_and_can_be_forgotten(
+    customer: Customer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer.until("getconnector")
+    new = Fernet.generate_key().decode()
+    monkeypatch.setenv("KOPPELING_SECRET_KEYS", new)
+    settings.get.cache_clear()
+    assert importing.under_lost_keys() == ["nova"]
+    there = environment | {"KOPPELING_SECRET_KEYS": new}
+    assert without_terminal(there, "tenants", "add", "--discard").stdout == "nova: forgotten.\n"
+    assert importing.under_lost_keys() == []
+
+
 def test_more_courses_take_the_columns_of_the_newest_and_leave_all_else(customer: Customer) -> None:
     onboarding_store.finish(customer.until("", other={"events": "340"}), "tester")
     before = export.document("nova")
@@ -325,6 +385,49 @@ def test_credentials_of_another_environment_are_not_taken(customer: Customer) ->
     assert caught.value.code == "envid_changed"
     with pytest.raises(Problem, match="afas or pluvo"):
         onboarding_credentials.credentials_of("nova", "exact")
+
+
+def test_credentials_that_were_tried_elsewhere_are_not_stored(customer: Customer, simulators: World) -> None:
+    # given credentials that work at the address of now
+    onboarding_store.finish(customer.until(""), "tester")
+    for system, secret in (("afas", "s1"), ("pluvo", "s2")):
+        draft = onboarding_credentials.credentials_of("nova", system)
+        while question := onboarding.pending(draft):
+            given = secret if question.name.endswith("secret") else ""
+            draft = onboarding_store.give(draft, question.name, given, "tester")
+        # when the address changes before they are stored
+        run_sql(
+            f"UPDATE tenant SET {system} = jsonb_set({system}, '{{base_url}}', to_jsonb(CAST(:url AS text)))",
+            url=f"{simulators.afas_url}/elsewhere",
+        )
+        # then they are not sent there
+        with pytest.raises(Problem, match="another address since these were tried"):
+            onboarding_credentials.change_credentials(draft, system, "tester")
+
+
+def test_a_token_is_not_stored_for_an_address_that_it_is_not_of(customer: Customer) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    answers = {"API key": "key", "Environment key": "env", "Code from the mail": customer.right["otp.code"]}
+
+    def asked(question: str, secret: bool) -> str:
+        if question == "Code from the mail":  # and meanwhile somebody edits the tenant
+            run_sql("UPDATE tenant SET afas = jsonb_set(afas, '{base_url}', '\"http://127.0.0.1:9/x\"')")
+        return answers.get(question, customer.right["otp.user"])
+
+    with pytest.raises(Problem, match="another address since the code was asked for"):
+        token.make("nova", asked, who="tester")
+    assert scalar("SELECT afas_token IS NULL FROM tenant")
+
+
+def test_only_credentials_are_asked_again_where_a_stored_address_does_not_answer(customer: Customer) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    run_sql("UPDATE tenant SET afas = jsonb_set(afas, '{base_url}', '\"http://127.0.0.1:9/x\"')")
+    with pytest.raises(Refused) as caught:
+        replaced(customer, "afas", client_secret="s1")
+    assert caught.value.code == "connect_failed"
+    again = onboarding.pending(caught.value.draft)
+    assert again is not None
+    assert again.name == "afas.reached"
 
 
 # ------------------------------------------------------------------------------------------------ on a terminal
@@ -469,3 +572,90 @@ def test_without_a_terminal_flags_and_lines_answer_and_a_wrong_one_ends_it(
     done = without_terminal(there, "tenants", "add", "--resume", "--json", *flags, typed="\n" * 20)
     found = json.loads(done.stdout)
     assert (found["items"][0]["action"], found["ok"], done.returncode) == ("created", True, 0), done.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.002, 0.02, 0.1])
+def test_ctrl_c_twice_is_one_clean_line(customer: Customer, environment: dict[str, str], seconds: float) -> None:
+    with terminal("tenants", "add", environment=environment) as person:
+        person.expect("Short name")
+        person.expect(": ")
+        person.interrupt()
+        time.sleep(seconds)
+        person.interrupt()
+        assert person.ended() == 3
+    said = person.seen.partition(": ")[2].replace("^C", "").strip()
+    assert said == "Left. Nothing was stored."
+
+
+def test_what_afas_calls_things_can_not_move_the_cursor(customer: Customer, environment: dict[str, str]) -> None:
+    run = without_terminal(environment, "tenants", "add", typed="nova\nA\x1b]0;owned\x07B\n")
+    assert run.returncode == 2
+    with terminal("tenants", "add", "--resume", environment=environment) as person:
+        person.answer("member id", "<")
+        person.expect("Name of the customer [A")
+        person.interrupt()
+        assert person.ended() == 3
+    assert "\x07" not in person.seen
+    assert "\x1b]" not in person.seen
+
+
+def test_closed_standard_input_is_the_end_of_input(customer: Customer, environment: dict[str, str]) -> None:
+    run = subprocess.run(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m ops.cli tenants add <&-"],
+        cwd=ROOT,
+        env=dict(os.environ) | {"LANG": "C.UTF-8"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (run.returncode, run.stderr.splitlines()[-1]) == (2, "Left. Nothing was stored.")
+
+
+def test_a_file_loses_nothing_of_what_it_says(customer: Customer, environment: dict[str, str], tmp_path: Path) -> None:
+    # given a file with settings that no question asks for
+    onboarding_store.finish(customer.until(""), "tester")
+    file, variables = tmp_path / "nova.toml", {"AFAS_CLIENT_SECRET_NOVA": "s1", "PLUVO_CLIENT_SECRET_NOVA": "s2"}
+    written = export.exported("nova").replace('policy = "unenroll"', 'policy = "keep"')
+    written = written.replace('interval = "1h"', 'interval = "3h"')
+    written = written.replace('auth = "oauth"', 'auth = "oauth"\nparallel_calls = 3')
+    written = written.replace("[tenants.pluvo]", "[tenants.pluvo]\ncalls_per_second = 2.0")
+    written = written.replace("defaults.fields]", 'defaults.fields]\nstart = "Gewijzigd"')
+    assert written.count("keep") + written.count('"3h"') == 2
+    file.write_text(written)
+    manage.remove("nova", who="tester")
+    # when it answers everything
+    done = without_terminal(environment | variables, "tenants", "add", "--file", str(file), "--json")
+    # then all of it is stored
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(export.exported("nova")) == tomllib.loads(written)
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ('[[tenants.course_rules]]\nevents = ["340-399"]\ngroup_ref = "g"', "course_rules"),
+        ('[tenants.pluvo]\nwebhook_secret = "w"', "pluvo.webhook_secret"),
+        (
+            '[[tenants.courses]]\nevent_id = "340"\n[[tenants.courses.completions]]\ntitle = "T"\nfield = "U1"',
+            "completions",
+        ),
+        ("afas = 3", "afas"),
+        ("unknown = 3", "unknown"),
+        ("interval = 2026-11-26", "a day or a time"),
+    ],
+)
+def test_a_file_that_says_more_than_is_asked_is_refused(
+    environment: dict[str, str], tmp_path: Path, more: str, named: str
+) -> None:
+    file = tmp_path / "nova.toml"
+    file.write_text(f'[[tenants]]\nslug = "nova"\n{more}\n')
+    done = without_terminal(environment, "tenants", "add", "--file", str(file))
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert f"`koppeling tenants import {file}`" in done.stderr
+
+
+def test_an_answer_that_nothing_asks_for_is_refused(environment: dict[str, str]) -> None:
+    done = without_terminal(environment, "tenants", "add", "--set", "afas.enviroment=test")
+    assert (done.returncode, "nothing of that name is asked" in done.stderr) == (2, True)
