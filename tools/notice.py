@@ -31,6 +31,7 @@ ELSEWHERE = {
 # Older metadata names the licence in words; the names of spdx.org are the rule.
 SPDX = {
     "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",  # two or three clauses; of all that say so here it is three
     "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
     "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",
