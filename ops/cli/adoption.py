@@ -11,12 +11,13 @@ import typer
 from ops.cli.common import InLanguage, Json, Slug, at_database, example, group, show
 from ops.language import Language, language_of, say
 from ops.runs.adoption import GROUPS, AdoptionReport, adoption
-from ops.terminal import output, plan_view
+from ops.terminal import csv_file, output
+from ops.terminal.csv_file import AS_EXCEL
 
 app = group()
 SHOWN = 20  # people of a group; a file has all of them
 COLUMNS = ("internal_id", "name", "email", "pluvo_id", "pluvo_name", "pluvo_email", "reason")
-File = Annotated[Path | None, typer.Option("--csv", help="Write everybody to this CSV file.")]
+File = Annotated[Path | None, typer.Option("--csv", help=f"Write everybody to this CSV file. {AS_EXCEL}")]
 
 
 @app.command("adoption", epilog=example("koppeling adoption acme --csv people.csv"))
@@ -25,7 +26,7 @@ def adoption_(slug: Slug, csv: File = None, language: InLanguage = None, json: J
     with at_database(keys=True):
         found = adoption(slug)
     if csv:
-        plan_view.write_rows(csv, ("group", *COLUMNS), found["people"])
+        csv_file.write(csv, ("group", *COLUMNS), found["people"], language_of(language))
     show(found, json, lambda document: show_adoption(document, language_of(language)))
 
 

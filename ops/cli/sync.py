@@ -12,11 +12,13 @@ from models.direction import Direction
 from models.run import RunOptions
 from ops.cli.common import Json, at_database, day, duration, example, group, show
 from ops.documents import Batch, RunDocument
+from ops.language import language_of
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
 from ops.runs import history, start
 from ops.servers import environment
 from ops.terminal import output, plan_view
+from ops.terminal.csv_file import AS_EXCEL
 from ops.terminal.progress import RunProgress
 
 app = group()
@@ -25,7 +27,7 @@ All = Annotated[bool, typer.Option("--all", help="All tenants; paused ones are l
 Dry = Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until nothing more can be done now.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait at most; the run goes on.")]
-Csv = Annotated[Path | None, typer.Option("--csv", help="With --dry-run: write the plan to this CSV file.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help=f"With --dry-run: write the plan to this CSV file. {AS_EXCEL}")]
 COLUMNS = (
     "tenant",
     "status",
@@ -112,7 +114,7 @@ def _run(
 def _dry(direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, csv: Path | None) -> Batch:
     document = dry_runs.document(direction, slugs, everyone=everyone, options=options)
     if csv:
-        plan_view.write_csv(csv, document)
+        plan_view.write_csv(csv, document, language_of(None))
     return document
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from models.outcomes import AT_REST
 from ops.documents import Adoption, Batch, PlannedLine, RunDocument, Values
-from ops.terminal import files, output
+from ops.language import Language
+from ops.terminal import csv_file, output
 
 SHOWN_OF_A_GROUP = 25
-# A sign that begins a formula, at the start of what may become a cell; wide forms count in Japanese spreadsheets.
-_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-_FORMULA = re.compile(rf"\A(?=[\s\"]*[{_SIGNS}]|[\t\r])|(?<=[;,|\t\r\n])(?=[\s\"']*[{_SIGNS}])")
 CSV_COLUMNS = ("tenant", "event_id", "internal_id", "action", "outcome", "reason", "before", "after")
 _ADOPTION = {
     "by_afas_id": "linked by AFAS id",
@@ -131,25 +127,7 @@ def _show_adoption(adoption: Adoption | None) -> None:
     output.say(f"    {len(adoption['only_in_pluvo']):>6} accounts are only in Pluvo and stay untouched")
 
 
-def write_csv(path: Path, document: Batch) -> None:
+def write_csv(path: Path, document: Batch, language: Language) -> None:
     """Write every line of the plans."""
     lines = [{"tenant": run["tenant"], **line} for run in document["runs"] for line in run["plan"]["lines"]]
-    write_rows(path, CSV_COLUMNS, lines)
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a private CSV file. What a spreadsheet would take for a formula gets an apostrophe."""
-    with files.private_file(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows([harmless_cell(row[column]) for column in columns] for row in rows)
-
-
-def harmless_cell(value: Any) -> str:
-    """Text for a spreadsheet: nothing in it is run as a formula.
-
-    A spreadsheet may split at another sign than we wrote (Dutch ones at semicolons), so what follows such a sign is
-    made harmless like what begins a cell.
-    """
-    text = "" if value is None else output.shown(value)
-    return _FORMULA.sub("'", text)
+    csv_file.write(path, CSV_COLUMNS, lines, language)

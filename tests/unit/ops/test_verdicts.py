@@ -14,7 +14,7 @@ from ops.documents import RunDocument
 from ops.http.app import is_loopback
 from ops.runs import history
 from ops.runs.timetable import is_full_time
-from ops.terminal import plan_view
+from ops.terminal import csv_file
 from ops.terminal.output import as_json, harmless
 
 
@@ -129,7 +129,7 @@ def test_a_log_entry_never_shows_an_address() -> None:
 
 @pytest.mark.parametrize("value", ["=1+1", "+31", "-2", "@SUM(A1)", " =1+1", '"=1+1', "\uff1d1+1"])
 def test_a_spreadsheet_takes_no_value_for_a_formula(value: str) -> None:
-    assert plan_view.harmless_cell(value).startswith("'")
+    assert csv_file.harmless_cell(value).startswith("'")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_spreadsheet_takes_no_value_for_a_formula(value: str) -> None:
     ],
 )
 def test_what_becomes_a_cell_where_another_sign_separates_is_no_formula_either(value: str, written: str) -> None:
-    assert plan_view.harmless_cell(value) == written
+    assert csv_file.harmless_cell(value) == written
 
 
 def test_names_cant_move_the_cursor_of_a_terminal() -> None:

@@ -14,7 +14,7 @@ from ops.documents import Batch
 from ops.people import links_import
 from ops.problems import FileProblems, Problem
 from ops.tenants import file
-from ops.terminal import plan_view
+from ops.terminal import csv_file, plan_view
 from ops.terminal.files import private_file, read_text
 
 
@@ -103,9 +103,25 @@ def test_a_plan_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "plan.csv"
     path.write_text("older and longer than what is written now" * 50)
     path.chmod(0o644)
-    plan_view.write_csv(path, _plan("Jan"))
+    plan_view.write_csv(path, _plan("Jan"), "en")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text(encoding="utf-8-sig").splitlines()[1] == "acme,340,80,create,pending,,,name Jan"
+
+
+def test_dutch_excel_finds_its_columns_and_its_letters(tmp_path: Path) -> None:
+    path = tmp_path / "plan.csv"
+    plan_view.write_csv(path, _plan("Zoë; Jansen"), "nl")
+    text = path.read_bytes().decode()
+    assert text.splitlines()[1] == 'acme;340;80;create;pending;;;"name Zoë; Jansen"'
+    assert (text[0], text.count("\ufeff")) == ("\ufeff", 1)
+
+
+def test_a_file_and_an_answer_over_http_have_the_same_text(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"name": "=1+1", "at": None}, {"name": "-2\n+3", "at": "a,b"}]
+    csv_file.write(tmp_path / "rows.csv", ("name", "at"), rows, "nl")
+    answer = "".join(csv_file.lines(("name", "at"), rows, "nl"))
+    assert answer.encode() == (tmp_path / "rows.csv").read_bytes()
+    assert [line.split(";")[0] for line in answer[1:].splitlines()[1:]] == ["'=1+1", "'-2 +3"]
 
 
 def test_a_plan_is_not_written_through_a_link_nor_into_a_pipe(tmp_path: Path) -> None:
@@ -115,7 +131,7 @@ def test_a_plan_is_not_written_through_a_link_nor_into_a_pipe(tmp_path: Path) ->
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe"):
         with pytest.raises(Problem):
-            plan_view.write_csv(tmp_path / name, _plan("Jan"))
+            plan_view.write_csv(tmp_path / name, _plan("Jan"), "en")
     with pytest.raises(Problem), private_file(tmp_path / "no" / "such"):
         pass
     assert target.read_text() == "precious"
