@@ -5,5 +5,6 @@ cli/ http/ terminal/                                       the faces: commands, 
 servers/ demo/                                             the servers a command needs, and the whole job on simulators
 problems.py     what an operator did wrongly               audit.py    who did what
 listing.py      pages by key                               lookup.py   what an operator named
+access.py       who acts, and what they may
 documents.py    the shapes in which runs are told          tidy.py     room of what was erased
 """

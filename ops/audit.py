@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypedDict, cast
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
+from models.session import transaction
+from ops import access
 from ops.problems import Problem
+
+current_user = access.current_user
 
 _INSERT = text(
     """
@@ -17,13 +22,30 @@ _INSERT = text(
     """
 )
 
+_SLUG = text("SELECT slug FROM tenant WHERE id = :tenant")
+_COLUMNS = """
+    SELECT a.at, t.slug AS tenant, a.who, a.verb, a.subject, a.reason, a.detail
+      FROM operator_action a LEFT JOIN tenant t ON t.id = a.tenant_id
+"""
+_SEEN = "(CAST(:visible AS text[]) IS NULL OR t.slug = ANY(:visible))"
+_OF = text(
+    f"""{_COLUMNS} WHERE a.subject = :subject AND (CAST(:slug AS text) IS NULL OR t.slug = :slug) AND {_SEEN}
+         ORDER BY a.id LIMIT 200"""
+)
+_RECENT = text(f"{_COLUMNS} WHERE {_SEEN} ORDER BY a.id DESC LIMIT :limit")
+_RECENT_OF = text(f"{_COLUMNS} WHERE t.slug = :slug AND {_SEEN} ORDER BY a.at DESC LIMIT :limit")
 
-def current_user() -> str:
-    """The name of the user of this machine; ``unknown`` where the system has none for the number."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's bare user id
-        return "unknown"
+
+class Done(TypedDict):
+    """What somebody did. ``detail``: what that verb tells besides, in ids and counts."""
+
+    at: datetime
+    tenant: str | None
+    who: str
+    verb: str
+    subject: str | None
+    reason: str | None
+    detail: dict[str, Any] | None
 
 
 def need_reason(reason: str, why: str) -> None:
@@ -35,13 +57,43 @@ def need_reason(reason: str, why: str) -> None:
 def record(
     connection: Connection,
     *,
-    who: str,
     verb: str,
+    who: str | None = None,
     tenant_id: int | None = None,
     subject: str | None = None,
     reason: str | None = None,
     detail: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the row, in the transaction of the change itself. ``detail`` holds ids and counts, never names."""
-    row = {"tenant_id": tenant_id, "who": who, "verb": verb, "subject": subject, "reason": reason}
+    """Write the row, in the transaction of the change itself. ``detail`` holds ids and counts, never names.
+
+    ``who``: whoever acts, where nothing is given. Raises Forbidden or NotThere where they may not: then nothing of the
+    change is kept either.
+    """
+    slug = None
+    if tenant_id is not None and access.visible() is not None:
+        slug = connection.execute(_SLUG, {"tenant": tenant_id}).scalar()
+    access.check(access.verb_of(verb), slug)
+    row = {
+        "tenant_id": tenant_id,
+        "who": who or access.actor().name,
+        "verb": verb,
+        "subject": subject,
+        "reason": reason,
+    }
     connection.execute(_INSERT, row | {"detail": json.dumps(detail) if detail is not None else None})
+
+
+def of(subject: str, slug: str | None = None) -> list[Done]:
+    """What was done with one thing, oldest first; of an id that only one tenant has no ``slug`` is needed."""
+    return _read(_OF, subject=subject, slug=slug, visible=access.visible())
+
+
+def recent(slug: str | None = None, limit: int = 20) -> list[Done]:
+    """What was done last, newest first: of one tenant, or of all that one may see."""
+    access.check("audit.read", slug)
+    return _read(_RECENT if slug is None else _RECENT_OF, slug=slug, visible=access.visible(), limit=limit)
+
+
+def _read(statement: TextClause, **values: object) -> list[Done]:
+    with transaction() as connection:
+        return [cast(Done, dict(row)) for row in connection.execute(statement, values).mappings()]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from models.hold import Guard, HoldState
 from models.session import transaction
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.lookup import checked_id
 from ops.problems import Problem
@@ -21,7 +21,12 @@ _COLUMNS = """
            (SELECT count(*) FROM hold_line l WHERE l.hold_id = h.id AND l.state = 'open') AS open_lines
       FROM hold h JOIN tenant t ON t.id = h.tenant_id
 """
-_FILTERS = {"tenant": "h.tenant_id = :tenant", "state": "h.state = :state", "cursor": "h.id < :cursor"}
+_FILTERS = {
+    "tenant": "h.tenant_id = :tenant",
+    "tenants": "h.tenant_id = ANY(:tenants)",
+    "state": "h.state = :state",
+    "cursor": "h.id < :cursor",
+}
 _LINES = """
     SELECT event_id, internal_id, action, before, after, state, decided_at FROM hold_line
      WHERE hold_id = :hold AND tenant_id = :tenant ORDER BY event_id, length(internal_id), internal_id
@@ -57,7 +62,7 @@ def listing(
         raise Problem(f"--state is one of {', '.join(HoldState)}.")
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant else None
-        wanted = {"tenant": number, "state": state, "cursor": cursor}
+        wanted = {"tenant": number, "tenants": lookup.visible_ids(connection), "state": state, "cursor": cursor}
         newest_first = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY h.id DESC LIMIT :limit"
         found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "id")
@@ -93,7 +98,7 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
     chosen = {"events": list(events), "persons": persons}
     with transaction() as connection:
         hold_id = lookup.full_id(connection, "hold", hold_id)
-        hold = _open(connection, hold_id)
+        hold = _open(connection, hold_id, "holds.release")
         done = decide_holds.release(
             connection, hold_id, reason=reason, who=who, events=events or None, persons=persons or None
         )
@@ -119,15 +124,16 @@ def refuse(hold_id: str, *, reason: str, who: str) -> Refused:
     audit.need_reason(reason, _KEPT)
     with transaction() as connection:
         hold_id = lookup.full_id(connection, "hold", hold_id)
-        hold = _open(connection, hold_id)
+        hold = _open(connection, hold_id, "holds.refuse")
         done = decide_holds.refuse(connection, hold_id, reason=reason, who=who)
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
         audit.record(connection, who=who, verb="holds refuse", **about)
     return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["refused"]}
 
 
-def _open(connection: Connection, hold_id: str) -> Row:
-    """The hold, locked: of two operators the second sees what the first decided."""
+def _open(connection: Connection, hold_id: str, verb: str) -> Row:
+    """The hold that somebody may decide, locked: of two operators the second sees what the first decided."""
+    access.check(verb, _one(connection, hold_id)["tenant"])
     connection.execute(text("SELECT id FROM hold WHERE id = :hold FOR UPDATE"), {"hold": hold_id})
     hold = _one(connection, hold_id)
     if hold["state"] != HoldState.OPEN:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from models.afas_values import person_number
 from models.direction import Direction
 from models.folding import fold_account
-from ops.problems import Problem
+from ops import access
+from ops.problems import NotThere, Problem
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from models.tenant import Tenant
 
 Numbered = Literal["run", "hold", "dead_letter"]
+no_tenant = access.no_tenant
 PLUVO_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def tenant_id(connection: Connection, slug: str) -> int:
-    """The number of a tenant."""
+    """The number of a tenant that one may see."""
+    access.check("tenants.read", slug)
     found = connection.execute(text("SELECT id FROM tenant WHERE slug = :slug"), {"slug": slug}).scalar()
     if found is None:
         raise no_tenant(repr(slug))
@@ -35,15 +38,20 @@ def tenant(opened: Session, slug: str) -> Tenant:
 
     from models.tenant import Tenant  # noqa: PLC0415
 
+    access.check("tenants.read", slug)
     found = opened.exec(select(Tenant).where(Tenant.slug == slug)).one_or_none()
     if found is None:
         raise no_tenant(repr(slug))
     return found
 
 
-def no_tenant(named: str) -> Problem:
-    """What is said of a slug, or slugs, that no tenant has."""
-    return Problem(f"There is no tenant {named}: `koppeling tenants list` shows them.")
+def visible_ids(connection: Connection) -> list[int] | None:
+    """The numbers of the tenants that who acts may see, for ``tenant_id = ANY(:…)``; None is no limit."""
+    slugs = access.visible()
+    if slugs is None:
+        return None
+    found = connection.execute(text("SELECT id FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": slugs})
+    return list(found.scalars())
 
 
 def direction(word: str) -> Direction:
@@ -61,23 +69,29 @@ def person_id(connection: Connection, tenant: int, internal_id: str, slug: str) 
         {"tenant": tenant, "internal_id": internal_id},
     ).scalar()
     if found is None:
-        raise Problem(f"{slug} has no person {internal_id!r}: `koppeling explain {slug} {internal_id}` tells more.")
+        raise NotThere(f"{slug} has no person {internal_id!r}: `koppeling explain {slug} {internal_id}` tells more.")
     return int(found)
 
 
-def none_of(table: Numbered, given: str) -> Problem:
+def none_of(table: Numbered, given: str) -> NotThere:
     """What is said of an id that nothing has, or nothing any more."""
     thing, listing = table.replace("_", " "), f"{table.replace('_', '-')}s list"
-    return Problem(f"There is no {thing} {given!r}: `koppeling {listing}` shows them.")
+    return NotThere(f"There is no {thing} {given!r}: `koppeling {listing}` shows them.")
 
 
 def full_id(connection: Connection, table: Numbered, given: str) -> str:
-    """The id that is meant: written out, a beginning that only one has, or ``last`` for the newest."""
+    """The id that is meant: written out, a beginning that only one has, or ``last`` for the newest.
+
+    Of what one may see: the id of another tenant's is told like one that nothing has.
+    """
+    wanted = {"tenants": visible_ids(connection), "given": given.strip().upper()}
+    seen = "true" if wanted["tenants"] is None else "tenant_id = ANY(:tenants)"
     if given.lower() == "last":
-        found = connection.execute(text(f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")).scalars().all()  # noqa: S608  constants
+        newest = text(f"SELECT id FROM {table} WHERE {seen} ORDER BY id DESC LIMIT 1")  # noqa: S608  constants
+        found = connection.execute(newest, wanted).scalars().all()
     else:
-        begins = text(f"SELECT id FROM {table} WHERE starts_with(id, :given) ORDER BY id LIMIT 2")  # noqa: S608  constants
-        found = connection.execute(begins, {"given": given.strip().upper()}).scalars().all()
+        begins = text(f"SELECT id FROM {table} WHERE starts_with(id, :given) AND {seen} ORDER BY id LIMIT 2")  # noqa: S608  constants
+        found = connection.execute(begins, wanted).scalars().all()
     if not found or not given.strip():
         raise none_of(table, given)
     if len(found) > 1:

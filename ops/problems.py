@@ -9,6 +9,14 @@ class Problem(Exception):
     """Wrong usage, an unknown slug or id, a paused tenant, nothing that could do the work. The text says what to do."""
 
 
+class NotThere(Problem):
+    """Nothing has this name or id, or nothing that one may see."""
+
+
+class Forbidden(Problem):
+    """Who acts may not do this."""
+
+
 class FileProblems(Problem):
     """What is wrong with a file, one line each."""
 

@@ -13,23 +13,32 @@ from models.direction import Direction, Health
 from models.installation import redis_prefix
 from models.session import DATABASE_TROUBLE, transaction
 from models.worker import live_workers
+from ops import lookup
 from ops.degraded import DEGRADED, mark
 from ops.listing import Row, rows
 from tenancy import vital_signs
 from tenancy.rate_limit import redis_client
 from tenancy.redis_rights import fault
 
+# With what is seen of it: all, or some tenants.
+_TENANTS = "SELECT id, slug, afas->>'environment' AS environment FROM tenant WHERE {where} ORDER BY slug"
+_WAYS = "SELECT tenant_id, direction, state, reason, since, next_run_at FROM tenant_direction WHERE {where}"
+_ALERTS = """
+    SELECT t.slug AS tenant, a.kind, a.subject, a.text, a.opened_at FROM alert a
+      LEFT JOIN tenant t ON t.id = a.tenant_id WHERE a.closed_at IS NULL AND {where} ORDER BY a.id
+"""
+_RUNS = "SELECT count(*) FROM run WHERE status IN ('queued', 'running', 'applying') AND {where}"
 # Of each tenant, by one pass through each table. A dead letter may name no tenant.
 _COUNTED = (
     """SELECT tenant_id, count(*) FILTER (WHERE state = 'ready') AS ready,
               count(*) FILTER (WHERE state = 'sent') AS in_flight,
               count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
               round(extract(epoch FROM now() - min(created_at)), 1)::float AS oldest_pending_seconds
-         FROM message GROUP BY tenant_id""",
-    "SELECT tenant_id, count(*) AS held FROM hold WHERE state = 'open' GROUP BY tenant_id",
-    """SELECT tenant_id, count(*) AS ambiguous FROM link WHERE state = 'ambiguous' AND decision IS NULL
+         FROM message WHERE {where} GROUP BY tenant_id""",
+    "SELECT tenant_id, count(*) AS held FROM hold WHERE state = 'open' AND {where} GROUP BY tenant_id",
+    """SELECT tenant_id, count(*) AS ambiguous FROM link WHERE state = 'ambiguous' AND decision IS NULL AND {where}
         GROUP BY tenant_id""",
-    "SELECT tenant_id, count(*) AS dead FROM dead_letter WHERE state = 'open' GROUP BY tenant_id",
+    "SELECT tenant_id, count(*) AS dead FROM dead_letter WHERE state = 'open' AND {where} GROUP BY tenant_id",
 )
 _NAMES = ("ready", "in_flight", "scheduled", "oldest_pending_seconds", "held", "ambiguous", "dead")
 _NOTHING = dict.fromkeys(_NAMES, 0) | {"oldest_pending_seconds": 0.0}
@@ -53,29 +62,29 @@ def is_well(found: Mapping[str, object]) -> bool:
     return works and not needs_somebody
 
 
+def _seen(column: str, tenants: list[int] | None) -> str:
+    """The condition that a row is of a tenant that who acts may see."""
+    return "true" if tenants is None else f"{column} = ANY(:seen)"
+
+
 def document() -> dict[str, Any]:
     """As JSON. Raises what SQLAlchemy raises when the database can't be reached."""
     with transaction() as connection:
         # A replica, or an administrator's setting: this command may read, and nothing goes on.
         read_only = connection.execute(text("SELECT current_setting('transaction_read_only')::bool")).scalar_one()
-        tenants = rows(connection, "SELECT id, slug, afas->>'environment' AS environment FROM tenant ORDER BY slug")
+        seen = lookup.visible_ids(connection)
+        tenants = rows(connection, _TENANTS.format(where=_seen("id", seen)), seen=seen)
         counts: dict[int | None, Row] = {}
         for statement in _COUNTED:
-            for row in rows(connection, statement):
+            for row in rows(connection, statement.format(where=_seen("tenant_id", seen)), seen=seen):
                 counts.setdefault(row["tenant_id"], dict(_NOTHING)).update(row)
-        found = rows(connection, "SELECT tenant_id, direction, state, reason, since, next_run_at FROM tenant_direction")
+        found = rows(connection, _WAYS.format(where=_seen("tenant_id", seen)), seen=seen)
         mark(connection, found)
         ways = {(row.pop("tenant_id"), row.pop("direction")): row for row in found}
-        alerts = rows(
-            connection,
-            "SELECT t.slug AS tenant, a.kind, a.subject, a.text, a.opened_at FROM alert a"
-            " LEFT JOIN tenant t ON t.id = a.tenant_id WHERE a.closed_at IS NULL ORDER BY a.id",
-        )
+        alerts = rows(connection, _ALERTS.format(where=_seen("a.tenant_id", seen)), seen=seen)
         workers = len(live_workers(connection))
         services = vital_signs.read(connection)
-        runs = connection.execute(
-            text("SELECT count(*) FROM run WHERE status IN ('queued', 'running', 'applying')")
-        ).scalar_one()
+        runs = rows(connection, _RUNS.format(where=_seen("tenant_id", seen)), seen=seen)[0]["count"]
     of_all = {name: [count[name] for count in counts.values()] for name in _NAMES}
     no_way = dict.fromkeys(("state", "reason", "since", "next_run_at"))
     return {

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import logs
-from ops import audit
+from ops import access
 from ops.cli.lazy import HELP
 from ops.language import Language
 from ops.problems import Problem
@@ -65,7 +65,7 @@ def wanted_state(state: str | None, everything: bool) -> str | None:
 
 def named(who: str | None) -> str:
     """Who does it."""
-    return (who or "").strip() or audit.current_user()
+    return (who or "").strip() or access.current_user()
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from models.dead_letter import DeadLetterState
 from models.session import transaction
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.problems import Problem
 
@@ -23,6 +23,7 @@ _COLUMNS = """
 """
 _FILTERS = {
     "tenant": "d.tenant_id = :tenant",
+    "tenants": "d.tenant_id = ANY(:tenants)",
     "kind": "d.kind = :kind",
     "error": "(d.error = :error OR d.fingerprint = :error)",
     "since": "d.last_failed_at >= :since",
@@ -71,7 +72,8 @@ class Filters:
             raise Problem(f"--state is one of {', '.join(DeadLetterState)}.")
         tenant = lookup.tenant_id(connection, self.tenant) if self.tenant else None
         wanted = {"kind": self.kind, "error": self.error, "since": self.since, "until": self.until}
-        return wanted | {"tenant": tenant, "state": self.state, "cursor": None}
+        seen = lookup.visible_ids(connection)
+        return wanted | {"tenant": tenant, "tenants": seen, "state": self.state, "cursor": None}
 
 
 def listing(filters: Filters, limit: int = 100, cursor: str | None = None) -> Page:
@@ -124,6 +126,7 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
 
 def discard(ids: Sequence[str], *, reason: str, who: str) -> dict[str, int]:
     """Close dead letters without sending them again. Returns ``{"discarded": 2, "settled": 1}``."""
+    access.need("dead_letters.discard")
     audit.need_reason(reason, "it is kept with the dead letter")
     if not ids:
         raise Problem("Name the dead letters to discard.")

@@ -20,9 +20,10 @@ from models.base import new_id
 from models.dead_letter import DeadLetterState
 from models.session import is_away, is_contended, transaction
 from models.worker import live_workers
+from ops import access, lookup
 from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
-from ops.problems import NO_WORKER, Problem
+from ops.problems import NO_WORKER, NotThere, Problem
 
 TICK_SECONDS = 0.2
 log = structlog.get_logger("ops.dead_letters.replay_batch")
@@ -93,6 +94,7 @@ def replay_now(
 
     Without a worker only what is due at once is sent: no canary could be waited for.
     """
+    access.need("dead_letters.replay")
     with transaction() as connection:
         judged = replay.preview(connection, chosen)
         workers = live_workers(connection)
@@ -126,8 +128,10 @@ def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILUR
     """Store a batch; nothing is sent yet. Returns its id."""
     if rate <= 0 or max_failures < 1:
         raise Problem("--rate and --max-failures are more than 0.")
+    access.need("dead_letters.replay")
     batch = new_id()
     with transaction() as connection:
+        _refuse_others(connection, ids)
         connection.execute(
             text(
                 "INSERT INTO replay_batch (id, rate, max_failures, ids, started_by)"
@@ -141,9 +145,23 @@ def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILUR
 def cancel(batch: str) -> bool:
     """Send nothing more of a batch; False when it was over."""
     with transaction() as connection:
-        if not rows(connection, "SELECT id FROM replay_batch WHERE id = :id", id=batch):
-            raise Problem(f"There is no batch {batch!r}.")
+        found = rows(connection, "SELECT ids FROM replay_batch WHERE id = :id", id=batch)
+        if not found:
+            raise NotThere(f"There is no batch {batch!r}.")
+        access.need("replays.cancel")
+        _refuse_others(connection, found[0]["ids"])
         return bool(_end(connection, batch, "cancelled"))
+
+
+_OTHERS = "SELECT id FROM dead_letter WHERE id = ANY(:ids) AND (tenant_id = ANY(:tenants)) IS NOT TRUE LIMIT 1"
+
+
+def _refuse_others(connection: Connection, ids: list[str]) -> None:
+    """Raise NotThere where one of these is of a tenant that who acts may not see."""
+    tenants = lookup.visible_ids(connection)
+    if tenants is not None:
+        for one in rows(connection, _OTHERS, ids=ids, tenants=tenants):
+            raise lookup.none_of("dead_letter", one["id"])
 
 
 def advance(batch: str) -> Progress | None:
@@ -267,6 +285,7 @@ def lines(batch: str) -> list[replay.Line]:
     """What became of each dead letter of a batch so far."""
     with transaction() as connection:
         ids = connection.execute(text("SELECT ids FROM replay_batch WHERE id = :id"), {"id": batch}).scalar_one()
+        _refuse_others(connection, ids)
         fates = {row["id"]: _shown(row["fate"]) for row in rows(connection, _FATES, ids=ids)}
         found = rows(connection, _LINES, ids=ids)
     return [cast(replay.Line, row | {"result": _result(row, fates.get(row["id"]))}) for row in found]

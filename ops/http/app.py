@@ -10,6 +10,7 @@ import settings
 from loops import Loop
 from models import session
 from ops.http import front, health, server
+from ops.http.access import Access
 from ops.http.webhooks import router as webhooks
 from ops.problems import Problem
 from ops.servers import environment
@@ -24,9 +25,7 @@ def make_app(host: str = "127.0.0.1") -> FastAPI:
     app.include_router(health.router)
     app.include_router(webhooks)
     app.include_router(front.router)
-    token = settings.get().login_token
-    if token and not is_loopback(host):
-        app.add_middleware(front.Login, token=token)
+    app.add_middleware(Access, loopback=is_loopback(host), token=settings.get().login_token)
     return app
 
 

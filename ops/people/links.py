@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from models import locks
 from models.person import AccountFrom, LinkedBy, LinkState
 from models.session import transaction
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
@@ -27,7 +27,12 @@ _COLUMNS = f"""
            l.linked_by, l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
       FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id JOIN tenant t ON t.id = l.tenant_id
 """  # noqa: S608  a constant
-_FILTERS = {"tenant": "l.tenant_id = :tenant", "state": "l.state = :state", "cursor": "l.person_id > :cursor"}
+_FILTERS = {
+    "tenant": "l.tenant_id = :tenant",
+    "tenants": "l.tenant_id = ANY(:tenants)",
+    "state": "l.state = :state",
+    "cursor": "l.person_id > :cursor",
+}
 
 
 class LinkDone(TypedDict):
@@ -48,7 +53,8 @@ def listing(
         raise Problem(f"--state is one of {', '.join(LinkState)}.")
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant else None
-        wanted = {"tenant": number, "state": state, "cursor": number_cursor(cursor)}
+        seen = lookup.visible_ids(connection)
+        wanted = {"tenant": number, "tenants": seen, "state": state, "cursor": number_cursor(cursor)}
         oldest_first = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY l.person_id LIMIT :limit"
         found = rows(connection, oldest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "number")
@@ -84,6 +90,7 @@ def show(slug: str, internal_id: str) -> Row:
 
 def set_link(slug: str, internal_id: str, pluvo_id: str, *, who: str, reason: str | None = None) -> str:
     """Link a person, also one not seen yet, to a Pluvo account. Returns ``linked``, ``moved`` or ``unchanged``."""
+    access.check("links.set", slug)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links set", reason=reason)
@@ -157,6 +164,7 @@ def decide(
     """Settle who an ambiguous person is: ``link`` (with an account), ``create`` or ``ignore``. Remembered for ever."""
     if decision not in DECISIONS or (decision == "link") != (pluvo_id is not None):
         raise Problem("Decide `link PLUVO_ID`, `create` or `ignore`.")
+    access.check("links.decide", slug)
     internal_id = checked_id(internal_id)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
@@ -211,6 +219,7 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
 
     Nothing changes in AFAS or Pluvo. Returns rows by table.
     """
+    access.check("people.erase" if erase else "links.remove", slug)
     internal_id = checked_id(internal_id)
     if erase:
         return _erase(slug, internal_id, who=who)

@@ -22,7 +22,7 @@ from clients.pluvo import same_email
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email
-from ops import lookup
+from ops import access, lookup
 from ops.people import links, links_check
 from ops.problems import FileProblems, Problem
 from ops.terminal import files
@@ -49,6 +49,7 @@ def run(path: Path, *, who: str, ask: bool = False, sure: bool = True) -> dict[s
 
     ``ask``: every account is looked up in Pluvo. Not ``sure``: accounts that somebody else has are refused.
     """
+    access.need("links.import")
     entries, by_email = _read(path)
     problems = _doubles(entries)
     tenants = _tenants(entries, problems)
@@ -127,7 +128,7 @@ def _doubles(entries: Iterable[Entry]) -> list[tuple[int, str]]:
 def _tenants(entries: list[Entry], problems: list[tuple[int, str]]) -> dict[str, Tenant]:
     slugs = {entry.tenant for entry in entries if entry.tenant.isprintable()}  # the database takes no NUL
     with session() as opened:
-        found = opened.exec(select(Tenant).where(col(Tenant.slug).in_(slugs)))
+        found = opened.exec(select(Tenant).where(col(Tenant.slug).in_(filter(access.actor().sees, slugs))))
         tenants = {tenant.slug: tenant for tenant in found}
     problems += [(e.line, f"there is no tenant {e.tenant!r}") for e in entries if e.tenant not in tenants]
     return tenants

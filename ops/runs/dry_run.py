@@ -15,6 +15,7 @@ from models.direction import Direction
 from models.run import RunOptions, RunStatus
 from models.session import session, transaction
 from models.tenant import Tenant
+from ops import access
 from ops.documents import Adoption, Batch, Calls, CourseRead, PlannedLine, RunDocument
 from ops.runs import history, start
 from producers.completions import producer as completions
@@ -33,6 +34,7 @@ def document(
     watch: Callable[[str], None] = lambda slug: None,
 ) -> Batch:
     """Each run has a ``plan`` and, before a first sync, an ``adoption``."""
+    access.need("sync.preview" if direction == Direction.ENROLLMENTS else "completions.preview")
     with transaction() as connection:
         chosen = start.chosen(connection, slugs, everyone, direction)
     told = []

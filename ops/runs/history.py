@@ -10,7 +10,7 @@ from models.direction import Direction
 from models.outcomes import NAMED, WAITS, RowOutcome
 from models.run import UNFINISHED, RunStatus, SnapshotState
 from models.session import transaction
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.documents import Failure, RunDocument, RunItem, RunShown, Stopped
 from ops.language import SENTENCES, say
 from ops.listing import Page, Row, checked_limit, page, rows, where
@@ -25,10 +25,15 @@ _RUNS = """
 """
 _FILTERS = {
     "tenant": "r.tenant_id = :tenant",
+    "tenants": "r.tenant_id = ANY(:tenants)",
     "direction": "r.direction = :direction",
     "status": "r.status = :status",
     "cursor": "r.id < :cursor",
 }
+_TO_STOP = """
+    SELECT r.id, r.tenant_id, r.status, t.slug AS tenant
+      FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run
+"""
 _LINES = """
     SELECT id, event_id, internal_id, is_row, action, kind, outcome, reason, hold_id AS hold, settled_at
       FROM plan_line
@@ -142,7 +147,8 @@ def listing(
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant is not None else None
-        wanted = {"tenant": number, "direction": way, "status": status, "cursor": cursor}
+        seen = lookup.visible_ids(connection)
+        wanted = {"tenant": number, "tenants": seen, "direction": way, "status": status, "cursor": cursor}
         newest_first = f"{_RUNS} {where(_FILTERS, wanted)} ORDER BY r.id DESC LIMIT :limit"
         found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "id")
@@ -194,7 +200,8 @@ def stop(run_id: str, *, who: str) -> Stopped:
 
     with transaction() as connection:
         run_id = lookup.full_id(connection, "run", run_id)
-        run = rows(connection, "SELECT id, tenant_id, status FROM run WHERE id = :run", run=run_id)[0]
+        run = rows(connection, _TO_STOP, run=run_id)[0]
+        access.check("runs.stop", run["tenant"])
         stopping = run["status"] in UNFINISHED
         if stopping:
             request_stop(connection, run_id)

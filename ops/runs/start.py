@@ -16,6 +16,7 @@ from models.direction import Direction, Health
 from models.run import UNFINISHED, RunOptions, RunStatus
 from models.session import connect_alone, transaction
 from models.worker import live_workers
+from ops import access
 from ops.documents import Batch, Watched
 from ops.listing import rows
 from ops.lookup import checked_id, no_tenant
@@ -80,10 +81,15 @@ def completion_options(*, since: str | None, until: str | None) -> RunOptions:
 
 
 def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, direction: Direction) -> list[Chosen]:
-    """The tenants named, or all. Raises Problem for an unknown slug, a paused one named, nothing or both."""
+    """The tenants named, or all that one may see.
+
+    Raises Problem for an unknown slug, a paused one named, nothing or both.
+    """
     if bool(slugs) == everyone:
         raise Problem("Name one or more tenants, or say --all.")
-    wanted = {"slugs": list(slugs) if slugs else None, "direction": direction}
+    for slug in slugs:
+        access.check("tenants.read", slug)
+    wanted = {"slugs": list(slugs) if slugs else access.visible(), "direction": direction}
     found = [Chosen(**row) for row in rows(connection, _TENANTS, **wanted)]
     unknown = sorted(set(slugs) - {tenant.slug for tenant in found})
     if unknown:
@@ -99,6 +105,7 @@ def start(
     direction: Direction, slugs: Sequence[str], *, everyone: bool, options: RunOptions, need_worker: bool
 ) -> Started:
     """Request a run of each tenant; one that is queued already is joined."""
+    access.need("sync.start" if direction == Direction.ENROLLMENTS else "completions.start")
     started = Started(new_id(), direction)
     with transaction() as connection:
         started.workers = len(live_workers(connection))

@@ -17,7 +17,7 @@ from models.course_settings import PLACES, CourseDefaults
 from models.session import session
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings, CompletionRule, PluvoSettings, RemovalSettings
-from ops import lookup
+from ops import access, lookup
 from ops.problems import Problem
 from ops.tenants.importing import SECRETS
 from ops.tenants.toml_text import toml
@@ -53,6 +53,7 @@ def refuse_changed(slug: str, before: str, now: str) -> None:
 
 def document(slug: str) -> dict[str, Any]:
     """A tenant as the file has it; of a secret that is stored ``True``."""
+    access.check("tenants.export", slug)
     with session() as opened:
         tenant = opened.exec(
             select(Tenant).where(Tenant.slug == slug).options(*(defer(getattr(Tenant, one)) for one in SECRETS))

@@ -28,7 +28,7 @@ from models.direction import Direction, Health
 from models.session import session, transaction
 from models.stored_secrets import encrypted_columns
 from models.tenant import TenantDirection
-from ops import audit
+from ops import access, audit
 from ops.problems import Problem
 from ops.tenants import file_spec
 from tenancy import health
@@ -81,6 +81,8 @@ def apply(
     ``only_new``: none of them may be there already.
     ``verb``: what the record of operators' verbs says.
     """
+    for spec in specs:
+        access.check(access.verb_of(verb), spec.slug)
     with session() as opened:
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
         if only_new:

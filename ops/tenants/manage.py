@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from models.direction import Direction, Health
 from models.session import transaction
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.degraded import mark
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.tidy import tidy_up
@@ -20,7 +20,7 @@ _TENANTS = """
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
       FROM tenant t
 """
-_FILTERS = {"cursor": "t.slug > :cursor"}
+_FILTERS = {"visible": "t.slug = ANY(:visible)", "cursor": "t.slug > :cursor"}
 _DIRECTIONS = """
     SELECT tenant_id, direction, state, reason, since, next_run_at, probe_at, wait_until, last_full_at
       FROM tenant_direction WHERE tenant_id = ANY(:ids)
@@ -36,7 +36,7 @@ _COURSES = """
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
     """The tenants by slug, with the health of both directions and the next run."""
     with transaction() as connection:
-        wanted = {"cursor": cursor}
+        wanted = {"visible": access.visible(), "cursor": cursor}
         by_slug = f"{_TENANTS} {where(_FILTERS, wanted)} ORDER BY t.slug LIMIT :limit"
         found = rows(connection, by_slug, limit=checked_limit(limit) + 1, **wanted)
         cut = page(found, limit, "slug")
@@ -92,6 +92,7 @@ def _health(row: Row, last_run: str | None) -> Row:
 
 def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[str]:
     """Stop one or both directions until ``resume``: nothing new begins. Returns those that were not paused before."""
+    access.check("tenants.pause", slug)
     audit.need_reason(reason, "for whoever finds it paused")
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
@@ -104,6 +105,7 @@ def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[st
 
 def resume(slug: str, *, direction: str | None, who: str) -> list[str]:
     """End a pause or a quarantine at once; returns the directions that were in one."""
+    access.check("tenants.resume", slug)
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
@@ -118,6 +120,7 @@ def rotate_keys(*, who: str) -> int:
     from models.crypto import place_of, reencrypt  # noqa: PLC0415  only needed here
     from models.stored_secrets import encrypted_columns  # noqa: PLC0415  only needed here
 
+    access.check("tenants.rotate_keys", None)
     changed = 0
     with transaction() as connection:
         for table, column in encrypted_columns():
@@ -151,6 +154,8 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
     """
     from models.tables import metadata  # noqa: PLC0415  all tables, which most commands do without
 
+    access.check("tenants.remove", slug)
+    access.check("tenants.remove", None)  # what goes with it is of the installation: its alerts, its record
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         for lock in _REMOVE_LOCKS:

@@ -6,7 +6,7 @@ from sqlmodel import select
 
 from models.course import Course
 from models.session import session
-from ops import lookup
+from ops import access, lookup
 from ops.problems import Problem
 from ops.tenants import export, file_spec, importing, onboarding
 from ops.tenants.importing import Imported
@@ -16,6 +16,7 @@ from ops.tenants.onboarding_store import valid
 
 def courses_of(slug: str) -> Draft:
     """A draft for more courses of a tenant, with the mapping of its newest course. Raises Problem."""
+    access.check("courses.add", slug)
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         courses = opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)).all()

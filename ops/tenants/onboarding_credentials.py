@@ -9,7 +9,7 @@ from sqlmodel import select
 from models.base import utc_now
 from models.session import session
 from models.tenant import Tenant
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.problems import Problem
 from ops.tenants import importing, onboarding
 from ops.tenants.onboarding import LEFT_OUT, Draft
@@ -18,6 +18,7 @@ from tenancy import health
 
 def credentials_of(slug: str, system: str) -> Draft:
     """A draft of which only the credentials of one system are asked; the present ones are proposed. Raises Problem."""
+    access.check("tenants.credentials", slug)
     if system not in onboarding.SYSTEMS:
         raise Problem(f"Credentials are of {' or '.join(onboarding.SYSTEMS)}, not of {system!r}.")
     with session() as opened:
@@ -41,6 +42,7 @@ def credentials_of(slug: str, system: str) -> Draft:
 
 def change_credentials(draft: Draft, system: str, who: str) -> None:
     """Put credentials that were tried in place of the stored ones. Calls under way end with the old ones."""
+    access.check("tenants.credentials", draft.slug)
     given = onboarding.systems(draft)[system]
     with session() as opened:
         tenant = opened.exec(select(Tenant).where(Tenant.slug == draft.slug).with_for_update()).one_or_none()

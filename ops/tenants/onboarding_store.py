@@ -16,6 +16,7 @@ from sqlmodel import select
 from models.base import utc_now
 from models.onboarding import Onboarding
 from models.session import session, transaction
+from ops import access
 from ops.problems import Problem
 from ops.tenants import file_spec, importing, onboarding
 from ops.tenants.file import problem_of
@@ -34,6 +35,7 @@ _FORGET = text("DELETE FROM onboarding WHERE slug = :slug")
 
 def give(draft: Draft, name: str, given: str, who: str) -> Draft:
     """Answer a question and keep the new draft. Raises Refused, with the draft to go on with, which is kept too."""
+    access.check("tenants.add", None)
     try:
         after = answer(draft, name, given)
         if name == "slug":
@@ -89,6 +91,7 @@ def _keep(draft: Draft, who: str) -> None:
 
 def resumed(slug: str | None) -> Draft:
     """The draft of a slug, or the only one. Raises Problem."""
+    access.check("tenants.add", None)
     with session() as opened:
         wanted = _meant(opened.connection(), slug)
         row = opened.exec(select(Onboarding).where(Onboarding.slug == wanted)).one()
@@ -97,6 +100,7 @@ def resumed(slug: str | None) -> Draft:
 
 def discard(slug: str | None) -> str:
     """Forget the draft of a slug, or the only one, without a look into it; gives its slug. Raises Problem."""
+    access.check("tenants.add", None)
     with transaction() as connection:
         wanted = _meant(connection, slug)
         connection.execute(_FORGET, {"slug": wanted})
@@ -115,6 +119,7 @@ def _meant(connection: Connection, slug: str | None) -> str:
 
 def finish(draft: Draft, who: str) -> Imported:
     """Store the tenant as an import does, and forget the draft."""
+    access.check("tenants.add", None)
     (done,) = importing.apply([valid(onboarding.document(draft))], who, only_new=True, verb="tenants add")
     with transaction() as connection:
         connection.execute(_FORGET, {"slug": draft.slug})

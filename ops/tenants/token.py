@@ -15,7 +15,7 @@ from clients.errors import RemoteError
 from models.base import utc_now
 from models.session import session
 from models.tenant import Tenant
-from ops import audit, lookup
+from ops import access, audit, lookup
 from ops.problems import Problem
 from tenancy import health
 from tenancy.systems import afas_address
@@ -29,6 +29,7 @@ def make(slug: str, ask: Ask, *, who: str) -> None:
     Args:
         ask: gives the answer to a question; the flag says that it is a secret.
     """
+    access.check("tenants.token", slug)
     address = _base(slug)
     otp = AfasOtp(address)
     api_key, environment_key = _asked(ask, "API key", True), _asked(ask, "Environment key", True)
