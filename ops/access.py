@@ -126,14 +126,14 @@ def check(verb: str, slug: str | None) -> None:
         raise no_tenant(repr(slug))
     need(verb)
     if slug is None and acts.tenants is not None and not verb.endswith(".read"):
-        raise Forbidden("This concerns all tenants: somebody who may see all of them can do it.")
+        raise Forbidden("all_tenants")
 
 
 def need(verb: str) -> None:
     """The role alone: for a verb over several tenants, each of which is checked or taken from ``visible``."""
     needed = NEEDS[verb]
     if actor().role < needed:
-        raise Forbidden(f"This needs the role {needed}, and {actor().name} is {actor().role}.")
+        raise Forbidden("role", needed=needed, name=actor().name, role=actor().role)
 
 
 def may(verb: str, slug: str | None = None) -> bool:
@@ -153,7 +153,7 @@ def visible() -> list[str] | None:
 
 def no_tenant(named: str) -> NotThere:
     """What is said of a slug, or slugs, that no tenant has, or none that one may see."""
-    return NotThere(f"There is no tenant {named}: `koppeling tenants list` shows them.")
+    return NotThere("no_tenant", named=named)
 
 
 def verb_of(recorded: str) -> str:

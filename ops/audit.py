@@ -11,6 +11,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from models.session import transaction
 from ops import access
+from ops.language import Words
 from ops.problems import Problem
 
 current_user = access.current_user
@@ -48,10 +49,10 @@ class Done(TypedDict):
     detail: dict[str, Any] | None
 
 
-def need_reason(reason: str, why: str) -> None:
+def need_reason(reason: str, why: Words | str) -> None:
     """Refuse an empty reason; ``why`` says what it is for."""
     if not reason.strip():
-        raise Problem(f"--reason is empty: say why, {why}.")
+        raise Problem("reason_empty", why=why)
 
 
 def record(

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, text
 from models.hold import Guard, HoldState
 from models.session import transaction
 from ops import access, audit, lookup
+from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.lookup import checked_id
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 
 _COLUMNS = """
     SELECT h.id, t.slug AS tenant, h.run_id AS run, h.guard, h.event_id, h.state, h.created_at, h.expires_at, h.measure,
@@ -31,7 +32,7 @@ _LINES = """
     SELECT event_id, internal_id, action, before, after, state, decided_at FROM hold_line
      WHERE hold_id = :hold AND tenant_id = :tenant ORDER BY event_id, length(internal_id), internal_id
 """
-_KEPT = "it is kept with the decision"
+_KEPT = Words("why.hold")
 
 
 class Refused(TypedDict):
@@ -59,7 +60,7 @@ def listing(
 ) -> Page:
     """Holds, newest first."""
     if state is not None and state not in set(HoldState):
-        raise Problem(f"--state is one of {', '.join(HoldState)}.")
+        raise Problem("state_one_of", listed=", ".join(HoldState))
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant else None
         wanted = {"tenant": number, "tenants": lookup.visible_ids(connection), "state": state, "cursor": cursor}
@@ -104,7 +105,7 @@ def release(hold_id: str, *, events: Sequence[str], persons: Sequence[str], reas
         )
         only_base = hold["guard"] == Guard.SHORT_SNAPSHOT and not hold["open_lines"] and not events and not persons
         if not done["released"] and not done["dropped"] and not only_base:
-            raise Problem(f"Hold {hold_id} has no open line of those: `koppeling holds show {hold_id}` lists them.")
+            raise Problem("hold_no_lines", hold=hold_id)
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
         audit.record(connection, who=who, verb="holds release", detail={**chosen, **done}, **about)
     return {
@@ -137,5 +138,5 @@ def _open(connection: Connection, hold_id: str, verb: str) -> Row:
     connection.execute(text("SELECT id FROM hold WHERE id = :hold FOR UPDATE"), {"hold": hold_id})
     hold = _one(connection, hold_id)
     if hold["state"] != HoldState.OPEN:
-        raise Problem(f"Hold {hold_id} is {hold['state']} already: nothing is left to decide.")
+        raise AlreadyDecided("hold_decided", hold=hold_id, state=hold["state"])
     return hold

@@ -30,7 +30,7 @@ class Page:
 def checked_limit(limit: int) -> int:
     """Refuse what can't be a page size."""
     if not 1 <= limit <= MAX_LIMIT:
-        raise Problem(f"--limit is 1 to {MAX_LIMIT}.")
+        raise Problem("limit", most=MAX_LIMIT)
     return limit
 
 
@@ -39,7 +39,7 @@ def number_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Problem("--cursor: give the 'next' of the page before.")
+        raise Problem("cursor")
     return int(cursor)
 
 

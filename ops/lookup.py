@@ -59,7 +59,7 @@ def direction(word: str) -> Direction:
     try:
         return Direction(word)
     except ValueError:
-        raise Problem(f"--direction is {' or '.join(Direction)}, not {word!r}.") from None
+        raise Problem("direction", word=word) from None
 
 
 def person_id(connection: Connection, tenant: int, internal_id: str, slug: str) -> int:
@@ -69,14 +69,13 @@ def person_id(connection: Connection, tenant: int, internal_id: str, slug: str) 
         {"tenant": tenant, "internal_id": internal_id},
     ).scalar()
     if found is None:
-        raise NotThere(f"{slug} has no person {internal_id!r}: `koppeling explain {slug} {internal_id}` tells more.")
+        raise NotThere("no_person", slug=slug, internal_id=internal_id)
     return int(found)
 
 
 def none_of(table: Numbered, given: str) -> NotThere:
     """What is said of an id that nothing has, or nothing any more."""
-    thing, listing = table.replace("_", " "), f"{table.replace('_', '-')}s list"
-    return NotThere(f"There is no {thing} {given!r}: `koppeling {listing}` shows them.")
+    return NotThere(f"no_{table}", given=given)
 
 
 def full_id(connection: Connection, table: Numbered, given: str) -> str:
@@ -95,7 +94,7 @@ def full_id(connection: Connection, table: Numbered, given: str) -> str:
     if not found or not given.strip():
         raise none_of(table, given)
     if len(found) > 1:
-        raise Problem(f"More than one {table.replace('_', ' ')} begins with {given!r}: give more of its id.")
+        raise Problem(f"several_{table}s", given=given)
     return str(found[0])
 
 
@@ -103,9 +102,7 @@ def checked_id(internal_id: str) -> str:
     """An internal id (CdId) in its one form: ``00080`` and ``80.0`` are 80."""
     found = person_number(internal_id)
     if found is None:
-        raise Problem(
-            f"{internal_id[:60]!r} is no internal id: that is the whole number (CdId) that AFAS gives a person."
-        )
+        raise Problem("no_internal_id", given=internal_id[:60])
     return found
 
 
@@ -113,5 +110,5 @@ def checked_account(pluvo_id: str) -> str:
     """A Pluvo id (a UUID); not an address, not a ref."""
     account = fold_account(pluvo_id.strip())
     if not PLUVO_ID.fullmatch(account):
-        raise Problem(f"{account!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.")
+        raise Problem("no_pluvo_id", given=account)
     return account

@@ -37,7 +37,7 @@ def check_(
     """Try both sides, reading only: one line a finding, with what to do about a fault."""
     words = language_of(language)
     if last and contract:
-        raise Problem("Say --last or --contract: what --contract finds is not kept.")
+        raise Problem("last_or_contract")
     if contract:
         _contract(slug, words, json)
     with at_database(keys=not last):

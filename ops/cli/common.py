@@ -59,7 +59,7 @@ def at_database(*, create: bool = False, keys: bool = False, lost_keys: bool = F
 def wanted_state(state: str | None, everything: bool) -> str | None:
     """Of which state a listing shows: the one asked for, open ones, or (None) all."""
     if state is not None and everything:
-        raise Problem("Say --state or --all, not both.")
+        raise Problem("state_or_all")
     return None if everything else state or "open"
 
 
@@ -73,9 +73,9 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Problem(f"{question} Say --yes: there is no terminal to ask.")
+        raise Problem("say_yes", question=question)
     if not typer.confirm(question):
-        raise Problem("Nothing was done.")
+        raise Problem("nothing_done")
 
 
 def flagged(slug: str, environment: str | None) -> str:
@@ -116,7 +116,7 @@ def instant(value: str | None, option: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
-        raise Problem(f"{option}: write a day or a time such as 2026-11-22 or 2026-11-22T14:00Z.") from None
+        raise Problem("no_instant", option=option) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -125,7 +125,7 @@ def day(value: str | None, option: str) -> str | None:
     try:
         return date.fromisoformat(value).isoformat() if value is not None else None
     except ValueError:
-        raise Problem(f"{option}: write a day such as 2026-11-22.") from None
+        raise Problem("no_day", option=option) from None
 
 
 def duration(value: str, option: str) -> int:
@@ -133,4 +133,4 @@ def duration(value: str, option: str) -> int:
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise Problem(f"{option}: {error}") from None
+        raise Problem("no_duration", option=option, said=error) from None

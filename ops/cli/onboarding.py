@@ -79,7 +79,7 @@ class Dialogue:
         except Refused as refused:
             told = self._refusal(refused)
             if not self.terminal:
-                raise Problem(f"{question.name}: {told}") from None
+                raise Problem("answer_refused", question=question.name, told=told) from None
             output.say(told, error=True)
             return self._after(refused.draft, question)
 
@@ -208,12 +208,10 @@ def given_answers(assignments: list[str]) -> dict[str, str]:
     for one in assignments:
         name, equals, value = one.partition("=")
         if not equals:
-            raise Problem(f"--set {name}: write NAME=VALUE, such as --set afas.member_id=12345.")
+            raise Problem("set_form", name=name)
         name = name.strip()
         if f"ask.{name}" not in SENTENCES and not name.startswith(("target.", "title.")):
-            raise Problem(
-                f"--set {name}: nothing of that name is asked; such names are afas.member_id, fields.name, title.340."
-            )
+            raise Problem("set_unknown", name=name)
         found[name] = _secret(value) if onboarding.is_secret(name) else value
     return found
 
@@ -221,8 +219,8 @@ def given_answers(assignments: list[str]) -> dict[str, str]:
 def _secret(value: str) -> str:
     kind, colon, name = value.partition(":")
     if not colon or kind not in ("env", "file"):
-        raise Problem("A secret on the command line is seen by others: write env:NAME or file:PATH.")
+        raise Problem("secret_on_command_line")
     try:
         return str(secret_of({kind: name}, Path()))
     except ValueError as error:
-        raise Problem(f"{error}.") from None
+        raise Problem("secret_unread", said=error) from None

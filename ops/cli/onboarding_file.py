@@ -41,16 +41,14 @@ def answers_of(file: Path) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         document = tomllib.loads(files.read_text(file, MAX_BYTES))
     except (ValueError, RecursionError) as error:
-        raise Problem(f"{file}: {error}") from None
+        raise Problem("file_unread", file=file, said=error) from None
     tenants = document.get("tenants", [])
     if not isinstance(tenants, list) or len(tenants) != 1:
-        raise Problem(f"{file}: one [[tenants]] is needed; `koppeling tenants import` takes more.")
+        raise Problem("one_tenant_needed", file=file)
     try:
         return _Read(file).tenant(_table(tenants[0], "tenants"))
     except _More as more:
-        raise Problem(
-            f"{file}: {more} can't be asked here: `koppeling tenants import {file}` takes all of it."
-        ) from None
+        raise Problem("more_than_asked", file=file, more=more) from None
 
 
 class _More(Exception):
@@ -85,7 +83,7 @@ class _Read:
         try:
             return str(secret_of(value, self.file.parent))
         except ValueError as error:
-            raise Problem(f"{error}.") from None
+            raise Problem("secret_unread", said=error) from None
 
     def _courses(self, tenant: Mapping[str, Any]) -> dict[str, object]:
         try:

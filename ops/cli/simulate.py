@@ -21,8 +21,8 @@ def simulate(
 ) -> None:
     """Play AFAS or Pluvo over HTTP, with fictitious tenants, until told to stop."""
     if system not in SIMULATOR_PORTS:
-        raise Problem(f"Simulate afas or pluvo, not {system!r}.")
+        raise Problem("simulate_what", system=system)
     try:
         simulators.main(system, port or SIMULATOR_PORTS[system])
     except OSError as error:
-        raise Problem(f"Can't listen ({error.strerror}): choose another --port.") from None
+        raise Problem("cant_listen", why=error.strerror) from None

@@ -92,7 +92,7 @@ def _run(
     dry_run, wait, timeout, csv, json = how
     seconds = duration(timeout, "--timeout")
     if csv and not dry_run:
-        raise Problem("--csv goes with --dry-run.")
+        raise Problem("csv_dry_run")
     if wait and not dry_run:
         environment.need_something_running()
     with at_database(keys=dry_run):

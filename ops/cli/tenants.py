@@ -158,15 +158,13 @@ def edit(slug: Slug, who: Who = None, json: Json = False) -> None:
         while True:
             changed = edited(written, ".toml")
             if changed == written:
-                raise Problem("Nothing was changed.")
+                raise Problem("nothing_changed")
             try:
                 before, stored = stored, export.exported(slug, to_edit=True)
                 export.refuse_changed(slug, before, stored)
                 specs = tenants_file.parse(changed, name=f"{slug}.toml", folder=Path(), keep_secrets=True)
                 if [one.slug for one in specs] != [slug]:
-                    raise Problem(
-                        f"The file is to have one tenant, {slug}: others are imported from files of their own."
-                    )
+                    raise Problem("one_tenant_in_file", slug=slug)
                 done = importing.apply(specs, named(who), verb="tenants edit")
                 break
             except Problem as problem:

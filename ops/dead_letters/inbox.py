@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from models.dead_letter import DeadLetterState
 from models.session import transaction
 from ops import access, audit, lookup
+from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.problems import Problem
 
@@ -69,7 +70,7 @@ class Filters:
     def values(self, connection: Connection) -> dict[str, object]:
         """What the queries want. Raises Problem for an unknown tenant or state."""
         if self.state is not None and self.state not in set(DeadLetterState):
-            raise Problem(f"--state is one of {', '.join(DeadLetterState)}.")
+            raise Problem("state_one_of", listed=", ".join(DeadLetterState))
         tenant = lookup.tenant_id(connection, self.tenant) if self.tenant else None
         wanted = {"kind": self.kind, "error": self.error, "since": self.since, "until": self.until}
         seen = lookup.visible_ids(connection)
@@ -110,12 +111,12 @@ def show(dead_letter_id: str) -> Row:
 def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[str]:
     """The dead letters named, or the open ones that fit the filters, oldest first."""
     if ids and (filters.given or everything):
-        raise Problem("Name dead letters or give filters, not both.")
+        raise Problem("ids_or_filters")
     with transaction() as connection:
         if ids:
             return list(dict.fromkeys(lookup.full_id(connection, "dead_letter", one) for one in ids))
         if not filters.given and not everything:
-            raise Problem("Name dead letters, give a filter (--tenant --kind --error --since --until), or say --all.")
+            raise Problem("which_dead_letters")
         wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}
         found = connection.execute(
             text(f"SELECT d.id FROM dead_letter d {where(_FILTERS, wanted)} ORDER BY d.id"),  # noqa: S608 - constants only
@@ -127,9 +128,9 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
 def discard(ids: Sequence[str], *, reason: str, who: str) -> dict[str, int]:
     """Close dead letters without sending them again. Returns ``{"discarded": 2, "settled": 1}``."""
     access.need("dead_letters.discard")
-    audit.need_reason(reason, "it is kept with the dead letter")
+    audit.need_reason(reason, Words("why.dead_letter"))
     if not ids:
-        raise Problem("Name the dead letters to discard.")
+        raise Problem("none_to_discard")
     chosen = choose(ids, Filters(), everything=False)
     with transaction() as connection:
         closed = connection.execute(

@@ -23,7 +23,7 @@ from models.worker import live_workers
 from ops import access, lookup
 from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
-from ops.problems import NO_WORKER, NotThere, Problem
+from ops.problems import NotThere, Problem
 
 TICK_SECONDS = 0.2
 log = structlog.get_logger("ops.dead_letters.replay_batch")
@@ -102,7 +102,7 @@ def replay_now(
     if not to_do:
         return {"batch": None, "state": "done", "lines": judged}
     if wait and not workers:
-        raise Problem(NO_WORKER)
+        raise Problem("no_worker")
     batch = create(to_do, rate=rate, max_failures=max_failures, who=who)
     if workers:
         told, over = drive(batch, until_settled=wait, timeout_seconds=timeout_seconds)
@@ -127,7 +127,7 @@ def exit_code(found: Replayed, *, waited: bool) -> int:
 def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILURES, who: str) -> str:
     """Store a batch; nothing is sent yet. Returns its id."""
     if rate <= 0 or max_failures < 1:
-        raise Problem("--rate and --max-failures are more than 0.")
+        raise Problem("rate")
     access.need("dead_letters.replay")
     batch = new_id()
     with transaction() as connection:
@@ -147,7 +147,7 @@ def cancel(batch: str) -> bool:
     with transaction() as connection:
         found = rows(connection, "SELECT ids FROM replay_batch WHERE id = :id", id=batch)
         if not found:
-            raise NotThere(f"There is no batch {batch!r}.")
+            raise NotThere("no_batch", batch=batch)
         access.need("replays.cancel")
         _refuse_others(connection, found[0]["ids"])
         return bool(_end(connection, batch, "cancelled"))

@@ -52,7 +52,7 @@ class Demo:
         document = start.document(started)
         narration.batch(document)
         if not over:
-            raise Problem(f"A batch of {direction} was not over after {BATCH_SECONDS:.0f} s.")
+            raise Problem("demo_batch", direction=direction, seconds=round(BATCH_SECONDS))
         self.run_ids += [run["run"] for run in document["runs"] if run["run"]]
         self.last[direction] = document
 

@@ -15,11 +15,6 @@ from ops.problems import Problem
 from ops.tenants import manage
 from simulators.sample_data.tenants import TENANTS
 
-IN_USE = (
-    "The demo needs a database that nothing else of koppeling uses: name another one, "
-    "or unset KOPPELING_DATABASE_URL to use an embedded one."
-)
-
 
 @contextmanager
 def named_servers() -> Iterator[None]:
@@ -49,7 +44,7 @@ def _free_database(url: str) -> None:
         return
     with transaction() as connection:
         if connection.execute(text("SELECT 1 FROM tenant LIMIT 1")).first():
-            raise Problem(IN_USE)
+            raise Problem("demo_database")
 
 
 def _remove_tenants(url: str) -> None:

@@ -51,7 +51,7 @@ class Setup:
     def must_run(self) -> None:
         """Raise a Problem when ``koppeling up`` ended by itself."""
         if self.up.poll() is not None:
-            raise Problem(f"`koppeling up` ended with code {self.up.returncode}: {last_words(self.home / 'up.log')}")
+            raise Problem("up_ended", code=self.up.returncode, words=last_words(self.home / "up.log"))
 
     def wait_until_it_ends(self) -> None:
         """Wait as long as ``koppeling up`` runs; Ctrl-C comes in between."""
@@ -137,9 +137,9 @@ def _ready(up: subprocess.Popen[bytes], home: Path) -> str:
             if line.startswith("ready http"):
                 return line.split()[1]
         if up.poll() is not None:
-            raise Problem(f"`koppeling up` does not start: {last_words(home / 'up.log')}")
+            raise Problem("up_no_start", words=last_words(home / "up.log"))
         time.sleep(0.05)
-    raise Problem(f"`koppeling up` was not ready within {READY_SECONDS:.0f} s: {last_words(home / 'up.log')}")
+    raise Problem("up_slow", seconds=round(READY_SECONDS), words=last_words(home / "up.log"))
 
 
 def last_words(log: Path) -> str:

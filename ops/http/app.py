@@ -49,10 +49,7 @@ def _give_back_idle() -> float:
 def check_bind(host: str) -> None:
     """Refuse an address that others can reach while there is no login. Raises Problem."""
     if not is_loopback(host) and not settings.get().login_token:
-        raise Problem(
-            f"{host} can be reached from elsewhere and there is no login: "
-            "set KOPPELING_LOGIN_TOKEN, or bind to 127.0.0.1."
-        )
+        raise Problem("no_login", host=host)
 
 
 def is_loopback(host: str) -> bool:

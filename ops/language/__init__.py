@@ -9,11 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ops.language import adoption, contract, errors, fields, findings, handover, onboarding, reasons
+from ops.language import (
+    adoption,
+    contract,
+    errors,
+    fields,
+    findings,
+    handover,
+    onboarding,
+    problems,
+    problems_here,
+    problems_setup,
+    reasons,
+)
 
 Language = Literal["en", "nl"]
 Sentence = str | tuple[str, str]
@@ -28,16 +41,39 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "findings": findings.SENTENCES,
     "handover": handover.SENTENCES,
     "reasons": reasons.SENTENCES,
+    "problems": problems.SENTENCES,
+    "problems_here": problems_here.SENTENCES,
+    "problems_setup": problems_setup.SENTENCES,
     "onboarding": onboarding.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 
 
+@dataclass(frozen=True, init=False)
+class Words:
+    """A sentence that is still in no language: a parameter of another sentence, which is said in that one's."""
+
+    code: str
+    params: Mapping[str, object]
+
+    def __init__(self, code: str, /, **params: object) -> None:
+        object.__setattr__(self, "code", code)
+        object.__setattr__(self, "params", params)
+
+    def say(self, language: Language) -> str:
+        """The sentence."""
+        return say(self.code, language, **self.params)
+
+    def __str__(self) -> str:
+        return self.say("en")
+
+
 def say(code: str, language: Language, /, **parameters: object) -> str:
     """The sentence of a code, e.g. ``say("action.throttled", "nl")``. Raises KeyError for a code without one.
 
-    A parameter that is not given, as in what an older release stored, is shown as ``?``.
+    A parameter that is not given, as in what an older release stored, is shown as ``?``; ``Words`` are said as well.
     """
+    parameters = {name: one.say(language) if isinstance(one, Words) else one for name, one in parameters.items()}
     found = template(code, language)
     if not isinstance(found, str):
         found = found[parameters.get("count") != 1]

@@ -17,7 +17,7 @@ from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, whe
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
 from ops.people.candidates import CANDIDATES
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.tidy import tidy_up
 
 DECISIONS = ("link", "create", "ignore")
@@ -50,7 +50,7 @@ def listing(
 ) -> Page:
     """Links, oldest person first."""
     if state is not None and state not in set(LinkState):
-        raise Problem(f"--state is one of {', '.join(LinkState)}.")
+        raise Problem("state_one_of", listed=", ".join(LinkState))
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant else None
         seen = lookup.visible_ids(connection)
@@ -163,7 +163,7 @@ def decide(
 ) -> str:
     """Settle who an ambiguous person is: ``link`` (with an account), ``create`` or ``ignore``. Remembered for ever."""
     if decision not in DECISIONS or (decision == "link") != (pluvo_id is not None):
-        raise Problem("Decide `link PLUVO_ID`, `create` or `ignore`.")
+        raise Problem("decide_what")
     access.check("links.decide", slug)
     internal_id = checked_id(internal_id)
     with transaction() as connection:
@@ -177,9 +177,7 @@ def decide(
             {"person": person, "tenant": tenant},
         ).first()
         if decision == "create" and row and row.pluvo_id and row.state != LinkState.IGNORED:
-            raise Problem(
-                f"{internal_id} of {slug} is linked to {row.pluvo_id}: `koppeling links remove` it first if wrong."
-            )
+            raise AlreadyDecided("linked_already", internal_id=internal_id, slug=slug, pluvo_id=row.pluvo_id)
         if row and row.decision == decision:
             return "unchanged"
         state = LinkState.IGNORED if decision == "ignore" else LinkState.AMBIGUOUS

@@ -12,6 +12,7 @@ from models.folding import fold_account
 from models.session import session, transaction
 from models.tenant import Tenant
 from ops import lookup
+from ops.language import Words
 from ops.lookup import checked_account, checked_id
 from ops.people import links
 from ops.problems import Problem
@@ -31,16 +32,13 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
     tenant = _tenant(slug)
     other = _linked_to(tenant, pluvo_id, internal_id)
     if other and not sure:
-        raise Problem(
-            f"{pluvo_id} is linked to {other} already. --yes links {internal_id} to it as well: both then share it,"
-            f" with name and address of the lower id. `koppeling links show {slug} {other}` shows the other."
-        )
+        raise Problem("account_taken", pluvo_id=pluvo_id, other=other, internal_id=internal_id, slug=slug)
     try:
         found = systems_of(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
     except RemoteError as error:
-        raise Problem(f"{slug}: Pluvo can't be asked for {pluvo_id}: {error.message}") from None
+        raise Problem("pluvo_account_unasked", slug=slug, pluvo_id=pluvo_id, said=error.message) from None
     if found is None:
-        raise Problem(f"Pluvo has no user with the id {pluvo_id}: look it up there, it is the id, not the ref.")
+        raise Problem("no_pluvo_user", pluvo_id=pluvo_id)
 
 
 def set_checked(
@@ -66,26 +64,28 @@ def decide_checked(
     return {"tenant": slug, "internal_id": internal_id, "decision": decision, "result": done}
 
 
-def accounts(tenant: Tenant, wanted: Mapping[int, tuple[str, str]], *, ask: bool, sure: bool) -> list[tuple[int, str]]:
+def accounts(
+    tenant: Tenant, wanted: Mapping[int, tuple[str, str]], *, ask: bool, sure: bool
+) -> list[tuple[int, Words]]:
     """The same for a file, ``{line: (internal id, account)}``: the lines that can't work, and why.
 
     With ``ask`` all of Pluvo's users are listed once.
     """
-    problems: list[tuple[int, str]] = []
+    problems: list[tuple[int, Words]] = []
     if not sure:
         given: dict[str, str] = {}
         for line, (internal_id, pluvo_id) in wanted.items():
             other = _linked_to(tenant, pluvo_id, internal_id) or given.get(fold_account(pluvo_id))
             if other:
-                problems.append((line, f"{pluvo_id} is linked to {other} already; --yes links both to it"))
+                problems.append((line, Words("problem.account_taken_in_file", pluvo_id=pluvo_id, other=other)))
             given.setdefault(fold_account(pluvo_id), internal_id)
     if ask:
         try:
             absent = _absent(systems_of(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
         except RemoteError as error:
-            raise Problem(f"{tenant.slug}: Pluvo can't be asked for its users: {error.message}") from None
+            raise Problem("pluvo_users_unasked", slug=tenant.slug, said=error.message) from None
         missing = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) in absent]
-        problems += [(line, f"Pluvo has no user with the id {account}") for line, account in missing]
+        problems += [(line, Words("problem.no_pluvo_user_in_file", pluvo_id=account)) for line, account in missing]
     return problems
 
 
@@ -119,20 +119,17 @@ def new_account(slug: str, internal_id: str) -> None:
     try:
         found = systems_of(tenant).pluvo.find_users(emails=[email])
     except RemoteError as error:
-        raise Problem(f"{slug}: Pluvo can't be asked for the address of {internal_id}: {error.message}") from None
+        raise Problem("pluvo_address_unasked", slug=slug, internal_id=internal_id, said=error.message) from None
     holder = next((user for user in found if same_email(user.email, email)), None)
     if holder:
-        raise Problem(_taken(slug, internal_id, tenant, holder))
+        raise _taken(slug, internal_id, tenant, holder)
 
 
-def _taken(slug: str, internal_id: str, tenant: Tenant, holder: PluvoUser) -> str:
+def _taken(slug: str, internal_id: str, tenant: Tenant, holder: PluvoUser) -> Problem:
     other = _linked_to(tenant, holder.id, internal_id)
-    whose = f", linked to {other}," if other else ""
-    return (
-        f"No account can be made for {internal_id}: {holder.id}{whose} has their address in Pluvo."
-        f" If it is theirs: `koppeling links decide {slug} {internal_id} link {holder.id}`;"
-        f" if not: give one of the two another address, in AFAS or in Pluvo."
-    )
+    if not other:
+        return Problem("address_taken", slug=slug, internal_id=internal_id, holder=holder.id)
+    return Problem("address_taken_linked", slug=slug, internal_id=internal_id, holder=holder.id, other=other)
 
 
 def _tenant(slug: str) -> Tenant:

@@ -47,10 +47,10 @@ def adoption(slug: str) -> AdoptionReport:
     """
     (run,) = dry_run.document(Direction.ENROLLMENTS, [slug], everyone=False, options={})["runs"]
     if run["status"] != "dry_run":
-        raise Problem(f"{slug} can't be read: {run['reason'] or run['status']}. `koppeling check {slug}` tells more.")
+        raise Problem("unread", slug=slug, why=run["reason"] or run["status"])
     found = run.get("adoption")
     if found is None:
-        raise Problem(f"{slug} had its first run: `koppeling links list --tenant {slug}` shows who is linked to what.")
+        raise Problem("first_run_was", slug=slug)
     people = list(_people(run["plan"]["lines"]))
     people += [
         AdoptedPerson(

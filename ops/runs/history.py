@@ -143,7 +143,7 @@ def listing(
 ) -> Page:
     """Runs, newest first."""
     if status is not None and status not in set(RunStatus):
-        raise Problem(f"--status is one of {', '.join(RunStatus)}.")
+        raise Problem("status_one_of", listed=", ".join(RunStatus))
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         number = lookup.tenant_id(connection, tenant) if tenant is not None else None

@@ -18,9 +18,10 @@ from models.session import connect_alone, transaction
 from models.worker import live_workers
 from ops import access
 from ops.documents import Batch, Watched
+from ops.language import Words
 from ops.listing import rows
 from ops.lookup import checked_id, no_tenant
-from ops.problems import NO_WORKER, Problem
+from ops.problems import Problem
 from ops.runs import history
 from producers.runs import request
 from tenancy import health
@@ -63,7 +64,7 @@ def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, pers
     options: RunOptions = {"full": True} if full else {}
     if person is not None:
         if everyone or len(slugs) != 1:
-            raise Problem("--person needs an internal id and exactly one tenant.")
+            raise Problem("person_one_tenant")
         options["person"] = checked_id(person)
     return options
 
@@ -71,7 +72,7 @@ def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, pers
 def completion_options(*, since: str | None, until: str | None) -> RunOptions:
     """What a completion run is asked for; days as ``YYYY-MM-DD``."""
     if since and until and since > until:
-        raise Problem("--since comes after --until.")
+        raise Problem("since_until")
     options: RunOptions = {}
     if since:
         options["since"] = since
@@ -86,7 +87,7 @@ def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, directi
     Raises Problem for an unknown slug, a paused one named, nothing or both.
     """
     if bool(slugs) == everyone:
-        raise Problem("Name one or more tenants, or say --all.")
+        raise Problem("name_tenants")
     for slug in slugs:
         access.check("tenants.read", slug)
     wanted = {"slugs": list(slugs) if slugs else access.visible(), "direction": direction}
@@ -96,8 +97,7 @@ def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, directi
         raise no_tenant(", ".join(unknown))
     for tenant in found:
         if slugs and tenant.state == Health.PAUSED:
-            slug, why = tenant.slug, tenant.reason or "no reason given"
-            raise Problem(f"{slug} is paused ({why}): `koppeling tenants resume {slug}` ends that.")
+            raise Problem("paused", slug=tenant.slug, why=tenant.reason or Words("why.none_given"))
     return found
 
 
@@ -111,7 +111,7 @@ def start(
         started.workers = len(live_workers(connection))
         tenants = chosen(connection, slugs, everyone, direction)
         if need_worker and not started.workers:
-            raise Problem(NO_WORKER)
+            raise Problem("no_worker")
         for tenant in tenants:
             if tenant.state == Health.PAUSED:
                 started.paused.append(tenant)

@@ -22,17 +22,12 @@ import settings
 from migrations import usable
 from migrations.run import head, refuse_strange, upgrade
 from models.session import transaction
-from ops.problems import NO_WORKER, Problem
+from ops.problems import Problem
 from ops.servers.embedded import ensure_postgres, running
 from ops.servers.embedded.postgres import is_made
 from ops.servers.embedded.process import owner_name
 
 KEY_FILE = "secret.key"
-NOT_RUNNING = "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL."
-NOTHING_HERE = (
-    "There is no koppeling in {home} yet: begin with `koppeling up` or `koppeling tenants add`, or set KOPPELING_HOME "
-    "to the folder where it is."
-)
 
 
 def use(**values: str) -> None:
@@ -47,15 +42,14 @@ def home_key(home: Path) -> str | None:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
             facts = os.fstat(file.fileno())
             if facts.st_uid != os.geteuid():
-                raise Problem(f"{path} belongs to {owner_name(facts.st_uid)} and is not used: move it away.")
+                raise Problem("key_of_others", path=path, owner=owner_name(facts.st_uid))
             if stat.S_IMODE(facts.st_mode) & 0o077:
-                quoted = shlex.quote(str(path))
-                raise Problem(f"{path} can be read by others: `chmod 600 {quoted}`, and replace the key.")
+                raise Problem("key_readable", path=path, quoted=shlex.quote(str(path)))
             return file.read().strip()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Problem(f"Can't use {path} ({error.strerror}): put the key's own file there.") from None
+        raise Problem("key_unusable", path=path, why=error.strerror) from None
 
 
 def make_home_key(home: Path) -> str:
@@ -73,7 +67,7 @@ def make_home_key(home: Path) -> str:
         finally:
             new.unlink()
     except OSError as error:
-        raise Problem(f"Can't use {path} ({error.strerror}): set KOPPELING_HOME to a folder of yours.") from None
+        raise Problem("home_unusable", path=path, why=error.strerror) from None
     return home_key(home) or ""
 
 
@@ -96,7 +90,7 @@ def need_keys(*, make: bool = False, lost: bool = False) -> None:
             with transaction() as connection:
                 marks = stored_under(connection)
             if marks and not lost:
-                raise Problem(f"{found.home / KEY_FILE} is gone. {missing_words(marks)} Or put the file back.")
+                raise Problem("key_gone", path=found.home / KEY_FILE, missing=missing_words(marks))
             if not make:
                 return  # nothing is stored that could be read
             key = make_home_key(found.home)
@@ -112,9 +106,7 @@ def check_url() -> None:
     try:
         make_url(settings.get().need_database())
     except (ArgumentError, ValueError):
-        raise Problem(
-            "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database."
-        ) from None
+        raise Problem("database_url") from None
 
 
 @contextmanager
@@ -135,7 +127,7 @@ def database(*, create: bool = False, keys: bool = False, lost_keys: bool = Fals
             url = running(found.home).database_url
             if not url:
                 if not create and not is_made(found.home):
-                    raise Problem(NOTHING_HERE.format(home=found.home))
+                    raise Problem("nothing_here", home=found.home)
                 url = stack.enter_context(ensure_postgres(found.home)).url
             _use_embedded(found.home, url)
             if refuse_strange(url) != head():
@@ -168,11 +160,11 @@ def connect_running() -> None:
     endpoints = running(found.home)
     if not found.database_url:
         if not endpoints.database_url:
-            raise Problem(NOT_RUNNING)
+            raise Problem("not_running")
         _use_embedded(found.home, endpoints.database_url)
     if not found.redis_url:
         if not endpoints.redis_url:
-            raise Problem(NOT_RUNNING)
+            raise Problem("not_running")
         use(redis_url=endpoints.redis_url)
 
 
@@ -191,7 +183,7 @@ def need_something_running() -> None:
     """Refuse at once what needs workers where nothing runs, instead of starting a database to find that out."""
     found = settings.get()
     if not found.database_url and not running(found.home).database_url:
-        raise Problem(NO_WORKER)
+        raise Problem("no_worker")
 
 
 def use_broker_if_running() -> None:

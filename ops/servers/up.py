@@ -164,9 +164,7 @@ def check_port(port: int) -> None:
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
-            raise Problem(
-                f"Port {port} of 127.0.0.1 can't be used ({error.strerror}): choose another with --port."
-            ) from None
+            raise Problem("port_unusable", port=port, why=error.strerror) from None
 
 
 def _wait_until_ready(supervisor: Supervisor, options: Options) -> bool:

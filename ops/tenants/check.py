@@ -23,7 +23,7 @@ from models.session import session, transaction
 from models.tenant import Tenant
 from ops import lookup
 from ops.language import Language
-from ops.problems import Problem
+from ops.problems import NotThere
 from ops.tenants import check_afas, check_pluvo, check_rules
 from ops.tenants.check_findings import Finding, FindingDocument, fault, tried, warning
 from producers.enrollments.course_rules import CourseFile, read_file
@@ -78,7 +78,7 @@ def last_check(slug: str, language: Language = "en") -> CheckDocument:
         tenant_id = lookup.tenant_id(connection, slug)
         row = connection.execute(_LAST, {"tenant": tenant_id}).one_or_none()
     if row is None:
-        raise Problem(f"{slug} was not checked yet: `koppeling check {slug}` does it.")
+        raise NotThere("not_checked", slug=slug)
     return _document(slug, row.checked_at, [Finding(**one) for one in row.findings], language)
 
 

@@ -311,8 +311,7 @@ def check_contract(
     try:
         systems = systems_of(tenant, patience_seconds=30.0)
     except ValueError:
-        told = (say(f"{kind}.wrong_credentials", language) for kind in ("cause", "action"))
-        raise Problem(" ".join(told)) from None
+        raise Problem("wrong_credentials", language=language) from None
     course = min(courses, key=lambda one: (not one.rules, int(one.event_id)), default=None)
     scene = Scene(systems.afas, systems.pluvo, course)
     facts = []

@@ -72,7 +72,7 @@ def _others(file: CourseFile, afas: AfasClient, shared: Connector | None) -> Eve
     }
     connectors.discard(shared or (None, None, None))
     if not (connectors or shared):
-        raise Problem("No GetConnector is known yet: name it under [tenants.course_defaults] of the tenants file.")
+        raise Problem("no_connector_yet")
     found = EventList()
     for connector, event, person in sorted(connectors, key=str):
         more = EventLister(afas, str(connector), DefaultFields(event_id=event, internal_id=person)).read()

@@ -18,7 +18,7 @@ from models.session import session
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings, CompletionRule, PluvoSettings, RemovalSettings
 from ops import access, lookup
-from ops.problems import Problem
+from ops.problems import AlreadyDecided
 from ops.tenants.importing import SECRETS
 from ops.tenants.toml_text import toml
 from settings import format_duration
@@ -45,10 +45,7 @@ def refuse_changed(slug: str, before: str, now: str) -> None:
     if before != now:
         lines = difflib.unified_diff(before.splitlines(), now.splitlines(), lineterm="", n=0)
         told = "\n".join(line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---"))
-        raise Problem(
-            f"{slug} was changed by somebody else meanwhile, nothing is stored yet. Edit it again to bring this in as "
-            f"well; what you leave out is undone:\n{told}"
-        )
+        raise AlreadyDecided("changed_meanwhile", slug=slug, told=told)
 
 
 def document(slug: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 import settings
+from ops.language import Words
 from ops.problems import FileProblems
 from ops.tenants import file_spec
 from ops.tenants.file_spec import Tenant
@@ -57,7 +58,7 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
     for number, written in enumerate(content.split("\n"), 1):
         # Each part of a dotted key costs as much as all those before it.
         if written.count(".") > MAX_DOTS and not written.lstrip().startswith("#"):
-            raise FileProblems([f"{name}:{number}: more than {MAX_DOTS} dots: nested too deeply"])
+            raise FileProblems([_at(name, number, Words("problem.file_dots", most=MAX_DOTS))])
     try:
         document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
@@ -65,9 +66,9 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
     except ValueError:  # Python reads no numbers of thousands of digits
         long = re.search(r"[0-9_]{1000}", content)
         line = content.count("\n", 0, long.start()) + 1 if long else 1
-        raise FileProblems([f"{name}:{line}: a number that is too long"]) from None
+        raise FileProblems([_at(name, line, Words("problem.file_long_number"))]) from None
     except RecursionError:
-        raise FileProblems([f"{name}:1: nested too deeply"]) from None
+        raise FileProblems([_at(name, 1, Words("problem.file_nested"))]) from None
     context = {
         "folder": folder,
         "allow_insecure_urls": settings.get().allow_insecure_urls,
@@ -84,9 +85,14 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
     if found:
         lines = Lines(content)
         placed = sorted({(lines.line(path), f"{_named(path)}: {what}") for path, what in found})
-        told = [f"{name}:{line}: {what}" for line, what in placed[:MAX_TOLD]]
-        raise FileProblems(told + ([f"{name}: and {len(placed) - MAX_TOLD} more"] if len(placed) > MAX_TOLD else []))
+        told = [_at(name, line, what) for line, what in placed[:MAX_TOLD]]
+        more = len(placed) - MAX_TOLD
+        raise FileProblems(told + ([Words("problem.file_more", name=name, more=more)] if more > 0 else []))
     return tenants
+
+
+def _at(name: str, line: int, what: Words | str) -> Words:
+    return Words("problem.at", place=f"{name}:{line}", what=what)
 
 
 def _syntax(name: str, content: str, said: str) -> str:

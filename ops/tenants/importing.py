@@ -29,7 +29,8 @@ from models.session import session, transaction
 from models.stored_secrets import encrypted_columns
 from models.tenant import TenantDirection
 from ops import access, audit
-from ops.problems import Problem
+from ops.language import Words
+from ops.problems import AlreadyDecided, Problem
 from ops.tenants import file_spec
 from tenancy import health
 from tenancy.systems import SAME_ORGANISATION
@@ -98,10 +99,7 @@ def refuse_stored(connection: Connection, *slugs: str) -> None:
     """Raise Problem where one of what is being set up was stored by somebody else meanwhile."""
     stored = connection.execute(text("SELECT slug FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": list(slugs)})
     for slug in stored.scalars():
-        raise Problem(
-            f"{slug} was stored by somebody else meanwhile, and is left as it is: `koppeling tenants add {slug} "
-            f"--discard` forgets what was given here, `koppeling tenants edit {slug}` changes it."
-        )
+        raise AlreadyDecided("stored_meanwhile", slug=slug)
 
 
 _SHARING = text(
@@ -116,11 +114,7 @@ def _judge_sharing(opened: Session, slug: str) -> list[str]:
     found = opened.connection().execute(_SHARING, {"slug": slug}).all()
     for other in found:
         if other.same_member:
-            raise Problem(
-                f"{slug} and {other.slug} have the same AFAS member_id and the same Pluvo organisation: the accounts "
-                "they make would carry the same refs. Put all courses under one tenant, or give one an organisation of "
-                "its own."
-            )
+            raise Problem("same_refs", slug=slug, other=other.slug)
     return [
         f"shares the Pluvo organisation {other.named} with {other.slug}: neither takes the other's accounts, and who "
         "is in both under one address waits for a decision"
@@ -228,9 +222,14 @@ def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: file_spec
     for name, (before, after) in changed.items():
         if links:
             raise Problem(
-                f"{spec.slug}: {name} can't change from {before} to {after}: {links} people are linked to accounts "
-                f"of {ids['pluvo.organisation'][0]} by their ids at AFAS member {ids['afas.member_id'][0]}. Give the "
-                "new one a tenant of its own, or remove this one first."
+                "linked_elsewhere",
+                slug=spec.slug,
+                key=name,
+                before=before,
+                after=after,
+                links=links,
+                organisation=ids["pluvo.organisation"][0],
+                member_id=ids["afas.member_id"][0],
             )
 
 
@@ -286,11 +285,12 @@ def _wanted(spec: file_spec.Tenant, kept: dict[str, str | None]) -> dict[str, st
     needed = ("afas_client_secret", "pluvo_client_secret") if spec.afas.auth == "oauth" else ("pluvo_client_secret",)
     lacking = [SECRETS[column] for column in needed if not after[column]]
     if lacking:
-        raise Problem(
-            f"{spec.slug}: {' and '.join(lacking)} missing. A secret may be left out only where one is stored, for the "
-            "same address."
-        )
+        raise Problem("secrets_missing", slug=spec.slug, lacking=_listed(lacking))
     return after | {"webhook_secret": after["webhook_secret"] or None}
+
+
+def _listed(lacking: list[str]) -> str | Words:
+    return lacking[0] if len(lacking) == 1 else Words("problem.and", first=lacking[0], second=lacking[1])
 
 
 def _keepable(stored: tables.Tenant, spec: file_spec.Tenant, secrets: dict[str, str | None]) -> dict[str, str | None]:

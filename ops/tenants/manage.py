@@ -10,6 +10,7 @@ from models.direction import Direction, Health
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.degraded import mark
+from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.tidy import tidy_up
 from tenancy import health
@@ -93,7 +94,7 @@ def _health(row: Row, last_run: str | None) -> Row:
 def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[str]:
     """Stop one or both directions until ``resume``: nothing new begins. Returns those that were not paused before."""
     access.check("tenants.pause", slug)
-    audit.need_reason(reason, "for whoever finds it paused")
+    audit.need_reason(reason, Words("why.paused"))
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)

@@ -21,7 +21,7 @@ def courses_of(slug: str) -> Draft:
         tenant = lookup.tenant(opened, slug)
         courses = opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)).all()
         if not courses:
-            raise Problem(f"{slug} has no course yet to take the columns from: `koppeling tenants edit {slug}`.")
+            raise Problem("no_columns_yet", slug=slug)
         like = max(courses, key=lambda one: (len(one.event_id), one.event_id))
         opened.expunge(tenant)
         answers: dict[str, str | None] = {"getconnector": like.getconnector, "write_back": LEFT_OUT}
@@ -52,9 +52,7 @@ def _with_courses(draft: Draft) -> file_spec.Tenant:
     new = []
     for course in made["courses"]:
         if course["event_id"] in linked:
-            raise Problem(
-                f"{draft.slug} has course {course['event_id']} already: `koppeling tenants edit {draft.slug}`."
-            )
+            raise Problem("has_course", slug=draft.slug, event_id=course["event_id"])
         new.append({**shared, **course, "pluvo": {**shared["pluvo"], **course["pluvo"]}})
         if "completion_title" not in course["pluvo"]:
             new[-1] = {key: value for key, value in new[-1].items() if not key.startswith("completion_")}

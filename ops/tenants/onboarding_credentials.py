@@ -10,7 +10,7 @@ from models.base import utc_now
 from models.session import session
 from models.tenant import Tenant
 from ops import access, audit, lookup
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.tenants import importing, onboarding
 from ops.tenants.onboarding import LEFT_OUT, Draft
 from tenancy import health
@@ -20,7 +20,7 @@ def credentials_of(slug: str, system: str) -> Draft:
     """A draft of which only the credentials of one system are asked; the present ones are proposed. Raises Problem."""
     access.check("tenants.credentials", slug)
     if system not in onboarding.SYSTEMS:
-        raise Problem(f"Credentials are of {' or '.join(onboarding.SYSTEMS)}, not of {system!r}.")
+        raise Problem("credentials_of", system=system)
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
         afas, pluvo, envid = tenant.afas, tenant.pluvo, tenant.envid
@@ -50,9 +50,7 @@ def change_credentials(draft: Draft, system: str, who: str) -> None:
             raise lookup.no_tenant(repr(draft.slug))
         stored = getattr(tenant, system)
         if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system]):
-            raise Problem(
-                f"{draft.slug} has another address since these were tried, so they are not stored: begin again."
-            )
+            raise AlreadyDecided("address_changed", slug=draft.slug)
         if system == "afas":
             new = {key: given.get(key) for key in ("auth", "client_id", "secret_ends")}
             tenant.afas = tenant.afas.model_copy(update=new)

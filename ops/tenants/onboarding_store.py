@@ -17,7 +17,7 @@ from models.base import utc_now
 from models.onboarding import Onboarding
 from models.session import session, transaction
 from ops import access
-from ops.problems import Problem
+from ops.problems import NotThere, Problem
 from ops.tenants import file_spec, importing, onboarding
 from ops.tenants.file import problem_of
 from ops.tenants.importing import Imported
@@ -110,10 +110,10 @@ def discard(slug: str | None) -> str:
 def _meant(connection: Connection, slug: str | None) -> str:
     listed = list(connection.execute(text("SELECT slug FROM onboarding ORDER BY slug")).scalars())
     if slug is None and len(listed) > 1:
-        raise Problem(f"Which one? Being set up are {', '.join(listed)}.")
+        raise Problem("which_draft", listed=", ".join(listed))
     wanted = slug or next(iter(listed), None)
     if wanted is None or wanted not in listed:
-        raise Problem(f"Nothing is being set up{f' as {slug}' if slug else ''}: begin with `koppeling tenants add`.")
+        raise NotThere("no_such_draft", slug=slug) if slug else NotThere("no_draft")
     return wanted
 
 
@@ -135,4 +135,4 @@ def valid(document: Mapping[str, object]) -> file_spec.Tenant:
     except ValidationError as error:
         told = [problem_of(one) for one in error.errors(include_url=False, include_input=False)]
         lines = [f"{'.'.join(map(str, path))}: {what}" for path, what in told]
-        raise Problem(f"This makes no tenant yet: {'; '.join(lines)}") from None
+        raise Problem("no_tenant_yet", told="; ".join(lines)) from None

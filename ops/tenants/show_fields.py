@@ -12,7 +12,7 @@ from clients.errors import Misconfigured, RemoteError
 from models.course import Course
 from models.session import session
 from ops import lookup
-from ops.language import Language, say
+from ops.language import Language, Words, say
 from ops.problems import Problem
 from ops.tenants.check_findings import fit, refused
 from ops.tenants.fields import WORDS, Proposal, completion_fields, masked, propose
@@ -80,11 +80,11 @@ def show_fields(slug: str, connector: str | None = None, *, language: Language =
         targets = afas.update_connector_fields(update) if update in meta.update_connectors else None
     except RemoteError as error:
         found = refused("fields", error).document(language)
-        raise Problem(f"{found['code']}: {found['cause']} {found['action']}") from None
-    except ValueError:
         raise Problem(
-            f"{say('cause.wrong_credentials', language)} {say('action.wrong_credentials', language)}"
+            "system_refused", language=language, error=found["code"], cause=found["cause"], action=found["action"]
         ) from None
+    except ValueError:
+        raise Problem("wrong_credentials", language=language) from None
     proposal = propose(columns, rows)
     shown = next((one.column for one in proposal if one.name == "completion"), None)
     able = completion_fields(targets or [], next((one for one in columns if one.id == shown), None))
@@ -121,17 +121,17 @@ def _chosen(wanted: str | None, meta: MetaInfo, language: Language) -> str:
     if wanted is None:
         if len(open_ones) == 1:
             return next(iter(open_ones))
-        raise Problem(say("fields.choose", language, listed=_listed(sorted(open_ones), language)))
+        raise Problem("choose_connector", language=language, listed=_listed(sorted(open_ones)))
     if wanted in open_ones:
         return wanted
     near = nearest(wanted, open_ones)
     if near:
-        raise Problem(say("fields.nearest", language, name=wanted, near=fit(", ".join(near))))
-    raise Problem(say("fields.not_open", language, name=wanted, listed=_listed(sorted(open_ones), language)))
+        raise Problem("nearest_connector", language=language, name=wanted, near=fit(", ".join(near)))
+    raise Problem("connector_not_open", language=language, name=wanted, listed=_listed(sorted(open_ones)))
 
 
-def _listed(names: Sequence[str], language: Language) -> str:
-    return fit(", ".join(names)) or say("none", language)
+def _listed(names: Sequence[str]) -> str | Words:
+    return fit(", ".join(names)) or Words("none")
 
 
 def _rows(afas: AfasClient, connector: str, columns: Sequence[Field]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from models.base import utc_now
 from models.session import session
 from models.tenant import Tenant
 from ops import access, audit, lookup
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from tenancy import health
 from tenancy.systems import afas_address
 
@@ -38,7 +38,7 @@ def make(slug: str, ask: Ask, *, who: str) -> None:
         otp.request_otp(api_key, environment_key, user)
         token = otp.validate_otp(api_key, environment_key, user, _asked(ask, "Code from the mail", True))
     except RemoteError as error:
-        raise Problem(f"AFAS gave no token: {error.message} {error.remote_text}".rstrip()) from None
+        raise Problem("no_token", said=f"{error.message} {error.remote_text}".rstrip()) from None
     _store(slug, token, address, who)
 
 
@@ -48,13 +48,13 @@ def _base(slug: str) -> str:
     try:
         return afas_address(tenant.afas)
     except RemoteError as error:
-        raise Problem(error.message) from None
+        raise Problem("afas_address", said=error.message) from None
 
 
 def _asked(ask: Ask, question: str, secret: bool) -> str:
     answer = ask(question, secret).strip()
     if not answer:
-        raise Problem(f"{question}: nothing was given.")
+        raise Problem("nothing_given", question=question)
     return answer
 
 
@@ -64,7 +64,7 @@ def _store(slug: str, token: str, address: str, who: str) -> None:
         if tenant is None:
             raise lookup.no_tenant(repr(slug))
         if afas_address(tenant.afas) != address:
-            raise Problem(f"{slug} has another address since the code was asked for, so its token is not stored.")
+            raise AlreadyDecided("token_address_changed", slug=slug)
         tenant.afas_token = token
         tenant.afas = tenant.afas.model_copy(update={"auth": "token"})
         tenant.settings_version += 1

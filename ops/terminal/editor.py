@@ -20,9 +20,7 @@ def edited(text: str, suffix: str) -> str:
         try:
             done = subprocess.run([*shlex.split(program), str(file)], check=False)  # noqa: S603  the user's own choice
         except (OSError, ValueError) as error:
-            raise Problem(
-                f"The editor {program!r} can't be started ({error}): set EDITOR to one that is there."
-            ) from None
+            raise Problem("no_editor", program=program, why=error) from None
         if done.returncode:
-            raise Problem(f"The editor ended with {done.returncode}: nothing was changed.")
+            raise Problem("editor_ended", code=done.returncode)
         return file.read_text(encoding="utf-8")

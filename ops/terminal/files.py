@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from ops.language import Words
 from ops.problems import FileProblems, Problem
 
 
@@ -19,18 +20,18 @@ def read_text(path: Path, most_bytes: int) -> str:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(number, "rb") as file:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise FileProblems([f"{path}: is no regular file: write it to a file first"])
+                raise FileProblems([Words("problem.file_not_regular", path=path)])
             content = file.read(most_bytes + 1)
     except OSError as error:
-        raise FileProblems([f"{path}: can't be read ({error.strerror})"]) from None
+        raise FileProblems([Words("problem.file_cant_be_read", path=path, why=error.strerror)]) from None
     except ValueError:  # a NUL in the name
-        raise FileProblems(["that is no name of a file"]) from None
+        raise FileProblems([Words("problem.file_name")]) from None
     if len(content) > most_bytes:
-        raise FileProblems([f"{path}: larger than {most_bytes // 1_000_000} MB"])
+        raise FileProblems([Words("problem.file_too_large", path=path, most=most_bytes // 1_000_000)])
     try:
         return content.decode("utf-8-sig")
     except UnicodeError:
-        raise FileProblems([f"{path}: is not UTF-8 text"]) from None
+        raise FileProblems([Words("problem.file_not_text", path=path)]) from None
 
 
 @contextmanager
@@ -41,10 +42,10 @@ def private_file(path: Path) -> Iterator[TextIO]:
         number = os.open(path, flags, 0o600)
         with os.fdopen(number, "w", newline="", encoding="utf-8-sig") as file:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise Problem(f"{path} is no regular file: name one that is to be made.")
+                raise Problem("target_not_regular", path=path)
             os.fchmod(number, 0o600)
             os.ftruncate(number, 0)
             yield file
     except OSError as error:
-        why = "it is a symbolic link" if path.is_symlink() else error.strerror
-        raise Problem(f"Can't write {path} ({why}).") from None
+        why = Words("why.symbolic_link") if path.is_symlink() else error.strerror
+        raise Problem("cant_write", path=path, why=why) from None

@@ -1,0 +1,53 @@
+"""What this machine, its files and its terminal lack, and options that don't go together."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, str | tuple[str, str]] = {
+    "problem.key_of_others": "{path} belongs to {owner} and is not used: move it away.",
+    "problem.key_readable": "{path} can be read by others: `chmod 600 {quoted}`, and replace the key.",
+    "problem.key_unusable": "Can't use {path} ({why}): put the key's own file there.",
+    "problem.home_unusable": "Can't use {path} ({why}): set KOPPELING_HOME to a folder of yours.",
+    "problem.key_gone": "{path} is gone. {missing} Or put the file back.",
+    "problem.database_url": "KOPPELING_DATABASE_URL can't be read: write postgresql://user:password@host:port/database.",
+    "problem.nothing_here": (
+        "There is no koppeling in {home} yet: begin with `koppeling up` or `koppeling tenants add`, or set "
+        "KOPPELING_HOME to the folder where it is."
+    ),
+    "problem.not_running": "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL.",
+    "problem.port_unusable": "Port {port} of 127.0.0.1 can't be used ({why}): choose another with --port.",
+    "problem.no_login": (
+        "{host} can be reached from elsewhere and there is no login: set KOPPELING_LOGIN_TOKEN, or bind to 127.0.0.1."
+    ),
+    "problem.file_not_regular": "{path}: is no regular file: write it to a file first",
+    "problem.file_cant_be_read": "{path}: can't be read ({why})",
+    "problem.file_name": "that is no name of a file",
+    "problem.file_too_large": "{path}: larger than {most} MB",
+    "problem.file_dots": "more than {most} dots: nested too deeply",
+    "problem.file_long_number": "a number that is too long",
+    "problem.file_nested": "nested too deeply",
+    "problem.file_more": "{name}: and {more} more",
+    "problem.file_not_text": "{path}: is not UTF-8 text",
+    "problem.target_not_regular": "{path} is no regular file: name one that is to be made.",
+    "problem.cant_write": "Can't write {path} ({why}).",
+    "why.symbolic_link": "it is a symbolic link",
+    "problem.no_editor": "The editor {program!r} can't be started ({why}): set EDITOR to one that is there.",
+    "problem.editor_ended": "The editor ended with {code}: nothing was changed.",
+    "problem.last_or_contract": "Say --last or --contract: what --contract finds is not kept.",
+    "problem.state_or_all": "Say --state or --all, not both.",
+    "problem.say_yes": "{question} Say --yes: there is no terminal to ask.",
+    "problem.nothing_done": "Nothing was done.",
+    "problem.no_instant": "{option}: write a day or a time such as 2026-11-22 or 2026-11-22T14:00Z.",
+    "problem.no_day": "{option}: write a day such as 2026-11-22.",
+    "problem.no_duration": "{option}: {said}",
+    "problem.csv_dry_run": "--csv goes with --dry-run.",
+    "problem.simulate_what": "Simulate afas or pluvo, not {system!r}.",
+    "problem.cant_listen": "Can't listen ({why}): choose another --port.",
+    "problem.demo_batch": "A batch of {direction} was not over after {seconds} s.",
+    "problem.demo_database": (
+        "The demo needs a database that nothing else of koppeling uses: name another one, or unset "
+        "KOPPELING_DATABASE_URL to use an embedded one."
+    ),
+    "problem.up_slow": "`koppeling up` was not ready within {seconds} s: {words}",
+    "problem.up_ended": "`koppeling up` ended with code {code}: {words}",
+    "problem.up_no_start": "`koppeling up` does not start: {words}",
+}
