@@ -159,5 +159,5 @@ def _look_up(entries: list[Entry], tenant: Tenant) -> list[tuple[int, Words]]:
             elif len(found) == 1:
                 entry.account = found[0]
             else:
-                problems.append((entry.line, Words(f"problem.links_{'several' if found else 'nobody'}")))
+                problems.append((entry.line, Words("problem.links_several" if found else "problem.links_nobody")))
     return problems

@@ -33,14 +33,17 @@ def _calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
 
 
 def _codes(call: ast.Call) -> list[str]:
-    """The codes that a call may name: one, or those that an f-string fits. Any where it is passed on."""
+    """The codes that a call may name: one, one of two, or what an f-string fits that has the right parameters."""
     match call.args:
         case [ast.Constant(value=str(code))]:
             return [code]
+        case [ast.IfExp(body=ast.Constant(value=str(one)), orelse=ast.Constant(value=str(other)))]:
+            return [one, other]
         case [ast.JoinedStr(values=parts)]:
-            pattern = "".join(re.escape(one.value) if isinstance(one, ast.Constant) else r"\w+" for one in parts)  # type: ignore[arg-type]
-            known = [code.removeprefix("problem.") for code in SENTENCES]
-            return [code for code in (*known, *SENTENCES) if re.fullmatch(pattern, code)]
+            pattern = "".join(re.escape(str(one.value)) if isinstance(one, ast.Constant) else r"\w+" for one in parts)
+            codes = [code.removeprefix("problem.") for code in SENTENCES if code.startswith("problem.")]
+            fitting = [code for code in codes if re.fullmatch(pattern, code)]
+            return [code for code in fitting if not _lacking(call, SENTENCES[f"problem.{code}"])]
     return []
 
 
@@ -72,7 +75,7 @@ def test_every_sentence_within_a_sentence_is_there_too() -> None:
         if any(isinstance(one, ast.Starred) for one in call.args):
             continue
         codes = [code for code in _codes(call) if code in SENTENCES]
-        if not codes and isinstance(call.args[0], ast.Constant):
+        if not codes and isinstance(call.args[0], ast.Constant | ast.IfExp):
             wrong.append(f"{place}: no code of the catalogue")
         wrong += [f"{place}: {code} lacks {name}" for code in codes for name in _lacking(call, SENTENCES[code])]
     assert not wrong, "\n".join(wrong)
@@ -111,13 +114,8 @@ def test_what_is_wrong_with_a_file_is_a_line_each_in_both_languages() -> None:
 
 
 def test_the_kind_of_a_problem_gives_the_status_of_its_answer() -> None:
-    assert [one.status for one in (Problem, FileProblems, NotThere, Forbidden, AlreadyDecided)] == [
-        422,
-        422,
-        404,
-        403,
-        409,
-    ]
+    status = {one: one.status for one in (Problem, FileProblems, NotThere, Forbidden, AlreadyDecided)}
+    assert status == {Problem: 422, FileProblems: 422, NotThere: 404, Forbidden: 403, AlreadyDecided: 409}
     assert all(400 <= one.status < 500 for one in _classes(problems.Problem))
 
 
