@@ -1,4 +1,4 @@
-"""The web application: health and webhooks. Everything else on HTTP joins here."""
+"""The web application: health, webhooks, the console. Everything else on HTTP joins here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from fastapi import FastAPI
 import settings
 from loops import Loop
 from models import session
-from ops.http import front, health, server
+from ops.http import health, server
 from ops.http.access import Access
+from ops.http.console import errors
+from ops.http.console.headers import Headers
+from ops.http.console.routes import ROUTERS
 from ops.http.webhooks import router as webhooks
 from ops.problems import Problem
 from ops.servers import environment
@@ -24,7 +27,10 @@ def make_app(host: str = "127.0.0.1") -> FastAPI:
     app = FastAPI(title="koppeling", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(health.router)
     app.include_router(webhooks)
-    app.include_router(front.router)
+    for router in ROUTERS:
+        app.include_router(router)
+    errors.install(app)
+    app.add_middleware(Headers)
     app.add_middleware(Access, loopback=is_loopback(host), token=settings.get().login_token)
     return app
 

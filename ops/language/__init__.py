@@ -22,6 +22,8 @@ from ops.language import (
     findings,
     handover,
     onboarding,
+    page_overview,
+    page_shell,
     problems,
     problems_here,
     problems_setup,
@@ -45,6 +47,8 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "problems_here": problems_here.SENTENCES,
     "problems_setup": problems_setup.SENTENCES,
     "onboarding": onboarding.SENTENCES,
+    "page_overview": page_overview.SENTENCES,
+    "page_shell": page_shell.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 

@@ -15,12 +15,14 @@ from tests.integration.ops.conftest import run_sql
 TOKEN = "token-of-the-test"
 
 
-def test_the_front_page_says_what_this_is_and_what_to_use(configured: settings.Settings) -> None:
+def test_the_front_page_is_the_overview_and_says_what_to_do_where_there_is_nothing_yet(
+    configured: settings.Settings,
+) -> None:
     with running(make_app()) as base:
-        answer = requests.get(base, timeout=30)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
-    assert "Koppeling is running" in answer.text
-    assert "`koppeling status`" in answer.text
+        answer = requests.get(base, headers={"Accept-Language": "en"}, timeout=30)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "There are no tenants yet" in answer.text
+    assert "koppeling tenants add" in answer.text
 
 
 @pytest.fixture

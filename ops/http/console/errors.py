@@ -1,0 +1,75 @@
+"""What is shown when something can't be done: the status, a sentence, and a way on."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from starlette.exceptions import HTTPException
+
+from models.base import utc_now
+from ops.http.console import choices, render
+from ops.language import say
+from ops.problems import Problem
+
+# What no browser shows: their callers read a status, and a line.
+PLAIN = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/static/")
+TITLES = (403, 404, 405, 409, 422, 500, 503)
+
+
+def install(app: FastAPI) -> None:
+    """Show every error as a page; to callers of the API as JSON."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(NoConnection, _database)
+    app.add_exception_handler(Exception, _anything)
+
+
+def show(request: Request, status: int, told: str | None = None, headers: dict[str, str] | None = None) -> Response:
+    """``problem.html``, or the same for who is no browser."""
+    path = request.url.path
+    answer: Response
+    if path.startswith("/api/"):
+        answer = JSONResponse({"status": status, "detail": told or _plain(status)}, status)
+    elif path.startswith(PLAIN):
+        answer = PlainTextResponse(_plain(status) + "\n", status)
+    else:
+        known = status if status in TITLES else (500 if status >= 500 else 422)
+        answer = render.page(request, "problem.html", status, known=known, told=told, at=utc_now())
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _plain(status: int) -> str:
+    return {404: "Not Found", 405: "Method Not Allowed"}.get(status, "It can't be done.")
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101  what it was registered for
+    return show(request, error.status, error.say(choices.language(request)))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  as above
+    return show(request, error.status_code, headers=dict(error.headers or {}))
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    """Only the names of what was not understood: the values may be anything."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  as above
+    names = sorted({str(one["loc"][-1])[:40] for one in error.errors() if one.get("loc")})
+    told = say("error.fields", choices.language(request), names=", ".join(names[:10]))
+    return show(request, 422, told)
+
+
+def _database(request: Request, error: Exception) -> Response:
+    """The database is away, or has no connection left: said as such, and worth another try."""
+    return show(request, 503, headers={"Retry-After": "5"})
+
+
+def _anything(request: Request, error: Exception) -> Response:
+    return show(request, 500)

@@ -1,0 +1,1 @@
+"""The pages, one file a noun: each has a ``router``, which ``routes.py`` includes."""

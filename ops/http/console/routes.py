@@ -1,0 +1,14 @@
+"""Every page's router, in one list."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from ops.http.console import choices, static_files
+from ops.http.console.pages import home
+
+ROUTERS: tuple[APIRouter, ...] = (
+    static_files.router,
+    choices.router,
+    home.router,
+)

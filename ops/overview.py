@@ -1,0 +1,404 @@
+"""What needs a person over all tenants: one pass through each table, never one for each tenant. Numbers, no names.
+
+A tenant's ``needs`` are codes with counts, the most urgent first; ``need`` is the number that the table is sorted by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NotRequired, TypedDict
+
+from sqlalchemy import Connection, text
+from ulid import ULID
+
+from models.direction import Direction, Health
+from models.session import transaction
+from ops import access, degraded
+from ops.listing import Row, checked_limit, rows
+from ops.problems import Problem
+from tenancy import unreached, vital_signs
+
+DAY = timedelta(hours=24)
+# How urgent a need is, whatever its count: what has stopped comes before what waits, what waits before what was meant.
+WEIGHTS = {
+    "quarantined": 1000,
+    "degraded": 500,
+    "held_removals": 300,
+    "held_changes": 250,
+    "held_base": 240,
+    "dead": 200,
+    "conflict": 100,
+    "ambiguous": 80,
+    "alert": 40,
+    "check": 20,
+    "new": 4,
+    "paused": 2,
+}
+# What is only told: nothing of it waits for anybody who does not know.
+CALM = frozenset({"new", "paused"})
+# What does not go on until a person decides: the inbox.
+WAITING = frozenset({"quarantined", "held_removals", "held_changes", "held_base", "dead", "conflict", "ambiguous"})
+
+
+class Need(TypedDict):
+    """Why a tenant needs somebody. ``code`` is a key of ``WEIGHTS``; ``kinds`` of dead letters and of alerts."""
+
+    code: str
+    count: int
+    since: datetime | None
+    direction: NotRequired[str]
+    reason: NotRequired[str | None]
+    next_at: NotRequired[datetime | None]
+    kinds: NotRequired[list[str]]
+
+
+class Waits(TypedDict):
+    """One line of the inbox."""
+
+    tenant: str
+    environment: str | None
+    need: Need
+
+
+class Inbox(TypedDict):
+    """What waits, the most urgent first; ``last_at``: when somebody decided something last."""
+
+    items: list[Waits]
+    more: int
+    last_at: datetime | None
+
+
+class Tiles(TypedDict):
+    """What waits over all tenants; ``dead_letters`` counts kinds, ``stopped`` directions."""
+
+    held_removals: int
+    ambiguous: int
+    dead_letters: int
+    conflicts: int
+    stopped: int
+
+
+class Overview(TypedDict):
+    """``items`` are tenants: the page, those that need somebody first, then by slug."""
+
+    needing: int
+    in_step: int
+    resting: int
+    tiles: Tiles
+    workers: int
+    services: dict[str, str]
+    ready: int
+    oldest_ready_seconds: float | None
+    runs: list[Row]
+    items: list[Row]
+    next: str | None
+
+
+_OF_THEM = "tenant_id = ANY(:ids)"
+_TENANTS = "SELECT id, slug, afas->>'environment' AS environment FROM tenant"
+# One of each kind of need: (statement, with the place for the limit to some tenants).
+_HOLDS = """
+    SELECT tenant_id, count(*) AS count, min(created_at) AS since FROM hold WHERE state = 'open' AND {of} GROUP BY 1
+"""
+_HELD = """
+    SELECT tenant_id, count(*) FILTER (WHERE action IN ('unenroll', 'archive')) AS removals,
+           count(*) FILTER (WHERE action NOT IN ('unenroll', 'archive')) AS changes
+      FROM hold_line WHERE state = 'open' AND {of} GROUP BY 1
+"""
+_DEAD = """
+    SELECT tenant_id, fingerprint, count(*) AS count, min(first_failed_at) AS since
+      FROM dead_letter WHERE state = 'open' AND {of} GROUP BY 1, 2
+"""
+_CONFLICTS = """
+    SELECT tenant_id, count(*) AS count, min(changed_at) AS since FROM completion
+     WHERE state = 'conflict' AND {of} GROUP BY 1
+"""
+_AMBIGUOUS = """
+    SELECT tenant_id, count(*) AS count, min(updated_at) AS since FROM link
+     WHERE state = 'ambiguous' AND decision IS NULL AND {of} GROUP BY 1
+"""
+_ALERTS = """
+    SELECT tenant_id, count(*) AS count, min(opened_at) AS since, array_agg(DISTINCT kind ORDER BY kind) AS kinds
+      FROM alert WHERE closed_at IS NULL AND kind <> ALL(:told_elsewhere) AND {of} GROUP BY 1
+"""
+_CHECKS = """
+    SELECT tenant_id, checked_at AS since,
+           (SELECT count(*) FROM jsonb_array_elements(findings) f WHERE NOT CAST(f->>'ok' AS bool)) AS count
+      FROM tenant_check WHERE jsonb_path_exists(findings, '$[*].ok ? (@ == false)') AND {of}
+"""
+_DIRECTIONS = """
+    SELECT tenant_id, direction, state, reason, since, next_run_at, probe_at, wait_until
+      FROM tenant_direction WHERE {of}
+"""
+_LAST_RUNS = """
+    SELECT t.id AS tenant_id, w.direction, r.id, r.status, r.seconds, r.rows, r.finished_at
+      FROM unnest(CAST(:ids AS int[])) AS t (id)
+     CROSS JOIN unnest(CAST(:directions AS text[])) AS w (direction)
+     CROSS JOIN LATERAL (
+           SELECT id, status, rows, finished_at, CAST(extract(epoch FROM finished_at - started_at) AS float) AS seconds
+             FROM run WHERE tenant_id = t.id AND direction = w.direction ORDER BY id DESC LIMIT :bars) r
+     ORDER BY r.id
+"""
+# A run's id begins with the time it was asked for, so a day of them is a stretch of the primary key.
+_DAY = """
+    SELECT floor(extract(epoch FROM created_at - :begin) / 3600)::int AS hour, status, count(*) AS count
+      FROM run WHERE id >= :first AND {of} GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_READY = """
+    SELECT count(*) AS ready, CAST(extract(epoch FROM now() - min(created_at)) AS float) AS oldest
+      FROM message WHERE state = 'ready' AND {of}
+"""
+_WORKERS = "SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
+# For the header of every page, so each part is counted no further than is shown.
+_WAITING = """
+    SELECT (SELECT count(*) FROM (SELECT 1 FROM hold WHERE state = 'open' AND {of} LIMIT :cap) x)
+         + (SELECT count(*) FROM (SELECT 1 FROM link WHERE state = 'ambiguous' AND decision IS NULL AND {of}
+                                   LIMIT :cap) x)
+         + (SELECT count(*) FROM (SELECT DISTINCT tenant_id, fingerprint FROM dead_letter WHERE state = 'open' AND {of}
+                                   LIMIT :cap) x)
+         + (SELECT count(*) FROM (SELECT 1 FROM completion WHERE state = 'conflict' AND {of} LIMIT :cap) x)
+         + (SELECT count(*) FROM tenant_direction WHERE state = 'quarantined' AND {of})
+"""
+BARS = 24
+CAP = 1001
+
+
+def document(limit: int = 100, cursor: str | None = None) -> Overview:
+    """The overview. ``cursor`` is the ``next`` of the page before: ``need.slug``."""
+    checked_limit(limit)
+    after = _after(cursor)
+    with transaction() as connection:
+        asks = Asking(connection)
+        tenants = asks.tenants()
+        ways = asks.rows(_DIRECTIONS)
+        degraded.mark(connection, ways)
+        needs = _needs(asks, ways)
+        order = sorted(
+            ((-need_of(needs.get(one["id"], ())), one["slug"], one) for one in tenants), key=lambda it: it[:2]
+        )
+        cut = [one for need, slug, one in order if after is None or (need, slug) > after][: limit + 1]
+        shown = cut[:limit]
+        items = _items(connection, shown, needs, ways)
+        urgent = [any(need["code"] not in CALM for need in needs.get(one["id"], ())) for one in tenants]
+        resting = sum(bool(needs.get(one["id"])) for one in tenants) - sum(urgent)
+        ready = asks.rows(_READY)[0]
+        last = items[-1] if len(cut) > limit else None
+        return {
+            "needing": sum(urgent),
+            "in_step": len(tenants) - sum(urgent) - resting,
+            "resting": resting,
+            "tiles": _tiles(needs),
+            "workers": int(connection.execute(text(_WORKERS)).scalar_one()),
+            "services": vital_signs.read(connection),
+            "ready": ready["ready"],
+            "oldest_ready_seconds": ready["oldest"],
+            "runs": _last_day(asks),
+            "items": items,
+            "next": f"{last['need']}.{last['tenant']}" if last else None,
+        }
+
+
+def waiting() -> int:
+    """How much waits for a person, over the tenants one may see: holds, ambiguous people, kinds of dead letters,
+    conflicting dates, stopped directions. Counted to some thousands."""
+    with transaction() as connection:
+        return int(Asking(connection).scalar(_WAITING, cap=CAP))
+
+
+def inbox(limit: int = 200) -> Inbox:
+    """Each thing that waits for a person, by tenant and kind."""
+    with transaction() as connection:
+        asks = Asking(connection)
+        named = {one["id"]: one for one in asks.tenants()}
+        needs = _needs(asks, asks.rows(_DIRECTIONS))
+        found: list[tuple[int, str, Waits]] = [
+            (-WEIGHTS[need["code"]], named[tenant]["slug"], _waits(named[tenant], need))
+            for tenant, of_one in needs.items()
+            for need in of_one
+            if need["code"] in WAITING and tenant in named
+        ]
+        found.sort(key=lambda one: one[:2])
+        last = asks.rows("SELECT at FROM operator_action WHERE {of} ORDER BY id DESC LIMIT 1")
+    return {
+        "items": [one for _, _, one in found[:limit]],
+        "more": max(0, len(found) - limit),
+        "last_at": last[0]["at"] if last else None,
+    }
+
+
+def _waits(tenant: Row, need: Need) -> Waits:
+    return {"tenant": tenant["slug"], "environment": tenant["environment"], "need": need}
+
+
+def need_of(needs: Sequence[Need]) -> int:
+    """What a tenant is sorted by."""
+    return sum(WEIGHTS[need["code"]] for need in needs)
+
+
+class Asking:
+    """Statements over the tenants that who acts may see: all of them without a condition, else by their numbers."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        slugs = access.visible()
+        self.ids: list[int] | None = None
+        if slugs is not None:
+            found = connection.execute(text("SELECT id FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": slugs})
+            self.ids = list(found.scalars())
+
+    def tenants(self) -> list[Row]:
+        """Their numbers and slugs."""
+        only = "true" if self.ids is None else "id = ANY(:ids)"
+        return rows(self.connection, f"{_TENANTS} WHERE {only}", **self._limit())
+
+    def rows(self, statement: str, **values: object) -> list[Row]:
+        """Rows of a statement that has ``{of}`` where its tenants are limited."""
+        return rows(self.connection, self._sql(statement), **self._limit(), **values)
+
+    def scalar(self, statement: str, **values: object) -> int:
+        """The one number of such a statement."""
+        return int(self.connection.execute(text(self._sql(statement)), self._limit() | values).scalar_one())
+
+    def _sql(self, statement: str) -> str:
+        return statement.replace("{of}", "true" if self.ids is None else _OF_THEM)
+
+    def _limit(self) -> dict[str, object]:
+        return {} if self.ids is None else {"ids": self.ids}
+
+
+def _needs(asks: Asking, ways: Sequence[Row]) -> dict[int | None, list[Need]]:
+    found: dict[int | None, list[Need]] = {}
+    for tenant, need in (*_each_need(asks), *_of_directions(ways)):
+        found.setdefault(tenant, []).append(need)
+    for needs in found.values():
+        needs.sort(key=lambda need: -WEIGHTS[need["code"]])
+    return found
+
+
+def _each_need(asks: Asking) -> Iterator[tuple[int | None, Need]]:
+    held = {row["tenant_id"]: row for row in asks.rows(_HELD)}
+    for row in asks.rows(_HOLDS):
+        lines = held.get(row["tenant_id"], {"removals": 0, "changes": 0})
+        counts = {"held_removals": lines["removals"], "held_changes": lines["changes"]}
+        if not any(counts.values()):
+            counts = {"held_base": row["count"]}
+        for code, count in counts.items():
+            if count:
+                yield row["tenant_id"], {"code": code, "count": count, "since": row["since"]}
+    dead: dict[int | None, Need] = {}
+    for row in asks.rows(_DEAD):
+        one = dead.setdefault(row["tenant_id"], {"code": "dead", "count": 0, "since": row["since"], "kinds": []})
+        one["count"] += row["count"]
+        one["kinds"].append(row["fingerprint"])
+        one["since"] = min(filter(None, (one["since"], row["since"])), default=None)
+    yield from dead.items()
+    told_elsewhere = ["quarantine", unreached.UNREACHED]
+    for code, statement, values in (
+        ("conflict", _CONFLICTS, {}),
+        ("ambiguous", _AMBIGUOUS, {}),
+        ("alert", _ALERTS, {"told_elsewhere": told_elsewhere}),
+        ("check", _CHECKS, {}),
+    ):
+        for row in asks.rows(statement, **values):
+            need: Need = {"code": code, "count": row["count"], "since": row["since"]}
+            if "kinds" in row:
+                need["kinds"] = row["kinds"]
+            yield row["tenant_id"], need
+
+
+def _of_directions(ways: Sequence[Row]) -> Iterator[tuple[int | None, Need]]:
+    for row in ways:
+        if row["state"] == Health.HEALTHY:
+            continue
+        yield (
+            row["tenant_id"],
+            {
+                "code": row["state"],
+                "count": 1,
+                "since": row["since"],
+                "direction": row["direction"],
+                "reason": row["reason"],
+                "next_at": row["probe_at"] if row["state"] == Health.QUARANTINED else row["wait_until"],
+            },
+        )
+
+
+def _tiles(needs: dict[int | None, list[Need]]) -> Tiles:
+    flat = [need for of_one in needs.values() for need in of_one]
+
+    def total(code: str) -> int:
+        return sum(need["count"] for need in flat if need["code"] == code)
+
+    kinds = {kind for need in flat if need["code"] == "dead" for kind in need["kinds"]}
+    return {
+        "held_removals": total("held_removals"),
+        "ambiguous": total("ambiguous"),
+        "dead_letters": len(kinds),
+        "conflicts": total("conflict"),
+        "stopped": total("quarantined"),
+    }
+
+
+def _items(
+    connection: Connection, shown: Sequence[Row], needs: dict[int | None, list[Need]], ways: Sequence[Row]
+) -> list[Row]:
+    """The tenants of a page with what is shown of each."""
+    ids = [one["id"] for one in shown]
+    named = {
+        row["id"]: row
+        for row in rows(
+            connection,
+            "SELECT id, slug, name, timezone, afas->>'environment' AS environment FROM tenant WHERE id = ANY(:ids)",
+            ids=ids,
+        )
+    }
+    by_way = {(row["tenant_id"], row["direction"]): row for row in ways}
+    runs: dict[tuple[int, str], list[Row]] = {}
+    for row in rows(connection, _LAST_RUNS, ids=ids, directions=list(Direction), bars=BARS):
+        runs.setdefault((row["tenant_id"], row["direction"]), []).append(row)
+    return [
+        {
+            "tenant": one["slug"],
+            "name": named[one["id"]]["name"],
+            "environment": named[one["id"]]["environment"],
+            "timezone": named[one["id"]]["timezone"],
+            "need": need_of(needs.get(one["id"], ())),
+            "needs": needs.get(one["id"], []),
+            "calm": all(need["code"] in CALM for need in needs.get(one["id"], ())),
+            **{str(way): _way(by_way.get((one["id"], way), {}), runs.get((one["id"], way), [])) for way in Direction},
+        }
+        for one in shown
+        if one["id"] in named
+    ]
+
+
+def _way(row: Row, runs: Sequence[Row]) -> Row:
+    """One direction: its health, when it runs next, and its last runs, the newest last."""
+    told = {name: row.get(name) for name in ("state", "reason", "since", "next_run_at", "probe_at", "wait_until")}
+    if told["state"] in (Health.PAUSED, Health.NEW):  # whatever its place in the timetable says
+        told["next_run_at"] = None
+    last = [{name: run[name] for name in ("id", "status", "rows", "seconds", "finished_at")} for run in runs]
+    return told | {"runs": last}
+
+
+def _last_day(asks: Asking) -> list[Row]:
+    """The last 24 hours, the newest last: ``{"begins_at", "count", "statuses": {"done": 40}}``."""
+    now = datetime.now(UTC)
+    begin = now - DAY
+    first = str(ULID.from_datetime(begin))[:10] + "0" * 16
+    found: list[Row] = [{"begins_at": begin + timedelta(hours=hour), "count": 0, "statuses": {}} for hour in range(24)]
+    for row in asks.rows(_DAY, begin=begin, first=first):
+        hour = found[min(max(row["hour"], 0), 23)]
+        hour["count"] += row["count"]
+        hour["statuses"][row["status"]] = hour["statuses"].get(row["status"], 0) + row["count"]
+    return found
+
+
+def _after(cursor: str | None) -> tuple[int, str] | None:
+    if cursor is None:
+        return None
+    need, _, slug = cursor.partition(".")
+    if not (need.isascii() and need.isdigit() and len(need) <= 9 and slug):
+        raise Problem("cursor")
+    return -int(need), slug
