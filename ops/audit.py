@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, TextClause, text
+from typing_extensions import TypedDict
 
 from models.session import transaction
 from ops import access

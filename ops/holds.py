@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 
 from models.hold import Guard, HoldState
 from models.session import transaction

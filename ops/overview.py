@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 from ulid import ULID
 
 from models.direction import Direction, Health

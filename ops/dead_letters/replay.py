@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NotRequired, TypedDict, cast
+from typing import NotRequired, cast
 
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 
 from models import ledger, locks
 from models.completion import CompletionState

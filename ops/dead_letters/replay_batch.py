@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NotRequired, TypedDict, cast
+from typing import NotRequired, cast
 
 import structlog
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 
 from loops import each, where
 from models.advisory_locks import AdvisoryLock

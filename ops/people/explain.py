@@ -7,9 +7,10 @@ second. Somebody never seen gets an answer too: what was looked at, when it was 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 from sqlalchemy import Connection
+from typing_extensions import TypedDict
 
 from models.afas_values import person_number
 from models.folding import fold_account, fold_email

@@ -5,9 +5,10 @@ by a run; the next run acts on it (``koppeling sync SLUG --person INTERNAL_ID`` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 
 from models import locks
 from models.person import AccountFrom, LinkedBy, LinkState

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from models.direction import Direction
 from models.folding import clearly_other_name

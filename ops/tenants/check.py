@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TypedDict
 
 from sqlalchemy import text
+from typing_extensions import TypedDict
 
 from clients.afas import MetaInfo
 from clients.errors import AFAS, Misconfigured

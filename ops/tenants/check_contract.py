@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from sqlmodel import select
+from typing_extensions import TypedDict
 
 from clients.afas import AfasClient, Condition, Operator, page_size
 from clients.errors import Incomplete, Misconfigured, RemoteError, Unavailable

@@ -10,12 +10,13 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import defer
 from sqlmodel import Session, select
+from typing_extensions import TypedDict
 
 import settings
 from models import tenant as tables

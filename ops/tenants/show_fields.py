@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from sqlmodel import select
+from typing_extensions import TypedDict
 
 from clients.afas import AfasClient, Field, MetaInfo
 from clients.errors import Misconfigured, RemoteError
