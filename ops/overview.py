@@ -80,8 +80,55 @@ class Tiles(TypedDict):
     stopped: int
 
 
+class LastRun(TypedDict):
+    """A run as one column of a chart."""
+
+    id: str
+    status: str
+    rows: int
+    seconds: float | None
+    finished_at: datetime | None
+
+
+class Way(TypedDict):
+    """One direction: its health, when it runs next, and its last runs, the newest last."""
+
+    state: str | None
+    reason: str | None
+    since: datetime | None
+    next_run_at: datetime | None
+    probe_at: datetime | None
+    wait_until: datetime | None
+    runs: list[LastRun]
+
+
+class Item(TypedDict):
+    """A tenant. ``need`` is what the table is sorted by; ``calm``: nothing of it waits for anybody."""
+
+    tenant: str
+    name: str
+    environment: str | None
+    timezone: str
+    need: int
+    needs: list[Need]
+    calm: bool
+    enrollments: Way
+    completions: Way
+
+
+class Hour(TypedDict):
+    """An hour of the last day; ``statuses`` counts runs by status."""
+
+    begins_at: datetime
+    count: int
+    statuses: dict[str, int]
+
+
 class Overview(TypedDict):
-    """``items`` are tenants: the page, those that need somebody first, then by slug."""
+    """``items`` are tenants: the page, those that need somebody first, then by slug.
+
+    ``resting``: paused or not begun, and nothing else.
+    """
 
     needing: int
     in_step: int
@@ -91,8 +138,8 @@ class Overview(TypedDict):
     services: dict[str, str]
     ready: int
     oldest_ready_seconds: float | None
-    runs: list[Row]
-    items: list[Row]
+    runs: list[Hour]
+    items: list[Item]
     next: str | None
 
 
@@ -343,7 +390,7 @@ def _tiles(needs: dict[int | None, list[Need]]) -> Tiles:
 
 def _items(
     connection: Connection, shown: Sequence[Row], needs: dict[int | None, list[Need]], ways: Sequence[Row]
-) -> list[Row]:
+) -> list[Item]:
     """The tenants of a page with what is shown of each."""
     ids = [one["id"] for one in shown]
     named = {
@@ -358,6 +405,10 @@ def _items(
     runs: dict[tuple[int, str], list[Row]] = {}
     for row in rows(connection, _LAST_RUNS, ids=ids, directions=list(Direction), bars=BARS):
         runs.setdefault((row["tenant_id"], row["direction"]), []).append(row)
+
+    def of_way(tenant: int, way: Direction) -> tuple[Row, Sequence[Row]]:
+        return by_way.get((tenant, way), {}), runs.get((tenant, way), [])
+
     return [
         {
             "tenant": one["slug"],
@@ -367,28 +418,42 @@ def _items(
             "need": need_of(needs.get(one["id"], ())),
             "needs": needs.get(one["id"], []),
             "calm": all(need["code"] in CALM for need in needs.get(one["id"], ())),
-            **{str(way): _way(by_way.get((one["id"], way), {}), runs.get((one["id"], way), [])) for way in Direction},
+            "enrollments": _way(*of_way(one["id"], Direction.ENROLLMENTS)),
+            "completions": _way(*of_way(one["id"], Direction.COMPLETIONS)),
         }
         for one in shown
         if one["id"] in named
     ]
 
 
-def _way(row: Row, runs: Sequence[Row]) -> Row:
-    """One direction: its health, when it runs next, and its last runs, the newest last."""
-    told = {name: row.get(name) for name in ("state", "reason", "since", "next_run_at", "probe_at", "wait_until")}
-    if told["state"] in (Health.PAUSED, Health.NEW):  # whatever its place in the timetable says
-        told["next_run_at"] = None
-    last = [{name: run[name] for name in ("id", "status", "rows", "seconds", "finished_at")} for run in runs]
-    return told | {"runs": last}
+def _way(row: Row, runs: Sequence[Row]) -> Way:
+    resting = row.get("state") in (Health.PAUSED, Health.NEW)  # whatever its place in the timetable says
+    return {
+        "state": row.get("state"),
+        "reason": row.get("reason"),
+        "since": row.get("since"),
+        "next_run_at": None if resting else row.get("next_run_at"),
+        "probe_at": row.get("probe_at"),
+        "wait_until": row.get("wait_until"),
+        "runs": [
+            {
+                "id": run["id"],
+                "status": run["status"],
+                "rows": run["rows"],
+                "seconds": run["seconds"],
+                "finished_at": run["finished_at"],
+            }
+            for run in runs
+        ],
+    }
 
 
-def _last_day(asks: Asking) -> list[Row]:
-    """The last 24 hours, the newest last: ``{"begins_at", "count", "statuses": {"done": 40}}``."""
+def _last_day(asks: Asking) -> list[Hour]:
+    """The last 24 hours, the newest last."""
     now = datetime.now(UTC)
     begin = now - DAY
     first = str(ULID.from_datetime(begin))[:10] + "0" * 16
-    found: list[Row] = [{"begins_at": begin + timedelta(hours=hour), "count": 0, "statuses": {}} for hour in range(24)]
+    found: list[Hour] = [{"begins_at": begin + timedelta(hours=hour), "count": 0, "statuses": {}} for hour in range(24)]
     for row in asks.rows(_DAY, begin=begin, first=first):
         hour = found[min(max(row["hour"], 0), 23)]
         hour["count"] += row["count"]

@@ -32,6 +32,10 @@ VERBS = {
         "status",
         "Show how it goes: database, broker, workers, queue, held, dead, quarantined, per tenant too.",
     ),
+    "overview": (
+        "overview",
+        "Show what needs a person over all tenants, the most urgent first; workers, queue, the last day's runs.",
+    ),
     "explain": ("explain", "Tell everything known and done about someone: why they are, or are not, in Pluvo."),
     "adoption": (
         "adoption",

@@ -1,0 +1,106 @@
+"""Fixtures of the browser tests. One server, one set of tenants and one Chromium for all of them.
+
+``desk``  simulators, workers and ``serve``, with tenants that have something on every page (``seed.py``)
+``look``  a Chromium page: ``look.open("/runs", language="nl", theme="dark", width=390, javascript=False)``
+``axe``   ``axe(look)``: no serious or critical finding on the page that is open
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import pytest
+import redis
+from playwright.sync_api import Browser, sync_playwright
+
+import settings
+from models.session import engine_for
+from tests.browser.desk import Desk, started
+from tests.browser.look import Look, chromium, violations
+from tests.browser.seed import seed
+from tests.fixtures.environment import SECRET_KEY
+from tests.fixtures.postgres import new_database
+from tests.fixtures.servers import VARIABLES, Servers
+
+# Of the broker's 16 databases; other tests of this process use low ones.
+BROKER_NUMBER = 12
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep them in one process: the desk is made once."""
+    for item in items:
+        if item.path.is_relative_to(__file__.rpartition("/")[0]):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+# For the package and not for the session: Playwright leaves an event loop in this thread as long as it lives.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once."""
+    place = chromium()
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=place, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="package")
+def desk(
+    browser: Browser,
+    servers: Servers,
+    postgres_url: str,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Desk]:
+    """The console with everything behind it; its settings are in force in this process as well."""
+    home = tmp_path_factory.mktemp("desk")
+    with ExitStack() as stack:
+        variables = {
+            "KOPPELING_HOME": str(home),
+            "KOPPELING_DATABASE_URL": stack.enter_context(new_database(postgres_url, template_database)),
+            "KOPPELING_REDIS_URL": _broker(servers),
+            "KOPPELING_REDIS_PREFIX": "desk",
+            "KOPPELING_SECRET_KEYS": SECRET_KEY,
+            "KOPPELING_ALLOW_INSECURE_URLS": "1",
+        }
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        settings.get.cache_clear()
+        stack.callback(settings.get.cache_clear)
+        stack.callback(engine_for(settings.get().need_database()).dispose)
+        made = stack.enter_context(started(home))
+        seed(made)
+        yield made
+
+
+def _broker(servers: Servers) -> str:
+    parts = urlsplit(servers.url(VARIABLES[1]))
+    own = {"query": urlencode({"db": BROKER_NUMBER})} if parts.scheme == "unix" else {"path": f"/{BROKER_NUMBER}"}
+    url = urlunsplit(parts._replace(**own))
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def look(browser: Browser, desk: Desk) -> Iterator[Look]:
+    """A visitor of the desk; what went wrong in the browser fails the test at its end."""
+    visitor = Look(browser, desk.url)
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def axe() -> Callable[[Look], None]:
+    """Fails with what axe finds serious or critical on the page that is open."""
+
+    def check(look: Look) -> None:
+        assert violations(look.page) == [], look.page.url
+
+    return check

@@ -1,0 +1,145 @@
+"""A Chromium page that fails its test on an error in the console, a dialog, or a request to another host."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Response
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# .ci/run sets it: there, a machine without a browser is a failure.
+REQUIRED = os.environ.get("BROWSER_TESTS") == "required"
+SCREENSHOTS = os.environ.get("KOPPELING_SCREENSHOTS")
+WIDE, NARROW = 1280, 390
+
+
+def chromium() -> str:
+    """Where Chromium is. Without one the browser tests are left out, or fail where they are required."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None and REQUIRED:
+        pytest.fail("There is no Chromium, and the browser tests are required here: apt-get install chromium.")
+    if found is None:
+        pytest.skip("browser tests are left out: there is no Chromium (apt-get install chromium)")
+    return found
+
+
+@dataclass
+class Look:
+    """One visitor. ``look.page`` is Playwright's page; ``look.open("/runs", language="nl")`` goes somewhere."""
+
+    browser: Browser
+    url: str
+    wrong: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+    # Console errors that a test expects, as a page with status 404 writes one.
+    expected: list[str] = field(default_factory=list)
+    _page: Page | None = None
+    _how: tuple[Any, ...] | None = None
+
+    @property
+    def page(self) -> Page:
+        """The page that was opened last."""
+        assert self._page is not None, "open something first"
+        return self._page
+
+    def open(
+        self,
+        path: str,
+        *,
+        language: Literal["nl", "en"] = "en",
+        theme: Literal["light", "dark"] = "light",
+        width: int = WIDE,
+        javascript: bool = True,
+        status: int = 200,
+    ) -> Page:
+        """Open a page of the console as somebody who chose this language and these colours."""
+        how = (language, theme, width, javascript)
+        if how != self._how:
+            self._page = self._visitor(language, theme, width, javascript)
+            self._how = how
+        if status >= 400:
+            self.expected.append(f"status of {status}")
+        answer = self.page.goto(self.url + path)
+        assert answer is not None
+        assert answer.status == status, f"{path}: {answer.status}\n{self.page.inner_text('body')[:2000]}"
+        return self.page
+
+    def again(self) -> Page:
+        """The same page once more."""
+        self.page.reload()
+        return self.page
+
+    def text(self) -> str:
+        """What can be read of the page's content."""
+        return self.page.inner_text("main")
+
+    def find(self, selector: str) -> Locator:
+        """Part of the page."""
+        return self.page.locator(selector)
+
+    def shot(self, name: str) -> None:
+        """Keep a picture, where $KOPPELING_SCREENSHOTS says where."""
+        if SCREENSHOTS:
+            folder = Path(SCREENSHOTS)
+            folder.mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=folder / f"{name}.png", full_page=True, animations="disabled")
+
+    def _visitor(self, language: str, theme: str, width: int, javascript: bool) -> Page:
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 900 if width > 600 else 844},
+            java_script_enabled=javascript,
+            locale=f"{language}-NL",
+            color_scheme="dark" if theme == "dark" else "light",
+            reduced_motion="reduce",
+        )
+        context.add_cookies([{"name": "lang", "value": language, "url": self.url}])
+        context.set_default_timeout(20_000)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda told: self._note(f"console: {told.text}") if told.type == "error" else None)
+        page.on("pageerror", lambda error: self._note(f"script: {error}"))
+        page.on("request", self._requested)
+        page.on("response", self._answered)
+
+        def refuse(dialog: Any) -> None:
+            self._note(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
+        page.on("dialog", refuse)
+        return page
+
+    def _note(self, text: str) -> None:
+        if not any(part in text for part in self.expected):
+            self.wrong.append(text)
+
+    def _requested(self, request: Request) -> None:
+        if not request.url.startswith((self.url + "/", "data:", "blob:", "about:")):
+            self._note(f"another host: {request.url}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 500:
+            self._note(f"{response.status}: {response.url}")
+
+    def close(self) -> None:
+        """End the visit; AssertionError when something was wrong with it."""
+        for context in self.contexts:
+            context.close()
+        assert self.wrong == []
+
+
+def violations(page: Page) -> list[str]:
+    """What keeps people from using a page: axe's serious and critical findings, one line each."""
+    found = Axe().run(page).response["violations"]
+    lines = []
+    for one in found:
+        if one["impact"] in ("serious", "critical"):
+            where = "; ".join(re.sub(r"\s+", " ", node["html"])[:160] for node in one["nodes"][:3])
+            lines.append(f"{one['id']} ({one['help']}): {where}")
+    return lines
