@@ -15,7 +15,7 @@ from ulid import ULID
 
 from models.direction import Direction, Health
 from models.session import transaction
-from ops import access, degraded
+from ops import access, degraded, lookup
 from ops.listing import Row, checked_limit, rows
 from ops.problems import Problem
 from tenancy import unreached, vital_signs
@@ -247,6 +247,15 @@ def document(limit: int = 100, cursor: str | None = None) -> Overview:
         }
 
 
+def of(slug: str) -> Item:
+    """One tenant, as in the overview."""
+    with transaction() as connection:
+        asks = Asking(connection, [lookup.tenant_id(connection, slug)])
+        ways = asks.rows(_DIRECTIONS)
+        degraded.mark(connection, ways)
+        return _items(connection, asks.tenants(), _needs(asks, ways), ways)[0]
+
+
 def waiting() -> int:
     """How much waits for a person, over the tenants one may see: holds, ambiguous people, kinds of dead letters,
     conflicting dates, stopped directions. Counted to some thousands."""
@@ -287,11 +296,11 @@ def need_of(needs: Sequence[Need]) -> int:
 class Asking:
     """Statements over the tenants that who acts may see: all of them without a condition, else by their numbers."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, ids: list[int] | None = None) -> None:
         self.connection = connection
         slugs = access.visible()
-        self.ids: list[int] | None = None
-        if slugs is not None:
+        self.ids = ids
+        if ids is None and slugs is not None:
             found = connection.execute(text("SELECT id FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": slugs})
             self.ids = list(found.scalars())
 

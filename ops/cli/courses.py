@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,35 @@ from ops.language import language_of
 from ops.tenants import onboarding_courses
 from ops.terminal import output
 
+if TYPE_CHECKING:
+    from ops.tenants.insight import CourseInsight
+
 app = group("Courses: AFAS events that are linked to something in Pluvo.")
 
 
-@app.callback()
-def courses() -> None:
-    """A noun of its own, with one verb so far."""
+@app.command("show", epilog=example("koppeling courses show acme 340"))
+def show_(
+    slug: Slug, event: Annotated[str, typer.Argument(help="Number of the event in AFAS (CrId).")], json: Json = False
+) -> None:
+    """Show a course: its columns, where its people go, rows read over time, what is held and rejected."""
+    from ops.tenants import insight  # noqa: PLC0415  adding needs none of it
+
+    with at_database():
+        found = insight.course(slug, event)
+    show(found, json, _show_course)
+
+
+def _show_course(found: CourseInsight) -> None:
+    output.show_fields(found["course"])
+    output.show_fields({"outcomes": output.counted(found["counts"])})
+    for title, columns in (
+        ("roster", ("run", "at", "rows", "snapshot")),
+        ("holds", ("id", "guard", "lines", "created_at")),
+        ("rejected", ("internal_id", "outcome", "reason", "seen_at")),
+    ):
+        lines = found[title]  # type: ignore[literal-required]  the three above
+        if lines:
+            output.show_table(columns, [[line[column] for column in columns] for line in lines], title=title)
 
 
 @app.command("add", epilog=example("koppeling courses add acme --event 341 --target afas-341"))

@@ -223,8 +223,12 @@ def _health(way: Row) -> str:
 @app.command("show", epilog=example("koppeling tenants show acme"))
 def show_(slug: Slug, json: Json = False) -> None:
     """Show a tenant's settings, courses and health. Of secrets only whether they are there."""
+    from ops.tenants import insight  # noqa: PLC0415  listing needs none of it
+
     with at_database():
         found = manage.show(slug)
+        told = insight.insight(slug)
+    found |= {name: told[name] for name in ("usage", "calls_today", "credentials", "quality", "links")}  # type: ignore[literal-required]  those of the document
     show(found, json, _show_tenant)
 
 

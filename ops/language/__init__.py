@@ -24,6 +24,7 @@ from ops.language import (
     onboarding,
     page_overview,
     page_shell,
+    page_tenants,
     problems,
     problems_here,
     problems_setup,
@@ -49,6 +50,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "onboarding": onboarding.SENTENCES,
     "page_overview": page_overview.SENTENCES,
     "page_shell": page_shell.SENTENCES,
+    "page_tenants": page_tenants.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 

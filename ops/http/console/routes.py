@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from ops.http.console import choices, static_files
-from ops.http.console.pages import home
+from ops.http.console.pages import home, tenants
 
 ROUTERS: tuple[APIRouter, ...] = (
     static_files.router,
     choices.router,
     home.router,
+    tenants.router,
 )
