@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fix migration chaos bench lock notice reference
+.PHONY: help install demo test lint fix migration chaos bench lock notice reference screenshots
 
 help: ## list these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: ## make .venv with the locked packages; the command is .venv/bin/koppeling
 	@PYTHON="$(PYTHON)" sh .ci/install
@@ -32,6 +32,9 @@ fix: install ## repair of the style what can be repaired, and name the rest
 migration: install ## write the migration that changed models need: make migration m="add a column"
 	@file=$$($(BIN)/python -m tools.new_migration "$$m") && $(BIN)/ruff check --quiet --fix "$$file" && \
 	  $(BIN)/ruff format --quiet "$$file" && echo "Wrote $$file: read it, alembic does not see everything."
+
+screenshots: install ## take the pictures of docs/console.md anew
+	KOPPELING_SCREENSHOTS=docs/console $(BIN)/python -m pytest -q tests/browser/test_pictures.py
 
 chaos: install ## break the running system at random for ten minutes and count what got lost or doubled
 	$(BIN)/python -m benchmarks.chaos $(ARGS)

@@ -10,6 +10,7 @@ from typing import NoReturn
 from ops.demo import narration
 from ops.demo.acts import Demo, run_acts
 from ops.demo.assertions import failures
+from ops.demo.leftovers import leave
 from ops.demo.setup import Setup, set_up
 
 INTERRUPTED = 1
@@ -44,6 +45,7 @@ def _run(built: Setup, keep: bool) -> int:
     narration.closing_table(demo.totals())
     narration.result(found)
     if keep:
+        leave(demo)
         with suppress(Interrupted):
             narration.keeping(built)
             built.wait_until_it_ends()

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from logs import Seldom
 
 log = structlog.get_logger("ops.http.server")
+STOP_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ def config(app: Any, host: str, port: int, limits: Limits | None = None) -> uvic
         log_config=None,
         access_log=False,
         server_header=False,
+        # A page that listens for changes would keep a server that is told to stop for as long as somebody looks.
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
 
 
