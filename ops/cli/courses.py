@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,12 +34,12 @@ def show_(
 def _show_course(found: CourseInsight) -> None:
     output.show_fields(found["course"])
     output.show_fields({"outcomes": output.counted(found["counts"])})
-    for title, columns in (
-        ("roster", ("run", "at", "rows", "snapshot")),
-        ("holds", ("id", "guard", "lines", "created_at")),
-        ("rejected", ("internal_id", "outcome", "reason", "seen_at")),
-    ):
-        lines = found[title]  # type: ignore[literal-required]  the three above
+    tables: dict[str, tuple[Sequence[Mapping[str, object]], tuple[str, ...]]] = {
+        "roster": (found["roster"], ("run", "at", "rows", "snapshot")),
+        "holds": (found["holds"], ("id", "guard", "lines", "created_at")),
+        "rejected": (found["rejected"], ("internal_id", "outcome", "reason", "seen_at")),
+    }
+    for title, (lines, columns) in tables.items():
         if lines:
             output.show_table(columns, [[line[column] for column in columns] for line in lines], title=title)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.common import Cursor, InLanguage, Json, Limit, at_database, example, flagged, group, show_next
+from ops.cli.common import Cursor, InLanguage, Json, Limit, at_database, example, flagged, group, show, show_next
 from ops.language import Language, language_of, say
 from ops.terminal import output
 
@@ -28,14 +28,12 @@ def overview_(
     """Show what needs a person over all tenants, the most urgent first; workers, queue, the last day's runs."""
     from ops import overview  # noqa: PLC0415  it brings time stamps in ids, which --help does without
 
+    speaks = language_of(language)
     with at_database():
-        found = overview.inbox(limit) if inbox else overview.document(limit, cursor)
-    if json:
-        output.show_json(found)
-    elif inbox:
-        _show_inbox(found, language_of(language))  # type: ignore[arg-type]  the one asked for
-    else:
-        _show(found, language_of(language))  # type: ignore[arg-type]  as above
+        if inbox:
+            show(overview.inbox(limit), json, lambda found: _show_inbox(found, speaks))
+        else:
+            show(overview.document(limit, cursor), json, lambda found: _show(found, speaks))
 
 
 def _show(found: Overview, language: Language) -> None:

@@ -228,7 +228,8 @@ def show_(slug: Slug, json: Json = False) -> None:
     with at_database():
         found = manage.show(slug)
         told = insight.insight(slug)
-    found |= {name: told[name] for name in ("usage", "calls_today", "credentials", "quality", "links")}  # type: ignore[literal-required]  those of the document
+    more = ("usage", "calls_today", "credentials", "quality", "links")
+    found |= {name: value for name, value in told.items() if name in more}
     show(found, json, _show_tenant)
 
 

@@ -65,7 +65,7 @@ class Look:
             self._page = self._visitor(language, theme, width, javascript)
             self._how = how
         if status >= 400:
-            self.expected.append(f"status of {status}")
+            self.expect(status)
         answer = self.page.goto(self.url + path)
         assert answer is not None
         assert answer.status == status, f"{path}: {answer.status}\n{self.page.inner_text('body')[:2000]}"
@@ -80,9 +80,13 @@ class Look:
         """What can be read of the page's content."""
         return self.page.inner_text("main")
 
-    def find(self, selector: str) -> Locator:
-        """Part of the page."""
-        return self.page.locator(selector)
+    def find(self, selector: str, **filters: Any) -> Locator:
+        """Part of the page; filters are those of Playwright's ``locator``."""
+        return self.page.locator(selector, **filters)
+
+    def expect(self, status: int) -> None:
+        """An answer with this status will come, which browsers write into the console: it is no fault here."""
+        self.expected.append(f"status of {status}")
 
     def shot(self, name: str) -> None:
         """Keep a picture, where $KOPPELING_SCREENSHOTS says where."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from ops.problems import Problem
 from ops.tenants import check
+from simulators.afas.tenant import COMPLETION_FIELD
 from tests.browser.desk import Desk
-from tests.fixtures.world import COMPLETION_FIELD, World
+from tests.fixtures.world import World
 
 HOSTILE = (
     "<script>alert(1)</script>",

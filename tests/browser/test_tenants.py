@@ -66,6 +66,7 @@ def test_a_tenant_is_paused_with_a_reason_resumed_and_run(desk: Desk, look: Look
     assert "Somebody paused it" not in look.find("main .cards").first.inner_text()
     assert "local" in look.find(".history").inner_text()
 
+    look.expect(404)
     page.click("form[action$='/run']:has(input[value=enrollments]) button")
     assert "/runs/" in page.url
     runs = world.rows("SELECT trigger FROM run WHERE tenant_id = :id", id=world.tenant_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from models.session import DATABASE_TROUBLE
 from ops import access, overview
@@ -118,22 +120,42 @@ def environment() -> Environment:
         "static": static_files.address,
         "version": version("koppeling"),
     }
-    made.filters |= {
-        "when": lambda at, zone=None: words.when(at, _view.get().language, zone),
-        "at": lambda at, zone=None: words.absolute(at, _view.get().language, zone),
-        "ident": words.ident,
-        "number": lambda value: words.number(value, _view.get().language),
-        "capped": lambda value: words.capped(value, _view.get().language),
-        "lasting": lambda seconds: words.lasting(seconds, _view.get().language),
-        "prose": words.prose,
-        "day_bars": _day_bars,
-    }
+    made.filters.update(
+        when=_when,
+        at=_at,
+        ident=words.ident,
+        number=_number,
+        capped=_capped,
+        lasting=_lasting,
+        prose=words.prose,
+        day_bars=_day_bars,
+    )
     made.globals["m"] = made.get_template("macros.html").module
     return made
 
 
 def _say(code: str, /, **parameters: object) -> str:
     return say(code, _view.get().language, **parameters)
+
+
+def _when(at: datetime | str | None, zone: str | None = None) -> Markup:
+    return words.when(at, _view.get().language, zone)
+
+
+def _at(at: datetime, zone: str | None = None) -> str:
+    return words.absolute(at, _view.get().language, zone)
+
+
+def _number(value: float | None) -> str:
+    return words.number(value, _view.get().language)
+
+
+def _capped(value: int) -> str:
+    return words.capped(value, _view.get().language)
+
+
+def _lasting(seconds: float) -> str:
+    return words.lasting(seconds, _view.get().language)
 
 
 def _here(**changed: str | int | None) -> str:

@@ -34,7 +34,9 @@ def show(request: Request, slug: Slug, cursor: Cursor = None) -> HTMLResponse:
     return _show(request, slug, cursor)
 
 
-def _show(request: Request, slug: str, cursor: str | None = None, problem: Problem | None = None, **more: Any) -> Any:
+def _show(
+    request: Request, slug: str, cursor: str | None = None, problem: Problem | None = None, **more: Any
+) -> HTMLResponse:
     language = choices.language(request)
     try:
         checked = check.last_check(slug, language)
@@ -107,8 +109,7 @@ def _back(request: Request, slug: str, problem: Problem, **more: Any) -> Respons
     """The tenant's page with what is wrong; of a tenant that isn't there, the page that says so."""
     if problem.status != 422:
         raise problem
-    answer: Response = _show(request, slug, problem=problem, **more)
-    return answer
+    return _show(request, slug, problem=problem, **more)
 
 
 @router.get("/tenants/{slug}/courses/{event}")
@@ -126,7 +127,10 @@ def course(
             )["columns"]
         except Problem as refused:
             problem = refused
-    values = {"found": found, "live": None if columns is None else {one["column"]: one for one in columns}}
+    values: dict[str, Any] = {
+        "found": found,
+        "live": None if columns is None else {one["column"]: one for one in columns},
+    }
     if problem is not None:
         return again(request, "course.html", problem, **values)
     return page(request, "course.html", **values)
