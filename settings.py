@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
 
 PREFIX = "KOPPELING_"
-FROM_FILE = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN")
+FROM_FILE = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL", "ALERT_WEBHOOK_SECRET")
 _DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
 _PREFIX = re.compile(r"^[A-Za-z0-9._-]([A-Za-z0-9._:-]{0,58}[A-Za-z0-9._-])?$", re.ASCII)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+", re.ASCII)
+_QUIET = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+_PUBLIC = re.compile(
+    rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~-]+)*/?"
+)
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 T = TypeVar("T")
 _found: dict[str, str] = {}
@@ -44,6 +52,54 @@ def format_duration(seconds: int) -> str:
         if seconds and seconds % _UNIT_SECONDS[unit] == 0:
             return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
     return f"{seconds}s"
+
+
+def parse_address(text: str) -> str:
+    """An e-mail address as it is written to; raises ValueError."""
+    address = text.strip()
+    if len(address) > 254 or not _ADDRESS.fullmatch(address) or ".." in address or address.startswith("."):
+        raise ValueError("is no e-mail address such as support@example.nl")
+    return address
+
+
+def parse_quiet(text: str) -> str:
+    """Hours in which nobody is mailed, ``22:00-07:00``; raises ValueError."""
+    hours = text.replace(" ", "").replace("–", "-")
+    begin, _, end = hours.partition("-")
+    if not _QUIET.fullmatch(hours) or begin == end:
+        raise ValueError("must be hours such as 22:00-07:00")
+    return hours
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(parse_address(part) for part in text.split(",") if part.strip()))
+
+
+def _public_url(text: str) -> str:
+    if not _PUBLIC.fullmatch(text):
+        raise ValueError("must be an address such as https://koppeling.example.nl; no user, query or fragment")
+    return text.rstrip("/")
+
+
+def _smtp(text: str) -> str:
+    try:
+        found = urlsplit(text)
+        right = found.scheme in ("smtps", "smtp", "smtp+plain") and found.hostname and found.port != 0
+    except ValueError:
+        right = False
+    if not right or found.query or found.fragment or found.path not in ("", "/") or not text.isprintable():
+        raise ValueError("must be smtps://user:password@host:port, or smtp:// (STARTTLS), or smtp+plain:// (no TLS)")
+    if found.scheme == "smtp+plain" and found.password:
+        raise ValueError("sends no password without TLS: write smtp:// or smtps://")
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is no time zone: write one such as Europe/Amsterdam") from None
+    return text
 
 
 def _durations(text: str) -> tuple[int, ...]:
@@ -83,6 +139,15 @@ class Settings:
     ledger_retention: int = 400 * 86400
     dead_letter_retention: int = 180 * 86400
     max_event_rows: int = 250_000
+    public_url: str | None = None
+    smtp_url: str | None = field(repr=False, default=None)
+    smtp_from: str | None = None
+    alert_mail: tuple[str, ...] = ()
+    alert_webhook: str | None = None
+    alert_webhook_secret: str | None = field(repr=False, default=None)
+    alert_language: str = "nl"
+    alert_timezone: str = "Europe/Amsterdam"
+    alert_quiet: str | None = None
 
     def need_database(self) -> str:
         """The database's URL for SQLAlchemy with psycopg, or a SettingsError that says what to do."""
@@ -147,8 +212,8 @@ def load() -> Settings:
 
         return check
 
-    def choice(*allowed: str) -> Callable[[str], str | None]:
-        def check(text: str) -> str | None:
+    def choice(*allowed: str) -> Callable[[str], str]:
+        def check(text: str) -> str:
             if text not in allowed:
                 raise ValueError(f"must be one of {', '.join(allowed)}")
             return text
@@ -216,10 +281,25 @@ def load() -> Settings:
         payload_retention=knob("PAYLOAD_RETENTION", seconds(86400), standard.payload_retention),
         ledger_retention=knob("LEDGER_RETENTION", seconds(86400), standard.ledger_retention),
         max_event_rows=knob("MAX_EVENT_ROWS", count(1000), standard.max_event_rows),
+        public_url=knob("PUBLIC_URL", _public_url, None),
+        smtp_url=knob("SMTP_URL", _smtp, None),
+        smtp_from=knob("SMTP_FROM", parse_address, None),
+        alert_mail=knob("ALERT_MAIL", _addresses, ()),
+        alert_webhook=knob("ALERT_WEBHOOK", _public_url, None),
+        alert_webhook_secret=knob("ALERT_WEBHOOK_SECRET", str, ""),
+        alert_language=knob("ALERT_LANGUAGE", choice("nl", "en"), standard.alert_language),
+        alert_timezone=knob("ALERT_TIMEZONE", _zone, standard.alert_timezone),
+        alert_quiet=knob("ALERT_QUIET", parse_quiet, ""),
         dead_letter_retention=knob("DEAD_LETTER_RETENTION", seconds(86400), standard.dead_letter_retention),
     )
     if not settings.quarantine_probes:
         problems.append("KOPPELING_QUARANTINE_PROBES: needs at least one duration")
+    if settings.smtp_url and not settings.smtp_from:
+        problems.append("KOPPELING_SMTP_FROM: is needed with KOPPELING_SMTP_URL")
+    if settings.alert_webhook and not settings.alert_webhook_secret:
+        problems.append("KOPPELING_ALERT_WEBHOOK_SECRET: is needed with KOPPELING_ALERT_WEBHOOK")
+    if (settings.alert_webhook or "https://").startswith("http://") and not settings.allow_insecure_urls:
+        problems.append("KOPPELING_ALERT_WEBHOOK: must be https")
     if problems:
         raise SettingsError("; ".join(problems))
     return settings

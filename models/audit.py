@@ -10,6 +10,10 @@ from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json
 
+_ZERO = text("0")
+# Nobody was told yet that it began, or that it is over
+ALERT_NEWS = "CASE WHEN closed_at IS NULL THEN told_at IS NULL ELSE told_at IS NOT NULL AND over_told_at IS NULL END"
+
 
 class Change(SQLModel, table=True):
     """One writing call to Pluvo or AFAS, whatever came of it. ``before`` and ``after`` are kept 90 days."""
@@ -56,7 +60,7 @@ class OperatorAction(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something a person should know: one when it begins, closed when it ends."""
+    """Something a person should know: one when it begins, closed when it ends. Who is told: ``tables/alert.py``."""
 
     __tablename__ = "alert"
     __table_args__ = (
@@ -69,13 +73,25 @@ class Alert(SQLModel, table=True):
             postgresql_where=text("closed_at IS NULL"),
             postgresql_nulls_not_distinct=True,
         ),
+        Index("ix_alert_news", "tenant_id", "id", postgresql_where=text(ALERT_NEWS)),
     )
 
     id: int | None = identity()
     tenant_id: int | None = Field(default=None, sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE")))
-    # quarantine, not_visible, listing, own_link_active, …
+    # quarantine, not_visible, listing, hold, …
     kind: str
     subject: str | None = None
     text: str
+    # What its sentence says (``ops/language/alerts.py``): codes, numbers, days; nobody's names
+    parameters: dict[str, Any] | None = json()
+    # Where it rises people are told once more
+    step: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=_ZERO))
     opened_at: datetime | None = instant(now=True)
     closed_at: datetime | None = instant()
+    # Somebody takes care of it
+    acked_at: datetime | None = instant()
+    acked_by: str | None = None
+    ack_reason: str | None = None
+    # When its begin, and its end, was handed to those who are told
+    told_at: datetime | None = instant()
+    over_told_at: datetime | None = instant()

@@ -12,7 +12,7 @@ from models.base import identity, instant, json, one_of
 from models.course_settings import CourseDefaults, CourseRule
 from models.crypto import Encrypted, bind_secrets
 from models.direction import Direction, Health
-from models.tenant_settings import AfasSettings, PluvoSettings, RemovalSettings, stored
+from models.tenant_settings import AfasSettings, AlertSettings, PluvoSettings, RemovalSettings, stored
 
 # The policy for leavers under which accounts made by us go to Pluvo's archive.
 ARCHIVING = "unenroll_and_archive"
@@ -32,12 +32,15 @@ class Tenant(SQLModel, table=True):
     afas: AfasSettings = stored(AfasSettings)
     pluvo: PluvoSettings = stored(PluvoSettings)
     removals: RemovalSettings = stored(RemovalSettings, default="{}")
+    alerts: AlertSettings = stored(AlertSettings, default="{}")
     course_defaults: CourseDefaults = stored(CourseDefaults, default="{}")
     course_rules: list[CourseRule] = stored(CourseRule, many=True, default="[]")
     afas_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     afas_token: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     pluvo_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     webhook_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
+    # What alerts that go to a webhook are signed with
+    alerts_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))
     # Rises when anything above changes: what was refused under older settings may be tried again.
     settings_version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default=text("1")))
     # The environment id AFAS named at the first complete read. Another one later means another environment.

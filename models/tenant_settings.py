@@ -26,6 +26,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field as TableField
 
+from settings import parse_address, parse_quiet
+
 
 def _storable(value: str) -> str:
     if "\0" in value:
@@ -66,6 +68,8 @@ def _day(value: Any) -> Any:
 
 Day = Annotated[Text, BeforeValidator(_day)]
 DateFormat = Annotated[Text, AfterValidator(_format)]
+Address = Annotated[Text, AfterValidator(parse_address)]
+Quiet = Annotated[Text, AfterValidator(parse_quiet)]
 
 
 class Table(BaseModel):
@@ -123,6 +127,19 @@ class RemovalSettings(Table):
     policy: Literal["keep", "unenroll", "unenroll_and_archive"] = "unenroll"
     confirm_after: int = 3600
     limits: Limits = Limits()
+
+
+class AlertSettings(Table):
+    """Who is told of a tenant's alerts, besides those who run this installation. Without anybody, nobody is.
+
+    ``quiet``: hours in the tenant's zone in which nobody is mailed; what came up meanwhile is mailed at their end.
+    """
+
+    mail: Annotated[tuple[Address, ...], Field(max_length=20)] = ()
+    webhook: Text | None = None
+    language: Literal["nl", "en"] = "nl"
+    quiet: Quiet | None = None
+    digest: Flag = True
 
 
 class FieldMap(Table):

@@ -78,7 +78,7 @@ NEEDS: Mapping[str, Role] = {
     "links.set": _O, "links.import": _O, "links.decide": _O, "links.remove": _O, "people.erase": _A,
     "dead_letters.replay": _O, "dead_letters.discard": _O, "replays.cancel": _O,
     "completions.retry": _O, "completions.close": _O,
-    "alerts.ack": _O, "alerts.mute": _O, "alerts.test": _O, "quality.mail": _O,
+    "alerts.ack": _O, "alerts.mute": _O, "alerts.unmute": _O, "alerts.test": _O, "quality.mail": _O,
     # Tenants
     "tenants.pause": _O, "tenants.resume": _O,
     "tenants.import": _A, "tenants.add": _A, "tenants.edit": _A, "tenants.credentials": _A, "tenants.token": _A,

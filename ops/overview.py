@@ -16,9 +16,10 @@ from ulid import ULID
 from models.direction import Direction, Health
 from models.session import transaction
 from ops import access, degraded, lookup
+from ops.alerts import kinds
 from ops.listing import Row, checked_limit, rows
 from ops.problems import Problem
-from tenancy import unreached, vital_signs
+from tenancy import vital_signs
 
 DAY = timedelta(hours=24)
 # How urgent a need is, whatever its count: what has stopped comes before what waits, what waits before what was meant.
@@ -350,7 +351,7 @@ def _each_need(asks: Asking) -> Iterator[tuple[int | None, Need]]:
         one["kinds"].append(row["fingerprint"])
         one["since"] = min(filter(None, (one["since"], row["since"])), default=None)
     yield from dead.items()
-    told_elsewhere = ["quarantine", unreached.UNREACHED]
+    told_elsewhere = list(kinds.SAID_BY_OVERVIEW)
     for code, statement, values in (
         ("conflict", _CONFLICTS, {}),
         ("ambiguous", _AMBIGUOUS, {}),

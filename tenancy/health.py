@@ -123,7 +123,8 @@ def quarantine(  # noqa: PLR0917  what, why and the proof, in the order one says
         },
     ).rowcount
     if began:
-        open_alert(connection, tenant_id, "quarantine", direction, f"{direction} stopped, {code}: {words}")
+        told = {"direction": direction, "code": code, "system": (call or {}).get("system")}
+        open_alert(connection, tenant_id, "quarantine", direction, f"{direction} stopped, {code}: {words}", told)
     return bool(began)
 
 

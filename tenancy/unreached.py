@@ -75,7 +75,8 @@ def failed(connection: Connection, tenant_id: int, direction: str, error: Remote
         subject = f"{direction} {error.system.lower()} {error.code}"
         _close(connection, tenant_id, direction, subject)
         words = f"the last {direction} run failed at a call to {error.system}, {error.code}: {clean(error.message)}"
-        open_alert(connection, tenant_id, UNREACHED, subject, words)
+        told = {"direction": direction, "system": error.system.lower(), "code": error.code}
+        open_alert(connection, tenant_id, UNREACHED, subject, words, told)
         if connection.execute(_STATE, {"tenant": tenant_id, "direction": direction}).scalar() == Health.PAUSED:
             paused(connection, tenant_id, direction)
 

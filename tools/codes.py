@@ -13,7 +13,8 @@ from ops.language import FILES, Language, template
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES: dict[Language, Path] = {"en": DOCS / "codes.md", "nl": DOCS / "codes.nl.md"}
 # (file of the catalogue, what of a code means, what says what to do)
-SECTIONS = (("findings", "cause", "action"), ("errors", "cause", "action"), ("reasons", "reason", "next"))
+SECTIONS = (("findings", "cause", "action"), ("errors", "cause", "action"), ("reasons", "reason", "next"),
+            ("doctor", "doctor", "doctor_do"), ("alerts", "cause", "action"))  # fmt: skip
 WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "title": "# Codes, and what to do",
@@ -21,6 +22,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "findings": "What `koppeling check` finds",
         "errors": "What a failed call means",
         "reasons": "Why a run, a line, a hold or a completion is as it is",
+        "doctor": "What `koppeling doctor` finds",
+        "alerts": "Why an alert was not delivered",
         "head": "| code | it means | what to do |",
     },
     "nl": {
@@ -29,6 +32,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "findings": "Wat `koppeling check` vindt",
         "errors": "Wat een mislukte aanroep betekent",
         "reasons": "Waarom een run, een rij, een opgehouden lijst of een voltooiing is zoals die is",
+        "doctor": "Wat `koppeling doctor` vindt",
+        "alerts": "Waarom een melding niet is bezorgd",
         "head": "| code | betekenis | wat te doen |",
     },
 }

@@ -36,6 +36,11 @@ VERBS = {
         "overview",
         "Show what needs a person over all tenants, the most urgent first; workers, queue, the last day's runs.",
     ),
+    "workers": ("system", "List worker processes by host, with version, threads, what they do and who leads."),
+    "doctor": (
+        "system",
+        "Look whether this installation is as it must be, one line a question; ends with 1 when something is wrong.",
+    ),
     "explain": ("explain", "Tell everything known and done about someone: why they are, or are not, in Pluvo."),
     "adoption": (
         "adoption",
@@ -64,6 +69,7 @@ NOUNS = {
     "runs": ("runs", "The ledger of runs: snapshot, plan, outcomes, calls, durations."),
     "holds": ("holds", "What a guard held back: look, then release or refuse."),
     "links": ("links", "The ID mapping: which AFAS person is which Pluvo user."),
+    "alerts": ("alerts", "What somebody should know: look, take care of it, silence it; who was told."),
     "dead-letters": ("dead_letters", "Messages that gave up: look, replay, discard."),
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 
 from fastapi import FastAPI
 
 import settings
 from loops import Loop
 from models import session
+from ops.alerts import service as alerts
 from ops.http import health, server
 from ops.http.access import Access
 from ops.http.console import errors
@@ -44,7 +46,13 @@ def serve(host: str, port: int, *, child: bool) -> None:
     session.use_pool(connections.SERVE_POOL)
     Loop("idle connections", _give_back_idle).start()
     Loop("health", health.look).start()
-    server.run(make_app(host), host, port)
+    stopping = threading.Event()
+    threads = alerts.start(stopping)
+    try:
+        server.run(make_app(host), host, port)
+    finally:
+        stopping.set()
+        threads[0].join(1.0)  # so that another process notices and plans at once
 
 
 def _give_back_idle() -> float:

@@ -16,7 +16,9 @@ from typing import Literal
 
 from ops.language import (
     adoption,
+    alerts,
     contract,
+    doctor,
     errors,
     fields,
     findings,
@@ -26,6 +28,7 @@ from ops.language import (
     page_shell,
     page_tenants,
     problems,
+    problems_alerts,
     problems_here,
     problems_setup,
     reasons,
@@ -38,13 +41,16 @@ FOLDER = Path(__file__).parent
 # By the name of the file, which is also that of the .po file.
 FILES: Mapping[str, Mapping[str, Sentence]] = {
     "adoption": adoption.SENTENCES,
+    "alerts": alerts.SENTENCES,
     "contract": contract.SENTENCES,
+    "doctor": doctor.SENTENCES,
     "errors": errors.SENTENCES,
     "fields": fields.SENTENCES,
     "findings": findings.SENTENCES,
     "handover": handover.SENTENCES,
     "reasons": reasons.SENTENCES,
     "problems": problems.SENTENCES,
+    "problems_alerts": problems_alerts.SENTENCES,
     "problems_here": problems_here.SENTENCES,
     "problems_setup": problems_setup.SENTENCES,
     "onboarding": onboarding.SENTENCES,

@@ -18,6 +18,7 @@ from models.base import utc_now
 from models.direction import Direction
 from models.session import close_idle, transaction
 from models.worker import serve
+from ops.alerts import service as alerts
 from ops.dead_letters import replay_batch
 from ops.listing import Row, rows
 from producers.enrollments import decide_holds
@@ -139,4 +140,5 @@ def run(stopping: threading.Event) -> None:
         chores.do_due()
         return TICK_SECONDS
 
+    alerts.start(stopping)
     Loop("timetable", step, stopping).run()  # in this thread: the caller does nothing else

@@ -16,7 +16,7 @@ from models.course import Course
 from models.course_settings import PLACES, CourseDefaults
 from models.session import session
 from models.tenant import Tenant
-from models.tenant_settings import AfasSettings, CompletionRule, PluvoSettings, RemovalSettings
+from models.tenant_settings import AfasSettings, AlertSettings, CompletionRule, PluvoSettings, RemovalSettings
 from ops import access, lookup
 from ops.problems import AlreadyDecided
 from ops.tenants.importing import SECRETS
@@ -34,7 +34,7 @@ def exported(slug: str, *, to_edit: bool = False) -> str:
     found = document(slug)
     for column, path in SECRETS.items():
         table, key = path.split(".")
-        if found[table].pop(key, False):
+        if found.get(table, {}).pop(key, False):
             found[table][key] = {"env": f"{column.upper()}_{slug.upper().replace('-', '_')}"}
     written = toml({"tenants": [found]})
     return _NAMED.sub(_KEPT, written) if to_edit else written
@@ -62,6 +62,7 @@ def document(slug: str) -> dict[str, Any]:
         secrets = dict(stored.mappings().one())
         courses = opened.exec(select(Course).where(Course.tenant_id == tenant.id, Course.active)).all()
         tables = {"afas": _changed(tenant.afas, AfasSettings), "pluvo": _changed(tenant.pluvo, PluvoSettings)}
+        tables["alerts"] = _changed(tenant.alerts, AlertSettings)
         for column, path in SECRETS.items():
             table, key = path.split(".")
             if secrets[column]:
@@ -71,7 +72,7 @@ def document(slug: str) -> dict[str, Any]:
             "name": tenant.name,
             "timezone": tenant.timezone,
             "interval": format_duration(tenant.interval_seconds),
-            **tables,
+            **{name: table for name, table in tables.items() if table},
             "removals": _removals(tenant.removals),
         }
         defaults = tenant.course_defaults

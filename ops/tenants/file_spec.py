@@ -20,6 +20,7 @@ from clients.pluvo import PLUVO_HOSTS, pluvo_base_url
 from models.course_settings import PLACES, CourseDefaults, CourseRule, CourseSettings
 from models.tenant_settings import (
     AfasSettings,
+    AlertSettings,
     PluvoSettings,
     RemovalSettings,
     Table,
@@ -156,6 +157,35 @@ class Removals(RemovalSettings):
         return RemovalSettings.model_validate(self.model_dump())
 
 
+class Alerts(AlertSettings):
+    # "" takes the stored one away
+    webhook_secret: Secret | Literal[""] | None = Field(default=None, repr=False)
+
+    @field_validator("webhook")
+    @classmethod
+    def _webhook(cls, value: str | None, info: ValidationInfo) -> str | None:
+        insecure = bool(info.context and info.context["allow_insecure_urls"])
+        return value if value is None else checked_webhook(value, insecure=insecure)
+
+    @model_validator(mode="after")
+    def _signed(self, info: ValidationInfo) -> Alerts:
+        if self.webhook is not None and not self.webhook_secret and not _keeps_secrets(info):
+            raise ValueError("webhook_secret is missing: what goes to the webhook is signed with it")
+        return self
+
+    def stored(self) -> AlertSettings:
+        """Without the secret."""
+        return AlertSettings.model_validate(self.model_dump())
+
+
+def checked_webhook(value: str, *, insecure: bool) -> str:
+    """The address that alerts are sent to; ``insecure`` permits http and ports too. Raises ValueError."""
+    try:
+        return checked_base_url(value, "", insecure=insecure)
+    except ValueError:
+        raise ValueError("must be https://host/path: no user, port, query or fragment") from None
+
+
 def _each(given: dict[str, Any], key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """The changed tables of an array; nothing where it is none."""
     tables = given.get(key)
@@ -170,6 +200,7 @@ class Tenant(Table):
     afas: Afas
     pluvo: Pluvo
     removals: Removals = Removals()
+    alerts: Alerts = Alerts()
     course_defaults: CourseDefaults = CourseDefaults()
     course_rules: tuple[CourseRule, ...] = ()
     courses: tuple[CourseSettings, ...] = ()

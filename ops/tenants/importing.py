@@ -41,7 +41,10 @@ SECRETS = {
     "afas_token": "afas.token",
     "pluvo_client_secret": "pluvo.client_secret",
     "webhook_secret": "pluvo.webhook_secret",
+    "alerts_secret": "alerts.webhook_secret",
 }
+# They sign, and are sent nowhere
+OF_NO_CLIENT = ("webhook_secret", "alerts_secret")
 # What says where the secrets of a system are sent
 ADDRESS = {"afas": ("member_id", "environment", "base_url"), "pluvo": ("organisation", "base_url")}
 
@@ -178,6 +181,7 @@ def _plain(spec: file_spec.Tenant) -> Mapping[str, object]:
         "afas": spec.afas.stored(),
         "pluvo": spec.pluvo.stored(),
         "removals": spec.removals.stored(),
+        "alerts": spec.alerts.stored(),
         "course_defaults": spec.course_defaults,
     }
 
@@ -200,6 +204,8 @@ def differences(name: str, before: Any, after: Any) -> Iterator[str]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted(before.keys() | after.keys()):
             yield from differences(f"{name}.{key}", before.get(key), after.get(key))
+    elif before != after and isinstance(after, tuple):
+        yield f"{name}: changed"  # addresses of people, which no record of operators' verbs keeps
     elif before != after:
         yield f"{name}: {_shown(before)} → {_shown(after)}"
 
@@ -270,6 +276,7 @@ def _given(spec: file_spec.Tenant) -> dict[str, str | None]:
         "afas_token": spec.afas.token,
         "pluvo_client_secret": spec.pluvo.client_secret,
         "webhook_secret": spec.pluvo.webhook_secret,
+        "alerts_secret": spec.alerts.webhook_secret,
     }
 
 
@@ -284,10 +291,11 @@ def _wanted(spec: file_spec.Tenant, kept: dict[str, str | None]) -> dict[str, st
         for column, value in _given(spec).items()
     }
     needed = ("afas_client_secret", "pluvo_client_secret") if spec.afas.auth == "oauth" else ("pluvo_client_secret",)
+    needed = (*needed, "alerts_secret") if spec.alerts.webhook else needed
     lacking = [SECRETS[column] for column in needed if not after[column]]
     if lacking:
         raise Problem("secrets_missing", slug=spec.slug, lacking=_listed(lacking))
-    return after | {"webhook_secret": after["webhook_secret"] or None}
+    return after | {name: after[name] or None for name in OF_NO_CLIENT}
 
 
 def _listed(lacking: list[str]) -> str | Words:
@@ -303,7 +311,7 @@ def _keepable(stored: tables.Tenant, spec: file_spec.Tenant, secrets: dict[str, 
     return {
         column: value
         for column, value in secrets.items()
-        if column == "webhook_secret" or not moved[SECRETS[column].partition(".")[0]]
+        if column in OF_NO_CLIENT or not moved[SECRETS[column].partition(".")[0]]
     }
 
 

@@ -51,11 +51,11 @@ def show(slug: str) -> Row:
         item = _with_health(connection, rows(connection, f"{_TENANTS} WHERE t.id = :tenant", tenant=tenant))[0]
         settings = rows(
             connection,
-            "SELECT timezone, interval_seconds, afas, pluvo, removals, course_defaults, course_rules, envid,"
+            "SELECT timezone, interval_seconds, afas, pluvo, removals, alerts, course_defaults, course_rules, envid,"
             "       settings_version, first_complete_at,"
             "       afas_client_secret IS NOT NULL AS afas_client_secret, afas_token IS NOT NULL AS afas_token,"
             "       pluvo_client_secret IS NOT NULL AS pluvo_client_secret,"
-            "       webhook_secret IS NOT NULL AS webhook_secret"
+            "       webhook_secret IS NOT NULL AS webhook_secret, alerts_secret IS NOT NULL AS alerts_secret"
             "  FROM tenant WHERE id = :tenant",
             tenant=tenant,
         )[0]

@@ -45,7 +45,7 @@ def _with_courses(draft: Draft) -> file_spec.Tenant:
     now = export.document(draft.slug)
     for column in importing.SECRETS.values():
         table, key = column.split(".")
-        now[table].pop(key, None)
+        now.get(table, {}).pop(key, None)
     made = onboarding.document(draft)
     shared = made["course_defaults"]
     linked = {one["event_id"] for one in now.get("courses", ())}

@@ -91,6 +91,19 @@ WORDS: dict[str, tuple[str, Any]] = {
     "tenants.removals.limits.creates_percent": ("The same, of the people in all events.", None),
     "tenants.removals.limits.email_changes_count": ("Changed addresses in one run.", None),
     "tenants.removals.limits.email_changes_percent": ("The same, of the people in all events.", None),
+    "tenants.alerts": ("Who is told of this customer's alerts, besides those who run the installation.", None),
+    "tenants.alerts.mail": ("To whom they are mailed, each in a mail of its own.", None),
+    "tenants.alerts.webhook": ("Gets them as a signed POST; https, and no private address.", None),
+    "tenants.alerts.webhook_secret": (
+        'What that POST is signed with; needed with `webhook`. `""` takes a stored one away.',
+        None,
+    ),
+    "tenants.alerts.language": ("Of these mails.", None),
+    "tenants.alerts.quiet": (
+        "Hours of the customer's day in which nobody is mailed; what came up is mailed at their end.",
+        "22:00-07:00",
+    ),
+    "tenants.alerts.digest": ("Whether a mail at seven tells what needs a person; none where nothing does.", None),
     "tenants.courses.event_id": ("The number of the event in AFAS (CrId), between quotes.", "340"),
     "tenants.courses.getconnector": (
         "The name of the GetConnector, not its description.",
@@ -143,6 +156,8 @@ WORDS |= {
     if path.startswith("tenants.courses.") and path != "tenants.courses.event_id"
 }
 _KINDS = {
+    "tenants.alerts.mail": "list of at most 20 addresses",
+    "tenants.alerts.quiet": "hours such as `22:00-07:00`",
     "tenants.afas.secret_ends": 'day such as `"2027-05-01"`',
     "tenants.course_rules.events": '`"all"`, or a list of ids and ranges',
 }

@@ -304,6 +304,7 @@ def watch_visibility(connection: Connection, course: Course, rules: Sequence[Rul
             f"{missing} completion dates written more than 24 hours ago are not to be seen in event {course.event_id}: "
             "is the completion column the field that is written?"
         )
-        open_alert(connection, course.tenant_id, "not_visible", course.event_id, told)
+        about = {"count": missing, "event": course.event_id}
+        open_alert(connection, course.tenant_id, "not_visible", course.event_id, told, about)
     else:
         close_alert(connection, course.tenant_id, "not_visible", course.event_id)

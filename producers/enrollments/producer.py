@@ -133,6 +133,7 @@ def _tell_of_users(connection: Connection, context: RunContext, plan: Plan) -> N
         "address one by one meanwhile; an AFAS id set beforehand on a missing user is not seen. If this does not go "
         "away by itself (the list may have changed all the time while it was read), ask Pluvo to repair it: it counts "
         "users that it does not give, or can't show one.",
+        {"count": plan.missing_users},
     )
 
 

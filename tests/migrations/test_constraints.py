@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -82,7 +83,9 @@ def type_of(column: Column[Any]) -> type:
 def invented(column: Column[Any], name: str) -> Any:
     """Some value that a column takes."""
     kind = type_of(column)
+    day = datetime(2026, 11, 26, tzinfo=UTC)
     values = {int: 1, float: 1.0, bool: False, bytes: name.encode(), object: "{}"}  # object: JSON
+    values |= {date: day.date(), datetime: day}
     return words_of(column)[0] if words_of(column) else values.get(kind, name)
 
 

@@ -24,6 +24,8 @@ OF_A_TENANT = re.compile(
     r"|snapshot_row|hold|hold_line|run|webhook_event|directory_user|dead_letter|change)\b"
 )
 FOR_ALL_TENANTS = {
+    "ops.doctor._OLDEST_RUN": "how old the oldest run is, of all tenants",
+    "ops.workers._RUNS": "what each process has in hand, of all tenants",
     "producers.completions.preview._NUMBER": "a temporary copy, which holds one tenant's rows",
     "producers.enrollments.decide_holds._EXPIRE": "ends the holds of all tenants that are old",
     "workers.maintenance.retention._HELD": "what is old, of all tenants",

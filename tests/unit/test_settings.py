@@ -72,3 +72,44 @@ def test_settings_do_not_show_secrets_when_printed() -> None:
     shown = repr(settings.Settings(home=Path(), database_url="postgresql://u:geheim@db/x", secret_keys=("geheim",)))
 
     assert "geheim" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALERT_MAIL", "nobody"),
+        ("ALERT_MAIL", "a@example.nl, b@example.nl\r\nBcc: c@example.nl"),
+        ("ALERT_QUIET", "22-7"),
+        ("ALERT_QUIET", "22:00-22:00"),
+        ("ALERT_LANGUAGE", "de"),
+        ("ALERT_TIMEZONE", "Amsterdam"),
+        ("ALERT_WEBHOOK", "https://user@example.nl/x"),
+        ("PUBLIC_URL", "https://example.nl/?x=1"),
+        ("PUBLIC_URL", "javascript://example.nl"),
+        ("SMTP_FROM", "Koppeling <k@example.nl>"),
+        ("SMTP_URL", "https://mail.example.nl"),
+        ("SMTP_URL", "smtp+plain://user:geheim@mail.example.nl"),
+        ("SMTP_URL", "smtp://mail.example.nl:0"),
+        ("SMTP_URL", "smtp://mail.example.nl/path"),
+    ],
+)
+def test_what_mails_can_not_work_with_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"KOPPELING_{name}", value)
+    with pytest.raises(settings.SettingsError, match=f"KOPPELING_{name}") as caught:
+        settings.load()
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "lacking"),
+    [
+        ("SMTP_URL", "smtps://mail.example.nl", "SMTP_FROM"),
+        ("ALERT_WEBHOOK", "https://example.nl/x", "ALERT_WEBHOOK_SECRET"),
+    ],
+)
+def test_what_goes_together_is_asked_for_together(
+    name: str, value: str, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"KOPPELING_{name}", value)
+    with pytest.raises(settings.SettingsError, match=f"KOPPELING_{lacking}"):
+        settings.load()
