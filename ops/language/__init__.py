@@ -24,8 +24,10 @@ from ops.language import (
     findings,
     handover,
     onboarding,
+    page_alerts,
     page_overview,
     page_shell,
+    page_system,
     page_tenants,
     problems,
     problems_alerts,
@@ -54,9 +56,11 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "problems_here": problems_here.SENTENCES,
     "problems_setup": problems_setup.SENTENCES,
     "onboarding": onboarding.SENTENCES,
+    "page_alerts": page_alerts.SENTENCES,
     "page_overview": page_overview.SENTENCES,
     "page_shell": page_shell.SENTENCES,
     "page_tenants": page_tenants.SENTENCES,
+    "page_system": page_system.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 
