@@ -226,10 +226,7 @@ def show_(slug: Slug, json: Json = False) -> None:
     from ops.tenants import insight  # noqa: PLC0415  listing needs none of it
 
     with at_database():
-        found = manage.show(slug)
-        told = insight.insight(slug)
-    more = ("usage", "calls_today", "credentials", "quality", "links")
-    found |= {name: value for name, value in told.items() if name in more}
+        found = insight.shown(slug)
     show(found, json, _show_tenant)
 
 

@@ -13,6 +13,7 @@ from models import session
 from ops.alerts import service as alerts
 from ops.http import health, server
 from ops.http.access import Access
+from ops.http.api.app import make_api
 from ops.http.console import errors
 from ops.http.console.headers import Headers
 from ops.http.console.routes import ROUTERS
@@ -31,6 +32,9 @@ def make_app(host: str = "127.0.0.1") -> FastAPI:
     app.include_router(webhooks)
     for router in ROUTERS:
         app.include_router(router)
+    # After the pages: /api/docs is one of them.
+    app.state.api = make_api()
+    app.mount("/api", app.state.api)
     errors.install(app)
     app.add_middleware(Headers)
     app.add_middleware(Access, loopback=is_loopback(host), token=settings.get().login_token)

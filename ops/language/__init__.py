@@ -17,6 +17,7 @@ from typing import Literal
 from ops.language import (
     adoption,
     alerts,
+    api,
     contract,
     doctor,
     errors,
@@ -34,6 +35,7 @@ from ops.language import (
     problems_here,
     problems_setup,
     reasons,
+    values,
 )
 
 Language = Literal["en", "nl"]
@@ -44,6 +46,7 @@ FOLDER = Path(__file__).parent
 FILES: Mapping[str, Mapping[str, Sentence]] = {
     "adoption": adoption.SENTENCES,
     "alerts": alerts.SENTENCES,
+    "api": api.SENTENCES,
     "contract": contract.SENTENCES,
     "doctor": doctor.SENTENCES,
     "errors": errors.SENTENCES,
@@ -61,6 +64,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "page_shell": page_shell.SENTENCES,
     "page_tenants": page_tenants.SENTENCES,
     "page_system": page_system.SENTENCES,
+    "values": values.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 

@@ -11,6 +11,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
         "{slug} was stored by somebody else meanwhile, and is left as it is. Discard what was given here, or edit "
         "the tenant."
     ),
+    "problem.confirm_slug": "This can't be undone: repeat {slug} to confirm it.",
     "problem.same_refs": (
         "{slug} and {other} have the same AFAS member_id and the same Pluvo organisation: the accounts they make "
         "would carry the same refs. Put all courses under one tenant, or give one an organisation of its own."

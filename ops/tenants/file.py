@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import string
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 import settings
-from ops.language import Words
+from ops.language import Words, values
 from ops.problems import FileProblems
 from ops.tenants import file_spec
 from ops.tenants.file_spec import Tenant
@@ -58,7 +60,7 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
     for number, written in enumerate(content.split("\n"), 1):
         # Each part of a dotted key costs as much as all those before it.
         if written.count(".") > MAX_DOTS and not written.lstrip().startswith("#"):
-            raise FileProblems([_at(name, number, Words("problem.file_dots", most=MAX_DOTS))])
+            raise FileProblems([_at(f"{name}:{number}", Words("problem.file_dots", most=MAX_DOTS))])
     try:
         document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
@@ -66,9 +68,36 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
     except ValueError:  # Python reads no numbers of thousands of digits
         long = re.search(r"[0-9_]{1000}", content)
         line = content.count("\n", 0, long.start()) + 1 if long else 1
-        raise FileProblems([_at(name, line, Words("problem.file_long_number"))]) from None
+        raise FileProblems([_at(f"{name}:{line}", Words("problem.file_long_number"))]) from None
     except RecursionError:
-        raise FileProblems([_at(name, 1, Words("problem.file_nested"))]) from None
+        raise FileProblems([_at(f"{name}:1", Words("problem.file_nested"))]) from None
+    tenants, found = _judged(document, folder, keep_secrets)
+    if found:
+        lines = Lines(content)
+        placed = sorted({(lines.line(path), _named(path), what) for path, what in found})
+        told = [_at(f"{name}:{line}", Words("problem.at", place=key, what=words(what))) for line, key, what in placed]
+        told = told[:MAX_TOLD]
+        more = len(placed) - MAX_TOLD
+        raise FileProblems(told + ([Words("problem.file_more", name=name, more=more)] if more > 0 else []))
+    return tenants
+
+
+def judge(document: Mapping[str, Any], *, keep_secrets: bool = False) -> list[Tenant]:
+    """The same for a document that came as JSON: each problem names its key, and a secret is text.
+
+    Nothing is read for it: neither environment variables nor files of this machine.
+    """
+    tenants, found = _judged(document, None, keep_secrets)
+    if found:
+        placed = sorted({(".".join(str(part)[:MAX_NAME] for part in path), what) for path, what in found})
+        raise FileProblems([_at(path, words(what)) for path, what in placed[:MAX_TOLD]])
+    return tenants
+
+
+def _judged(
+    document: Mapping[str, Any], folder: Path | None, keep_secrets: bool
+) -> tuple[list[Tenant], list[tuple[tuple[str | int, ...], str]]]:
+    """The tenants, and what is wrong where."""
     context = {
         "folder": folder,
         "allow_insecure_urls": settings.get().allow_insecure_urls,
@@ -81,18 +110,30 @@ def parse(content: str, *, name: str, folder: Path, keep_secrets: bool = False) 
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         found += [problem_of(detail) for detail in details[: 10 * MAX_TOLD]]
-    found += _doubles(document)
-    if found:
-        lines = Lines(content)
-        placed = sorted({(lines.line(path), f"{_named(path)}: {what}") for path, what in found})
-        told = [_at(name, line, what) for line, what in placed[:MAX_TOLD]]
-        more = len(placed) - MAX_TOLD
-        raise FileProblems(told + ([Words("problem.file_more", name=name, more=more)] if more > 0 else []))
-    return tenants
+    return tenants, [*found, *_doubles(document)]
 
 
-def _at(name: str, line: int, what: Words | str) -> Words:
-    return Words("problem.at", place=f"{name}:{line}", what=what)
+def _at(place: str, what: Words | str) -> Words:
+    return Words("problem.at", place=place, what=what)
+
+
+def words(said: str) -> Words | str:
+    """What is said of a value, as a code; the text itself where the catalogue has none that reads so."""
+    for code, pattern in _patterns():
+        if found := pattern.fullmatch(said):
+            return Words(code, **found.groupdict())
+    return said
+
+
+@cache
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """The sentences of ``values.py``: those without parameters first, then in their order there."""
+    found = []
+    for code, text in values.SENTENCES.items():
+        parts = [(re.escape(plain), name) for plain, name, _, _ in string.Formatter().parse(str(text))]
+        pattern = "".join(plain + (f"(?P<{name}>.+)" if name else "") for plain, name in parts)
+        found.append((any(name for _, name in parts), code, re.compile(pattern, re.DOTALL)))
+    return [(code, pattern) for _, code, pattern in sorted(found, key=lambda one: one[0])]
 
 
 def _syntax(name: str, content: str, said: str) -> str:

@@ -42,10 +42,15 @@ def read_secret(value: Any, info: ValidationInfo) -> Any:
     return secret_of(value, info.context["folder"] if info.context else Path())
 
 
-def secret_of(value: Any, folder: Path) -> Any:
-    """The text of a secret: literal, ``{ env = "NAME" }`` or ``{ file = "path" }`` in the folder. Raises ValueError."""
+def secret_of(value: Any, folder: Path | None) -> Any:
+    """The text of a secret: literal, ``{ env = "NAME" }`` or ``{ file = "path" }`` in the folder. Raises ValueError.
+
+    Without a folder only a literal one: who sends a document may not choose what is read on this machine.
+    """
     if not isinstance(value, dict):
         return value
+    if folder is None:
+        raise ValueError("a secret is text here")
     if len(value) != 1 or not set(value) <= {"env", "file"} or not isinstance(next(iter(value.values())), str):
         raise ValueError('a secret is text, { env = "NAME" } or { file = "path" }')
     if "env" in value:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Any, TypedDict
+from typing import Any
 
 from sqlalchemy import Connection
+from typing_extensions import TypedDict
 
 from models.direction import Direction, Health
 from models.run import CourseResult
@@ -20,6 +21,7 @@ from ops.degraded import mark
 from ops.language import SENTENCES
 from ops.listing import Row, checked_limit, rows, where
 from ops.problems import NotThere, Problem
+from ops.tenants import manage
 
 WINDOW_DAYS = 7
 ROSTER_RUNS = 60
@@ -229,6 +231,12 @@ def insight(slug: str, *, limit: int = 200, cursor: str | None = None) -> Insigh
             "quality": rows(connection, _QUALITY, tenant=number),
             "links": {row["state"]: row["count"] for row in rows(connection, _LINKS, tenant=number)},
         }
+
+
+def shown(slug: str) -> Row:
+    """What ``tenants show`` tells: the settings, and of ``insight`` what they do not say."""
+    found, told = manage.show(slug), insight(slug)
+    return found | {name: told[name] for name in ("usage", "calls_today", "credentials", "quality", "links")}
 
 
 def course(slug: str, event_id: str) -> CourseInsight:

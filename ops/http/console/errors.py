@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from models.base import utc_now
+from ops.http.api.answers import of_status
 from ops.http.console import choices, render
 from ops.language import say
 from ops.problems import Problem
@@ -34,7 +35,7 @@ def show(request: Request, status: int, told: str | None = None, headers: dict[s
     path = request.url.path
     answer: Response
     if path.startswith("/api/"):
-        answer = JSONResponse({"status": status, "detail": told or _plain(status)}, status)
+        answer = of_status(request, status)
     elif path.startswith(PLAIN):
         answer = PlainTextResponse(_plain(status) + "\n", status)
     else:

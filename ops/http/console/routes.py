@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from ops.http.console import choices, static_files
-from ops.http.console.pages import alerts, home, system, tenants
+from ops.http.console.pages import alerts, api_docs, home, system, tenants
 
 ROUTERS: tuple[APIRouter, ...] = (
     static_files.router,
@@ -14,4 +14,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     tenants.router,
     alerts.router,
     system.router,
+    api_docs.router,
 )

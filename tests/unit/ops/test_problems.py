@@ -8,10 +8,13 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import ops.access  # noqa: F401  its classes are problems too
 from ops import problems
 from ops.language import SENTENCES, Sentence, Words
 from ops.problems import AlreadyDecided, FileProblems, Forbidden, NotThere, Problem
+from ops.tenants import file
 
 ROOT = Path(__file__).parents[3]
 
@@ -121,3 +124,42 @@ def test_the_kind_of_a_problem_gives_the_status_of_its_answer() -> None:
 
 def test_braces_and_markup_in_what_was_typed_stay_text() -> None:
     assert "'{7*7}<b>'" in Problem("no_tenant", named="'{7*7}<b>'").say("nl")
+
+
+def _told_of_values() -> Iterator[tuple[str, str]]:
+    """What the classes of the tenants file say of a value, with something for each parameter."""
+    for path in ("models/tenant_settings.py", "models/course_settings.py", "ops/tenants/file_spec.py"):
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ValueError":
+                match node.args[0]:
+                    case ast.Constant(value=str(text)):
+                        yield path, text
+                    case ast.JoinedStr(values=parts):
+                        shown = (str(one.value) if isinstance(one, ast.Constant) else "x" for one in parts)
+                        yield path, "".join(shown)
+
+
+def test_what_is_said_of_a_value_comes_in_dutch_too() -> None:
+    told = [*_told_of_values(), *(("file.py", said) for said in file._WORDS.values())]
+    told += [("file.py", one) for one in ("must be 1 to 5", "x is missing", "unknown key (did you mean x?)")]
+    assert len(told) > 30
+    assert [one for one in told if isinstance(file.words(one[1]), str)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "dutch"),
+    [
+        ("must be 1 to 25", "moet 1 tot 25 zijn"),
+        ("must be 5m to 30d, not 1s", "moet 5m tot 30d zijn, niet 1s"),
+        ("must be 'production', 'test' or 'accept'", "moet 'production', 'test' or 'accept' zijn"),
+        ('must be text such as "60m", between quotes', 'moet tekst zijn zoals "60m", tussen aanhalingstekens'),
+    ],
+)
+def test_the_sentence_of_a_value_is_the_one_that_fits_best(said: str, dutch: str) -> None:
+    found = file.words(said)
+    assert isinstance(found, Words)
+    assert (str(found), found.say("nl")) == (said, dutch)
+
+
+def test_a_text_that_the_catalogue_lacks_stays_as_it_is() -> None:
+    assert file.words("something odd {x}") == "something odd {x}"

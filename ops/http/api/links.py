@@ -1,0 +1,137 @@
+"""``/api/links``: which AFAS person is which Pluvo user."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, NotRequired
+
+from fastapi import APIRouter, Query
+from typing_extensions import TypedDict
+
+from models.person import LinkState
+from ops import access
+from ops.http.api.answers import Document
+from ops.http.api.inputs import AccountText, Body, Limit, NumberCursor, OfTenant, PersonId, Reason, Slug, example
+from ops.http.api.need import need
+from ops.people import links, links_check
+
+router = APIRouter(tags=["links"])
+
+
+class Link(TypedDict):
+    """The link of one person. ``candidates`` are accounts that may be theirs, while nobody has decided."""
+
+    tenant: str
+    internal_id: str
+    pluvo_id: str | None
+    state: str | None
+    candidates: list[Any]
+    external_id: NotRequired[str | None]
+    ref: NotRequired[str | None]
+    linked_by: NotRequired[str | None]
+    reason: NotRequired[str | None]
+    decision: NotRequired[str | None]
+    archived: NotRequired[bool]
+    created_at: NotRequired[datetime]
+    updated_at: NotRequired[datetime]
+
+
+class LinkPage(TypedDict):
+    """Links, the oldest person first."""
+
+    items: list[Link]
+    next: str | None
+
+
+class LinkShown(Link):
+    """With what was decided about it."""
+
+    history: list[dict[str, Any]]
+
+
+class Unlinked(TypedDict):
+    """How many rows went, by table."""
+
+    tenant: str
+    internal_id: str
+    removed: dict[str, int]
+
+
+class SetLink(Body):
+    """``sure``: also where the account is somebody else's already."""
+
+    pluvo_id: AccountText
+    reason: Reason | None = None
+    sure: bool = False
+
+
+class Decision(Body):
+    """``pluvo_id`` belongs to ``link``."""
+
+    model_config = example(decision="create", reason="asked her")
+
+    decision: Literal["link", "create", "ignore"]
+    pluvo_id: AccountText | None = None
+    reason: Reason | None = None
+
+
+@router.get("/links", response_model=LinkPage, summary="List links", dependencies=[need("links.read")])
+def list_links(
+    tenant: OfTenant = None, state: LinkState | None = None, limit: Limit = 100, cursor: NumberCursor = None
+) -> Document:
+    """Those that wait for a decision are `ambiguous`."""
+    at = None if cursor is None else str(cursor)
+    return Document(links.listing(limit, at, tenant=tenant, state=state).document())
+
+
+@router.get(
+    "/tenants/{slug}/links/{internal_id}",
+    response_model=LinkShown,
+    summary="Show a link",
+    dependencies=[need("links.read")],
+)
+def show_link(slug: Slug, internal_id: PersonId) -> Document:
+    """With its candidates and what was decided about it."""
+    return Document(links.show(slug, internal_id))
+
+
+@router.put(
+    "/tenants/{slug}/links/{internal_id}",
+    response_model=links.LinkDone,
+    summary="Set a link",
+    dependencies=[need("links.set")],
+)
+def set_link(slug: Slug, internal_id: PersonId, given: SetLink) -> Document:
+    """Give an existing Pluvo user their AFAS id, also before the person was seen. The next run acts on it."""
+    who = access.actor().name
+    done = links_check.set_checked(slug, internal_id, given.pluvo_id, sure=given.sure, who=who, reason=given.reason)
+    return Document(done)
+
+
+@router.post(
+    "/tenants/{slug}/links/{internal_id}/decide",
+    response_model=links.LinkDone,
+    summary="Decide who it is",
+    dependencies=[need("links.decide")],
+)
+def decide_link(slug: Slug, internal_id: PersonId, given: Decision) -> Document:
+    """Remembered; the next run acts on it."""
+    who = access.actor().name
+    done = links_check.decide_checked(slug, internal_id, given.decision, given.pluvo_id, who=who, reason=given.reason)
+    return Document(done)
+
+
+@router.delete(
+    "/tenants/{slug}/links/{internal_id}",
+    response_model=Unlinked,
+    summary="Remove a link",
+    dependencies=[need("links.remove")],
+)
+def remove_link(
+    slug: Slug,
+    internal_id: PersonId,
+    erase: Annotated[bool, Query(description="Erase all that is known of the person here.")] = False,
+) -> Document:
+    """The next run matches the person anew. Nothing changes in AFAS or Pluvo."""
+    gone = links.remove(slug, internal_id, erase=erase, who=access.actor().name)
+    return Document({"tenant": slug, "internal_id": internal_id, "removed": gone})

@@ -1,0 +1,75 @@
+"""Every verb of the command line is one of the API too, or there is a reason why not."""
+
+from __future__ import annotations
+
+from ops.http.api.app import make_api
+from tests.docs.test_commands import OPTIONS
+
+ROUTES = {f"{method.upper()} {path}" for path, methods in make_api().openapi()["paths"].items() for method in methods}
+DIALOGUE = "a dialogue: over HTTP the document is imported"
+HERE = "about the processes of one machine"
+COVERED: dict[tuple[str, ...], str] = {
+    ("overview",): "GET /overview",
+    ("status",): "GET /status",
+    ("explain",): "POST /tenants/{slug}/people/explain",
+    ("adoption",): "GET /tenants/{slug}/adoption",
+    ("check",): "POST /tenants/{slug}/check",
+    ("events",): "GET /tenants/{slug}/events",
+    ("fields",): "GET /tenants/{slug}/fields",
+    ("handover",): "GET /tenants/{slug}/handover",
+    ("sync",): "POST /sync",
+    ("completions",): "POST /completions",
+    ("tenants", "import"): "POST /tenants/import",
+    ("tenants", "list"): "GET /tenants",
+    ("tenants", "show"): "GET /tenants/{slug}",
+    ("tenants", "export"): "GET /tenants/{slug}/file",
+    ("tenants", "pause"): "POST /tenants/{slug}/pause",
+    ("tenants", "resume"): "POST /tenants/{slug}/resume",
+    ("tenants", "remove"): "DELETE /tenants/{slug}",
+    ("courses", "show"): "GET /tenants/{slug}/courses/{event_id}",
+    ("runs", "list"): "GET /runs",
+    ("runs", "show"): "GET /runs/{run}",
+    ("runs", "stop"): "POST /runs/{run}/stop",
+    ("holds", "list"): "GET /holds",
+    ("holds", "show"): "GET /holds/{hold}",
+    ("holds", "release"): "POST /holds/{hold}/release",
+    ("holds", "refuse"): "POST /holds/{hold}/refuse",
+    ("links", "list"): "GET /links",
+    ("links", "show"): "GET /tenants/{slug}/links/{internal_id}",
+    ("links", "set"): "PUT /tenants/{slug}/links/{internal_id}",
+    ("links", "decide"): "POST /tenants/{slug}/links/{internal_id}/decide",
+    ("links", "remove"): "DELETE /tenants/{slug}/links/{internal_id}",
+    ("dead-letters", "list"): "GET /dead-letters",
+    ("dead-letters", "show"): "GET /dead-letters/{letter}",
+    ("dead-letters", "discard"): "POST /dead-letters/discard",
+    ("dead-letters", "cancel"): "POST /replays/{batch}/cancel",
+}
+NOT_COVERED: dict[tuple[str, ...], str] = {
+    ("up",): HERE,
+    ("worker",): HERE,
+    ("scheduler",): HERE,
+    ("serve",): HERE,
+    ("migrate",): HERE,
+    ("demo",): HERE,
+    ("simulate",): HERE,
+    ("tenants", "add"): DIALOGUE,
+    ("tenants", "edit"): DIALOGUE,
+    ("tenants", "credentials"): DIALOGUE,
+    ("token",): DIALOGUE,
+    ("courses", "add"): DIALOGUE,
+    ("tenants", "example"): "docs/tenants-file.md is the same text",
+    ("tenants", "rotate-keys"): "needs the keys, which only this machine has",
+    ("links", "import"): "a file of many: over HTTP each link is set by itself",
+    ("dead-letters", "replay"): "not yet: previewed by POST /dead-letters/preview",
+}
+
+
+def test_every_command_has_its_route_or_a_reason() -> None:
+    named = COVERED.keys() | NOT_COVERED.keys()
+    assert sorted(OPTIONS.keys() - named) == [], "say which route it is, or why there is none"
+    assert sorted(named - OPTIONS.keys()) == [], "commands that are no longer there"
+    assert not COVERED.keys() & NOT_COVERED.keys()
+
+
+def test_the_routes_named_are_there() -> None:
+    assert not set(COVERED.values()) - ROUTES

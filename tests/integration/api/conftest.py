@@ -1,0 +1,98 @@
+"""The API over HTTP as it is served, with a tenant that has something of everything behind it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+import uvicorn
+from starlette.types import ASGIApp
+
+import settings
+from models import session
+from models.session import transaction
+from ops.http import server
+from ops.http.app import make_app
+from tests.fixtures.world import World, now_removals
+from tests.integration.ops.conftest import add_dead_letter
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """The web server in a thread, on a free port; its address."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        made = uvicorn.Server(server.config(app, "127.0.0.1", 0))
+        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not made.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            made.should_exit = made.force_exit = True
+            thread.join(20)
+
+
+@dataclass
+class Api:
+    """A caller. ``kept`` are ids of what is there: run, hold, letter."""
+
+    url: str
+    kept: dict[str, str]
+
+    def __call__(self, method: str, path: str, **given: Any) -> requests.Response:
+        """One request below ``/api``."""
+        given.setdefault("timeout", 60)
+        return requests.request(method, f"{self.url}/api{path}", **given)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """A document that is there."""
+        answer = self("GET", path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, status: int = 200, **body: Any) -> Any:
+        """What is answered to a document."""
+        answer = self("POST", path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def api(shared_world: World) -> Iterator[Api]:
+    """A served API: tenant acme with runs, people, a hold, an ambiguous person and a dead letter."""
+    world = shared_world
+    session.use_pool(20)
+    kept = fill(world)
+    with pytest.MonkeyPatch.context() as patch, serving(make_app()) as url:
+        patch.setenv("KOPPELING_REDIS_PREFIX", "koppeling")  # a reset forgets the installation's own
+        settings.get.cache_clear()
+        yield Api(url, kept)
+    settings.get.cache_clear()
+
+
+def fill(world: World) -> dict[str, str]:
+    """Something of everything in the world's tenant."""
+    world.reset(now_removals(event_count=1, event_percent=0, run_count=1, run_percent=0))
+    for number in range(80, 90):
+        world.person(number)
+    for number in (70, 71):
+        world.person(number, name=f"Anna {number}", email_primary="twee@example.nl")
+    world.sync()
+    for number in range(82, 90):
+        world.afas.remove(340, number)
+    run = world.sync()
+    with transaction() as connection:
+        holds = connection.exec_driver_sql("SELECT id FROM hold WHERE state = 'open'").scalars().all()
+        enrollment = connection.exec_driver_sql("SELECT min(id) FROM enrollment").scalar_one()
+    letter = add_dead_letter(world.tenant_id, enrollment)
+    return {"run": run.id, "hold": holds[0], "letter": letter}
