@@ -26,6 +26,7 @@ def test_the_processes_that_are_alive_are_listed_with_what_they_do(
     assert title in look.text()
     assert kept in look.text()
     assert look.find("table").first.locator("tbody tr").count() == scalar("SELECT count(*) FROM worker")
+    look.find("details.fold summary").click()
     assert "PostgreSQL" in look.text()
 
 
