@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from models.direction import Direction, Health
 from models.run import CourseResult
 from models.session import transaction
-from models.tenant_settings import AfasSettings, Limits, PluvoSettings, RemovalSettings
+from models.tenant_settings import AfasSettings, FieldMap, Limits, PluvoSettings, RemovalSettings
 from ops import lookup
 from ops.degraded import mark
 from ops.language import SENTENCES
@@ -252,7 +252,7 @@ def course(slug: str, event_id: str) -> CourseInsight:
             "tenant": slug,
             "timezone": tenant["timezone"],
             "environment": AfasSettings.model_validate(tenant["afas"]).environment,
-            "course": found[0],
+            "course": found[0] | {"fields": _in_order(found[0]["fields"])},
             "counts": {row["outcome"]: row["count"] for row in rows(connection, _COURSE_COUNTS, **key)},
             "roster": _roster(rows(connection, _RUNS_OF, tenant=number, limit=ROSTER_RUNS), event_id),
             "holds": rows(connection, _COURSE_HOLDS, tenant=number, event=event_id),
@@ -357,6 +357,11 @@ def _credentials(afas: AfasSettings, findings: Sequence[Row]) -> list[Credential
         return []
     ends_on = min(days)
     return [{"system": "AFAS", "ends_on": ends_on, "days": (ends_on - datetime.now(UTC).date()).days}]
+
+
+def _in_order(fields: Row) -> Row:
+    """As the tenants file has them, which a JSON column forgets."""
+    return {name: fields[name] for name in FieldMap.model_fields if fields.get(name)}
 
 
 def _roster(runs: Sequence[Row], event_id: str) -> list[Roster]:

@@ -77,7 +77,8 @@ class Look:
         return self.page
 
     def text(self) -> str:
-        """What can be read of the page's content."""
+        """What can be read of the page's content, once all of it is there."""
+        self.page.wait_for_load_state()
         return self.page.inner_text("main")
 
     def find(self, selector: str, **filters: Any) -> Locator:

@@ -8,6 +8,9 @@ delta   imported and not begun
 
 from __future__ import annotations
 
+from sqlalchemy import text
+
+from models.session import transaction
 from ops.problems import Problem
 from ops.tenants import check
 from simulators.afas.tenant import COMPLETION_FIELD
@@ -34,6 +37,7 @@ def seed(desk: Desk) -> None:
     gamma = desk.tenant("gamma", afas_client_secret="expired")
     delta = desk.tenant("delta")
     _people(acme)
+    _not_begun(delta)
     for world in (beta, gamma, delta):
         for number in range(1, 7):
             world.person(number, EVENT)
@@ -48,6 +52,12 @@ def seed(desk: Desk) -> None:
     desk.sync("acme", "beta")
     for slug in ("acme", "gamma"):
         _check(slug)
+
+
+def _not_begun(world: World) -> None:
+    with transaction() as connection:
+        new = text("UPDATE tenant_direction SET state = 'new' WHERE tenant_id = :tenant")
+        connection.execute(new, {"tenant": world.tenant_id})
 
 
 def _people(world: World) -> None:

@@ -69,7 +69,8 @@ function countChosen(form) {
     all.indeterminate = chosen > 0 && chosen < boxes.length;
   });
   $$("button[data-label]", form).forEach((button) => {
-    button.textContent = button.dataset.label.replace("{n}", chosen).replace("{all}", boxes.length);
+    button.dataset.plain ??= button.textContent;
+    button.textContent = chosen ? button.dataset.label.replace("{n}", chosen).replace("{all}", boxes.length) : button.dataset.plain;
     button.disabled = chosen === 0;
   });
   boxes.forEach((box) => box.closest("tr")?.classList.toggle("chosen", box.checked));
