@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
@@ -13,12 +13,16 @@ from tenancy import unreached
 DEGRADED = "degraded"
 
 
-def mark(connection: Connection, directions: Iterable[Row]) -> None:
+def mark(
+    connection: Connection,
+    directions: Iterable[Row],
+    known: Mapping[tuple[int, str], unreached.Unreached] | None = None,
+) -> None:
     """Change what is healthy and yet goes nowhere, in rows with tenant_id, direction, state, reason and since.
 
-    What was stopped stays as it is: paused, quarantined, or not begun.
+    What was stopped stays as it is: paused, quarantined, or not begun. ``known``: what ``unreached.found`` gave before.
     """
-    found = unreached.found(connection)
+    found = unreached.found(connection) if known is None else known
     for row in directions:
         trouble = found.get((row["tenant_id"], row["direction"]))
         if trouble is not None and row["state"] == Health.HEALTHY:

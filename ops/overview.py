@@ -5,7 +5,7 @@ A tenant's ``needs`` are codes with counts, the most urgent first; ``need`` is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NotRequired
 
@@ -19,7 +19,7 @@ from ops import access, degraded, lookup
 from ops.alerts import kinds
 from ops.listing import Row, checked_limit, rows
 from ops.problems import Problem
-from tenancy import vital_signs
+from tenancy import unreached, vital_signs
 
 DAY = timedelta(hours=24)
 # How urgent a need is, whatever its count: what has stopped comes before what waits, what waits before what was meant.
@@ -44,7 +44,10 @@ WAITING = frozenset({"quarantined", "held_removals", "held_changes", "held_base"
 
 
 class Need(TypedDict):
-    """Why a tenant needs somebody. ``code`` is a key of ``WEIGHTS``; ``kinds`` of dead letters and of alerts."""
+    """Why a tenant needs somebody. ``code`` is a key of ``WEIGHTS``.
+
+    ``different``: how many kinds of dead letters; ``kinds`` of alerts.
+    """
 
     code: str
     count: int
@@ -52,6 +55,7 @@ class Need(TypedDict):
     direction: NotRequired[str]
     reason: NotRequired[str | None]
     next_at: NotRequired[datetime | None]
+    different: NotRequired[int]
     kinds: NotRequired[list[str]]
 
 
@@ -144,6 +148,7 @@ class Overview(TypedDict):
     next: str | None
 
 
+Trouble = Mapping[tuple[int, str], unreached.Unreached]
 _OF_THEM = "tenant_id = ANY(:ids)"
 _TENANTS = "SELECT id, slug, afas->>'environment' AS environment FROM tenant"
 # One of each kind of need: (statement, with the place for the limit to some tenants).
@@ -156,9 +161,10 @@ _HELD = """
       FROM hold_line WHERE state = 'open' AND {of} GROUP BY 1
 """
 _DEAD = """
-    SELECT tenant_id, fingerprint, count(*) AS count, min(first_failed_at) AS since
-      FROM dead_letter WHERE state = 'open' AND {of} GROUP BY 1, 2
+    SELECT tenant_id, count(*) AS count, count(DISTINCT fingerprint) AS different, min(first_failed_at) AS since
+      FROM dead_letter WHERE state = 'open' AND {of} GROUP BY 1
 """
+_KINDS = "SELECT count(DISTINCT fingerprint) FROM dead_letter WHERE state = 'open' AND {of}"
 _CONFLICTS = """
     SELECT tenant_id, count(*) AS count, min(changed_at) AS since FROM completion
      WHERE state = 'conflict' AND {of} GROUP BY 1
@@ -220,15 +226,14 @@ def document(limit: int = 100, cursor: str | None = None) -> Overview:
     with transaction() as connection:
         asks = Asking(connection)
         tenants = asks.tenants()
-        ways = asks.rows(_DIRECTIONS)
-        degraded.mark(connection, ways)
-        needs = _needs(asks, ways)
+        unreached_ways = unreached.found(connection)
+        needs = _needs(asks, unreached_ways)
         order = sorted(
             ((-need_of(needs.get(one["id"], ())), one["slug"], one) for one in tenants), key=lambda it: it[:2]
         )
         cut = [one for need, slug, one in order if after is None or (need, slug) > after][: limit + 1]
         shown = cut[:limit]
-        items = _items(connection, shown, needs, ways)
+        items = _items(connection, shown, needs, unreached_ways)
         urgent = [any(need["code"] not in CALM for need in needs.get(one["id"], ())) for one in tenants]
         resting = sum(bool(needs.get(one["id"])) for one in tenants) - sum(urgent)
         ready = asks.rows(_READY)[0]
@@ -237,7 +242,7 @@ def document(limit: int = 100, cursor: str | None = None) -> Overview:
             "needing": sum(urgent),
             "in_step": len(tenants) - sum(urgent) - resting,
             "resting": resting,
-            "tiles": _tiles(needs),
+            "tiles": _tiles(needs, asks.scalar(_KINDS)),
             "workers": int(connection.execute(text(_WORKERS)).scalar_one()),
             "services": vital_signs.read(connection),
             "ready": ready["ready"],
@@ -252,9 +257,8 @@ def of(slug: str) -> Item:
     """One tenant, as in the overview."""
     with transaction() as connection:
         asks = Asking(connection, [lookup.tenant_id(connection, slug)])
-        ways = asks.rows(_DIRECTIONS)
-        degraded.mark(connection, ways)
-        return _items(connection, asks.tenants(), _needs(asks, ways), ways)[0]
+        unreached_ways = unreached.found(connection)
+        return _items(connection, asks.tenants(), _needs(asks, unreached_ways), unreached_ways)[0]
 
 
 def waiting() -> int:
@@ -269,7 +273,7 @@ def inbox(limit: int = 200) -> Inbox:
     with transaction() as connection:
         asks = Asking(connection)
         named = {one["id"]: one for one in asks.tenants()}
-        needs = _needs(asks, asks.rows(_DIRECTIONS))
+        needs = _needs(asks, {})
         found: list[tuple[int, str, Waits]] = [
             (-WEIGHTS[need["code"]], named[tenant]["slug"], _waits(named[tenant], need))
             for tenant, of_one in needs.items()
@@ -325,9 +329,9 @@ class Asking:
         return {} if self.ids is None else {"ids": self.ids}
 
 
-def _needs(asks: Asking, ways: Sequence[Row]) -> dict[int | None, list[Need]]:
+def _needs(asks: Asking, unreached_ways: Trouble) -> dict[int | None, list[Need]]:
     found: dict[int | None, list[Need]] = {}
-    for tenant, need in (*_each_need(asks), *_of_directions(ways)):
+    for tenant, need in (*_each_need(asks), *_of_directions(asks, unreached_ways)):
         found.setdefault(tenant, []).append(need)
     for needs in found.values():
         needs.sort(key=lambda need: -WEIGHTS[need["code"]])
@@ -344,15 +348,9 @@ def _each_need(asks: Asking) -> Iterator[tuple[int | None, Need]]:
         for code, count in counts.items():
             if count:
                 yield row["tenant_id"], {"code": code, "count": count, "since": row["since"]}
-    dead: dict[int | None, Need] = {}
-    for row in asks.rows(_DEAD):
-        one = dead.setdefault(row["tenant_id"], {"code": "dead", "count": 0, "since": row["since"], "kinds": []})
-        one["count"] += row["count"]
-        one["kinds"].append(row["fingerprint"])
-        one["since"] = min(filter(None, (one["since"], row["since"])), default=None)
-    yield from dead.items()
     told_elsewhere = list(kinds.SAID_BY_OVERVIEW)
     for code, statement, values in (
+        ("dead", _DEAD, {}),
         ("conflict", _CONFLICTS, {}),
         ("ambiguous", _AMBIGUOUS, {}),
         ("alert", _ALERTS, {"told_elsewhere": told_elsewhere}),
@@ -362,13 +360,22 @@ def _each_need(asks: Asking) -> Iterator[tuple[int | None, Need]]:
             need: Need = {"code": code, "count": row["count"], "since": row["since"]}
             if "kinds" in row:
                 need["kinds"] = row["kinds"]
+            if "different" in row:
+                need["different"] = row["different"]
             yield row["tenant_id"], need
 
 
-def _of_directions(ways: Sequence[Row]) -> Iterator[tuple[int | None, Need]]:
-    for row in ways:
-        if row["state"] == Health.HEALTHY:
-            continue
+def _of_directions(asks: Asking, unreached_ways: Trouble) -> Iterator[tuple[int | None, Need]]:
+    """What was stopped, and what nothing stopped and yet goes nowhere: few, of however many there are."""
+    stopped = asks.rows(f"{_DIRECTIONS} AND state <> 'healthy'")
+    known = {(row["tenant_id"], row["direction"]) for row in stopped}
+    nowhere = [
+        {"tenant_id": tenant, "direction": direction, "state": degraded.DEGRADED, "wait_until": None}
+        | {"reason": trouble.reason, "since": trouble.since}
+        for (tenant, direction), trouble in unreached_ways.items()
+        if (tenant, direction) not in known and (asks.ids is None or tenant in asks.ids)
+    ]
+    for row in (*stopped, *nowhere):
         yield (
             row["tenant_id"],
             {
@@ -382,24 +389,23 @@ def _of_directions(ways: Sequence[Row]) -> Iterator[tuple[int | None, Need]]:
         )
 
 
-def _tiles(needs: dict[int | None, list[Need]]) -> Tiles:
+def _tiles(needs: dict[int | None, list[Need]], kinds: int) -> Tiles:
     flat = [need for of_one in needs.values() for need in of_one]
 
     def total(code: str) -> int:
         return sum(need["count"] for need in flat if need["code"] == code)
 
-    kinds = {kind for need in flat if need["code"] == "dead" for kind in need["kinds"]}
     return {
         "held_removals": total("held_removals"),
         "ambiguous": total("ambiguous"),
-        "dead_letters": len(kinds),
+        "dead_letters": kinds,
         "conflicts": total("conflict"),
         "stopped": total("quarantined"),
     }
 
 
 def _items(
-    connection: Connection, shown: Sequence[Row], needs: dict[int | None, list[Need]], ways: Sequence[Row]
+    connection: Connection, shown: Sequence[Row], needs: dict[int | None, list[Need]], unreached_ways: Trouble
 ) -> list[Item]:
     """The tenants of a page with what is shown of each."""
     ids = [one["id"] for one in shown]
@@ -411,6 +417,8 @@ def _items(
             ids=ids,
         )
     }
+    ways = rows(connection, _DIRECTIONS.replace("{of}", _OF_THEM), ids=ids)
+    degraded.mark(connection, ways, unreached_ways)
     by_way = {(row["tenant_id"], row["direction"]): row for row in ways}
     runs: dict[tuple[int, str], list[Row]] = {}
     for row in rows(connection, _LAST_RUNS, ids=ids, directions=list(Direction), bars=BARS):

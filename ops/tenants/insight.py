@@ -5,6 +5,7 @@ Codes with parameters, numbers and ids; no names of people, no secrets.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -136,18 +137,15 @@ _COURSES = """
     SELECT id, event_id, target, rule, active, base_rows, base_at FROM course
 """
 _COURSE_FILTERS = {"tenant": "tenant_id = :tenant", "after": "(length(event_id), event_id) > (length(:after), :after)"}
+# One pass over the enrollments, of which a tenant may have a hundred thousand.
 _COUNTS = """
-    SELECT course_id, count(*) FILTER (WHERE state = 'enrolled') AS enrolled,
-           count(*) FILTER (WHERE outcome = 'rejected' AND row_state = 'rejected') AS rejected,
-           count(*) FILTER (WHERE outcome = 'failed') AS failed
-      FROM enrollment WHERE tenant_id = :tenant AND course_id = ANY(:courses) GROUP BY 1
+    SELECT course_id, state = 'enrolled' AS enrolled,
+           CASE WHEN outcome IN ('rejected', 'failed') THEN outcome END AS outcome,
+           CASE WHEN outcome = 'rejected' THEN reason END AS reason, count(*) AS count
+      FROM enrollment WHERE tenant_id = :tenant GROUP BY 1, 2, 3, 4
 """
 _HELD = """
     SELECT event_id, count(*) AS held FROM hold_line WHERE tenant_id = :tenant AND state = 'open' GROUP BY 1
-"""
-_SIZE = """
-    SELECT count(*) AS enrollments, count(DISTINCT person_id) AS people FROM enrollment
-     WHERE tenant_id = :tenant AND state = 'enrolled'
 """
 # As the guard counts them (producers/enrollments/guards.py): what was done, or is to be done.
 _WINDOW = """
@@ -167,10 +165,6 @@ _CALLS = """
            coalesce(sum(calls_pluvo + CASE direction WHEN 'enrollments' THEN calls_acting ELSE 0 END), 0) AS pluvo
       FROM run WHERE tenant_id = :tenant AND direction = ANY(:directions)
        AND created_at >= date_trunc('day', now(), :zone)
-"""
-_QUALITY = """
-    SELECT reason, count(*) AS count FROM enrollment
-     WHERE tenant_id = :tenant AND outcome = 'rejected' AND reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20
 """
 _LINKS = "SELECT state, count(*) AS count FROM link WHERE tenant_id = :tenant GROUP BY 1"
 _CHECKED = "SELECT findings FROM tenant_check WHERE tenant_id = :tenant"
@@ -212,7 +206,11 @@ def insight(slug: str, *, limit: int = 200, cursor: str | None = None) -> Insigh
         mark(connection, ways)
         by_way = {row["direction"]: _way(row) for row in ways}
         last = next((row["last_run"] for row in ways if row["direction"] == Direction.ENROLLMENTS), None)
-        courses, following = _courses(connection, number, limit, cursor)
+        counted = rows(connection, _COUNTS, tenant=number)
+        links = {row["state"]: row["count"] for row in rows(connection, _LINKS, tenant=number)}
+        courses, following = _courses(connection, number, counted, limit, cursor)
+        limits = RemovalSettings.model_validate(tenant["removals"]).limits
+        enrolled = sum(row["count"] for row in counted if row["enrolled"])
         calls = rows(connection, _CALLS, tenant=number, directions=list(Direction), zone=tenant["timezone"])[0]
         afas = AfasSettings.model_validate(tenant["afas"])
         checked = rows(connection, _CHECKED, tenant=number)
@@ -224,12 +222,12 @@ def insight(slug: str, *, limit: int = 200, cursor: str | None = None) -> Insigh
             "completions": by_way.get(Direction.COMPLETIONS) or _nothing(),
             "courses": courses,
             "next": following,
-            "usage": _usage(connection, number, RemovalSettings.model_validate(tenant["removals"]).limits, last),
+            "usage": _usage(connection, number, limits, last, (enrolled, links.get("linked", 0))),
             "calls_today": {"afas": int(calls["afas"]), "pluvo": int(calls["pluvo"])},
             "calls_per_second": PluvoSettings.model_validate(tenant["pluvo"]).calls_per_second,
             "credentials": _credentials(afas, checked[0]["findings"] if checked else []),
-            "quality": rows(connection, _QUALITY, tenant=number),
-            "links": {row["state"]: row["count"] for row in rows(connection, _LINKS, tenant=number)},
+            "quality": _quality(counted),
+            "links": links,
         }
 
 
@@ -261,14 +259,18 @@ def course(slug: str, event_id: str) -> CourseInsight:
 
 
 def _courses(
-    connection: Connection, tenant: int, limit: int, cursor: str | None
+    connection: Connection, tenant: int, counted: Sequence[Row], limit: int, cursor: str | None
 ) -> tuple[list[CourseItem], str | None]:
     wanted = {"tenant": tenant, "after": cursor}
     by_event = f"{_COURSES} {where(_COURSE_FILTERS, wanted)} ORDER BY length(event_id), event_id LIMIT :limit"
     found = rows(connection, by_event, **wanted, limit=limit + 1)
     shown = found[:limit]
-    ids = [row["id"] for row in shown]
-    counts = {row["course_id"]: row for row in rows(connection, _COUNTS, tenant=tenant, courses=ids)}
+    counts: dict[int, Counter[str]] = {}
+    for row in counted:
+        of_course = counts.setdefault(row["course_id"], Counter())
+        of_course["enrolled"] += row["count"] if row["enrolled"] else 0
+        of_course[row["outcome"] or ""] += row["count"]
+    nothing: Counter[str] = Counter()
     held = {row["event_id"]: row["held"] for row in rows(connection, _HELD, tenant=tenant)}
     items: list[CourseItem] = [
         {
@@ -276,10 +278,10 @@ def _courses(
             "target": row["target"],
             "rule": row["rule"],
             "active": row["active"],
-            "enrolled": counts.get(row["id"], {}).get("enrolled", 0),
+            "enrolled": counts.get(row["id"], nothing)["enrolled"],
             "held": held.get(row["event_id"], 0),
-            "rejected": counts.get(row["id"], {}).get("rejected", 0),
-            "failed": counts.get(row["id"], {}).get("failed", 0),
+            "rejected": counts.get(row["id"], nothing)["rejected"],
+            "failed": counts.get(row["id"], nothing)["failed"],
             "base_rows": row["base_rows"],
             "base_at": row["base_at"],
         }
@@ -330,8 +332,19 @@ def _nothing() -> WayInsight:
     return _way(empty | {"state": Health.NEW})
 
 
-def _usage(connection: Connection, tenant: int, limits: Limits, last_run: str | None) -> list[Usage]:
-    size = rows(connection, _SIZE, tenant=tenant)[0]
+def _quality(counted: Sequence[Row]) -> list[Row]:
+    """Why rows are rejected, the most frequent first."""
+    reasons: Counter[str] = Counter()
+    for row in counted:
+        if row["reason"]:
+            reasons[row["reason"]] += row["count"]
+    return [{"reason": reason, "count": count} for reason, count in reasons.most_common(20)]
+
+
+def _usage(
+    connection: Connection, tenant: int, limits: Limits, last_run: str | None, size: tuple[int, int]
+) -> list[Usage]:
+    enrollments, people = size
     window = rows(connection, _WINDOW, tenant=tenant, days=WINDOW_DAYS)[0]["used"]
     plan = rows(connection, _LAST_PLAN, tenant=tenant, run=last_run or "")[0]
 
@@ -340,10 +353,10 @@ def _usage(connection: Connection, tenant: int, limits: Limits, last_run: str | 
         return {"guard": guard, "used": used, "limit": max(float(count), base * float(percent) / 100), "base": base}
 
     return [
-        of("removals_window", "window", window, size["enrollments"]),
-        of("removals_run", "run", plan["removals"], size["enrollments"]),
-        of("creates", "creates", plan["creates"], size["people"]),
-        of("email_changes", "email_changes", plan["email_changes"], size["people"]),
+        of("removals_window", "window", window, enrollments),
+        of("removals_run", "run", plan["removals"], enrollments),
+        of("creates", "creates", plan["creates"], people),
+        of("email_changes", "email_changes", plan["email_changes"], people),
     ]
 
 
