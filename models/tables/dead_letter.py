@@ -25,6 +25,14 @@ class DeadLetter(SQLModel, table=True):
         Index(None, "last_failed_at"),
         # What status counts
         Index("ix_dead_letter_open", "tenant_id", postgresql_where=text("state = 'open'")),
+        # Kinds of them, for the header of every page: read without the rows, which are wide
+        Index(
+            "ix_dead_letter_open_kinds",
+            "tenant_id",
+            "fingerprint",
+            "first_failed_at",
+            postgresql_where=text("state = 'open'"),
+        ),
         Index(None, "kind", "subject_id"),
     )
 
