@@ -134,9 +134,9 @@ _DIRECTIONS = """
       FROM tenant_direction d WHERE d.tenant_id = :tenant
 """
 _COURSES = """
-    SELECT id, event_id, target, rule, active, base_rows, base_at FROM course
+    SELECT id, event_id, target, rule, active, base_rows, base_at FROM course WHERE tenant_id = :tenant
 """
-_COURSE_FILTERS = {"tenant": "tenant_id = :tenant", "after": "(length(event_id), event_id) > (length(:after), :after)"}
+_COURSE_FILTERS = {"after": "(length(event_id), event_id) > (length(:after), :after)"}
 # One pass over the enrollments, of which a tenant may have a hundred thousand.
 _COUNTS = """
     SELECT course_id, state = 'enrolled' AS enrolled,
@@ -261,9 +261,9 @@ def course(slug: str, event_id: str) -> CourseInsight:
 def _courses(
     connection: Connection, tenant: int, counted: Sequence[Row], limit: int, cursor: str | None
 ) -> tuple[list[CourseItem], str | None]:
-    wanted = {"tenant": tenant, "after": cursor}
-    by_event = f"{_COURSES} {where(_COURSE_FILTERS, wanted)} ORDER BY length(event_id), event_id LIMIT :limit"
-    found = rows(connection, by_event, **wanted, limit=limit + 1)
+    wanted = {"after": cursor}
+    by_event = f"{_COURSES} AND {where(_COURSE_FILTERS, wanted).removeprefix('WHERE ')} ORDER BY length(event_id), event_id LIMIT :limit"
+    found = rows(connection, by_event, tenant=tenant, **wanted, limit=limit + 1)
     shown = found[:limit]
     counts: dict[int, Counter[str]] = {}
     for row in counted:
