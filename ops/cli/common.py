@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 import logs
+import settings
 from ops import access
 from ops.cli.lazy import HELP
 from ops.language import Language
@@ -101,12 +103,24 @@ def show_next(cursor: str | None) -> None:
         output.say(f"More: --cursor {cursor}")
 
 
-def show(document: Any, as_json: bool, human: Callable[[Any], None]) -> None:
-    """Print a document as JSON or for people."""
+def show(document: Any, as_json: bool, human: Callable[[Any], None], *, page: str | None = None) -> None:
+    """Print a document as JSON or for people; with the address of its ``page`` where the console has one that is known.
+
+    ``page`` is a path such as ``/runs/01J…``: with KOPPELING_PUBLIC_URL before it, that is ``url`` in JSON.
+    """
+    url = page_url(page) if page else None
     if as_json:
-        output.show_json(document)
-    else:
-        human(document)
+        output.show_json(document | {"url": url} if url else document)
+        return
+    human(document)
+    if url:
+        output.say(url)
+
+
+def page_url(path: str) -> str | None:
+    """Where the console shows this; None where KOPPELING_PUBLIC_URL does not say."""
+    public = settings.get().public_url
+    return f"{public}{quote(path)}" if public else None
 
 
 def instant(value: str | None, option: str) -> datetime | None:

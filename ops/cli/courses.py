@@ -28,7 +28,7 @@ def show_(
 
     with at_database():
         found = insight.course(slug, event)
-    show(found, json, _show_course)
+    show(found, json, _show_course, page=f"/tenants/{slug}/courses/{event}")
 
 
 def _show_course(found: CourseInsight) -> None:

@@ -227,7 +227,7 @@ def show_(slug: Slug, json: Json = False) -> None:
 
     with at_database():
         found = insight.shown(slug)
-    show(found, json, _show_tenant)
+    show(found, json, _show_tenant, page=f"/tenants/{slug}")
 
 
 def _show_tenant(found: Row) -> None:

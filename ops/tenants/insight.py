@@ -20,7 +20,7 @@ from models.tenant_settings import AfasSettings, FieldMap, Limits, PluvoSettings
 from ops import lookup
 from ops.degraded import mark
 from ops.language import SENTENCES
-from ops.listing import Row, checked_limit, rows, where
+from ops.listing import Row, checked_limit, rows
 from ops.problems import NotThere, Problem
 from ops.tenants import manage
 
@@ -136,7 +136,7 @@ _DIRECTIONS = """
 _COURSES = """
     SELECT id, event_id, target, rule, active, base_rows, base_at FROM course WHERE tenant_id = :tenant
 """
-_COURSE_FILTERS = {"after": "(length(event_id), event_id) > (length(:after), :after)"}
+_COURSES_AFTER = "(length(event_id), event_id) > (length(:after), :after)"
 # One pass over the enrollments, of which a tenant may have a hundred thousand.
 _COUNTS = """
     SELECT course_id, state = 'enrolled' AS enrolled,
@@ -261,9 +261,9 @@ def course(slug: str, event_id: str) -> CourseInsight:
 def _courses(
     connection: Connection, tenant: int, counted: Sequence[Row], limit: int, cursor: str | None
 ) -> tuple[list[CourseItem], str | None]:
-    wanted = {"after": cursor}
-    by_event = f"{_COURSES} AND {where(_COURSE_FILTERS, wanted).removeprefix('WHERE ')} ORDER BY length(event_id), event_id LIMIT :limit"
-    found = rows(connection, by_event, tenant=tenant, **wanted, limit=limit + 1)
+    after = f"AND {_COURSES_AFTER}" if cursor is not None else ""
+    by_event = f"{_COURSES} {after} ORDER BY length(event_id), event_id LIMIT :limit"
+    found = rows(connection, by_event, tenant=tenant, after=cursor, limit=limit + 1)
     shown = found[:limit]
     counts: dict[int, Counter[str]] = {}
     for row in counted:
