@@ -10,6 +10,15 @@ DIALOGUE = "a dialogue: over HTTP the document is imported"
 HERE = "about the processes of one machine"
 COVERED: dict[tuple[str, ...], str] = {
     ("overview",): "GET /overview",
+    ("workers",): "GET /workers",
+    ("doctor",): "GET /doctor",
+    ("alerts", "list"): "GET /alerts",
+    ("alerts", "ack"): "POST /alerts/{number}/ack",
+    ("alerts", "mute"): "POST /alerts/mutes",
+    ("alerts", "unmute"): "DELETE /alerts/mutes/{number}",
+    ("alerts", "mutes"): "GET /alerts/mutes",
+    ("alerts", "sent"): "GET /alerts/sent",
+    ("alerts", "test"): "POST /alerts/test",
     ("status",): "GET /status",
     ("explain",): "POST /tenants/{slug}/people/explain",
     ("adoption",): "GET /tenants/{slug}/adoption",

@@ -39,6 +39,7 @@ def example(**values: JsonValue) -> ConfigDict:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+Word = Annotated[str, Field(pattern=r"^[a-z_]{1,60}$", max_length=60)]
 Reason = Annotated[str, Field(min_length=1, max_length=1000, description="Why."), AfterValidator(_storable)]
 SlugText = Annotated[str, Field(pattern=SLUG, max_length=40)]
 PersonText = Annotated[str, Field(pattern=PERSON, max_length=18)]
@@ -65,6 +66,11 @@ OfTenant = Annotated[str | None, Query(pattern=SLUG, max_length=40, description=
 OfDirection = Annotated[DirectionText | None, Query(description="Only of this direction.")]
 Moment = Annotated[datetime | None, Query(description="With its zone; without one it is UTC.")]
 Wait = Annotated[int, Query(ge=0, le=30, description="Wait so many seconds at most before answering.")]
+
+
+def cursor_text(cursor: int | None) -> str | None:
+    """As the listings take it."""
+    return None if cursor is None else str(cursor)
 
 
 def _language(

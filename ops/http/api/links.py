@@ -11,7 +11,18 @@ from typing_extensions import TypedDict
 from models.person import LinkState
 from ops import access
 from ops.http.api.answers import Document
-from ops.http.api.inputs import AccountText, Body, Limit, NumberCursor, OfTenant, PersonId, Reason, Slug, example
+from ops.http.api.inputs import (
+    AccountText,
+    Body,
+    Limit,
+    NumberCursor,
+    OfTenant,
+    PersonId,
+    Reason,
+    Slug,
+    cursor_text,
+    example,
+)
 from ops.http.api.need import need
 from ops.people import links, links_check
 
@@ -80,8 +91,7 @@ def list_links(
     tenant: OfTenant = None, state: LinkState | None = None, limit: Limit = 100, cursor: NumberCursor = None
 ) -> Document:
     """Those that wait for a decision are `ambiguous`."""
-    at = None if cursor is None else str(cursor)
-    return Document(links.listing(limit, at, tenant=tenant, state=state).document())
+    return Document(links.listing(limit, cursor_text(cursor), tenant=tenant, state=state).document())
 
 
 @router.get(

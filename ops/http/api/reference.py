@@ -16,6 +16,7 @@ EXAMPLES = {
     "tenant": "acme",
     "internal_id": "80",
     "event_id": "340",
+    "number": "1",
     "confirm": "acme",
     "reason": "moving to another environment",
     "who": "p.jansen@example.nl",

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from typing_extensions import TypedDict
 
-from ops import overview, status
+from ops import doctor, overview, status, workers
 from ops.http.api.answers import Document
-from ops.http.api.inputs import Cursor, Limit
+from ops.http.api.inputs import Cursor, InLanguage, Limit
 from ops.http.api.need import need
 
 router = APIRouter(tags=["system"])
@@ -66,3 +66,17 @@ def show_inbox(limit: Limit = 200) -> Document:
 def show_status() -> Document:
     """Database, broker, workers, queue, held, dead, quarantined, per tenant too."""
     return Document(status.document())
+
+
+@router.get("/workers", response_model=workers.Workers, summary="Who works", dependencies=[need("system.read")])
+def show_workers() -> Document:
+    """Worker processes with version, threads and what they do; what one of them does for all; the queue by tenant."""
+    return Document(workers.document())
+
+
+@router.get(
+    "/doctor", response_model=doctor.Doctor, summary="Is all as it must be?", dependencies=[need("system.read")]
+)
+def show_doctor(language: InLanguage) -> Document:
+    """One finding a question. The mail server is not asked."""
+    return Document(doctor.document(language))

@@ -28,6 +28,10 @@ def printed(*words: str) -> Any:
         (("tenants", "show", "acme"), "/tenants/acme"),
         (("tenants", "export", "acme"), "/tenants/acme/file"),
         (("courses", "show", "acme", "340"), "/tenants/acme/courses/340"),
+        (("alerts", "list"), "/alerts"),
+        (("alerts", "mutes"), "/alerts/mutes"),
+        (("alerts", "sent"), "/alerts/sent"),
+        (("workers",), "/workers"),
         (("runs", "list"), "/runs"),
         (("runs", "show", "last"), "/runs/last"),
         (("holds", "list"), "/holds"),
@@ -49,9 +53,10 @@ def test_the_api_answers_what_the_command_prints(api: Api, words: tuple[str, ...
     assert told == printed(*words)
 
 
-def test_status_is_the_same_but_for_what_passes(api: Api) -> None:
-    told, shown = api.get("/status"), printed("status")
-    passing = ("oldest_pending_seconds", "tenants")
+@pytest.mark.parametrize("verb", ["status", "overview"])
+def test_how_it_goes_is_the_same_but_for_what_passes(api: Api, verb: str) -> None:
+    told, shown = api.get(f"/{verb}"), printed(verb)
+    passing = ("oldest_pending_seconds", "oldest_ready_seconds", "tenants", "runs")
     assert told.keys() == shown.keys()
     assert {key: told[key] for key in told if key not in passing} == {
         key: shown[key] for key in shown if key not in passing
