@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
@@ -19,22 +18,8 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 from typing_extensions import TypedDict
 
-from models.base import identity, instant, json, one_of, referred_to, same_tenant
-
-
-class CompletionState(StrEnum):
-    """``sending`` means a PUT may be under way or may have happened."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    WRITTEN = "written"
-    VERIFIED = "verified"
-    UNCHANGED = "unchanged"
-    CONFLICT = "conflict"
-    ORPHAN = "orphan"
-    NO_DATE = "no_date"
-    REJECTED = "rejected"
-    FAILED = "failed"
+from models.base import identity, instant, json, listed, one_of, referred_to, same_tenant
+from models.completion_state import SETTLED, CompletionState
 
 
 class LaterDate(TypedDict):
@@ -57,6 +42,8 @@ class Completion(SQLModel, table=True):
         one_of("state", CompletionState),
         Index(None, "tenant_id", "state"),
         Index(None, "enrollment_id"),
+        # The few that are listed of all tenants
+        Index("ix_completion_open", "state", "id", postgresql_where=text(f"state NOT IN ({listed(SETTLED)})")),
     )
 
     id: int | None = identity()
@@ -93,6 +80,11 @@ class Completion(SQLModel, table=True):
     shown_at: datetime | None = instant()
     # What was refused: settings version, row state and external id. It stays failed until one of them is another.
     failed_for: str | None = None
+    # What an operator accepted as it is (``BASIS``), who, when and why. It is open again once anything of that differs.
+    closed_for: str | None = None
+    closed_at: datetime | None = instant()
+    closed_by: str | None = None
+    closed_reason: str | None = None
     # The newest run whose report listed it
     seen_run: str | None = None
     puts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))

@@ -76,7 +76,7 @@ NEEDS: Mapping[str, Role] = {
     # What waits for a person
     "holds.release": _O, "holds.refuse": _O, "holds.preview": _O,
     "links.set": _O, "links.import": _O, "links.decide": _O, "links.remove": _O, "people.erase": _A,
-    "dead_letters.replay": _O, "dead_letters.discard": _O, "replays.cancel": _O,
+    "dead_letters.replay": _O, "dead_letters.discard": _O, "replays.start": _O, "replays.cancel": _O,
     "completions.retry": _O, "completions.close": _O,
     "alerts.ack": _O, "alerts.mute": _O, "alerts.unmute": _O, "alerts.test": _O, "quality.mail": _O,
     # Tenants

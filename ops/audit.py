@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from models.session import transaction
 from ops import access
 from ops.language import Words
+from ops.listing import Page, checked_limit, number_cursor, page, rows, where
 from ops.problems import Problem
 
 current_user = access.current_user
@@ -24,11 +25,29 @@ _INSERT = text(
     """
 )
 
+_INSERT_EACH = text(
+    """
+    INSERT INTO operator_action (tenant_id, who, verb, subject, reason)
+    SELECT r.tenant_id, :who, :verb, r.subject, :reason
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(tenant_id bigint, subject text)
+    """
+)
+_SLUGS = text("SELECT slug FROM tenant WHERE id = ANY(:tenants) ORDER BY slug")
 _SLUG = text("SELECT slug FROM tenant WHERE id = :tenant")
-_COLUMNS = """
-    SELECT a.at, t.slug AS tenant, a.who, a.verb, a.subject, a.reason, a.detail
+_SHOWN = """a.at, t.slug AS tenant, a.who, a.verb, a.subject, a.reason, a.detail
       FROM operator_action a LEFT JOIN tenant t ON t.id = a.tenant_id
 """
+_COLUMNS = f"SELECT {_SHOWN}"
+_FILTERS = {
+    "tenant": "a.tenant_id = (SELECT id FROM tenant WHERE slug = :tenant)",
+    "visible": "a.tenant_id IN (SELECT id FROM tenant WHERE slug = ANY(:visible))",
+    "who": "a.who = :who",
+    "verb": "(a.verb = :verb OR starts_with(a.verb, :verb || ' '))",
+    "subject": "a.subject = :subject",
+    "since": "a.at >= :since",
+    "until": "a.at < :until",
+    "cursor": "a.id < :cursor",
+}
 _SEEN = "(CAST(:visible AS text[]) IS NULL OR t.slug = ANY(:visible))"
 _OF = text(
     f"""{_COLUMNS} WHERE a.subject = :subject AND (CAST(:slug AS text) IS NULL OR t.slug = :slug) AND {_SEEN}
@@ -85,6 +104,24 @@ def record(
     connection.execute(_INSERT, row | {"detail": json.dumps(detail) if detail is not None else None})
 
 
+def record_each(
+    connection: Connection,
+    *,
+    verb: str,
+    subjects: Sequence[tuple[int | None, str]],
+    who: str | None = None,
+    reason: str | None = None,
+) -> None:
+    """The same for many things of many tenants at once, a row each: ``subjects`` are pairs of tenant and subject."""
+    named = {tenant for tenant, _ in subjects}
+    slugs = connection.execute(_SLUGS, {"tenants": [one for one in named if one is not None]}).scalars()
+    for slug in [*slugs, *([None] if None in named else [])]:
+        access.check(access.verb_of(verb), slug)
+    values = {"who": who or access.actor().name, "verb": verb, "reason": reason}
+    each = json.dumps([{"tenant_id": tenant, "subject": subject} for tenant, subject in subjects])
+    connection.execute(_INSERT_EACH, values | {"rows": each})
+
+
 def of(subject: str, slug: str | None = None) -> list[Done]:
     """What was done with one thing, oldest first; of an id that only one tenant has no ``slug`` is needed."""
     return _read(_OF, subject=subject, slug=slug, visible=access.visible())
@@ -94,6 +131,35 @@ def recent(slug: str | None = None, limit: int = 20) -> list[Done]:
     """What was done last, newest first: of one tenant, or of all that one may see."""
     access.check("audit.read", slug)
     return _read(_RECENT if slug is None else _RECENT_OF, slug=slug, visible=access.visible(), limit=limit)
+
+
+def listing(
+    limit: int = 100,
+    cursor: str | None = None,
+    *,
+    tenant: str | None = None,
+    who: str | None = None,
+    verb: str | None = None,
+    subject: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Page:
+    """Who did what, newest first. ``verb``: as it is recorded, or its first word for all of a noun."""
+    access.check("audit.read", tenant)
+    wanted = {
+        "tenant": tenant,
+        "visible": access.visible(),
+        "who": who,
+        "verb": verb,
+        "subject": subject,
+        "since": since,
+        "until": until,
+        "cursor": number_cursor(cursor),
+    }
+    newest_first = f"SELECT a.id, {_SHOWN} {where(_FILTERS, wanted)} ORDER BY a.id DESC LIMIT :limit"
+    with transaction() as connection:
+        found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
+    return page(found, limit, "id")
 
 
 def _read(statement: TextClause, **values: object) -> list[Done]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from typing_extensions import TypedDict
 from ulid import ULID
 
+from models.completion_state import CLOSED
 from models.direction import Direction, Health
 from models.session import transaction
 from ops import access, degraded, lookup
@@ -165,10 +166,10 @@ _DEAD = """
       FROM dead_letter WHERE state = 'open' AND {of} GROUP BY 1
 """
 _KINDS = "SELECT count(DISTINCT fingerprint) FROM dead_letter WHERE state = 'open' AND {of}"
-_CONFLICTS = """
-    SELECT tenant_id, count(*) AS count, min(changed_at) AS since FROM completion
-     WHERE state = 'conflict' AND {of} GROUP BY 1
-"""
+_CONFLICTS = f"""
+    SELECT tenant_id, count(*) AS count, min(changed_at) AS since FROM completion c
+     WHERE state = 'conflict' AND NOT {CLOSED} AND {{of}} GROUP BY 1
+"""  # noqa: S608  constants only
 _AMBIGUOUS = """
     SELECT tenant_id, count(*) AS count, min(updated_at) AS since FROM link
      WHERE state = 'ambiguous' AND decision IS NULL AND {of} GROUP BY 1
@@ -206,15 +207,16 @@ _READY = """
 """
 _WORKERS = "SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
 # For the header of every page, so each part is counted no further than is shown.
-_WAITING = """
-    SELECT (SELECT count(*) FROM (SELECT 1 FROM hold WHERE state = 'open' AND {of} LIMIT :cap) x)
-         + (SELECT count(*) FROM (SELECT 1 FROM link WHERE state = 'ambiguous' AND decision IS NULL AND {of}
+_WAITING = f"""
+    SELECT (SELECT count(*) FROM (SELECT 1 FROM hold WHERE state = 'open' AND {{of}} LIMIT :cap) x)
+         + (SELECT count(*) FROM (SELECT 1 FROM link WHERE state = 'ambiguous' AND decision IS NULL AND {{of}}
                                    LIMIT :cap) x)
-         + (SELECT count(*) FROM (SELECT DISTINCT tenant_id, fingerprint FROM dead_letter WHERE state = 'open' AND {of}
-                                   LIMIT :cap) x)
-         + (SELECT count(*) FROM (SELECT 1 FROM completion WHERE state = 'conflict' AND {of} LIMIT :cap) x)
-         + (SELECT count(*) FROM tenant_direction WHERE state = 'quarantined' AND {of})
-"""
+         + (SELECT count(*) FROM (SELECT DISTINCT tenant_id, fingerprint FROM dead_letter
+                                   WHERE state = 'open' AND {{of}} LIMIT :cap) x)
+         + (SELECT count(*) FROM (SELECT 1 FROM completion c
+                                   WHERE state = 'conflict' AND NOT {CLOSED} AND {{of}} LIMIT :cap) x)
+         + (SELECT count(*) FROM tenant_direction WHERE state = 'quarantined' AND {{of}})
+"""  # noqa: S608  constants only
 BARS = 24
 CAP = 1001
 

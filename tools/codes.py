@@ -13,14 +13,21 @@ from ops.language import FILES, Language, template
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES: dict[Language, Path] = {"en": DOCS / "codes.md", "nl": DOCS / "codes.nl.md"}
 # (file of the catalogue, what of a code means, what says what to do)
-SECTIONS = (("findings", "cause", "action"), ("errors", "cause", "action"), ("reasons", "reason", "next"),
-            ("doctor", "doctor", "doctor_do"), ("alerts", "cause", "action"))  # fmt: skip
+SECTIONS = (
+    ("findings", "cause", "action"),
+    ("errors", "cause", "action"),
+    ("dead_letters", "cause", "action"),
+    ("reasons", "reason", "next"),
+    ("doctor", "doctor", "doctor_do"),
+    ("alerts", "cause", "action"),
+)
 WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "title": "# Codes, and what to do",
         "made": "Made by `make reference` from the catalogue of sentences. In Dutch: [codes.nl.md](codes.nl.md).",
         "findings": "What `koppeling check` finds",
         "errors": "What a failed call means",
+        "dead_letters": "What else makes a dead letter",
         "reasons": "Why a run, a line, a hold or a completion is as it is",
         "doctor": "What `koppeling doctor` finds",
         "alerts": "Why an alert was not delivered",
@@ -31,6 +38,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "made": "Gemaakt met `make reference` uit de catalogus van zinnen. In het Engels: [codes.md](codes.md).",
         "findings": "Wat `koppeling check` vindt",
         "errors": "Wat een mislukte aanroep betekent",
+        "dead_letters": "Wat verder tot een dead letter leidt",
         "reasons": "Waarom een run, een rij, een opgehouden lijst of een voltooiing is zoals die is",
         "doctor": "Wat `koppeling doctor` vindt",
         "alerts": "Waarom een melding niet is bezorgd",

@@ -82,5 +82,6 @@ class ReplayBatch(SQLModel, table=True):
     position: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     failures_in_a_row: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     started_by: str
+    reason: str | None = None
     created_at: datetime | None = instant(now=True)
     finished_at: datetime | None = instant()

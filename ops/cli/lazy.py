@@ -6,6 +6,7 @@ the help lines stand in ``ops/cli/main.py``, and a command becomes the real one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -32,3 +33,24 @@ class Later(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the arguments, which is the first that is done with a chosen command: its context names the real one."""
         return self.real.make_context(info_name, args, parent, **extra)
+
+
+class VerbAndNoun(Later):
+    """A verb whose name is a noun too: ``completions acme`` runs it, ``completions list`` is a verb of the noun.
+
+    Only the first word decides, so what begins with an option is the run; after ``--`` a tenant may be called anything.
+    """
+
+    def __init__(self, name: str, help_line: str, module: str, *, noun: str, verbs: Sequence[str]) -> None:
+        super().__init__(name, help_line, module, whole=False)
+        self.noun, self.verbs = noun, verbs
+
+    @cached_property
+    def group(self) -> Any:
+        """The noun's verbs."""
+        return get_group(import_module(self.noun).app)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """As above."""
+        command = self.group if args and args[0] in self.verbs else self.real
+        return command.make_context(info_name, args, parent, **extra)

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ops.cli.lazy import HELP, Later
+from ops.cli.lazy import HELP, Later, VerbAndNoun
+from ops.tenants import RESERVED
 from ops.terminal.streams import CantPrint, patient_streams
 
 # name: (file in ops/cli, help line). They are shown in this order.
@@ -27,7 +28,10 @@ VERBS = {
     "serve": ("serve", "Serve health and webhooks over HTTP until told to stop."),
     "migrate": ("processes", "Bring the database to the newest schema. Safe from several machines at once."),
     "sync": ("sync", "Bring enrollments from AFAS to Pluvo."),
-    "completions": ("sync", "Bring completion dates from Pluvo to AFAS."),
+    "completions": (
+        "sync",
+        "Bring completion dates from Pluvo to AFAS. With list, show, close or retry: those that there are.",
+    ),
     "status": (
         "status",
         "Show how it goes: database, broker, workers, queue, held, dead, quarantined, per tenant too.",
@@ -46,6 +50,11 @@ VERBS = {
         "adoption",
         "Report before a first run: who is linked to which account and why, who is made, who waits, what stays.",
     ),
+    "quality": (
+        "quality",
+        "List what is to be put right in AFAS, of what the last runs stored: who, in which event, and what to do.",
+    ),
+    "audit": ("audit", "List who did what, when and why: every verb that changed something, newest first."),
     "check": ("check", "Try both sides, reading only: one line a finding, with what to do about a fault."),
     "events": ("events", "List the events of AFAS with their people: linked or not, and why."),
     "fields": (
@@ -71,7 +80,10 @@ NOUNS = {
     "links": ("links", "The ID mapping: which AFAS person is which Pluvo user."),
     "alerts": ("alerts", "What somebody should know: look, take care of it, silence it; who was told."),
     "dead-letters": ("dead_letters", "Messages that gave up: look, replay, discard."),
+    "replays": ("replays", "Replays of many dead letters: what one would do, how it goes; cancel it."),
 }
+# Verbs that are nouns too: (file in ops/cli, its verbs). No new tenant may have one of these names.
+BOTH = {"completions": ("completions", RESERVED)}
 
 
 class Root(TyperGroup):
@@ -81,7 +93,12 @@ class Root(TyperGroup):
         super().__init__(**attributes)
         for whole, listed in ((False, VERBS), (True, NOUNS)):
             for name, (file, help_line) in listed.items():
-                self.add_command(Later(name, help_line, f"ops.cli.{file}", whole=whole))
+                module = f"ops.cli.{file}"
+                if name in BOTH:
+                    noun, verbs = BOTH[name]
+                    self.add_command(VerbAndNoun(name, help_line, module, noun=f"ops.cli.{noun}", verbs=verbs))
+                else:
+                    self.add_command(Later(name, help_line, module, whole=whole))
 
 
 app = typer.Typer(

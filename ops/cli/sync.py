@@ -64,7 +64,7 @@ def sync(
     _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 
 
-@app.command("completions", epilog=example("koppeling completions --all --wait"))
+@app.command("completions", epilog=example("koppeling completions --all --wait", "koppeling completions list acme"))
 def completions(
     *,
     slugs: Slugs = None,
@@ -77,7 +77,7 @@ def completions(
     csv: Csv = None,
     json: Json = False,
 ) -> None:
-    """Bring completion dates from Pluvo to AFAS."""
+    """Bring completion dates from Pluvo to AFAS. With list, show, close or retry: those that there are."""
     options = start.completion_options(since=day(since, "--since"), until=day(until, "--until"))
     _run(Direction.COMPLETIONS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
 

@@ -1,12 +1,17 @@
-"""Messages that gave up, as an inbox: list, group, show, choose, discard. ``replay.py`` beside it sends them again."""
+"""Messages that gave up, as an inbox: list, group, show, choose, discard. ``replay.py`` beside it sends them again.
+
+Whoever acts on what they looked at names the newest letter they saw (``upto``): what came after it is left alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 
 from models.dead_letter import DeadLetterState
 from models.session import transaction
@@ -27,10 +32,12 @@ _FILTERS = {
     "tenants": "d.tenant_id = ANY(:tenants)",
     "kind": "d.kind = :kind",
     "error": "(d.error = :error OR d.fingerprint = :error)",
+    "fingerprint": "d.fingerprint = :fingerprint",
     "since": "d.last_failed_at >= :since",
     "until": "d.last_failed_at < :until",
     "state": "d.state = :state",
     "cursor": "d.id < :cursor",
+    "upto": "d.id <= :upto",
 }
 # By tenant first, which needs no sorting; what is told in words is that of the newest.
 _GROUPS = """
@@ -40,15 +47,81 @@ _GROUPS = """
           FROM dead_letter d {where} GROUP BY d.fingerprint, d.tenant_id
     ), whole AS (
         SELECT p.fingerprint, min(t.slug) AS tenant, count(p.tenant_id) AS tenants, sum(p.count)::bigint AS count,
+               (array_agg(t.slug ORDER BY p.count DESC, t.slug) FILTER (WHERE t.slug IS NOT NULL))[1:10] AS slugs,
                min(p.first_failed_at) AS first_failed_at, max(p.last_failed_at) AS last_failed_at,
                max(p.newest) AS newest
           FROM part p LEFT JOIN tenant t ON t.id = p.tenant_id
          GROUP BY p.fingerprint ORDER BY sum(p.count) DESC, p.fingerprint LIMIT :limit
     )
-    SELECT w.fingerprint, w.tenant, w.tenants, n.kind, n.error, n.message, w.count, w.first_failed_at,
-           w.last_failed_at, w.newest
+    SELECT w.fingerprint, w.tenant, w.tenants, coalesce(w.slugs, '{{}}') AS slugs, n.kind, n.error, n.message, w.count,
+           w.first_failed_at, w.last_failed_at, w.newest
       FROM whole w JOIN dead_letter n ON n.id = w.newest ORDER BY w.count DESC, w.fingerprint
 """
+# How many a day gave up, of whatever state they are by now: a fault that goes on, or one that is over.
+TREND_DAYS = 14
+_TREND = """
+    SELECT d.fingerprint, (now() AT TIME ZONE 'UTC')::date - (d.last_failed_at AT TIME ZONE 'UTC')::date AS ago,
+           count(*) AS count
+      FROM dead_letter d
+     WHERE d.fingerprint = ANY(:prints) AND d.last_failed_at >= now() - make_interval(days => :days) {more}
+     GROUP BY 1, 2
+"""
+# The work of a letter, over all its deaths: the newest last.
+_SAME_WORK = """
+    SELECT o.id, o.state, o.error, o.message, o.last_failed_at
+      FROM dead_letter d JOIN dead_letter o ON o.kind = d.kind AND o.subject_id = d.subject_id AND o.id <> d.id
+     WHERE d.id = :id AND o.tenant_id IS NOT DISTINCT FROM d.tenant_id ORDER BY o.id DESC LIMIT 20
+"""
+_DISCARD = text(
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM dead_letter WHERE id = ANY(:ids) AND state = 'open' ORDER BY id FOR UPDATE)
+    UPDATE dead_letter d
+       SET state = 'discarded', closed_at = now(), closed_by = :who, closed_reason = :reason
+      FROM mine WHERE d.id = mine.id
+    RETURNING d.id, d.tenant_id
+    """
+)
+_CLOSED = """
+    SELECT d.closed_by AS who, d.state, count(*) AS count, max(d.closed_at) AS at
+      FROM dead_letter d {where} AND d.id = ANY(:ids) AND d.state <> 'open'
+     GROUP BY d.closed_by, d.state ORDER BY count(*) DESC, 1, 2
+"""
+
+# What was decided lately, together: one line for each decision, however many letters it was about.
+_DECIDED = """
+    SELECT d.state, d.closed_by AS who, d.closed_reason AS reason, count(*) AS count, max(d.closed_at) AS at,
+           min(d.id) AS first
+      FROM (SELECT * FROM dead_letter d {where} ORDER BY d.closed_at DESC LIMIT 2000) d
+     GROUP BY d.state, d.closed_by, d.closed_reason, date_trunc('minute', d.closed_at)
+     ORDER BY max(d.closed_at) DESC LIMIT :limit
+"""
+
+
+class First(TypedDict):
+    """Who closed letters before: ``state`` is what they became."""
+
+    who: str | None
+    state: str
+    count: int
+    at: datetime
+
+
+class Discarded(TypedDict):
+    """What ``dead-letters discard`` tells. ``settled``: closed before; ``first``: by whom."""
+
+    discarded: int
+    settled: int
+    first: list[First]
+
+
+class Chosen(TypedDict):
+    """Open letters that filters choose: how many, of how many tenants and faults; ``newest``: the last one seen."""
+
+    count: int
+    tenants: int
+    groups: int
+    newest: str | None
 
 
 @dataclass(frozen=True)
@@ -61,18 +134,22 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     state: str | None = None
+    fingerprint: str | None = None
+    upto: str | None = None
 
     @property
     def given(self) -> bool:
         """Whether anything narrows the choice."""
-        return any(value is not None for value in (self.tenant, self.kind, self.error, self.since, self.until))
+        narrowing = (self.tenant, self.kind, self.error, self.since, self.until, self.fingerprint)
+        return any(value is not None for value in narrowing)
 
     def values(self, connection: Connection) -> dict[str, object]:
         """What the queries want. Raises Problem for an unknown tenant or state."""
         if self.state is not None and self.state not in set(DeadLetterState):
             raise Problem("state_one_of", listed=", ".join(DeadLetterState))
         tenant = lookup.tenant_id(connection, self.tenant) if self.tenant else None
-        wanted = {"kind": self.kind, "error": self.error, "since": self.since, "until": self.until}
+        names = ("kind", "error", "since", "until", "fingerprint", "upto")
+        wanted = {name: getattr(self, name) for name in names}
         seen = lookup.visible_ids(connection)
         return wanted | {"tenant": tenant, "tenants": seen, "state": self.state, "cursor": None}
 
@@ -87,15 +164,48 @@ def listing(filters: Filters, limit: int = 100, cursor: str | None = None) -> Pa
 
 
 def groups(filters: Filters, limit: int = 100) -> list[Row]:
-    """The same by fingerprint: one line a kind of fault, with how many and since when."""
+    """The same by fingerprint: one line a kind of fault, with how many, of which tenants, since when.
+
+    ``trend``: how many gave up on each of the last ``TREND_DAYS`` days (UTC), today last.
+    """
     with transaction() as connection:
         wanted = filters.values(connection)
         largest_first = _GROUPS.format(where=where(_FILTERS, wanted))
-        return rows(connection, largest_first, limit=checked_limit(limit), **wanted)
+        found = rows(connection, largest_first, limit=checked_limit(limit), **wanted)
+        theirs = {name: wanted[name] for name in ("tenant", "tenants") if wanted[name] is not None}
+        more = "".join(f" AND {_FILTERS[name]}" for name in theirs)
+        prints = [row["fingerprint"] for row in found]
+        days = rows(connection, _TREND.format(more=more), prints=prints, days=TREND_DAYS, **theirs)
+    for row in found:
+        counted = {day["ago"]: day["count"] for day in days if day["fingerprint"] == row["fingerprint"]}
+        row["trend"] = [counted.get(ago, 0) for ago in range(TREND_DAYS - 1, -1, -1)]
+    return found
+
+
+def count(filters: Filters) -> Chosen:
+    """The open letters that fit, without changing anything."""
+    with transaction() as connection:
+        wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}
+        sql = f"""SELECT count(*) AS count, count(DISTINCT d.tenant_id) AS tenants,
+                         count(DISTINCT d.fingerprint) AS groups, max(d.id) AS newest
+                    FROM dead_letter d {where(_FILTERS, wanted)}"""  # noqa: S608  constants only
+        return cast(Chosen, rows(connection, sql, **wanted)[0])
+
+
+def decided(filters: Filters, limit: int = 10) -> list[Row]:
+    """What people decided lately about letters that fit: how many, what, who, why, newest first."""
+    with transaction() as connection:
+        wanted = filters.values(connection) | {"state": None, "upto": None}
+        closed = f"{where(_FILTERS, wanted)} AND d.state IN ('discarded', 'replayed') AND d.closed_by <> 'system'"
+        return rows(connection, _DECIDED.format(where=closed), limit=limit, **wanted)
 
 
 def show(dead_letter_id: str) -> Row:
-    """One dead letter with every attempt, the last call (masked), and who it is about."""
+    """One dead letter with every attempt, the last call (masked), and who it is about.
+
+    ``again``: what it became when it was replayed and failed once more, or None; ``before``: the same work's letters
+    before it, the newest first.
+    """
     with transaction() as connection:
         dead_letter_id = lookup.full_id(connection, "dead_letter", dead_letter_id)
         found = rows(connection, f"{_COLUMNS} WHERE d.id = :id", id=dead_letter_id)[0]
@@ -105,7 +215,10 @@ def show(dead_letter_id: str) -> Row:
             " LEFT JOIN person p ON p.tenant_id = d.tenant_id AND p.internal_id = d.internal_id WHERE d.id = :id",
             id=dead_letter_id,
         )[0]
-    return found | more
+        others = rows(connection, _SAME_WORK, id=dead_letter_id)
+    later = [one for one in others if one["id"] > dead_letter_id]
+    again = later[-1] if later and found["state"] == DeadLetterState.REPLAYED else None
+    return found | more | {"again": again, "before": [one for one in others if one["id"] < dead_letter_id]}
 
 
 def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[str]:
@@ -125,29 +238,30 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
         return list(found.scalars())
 
 
-def discard(ids: Sequence[str], *, reason: str, who: str) -> dict[str, int]:
-    """Close dead letters without sending them again. Returns ``{"discarded": 2, "settled": 1}``."""
+def discard(ids: Sequence[str], *, reason: str, who: str | None = None) -> Discarded:
+    """Close dead letters without sending them again."""
     access.need("dead_letters.discard")
     audit.need_reason(reason, Words("why.dead_letter"))
     if not ids:
         raise Problem("none_to_discard")
-    chosen = choose(ids, Filters(), everything=False)
+    return _discard(choose(ids, Filters(), everything=False), reason, who)
+
+
+def discard_matching(filters: Filters, *, everything: bool = False, reason: str, who: str | None = None) -> Discarded:
+    """The same for the open ones that fit the filters, or for all: those up to ``filters.upto``."""
+    access.need("dead_letters.discard")
+    audit.need_reason(reason, Words("why.dead_letter"))
+    return _discard(choose([], filters, everything=everything), reason, who)
+
+
+def _discard(chosen: list[str], reason: str, who: str | None) -> Discarded:
+    by = who or access.actor().name
     with transaction() as connection:
-        closed = connection.execute(
-            text(
-                "UPDATE dead_letter SET state = 'discarded', closed_at = now(), closed_by = :who,"
-                " closed_reason = :reason"
-                " WHERE id = ANY(:ids) AND state = 'open' RETURNING id, tenant_id"
-            ),
-            {"ids": chosen, "who": who, "reason": reason},
-        ).all()
-        for row in closed:
-            audit.record(
-                connection,
-                who=who,
-                verb="dead-letters discard",
-                tenant_id=row.tenant_id,
-                subject=row.id,
-                reason=reason,
-            )
-    return {"discarded": len(closed), "settled": len(chosen) - len(closed)}
+        closed = connection.execute(_DISCARD, {"ids": chosen, "who": by, "reason": reason}).all()
+        subjects = [(row.tenant_id, row.id) for row in closed]
+        audit.record_each(connection, who=by, verb="dead-letters discard", subjects=subjects, reason=reason)
+        mine = {row.id for row in closed}
+        before = [one for one in chosen if one not in mine]
+        seen = Filters().values(connection)
+        first = rows(connection, _CLOSED.format(where=where(_FILTERS, seen)), ids=before, **seen) if before else []
+    return {"discarded": len(mine), "settled": len(before), "first": cast(list[First], first)}

@@ -3,13 +3,14 @@
     will_do ──► replayed            superseded: there is newer work, or nothing left to do
     still_blocked (stays open)      settled:    replayed, superseded or discarded before
 
-Doing it twice does nothing the second time. Many at once go in a batch (``ops/dead_letters/replay_batch.py``).
+Doing it twice does nothing the second time. Many at once go in a batch (``ops/dead_letters/replay_batch.py``). Why is a
+code with parameters: its sentence is ``verdict.<code>`` of the catalogue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NotRequired, cast
 
@@ -17,12 +18,13 @@ from sqlalchemy import Connection, text
 from typing_extensions import TypedDict
 
 from models import ledger, locks
-from models.completion import CompletionState
+from models.completion_state import CompletionState
 from models.dead_letter import DeadLetterState
 from models.direction import Direction, Health
 from models.ledger import NewMessage
 from models.message import Kind, Priority
 from ops import audit
+from ops.language import say
 from ops.listing import rows
 
 WILL_DO, SUPERSEDED, STILL_BLOCKED, REPLAYED, SETTLED = (
@@ -50,10 +52,41 @@ _FACTS = """
       LEFT JOIN webhook_event v ON d.kind = 'completion.fetch' AND v.id = d.subject_id AND v.tenant_id = d.tenant_id
      WHERE d.id = ANY(:ids) ORDER BY d.id
 """
+# Letters of which the judge reads the same make one group: it judges the first of each, however many there are.
+_ALIKE = """
+    WITH facts AS (
+        SELECT d.id, d.tenant_id, d.kind, d.direction, d.state,
+               EXISTS (SELECT 1 FROM message m WHERE m.kind = d.kind AND m.subject_id = d.subject_id) AS in_ledger,
+               EXISTS (SELECT 1 FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id AND n.id > d.id
+                          AND n.state = 'open') AS newer,
+               e.id IS NULL AS unenrolled, e.failed_code IS NULL AS unfailed, e.applied_version = e.version AS applied,
+               e.desired, e.row_state, e.outcome, e.removal_refused, p.match IS NULL AS unmatched,
+               l.pluvo_id IS NULL AS unlinked, l.state AS link_state, l.decision, k.active,
+               c.state AS completion_state, v.id IS NULL AS no_event, v.handled_at IS NULL AS unhandled
+          FROM dead_letter d
+          LEFT JOIN enrollment e ON d.kind = 'enrollment.upsert' AND e.id = d.subject_id AND e.tenant_id = d.tenant_id
+          LEFT JOIN person p ON p.id = e.person_id
+          LEFT JOIN course k ON k.id = e.course_id
+          LEFT JOIN link l ON l.person_id = e.person_id
+          LEFT JOIN completion c
+                 ON d.kind = 'completion.write_back' AND c.id = d.subject_id AND c.tenant_id = d.tenant_id
+          LEFT JOIN webhook_event v
+                 ON d.kind = 'completion.fetch' AND v.id = d.subject_id AND v.tenant_id = d.tenant_id
+         WHERE d.id = ANY(:ids)
+    )
+    SELECT min(id) AS first, array_agg(id ORDER BY id) AS ids FROM facts
+     GROUP BY tenant_id, kind, direction, state, in_ledger, newer, unenrolled, unfailed, applied, desired,
+              row_state, outcome, removal_refused, unmatched, unlinked, link_state, decision, active, completion_state,
+              no_event, unhandled
+"""
 
 
 class Line(TypedDict):
-    """What a replay tells of one dead letter. ``state`` is the letter's, where it went in a batch."""
+    """What a replay tells of one dead letter. ``state`` is the letter's, where it went in a batch.
+
+    ``reason`` is the English sentence of ``code`` with ``params``, or why it was closed. ``again``: the dead letter
+    that a replay which failed again became.
+    """
 
     id: str
     tenant: str | None
@@ -64,6 +97,20 @@ class Line(TypedDict):
     result: str
     reason: str | None
     state: NotRequired[str]
+    code: NotRequired[str | None]
+    params: NotRequired[Mapping[str, str]]
+    again: NotRequired[str | None]
+
+
+class Verdicts(TypedDict):
+    """How many letters come to the same end for the same reason; the oldest of them is ``first``."""
+
+    result: str
+    code: str | None
+    params: Mapping[str, str]
+    reason: str | None
+    count: int
+    first: str
 
 
 @dataclass(frozen=True)
@@ -109,57 +156,64 @@ class ReplayVerdict:
     """What a replay would do with one dead letter, or did, and why."""
 
     result: str
-    reason: str = ""
+    code: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str | None:
+        """The code's sentence in English."""
+        return say(f"verdict.{self.code}", "en", **self.params) if self.code else None
 
 
 def judge(facts: Facts) -> ReplayVerdict:
-    """Pure: what a replay does with one dead letter."""
+    """Pure: what a replay does with one dead letter. What it reads of the facts, ``_ALIKE`` groups by."""
     if facts.state != DeadLetterState.OPEN:
-        return ReplayVerdict(SETTLED, f"{facts.state} before")
+        return ReplayVerdict(SETTLED, "settled", {"state": facts.state})
     if facts.newer:
-        return ReplayVerdict(SUPERSEDED, "a newer dead letter is about the same")
+        return ReplayVerdict(SUPERSEDED, "newer_letter")
     if facts.in_ledger:
-        return ReplayVerdict(SUPERSEDED, "newer work for it is under way")
+        return ReplayVerdict(SUPERSEDED, "in_ledger")
     verdict = _OF_KIND.get(facts.kind, _unknown)(facts)
     if verdict.result == WILL_DO and facts.health in (Health.PAUSED, Health.QUARANTINED):
-        return ReplayVerdict(
-            STILL_BLOCKED, f"{facts.tenant} is {facts.health}: {facts.health_reason or ''}".rstrip(": ")
-        )
+        told = {"tenant": facts.tenant or "", "health": facts.health}
+        if why := (facts.health_reason or "").rstrip(": "):
+            return ReplayVerdict(STILL_BLOCKED, "stopped_because", told | {"why": why})
+        return ReplayVerdict(STILL_BLOCKED, "stopped", told)
     return verdict
 
 
 def _upsert(facts: Facts) -> ReplayVerdict:
     if facts.enrollment_id is None:
-        return ReplayVerdict(SUPERSEDED, "the enrollment is known no more")
+        return ReplayVerdict(SUPERSEDED, "enrollment_unknown")
     if facts.link_state in ("ambiguous", "ignored") and facts.decision in (None, "ignore"):
-        return ReplayVerdict(STILL_BLOCKED, f"the person is {facts.link_state}")
+        return ReplayVerdict(STILL_BLOCKED, "person_undecided", {"state": facts.link_state})
     # Who has no account yet may have one planned by the time this is carried out.
     if facts.against not in (None, "no_longer_linked"):
-        return ReplayVerdict(SUPERSEDED, f"no longer wanted ({facts.against}): the next run plans afresh")
+        return ReplayVerdict(SUPERSEDED, "not_wanted", {"why": str(facts.against)})
     if facts.failed_code is None and facts.applied_version == facts.version:
-        return ReplayVerdict(SUPERSEDED, "done meanwhile")
+        return ReplayVerdict(SUPERSEDED, "done")
     return ReplayVerdict(WILL_DO)
 
 
 def _write_back(facts: Facts) -> ReplayVerdict:
     state = facts.completion_state
     if state is None:
-        return ReplayVerdict(SUPERSEDED, "the completion is known no more")
+        return ReplayVerdict(SUPERSEDED, "completion_unknown")
     if state in (CompletionState.WRITTEN, CompletionState.VERIFIED, CompletionState.UNCHANGED):
-        return ReplayVerdict(SUPERSEDED, f"{state} meanwhile")
+        return ReplayVerdict(SUPERSEDED, "completion_done", {"state": state})
     if state in (CompletionState.CONFLICT, CompletionState.ORPHAN, CompletionState.NO_DATE):
-        return ReplayVerdict(STILL_BLOCKED, f"the completion is {state}")
+        return ReplayVerdict(STILL_BLOCKED, "completion_waits", {"state": state})
     return ReplayVerdict(WILL_DO)
 
 
 def _fetch(facts: Facts) -> ReplayVerdict:
     if facts.event_number is None or facts.handled_at is not None:
-        return ReplayVerdict(SUPERSEDED, "the webhook was handled meanwhile" if facts.event_number else "known no more")
+        return ReplayVerdict(SUPERSEDED, "webhook_handled" if facts.event_number else "webhook_unknown")
     return ReplayVerdict(WILL_DO)
 
 
 def _unknown(facts: Facts) -> ReplayVerdict:
-    return ReplayVerdict(STILL_BLOCKED, "nothing is known that could be sent again: look at it, then discard it")
+    return ReplayVerdict(STILL_BLOCKED, "nothing_to_send")
 
 
 _OF_KIND: dict[str, Callable[[Facts], ReplayVerdict]] = {
@@ -172,6 +226,28 @@ _OF_KIND: dict[str, Callable[[Facts], ReplayVerdict]] = {
 def preview(connection: Connection, ids: list[str]) -> list[Line]:
     """What a replay would do with each. Changes nothing."""
     return [_told(facts, judge(facts)) for facts in _facts(connection, ids)]
+
+
+def count(connection: Connection, ids: Sequence[str]) -> list[tuple[Verdicts, list[str]]]:
+    """The same of however many, counted by verdict and reason: with the ids of each, the largest first."""
+    alike = {row["first"]: row["ids"] for row in rows(connection, _ALIKE, ids=list(ids))}
+    told: dict[tuple[str, str | None, str | None], tuple[Verdicts, list[str]]] = {}
+    for facts in _facts(connection, list(alike)):
+        verdict = judge(facts)
+        key = verdict.result, verdict.code, verdict.reason
+        if key not in told:
+            named: Verdicts = {
+                "result": verdict.result,
+                "code": verdict.code,
+                "params": verdict.params,
+                "reason": verdict.reason,
+                "count": 0,
+                "first": facts.id,
+            }
+            told[key] = named, []
+        told[key][0]["count"] += len(alike[facts.id])
+        told[key][1].extend(alike[facts.id])
+    return sorted(told.values(), key=lambda one: (-one[0]["count"], one[0]["first"]))
 
 
 def _facts(connection: Connection, ids: list[str]) -> list[Facts]:
@@ -196,7 +272,9 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
             "event_id": None,
             "error": None,
             "result": SETTLED,
-            "reason": "it is known no more",
+            "reason": say("verdict.letter_unknown", "en"),
+            "code": "letter_unknown",
+            "params": {},
         }
     facts = found[0]
     verdict = judge(facts)
@@ -205,7 +283,7 @@ def send(connection: Connection, dead_letter_id: str, *, who: str, reason: str |
         ledger.enqueue(connection, [_message(connection, facts)])
         verdict = ReplayVerdict(REPLAYED)
     if verdict.result in (REPLAYED, SUPERSEDED):
-        closed = {"id": dead_letter_id, "state": verdict.result, "who": who, "reason": reason or verdict.reason or None}
+        closed = {"id": dead_letter_id, "state": verdict.result, "who": who, "reason": reason or verdict.reason}
         connection.execute(_CLOSE, closed | {"tenant": facts.tenant_id, "again": int(verdict.result == REPLAYED)})
         audit.record(
             connection,
@@ -279,5 +357,7 @@ def _told(facts: Facts, verdict: ReplayVerdict) -> Line:
         "event_id": facts.event_id,
         "error": facts.error,
         "result": verdict.result,
-        "reason": verdict.reason or None,
+        "reason": verdict.reason,
+        "code": verdict.code,
+        "params": verdict.params,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil, isfinite
 from typing import NotRequired, cast
 
 import structlog
@@ -18,34 +19,44 @@ from typing_extensions import TypedDict
 from loops import each, where
 from models.advisory_locks import AdvisoryLock
 from models.base import new_id
-from models.dead_letter import DeadLetterState
 from models.session import is_away, is_contended, transaction
 from models.worker import live_workers
-from ops import access, lookup
+from ops import access, audit, lookup
 from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
 from ops.problems import NotThere, Problem
 
 TICK_SECONDS = 0.2
+TAKEN = (replay.WILL_DO, replay.SUPERSEDED)
 log = structlog.get_logger("ops.dead_letters.replay_batch")
 
-# What became of what was sent: gone from the ledger without a newer dead letter is done. What waits for a direction
+# What became of a letter ``d``: gone from the ledger without a newer dead letter is done. What waits for a direction
 # that was stopped meanwhile says nothing about the others.
-_FATES = """
-    SELECT d.id, CASE WHEN n.id IS NOT NULL THEN 'failed' WHEN m.id IS NULL THEN 'done'
-                      WHEN m.state <> 'sent' AND (w.state IN ('paused', 'quarantined')
-                                                  OR w.wait_until > now() + interval '60 seconds') THEN 'blocked'
-                      WHEN m.state = 'scheduled' AND m.attempts > 0 THEN 'pending' ELSE 'under_way' END AS fate
-      FROM dead_letter d
+FATE = """
+    CASE WHEN d.state = 'open' THEN 'not_sent' WHEN d.state <> 'replayed' THEN d.state
+         WHEN n.id IS NOT NULL THEN 'failed' WHEN m.id IS NULL THEN 'done'
+         WHEN m.state <> 'sent' AND (w.state IN ('paused', 'quarantined')
+                                     OR w.wait_until > now() + interval '60 seconds') THEN {blocked}
+         WHEN m.state = 'scheduled' AND m.attempts > 0 THEN 'pending' ELSE 'under_way' END
+"""
+BESIDE = """
       LEFT JOIN message m ON m.kind = d.kind AND m.subject_id = d.subject_id
       LEFT JOIN tenant_direction w ON w.tenant_id = m.tenant_id AND w.direction = m.direction
-      LEFT JOIN LATERAL (SELECT n.id FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id
-                            AND n.id > d.id LIMIT 1) n ON true
-     WHERE d.id = ANY(:ids) AND d.state = 'replayed' ORDER BY d.closed_at, d.id
+      LEFT JOIN LATERAL (SELECT n.id, n.error, n.message FROM dead_letter n
+                          WHERE n.kind = d.kind AND n.subject_id = d.subject_id AND n.id > d.id
+                          ORDER BY n.id LIMIT 1) n ON d.state = 'replayed'
 """
+SHOWN_FATE = FATE.format(blocked="'pending'")
+_FATES = f"""
+    SELECT d.id, {FATE.format(blocked="'blocked'")} AS fate,
+           d.closed_at > now() - interval '1 second' AS lately
+      FROM dead_letter d {BESIDE}
+     WHERE d.id = ANY(:ids) AND d.state = 'replayed' ORDER BY d.closed_at, d.id
+"""  # noqa: S608  constants only
 
 _STORED = """
-    SELECT id, state, ids, position, rate, max_failures, started_by, extract(epoch FROM now() - created_at) AS age
+    SELECT id, state, ids, position, rate, max_failures, started_by, reason,
+           extract(epoch FROM now() - created_at) AS age
       FROM replay_batch WHERE id = :id FOR UPDATE
 """
 
@@ -61,6 +72,7 @@ class Stored:
     rate: float
     max_failures: int
     started_by: str
+    reason: str | None
     age: float
 
 
@@ -99,7 +111,7 @@ def replay_now(
     with transaction() as connection:
         judged = replay.preview(connection, chosen)
         workers = live_workers(connection)
-    to_do = [line["id"] for line in judged if line["result"] in (replay.WILL_DO, replay.SUPERSEDED)]
+    to_do = [line["id"] for line in judged if line["result"] in TAKEN]
     if not to_do:
         return {"batch": None, "state": "done", "lines": judged}
     if wait and not workers:
@@ -125,39 +137,67 @@ def exit_code(found: Replayed, *, waited: bool) -> int:
     return 3 if results & (waits | {replay.STILL_BLOCKED}) or found.get("timed_out") else 0
 
 
-def create(ids: list[str], *, rate: float = RATE, max_failures: int = MAX_FAILURES, who: str) -> str:
+def create(
+    ids: list[str],
+    *,
+    rate: float = RATE,
+    max_failures: int = MAX_FAILURES,
+    reason: str | None = None,
+    who: str | None = None,
+) -> str:
     """Store a batch; nothing is sent yet. Returns its id."""
-    if rate <= 0 or max_failures < 1:
+    if not (rate > 0 and isfinite(rate)) or max_failures < 1:
         raise Problem("rate")
     access.need("dead_letters.replay")
     batch = new_id()
+    started_by = who or access.actor().name
+    values = {"id": batch, "rate": rate, "max_failures": max_failures, "ids": ids, "reason": reason, "who": started_by}
     with transaction() as connection:
-        _refuse_others(connection, ids)
-        connection.execute(
-            text(
-                "INSERT INTO replay_batch (id, rate, max_failures, ids, started_by)"
-                " VALUES (:id, :rate, :max_failures, to_jsonb(CAST(:ids AS text[])), :who)"
-            ),
-            {"id": batch, "rate": rate, "max_failures": max_failures, "ids": ids, "who": who},
-        )
+        refuse_others(connection, ids)
+        connection.execute(_CREATE, values)
+        for part in rows(connection, _BY_TENANT, ids=ids):
+            audit.record(
+                connection,
+                who=started_by,
+                verb="replays start",
+                tenant_id=part["tenant_id"],
+                subject=batch,
+                reason=reason,
+                detail={"letters": part["letters"], "rate": f"{rate:g}"},
+            )
     return batch
 
 
-def cancel(batch: str) -> bool:
+_CREATE = text(
+    """
+    INSERT INTO replay_batch (id, rate, max_failures, ids, reason, started_by)
+    VALUES (:id, :rate, :max_failures, to_jsonb(CAST(:ids AS text[])), :reason, :who)
+    """
+)
+_BY_TENANT = """
+    SELECT tenant_id, count(*) AS letters FROM dead_letter WHERE id = ANY(:ids) GROUP BY tenant_id ORDER BY tenant_id
+"""
+
+
+def cancel(batch: str, *, who: str | None = None) -> bool:
     """Send nothing more of a batch; False when it was over."""
+    access.need("replays.cancel")
     with transaction() as connection:
         found = rows(connection, "SELECT ids FROM replay_batch WHERE id = :id", id=batch)
         if not found:
             raise NotThere("no_batch", batch=batch)
-        access.need("replays.cancel")
-        _refuse_others(connection, found[0]["ids"])
-        return bool(_end(connection, batch, "cancelled"))
+        refuse_others(connection, found[0]["ids"])
+        if not _end(connection, batch, "cancelled"):
+            return False
+        for part in rows(connection, _BY_TENANT, ids=found[0]["ids"]):
+            audit.record(connection, who=who, verb="replays cancel", tenant_id=part["tenant_id"], subject=batch)
+        return True
 
 
 _OTHERS = "SELECT id FROM dead_letter WHERE id = ANY(:ids) AND (tenant_id = ANY(:tenants)) IS NOT TRUE LIMIT 1"
 
 
-def _refuse_others(connection: Connection, ids: list[str]) -> None:
+def refuse_others(connection: Connection, ids: list[str]) -> None:
     """Raise NotThere where one of these is of a tenant that who acts may not see."""
     tenants = lookup.visible_ids(connection)
     if tenants is not None:
@@ -172,20 +212,12 @@ def advance(batch: str) -> Progress | None:
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:class, :key)"), key).scalar():
             return None
         stored = Stored(**rows(connection, _STORED, id=batch)[0])
-        fates = _fates(connection, stored)
+        found = rows(connection, _FATES, ids=stored.ids)
         if stored.state == "running":
-            stored = _step(connection, stored, fates)
-            fates = _fates(connection, stored)  # what was sent just now is under way
-        told = {letter: _shown(fate) for letter, fate in fates.items()}
-        return {"state": stored.state, "position": stored.position, "of": len(stored.ids), "fates": told}
-
-
-def _fates(connection: Connection, stored: Stored) -> dict[str, str]:
-    return {row["id"]: row["fate"] for row in rows(connection, _FATES, ids=stored.ids)}
-
-
-def _shown(fate: str) -> str:
-    return "pending" if fate == "blocked" else fate
+            stored = _step(connection, stored, found)
+            found = rows(connection, _FATES, ids=stored.ids)  # what was sent just now is under way
+        fates = {row["id"]: "pending" if row["fate"] == "blocked" else row["fate"] for row in found}
+        return {"state": stored.state, "position": stored.position, "of": len(stored.ids), "fates": fates}
 
 
 def hash_of(batch: str) -> int:
@@ -193,16 +225,17 @@ def hash_of(batch: str) -> int:
     return int.from_bytes(batch[-6:].encode(), "big") % 2**31
 
 
-def _step(connection: Connection, stored: Stored, fates: dict[str, str]) -> Stored:
+def _step(connection: Connection, stored: Stored, found: list[Row]) -> Stored:
     row = 0
-    fates = {letter: fate for letter, fate in fates.items() if fate != "blocked"}
+    fates = {one["id"]: one["fate"] for one in found if one["fate"] != "blocked"}
+    lately = sum(one["lately"] for one in found)
     for fate in fates.values():
         row = row + 1 if fate in ("failed", "pending") else 0 if fate == "done" else row
     if row >= stored.max_failures or (row and len(fates) == 1):
         _end(connection, stored.id, "stopped")
         return replace(stored, state="stopped")
     position = stored.position
-    for dead_letter in stored.ids[position : position + _due(stored, fates)]:
+    for dead_letter in stored.ids[position : position + _due(stored, fates, lately)]:
         sent = _send(connection, dead_letter, stored)
         if sent is None:
             break  # the batch comes again with the next tick, and begins with this one
@@ -224,7 +257,7 @@ def _send(connection: Connection, dead_letter: str, stored: Stored) -> bool | No
     try:
         with connection.begin_nested():
             connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # what was sent before it waits too
-            told = replay.send(connection, dead_letter, who=stored.started_by, reason=None, batch=stored.id)
+            told = replay.send(connection, dead_letter, who=stored.started_by, reason=stored.reason, batch=stored.id)
     except Exception as error:
         if is_contended(error):
             return None
@@ -235,13 +268,17 @@ def _send(connection: Connection, dead_letter: str, stored: Stored) -> bool | No
     return bool(told["result"] == replay.REPLAYED)
 
 
-def _due(stored: Stored, fates: dict[str, str]) -> int:
-    """How many may go now: until the canary is done none but it, then as many as the rate has earned."""
+def _due(stored: Stored, fates: dict[str, str], lately: int) -> int:
+    """How many may go now: until the canary is done none but it, then as many as the rate has earned.
+
+    What was earned while the canary was away does not go all at once: ``lately`` counts those of the last second.
+    """
     if not fates:
         return len(stored.ids)  # up to and including the first that is really sent
     if len(fates) == 1 and "under_way" in fates.values():
         return 0
-    return max(0, int(float(stored.age) * stored.rate) + 1 - len(fates))
+    earned = int(float(stored.age) * stored.rate) + 1 - len(fates)
+    return max(0, min(earned, ceil(stored.rate) - lately))
 
 
 def _end(connection: Connection, batch: str, state: str) -> int:
@@ -283,20 +320,26 @@ def drive(
 
 
 def lines(batch: str) -> list[replay.Line]:
-    """What became of each dead letter of a batch so far."""
+    """What became of each dead letter of a batch so far. One that failed again says why, and names the new one."""
     with transaction() as connection:
         ids = connection.execute(text("SELECT ids FROM replay_batch WHERE id = :id"), {"id": batch}).scalar_one()
-        _refuse_others(connection, ids)
-        fates = {row["id"]: _shown(row["fate"]) for row in rows(connection, _FATES, ids=ids)}
-        found = rows(connection, _LINES, ids=ids)
-    return [cast(replay.Line, row | {"result": _result(row, fates.get(row["id"]))}) for row in found]
+        refuse_others(connection, ids)
+        found = rows(connection, f"{LINES} WHERE d.id = ANY(:ids) ORDER BY d.id", ids=ids)
+    return [told(row) for row in found]
 
 
-_LINES = """
-    SELECT d.id, t.slug AS tenant, d.kind, d.internal_id, d.event_id, d.error, d.state, d.closed_reason AS reason
-      FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id WHERE d.id = ANY(:ids) ORDER BY d.id
-"""
+# ``n`` is the first dead letter after it of the same work: what a replay that failed again became.
+LINES = f"""
+    SELECT d.id, t.slug AS tenant, d.kind, d.internal_id, d.event_id, d.error, d.state, d.closed_reason AS reason,
+           n.id AS again, n.error AS again_error, n.message AS again_message, {SHOWN_FATE} AS result
+      FROM dead_letter d LEFT JOIN tenant t ON t.id = d.tenant_id {BESIDE}
+"""  # noqa: S608  constants only
 
 
-def _result(row: Row, fate: str | None) -> str:
-    return fate or ("not_sent" if row["state"] == DeadLetterState.OPEN else str(row["state"]))
+def told(row: Row) -> replay.Line:
+    """A row of ``LINES`` as it is told."""
+    again = {name: row.pop(name) for name in ("again", "again_error", "again_message")}
+    if row["result"] == "failed":
+        why = f"{again['again_error']}: {again['again_message']}".rstrip(": ")
+        row |= {"reason": why, "again": again["again"]}
+    return cast(replay.Line, row)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from models.completion_state import CLOSED
 from models.direction import Direction
 from models.outcomes import NAMED, WAITS, RowOutcome
 from models.run import UNFINISHED, RunStatus, SnapshotState
@@ -43,18 +44,18 @@ _LINES = """
 
 # What a completions run counted without planning anything, as it stands now. What has no date was in no report, so the
 # newest run tells of it.
-_LISTED = """
+_LISTED = f"""
     SELECT k.event_id, c.internal_id, c.state AS outcome, c.reason, c.completed_raw, c.completed_on,
            c.title, c.field
       FROM completion c JOIN course k ON k.id = c.course_id AND k.tenant_id = c.tenant_id
-     WHERE c.tenant_id = :tenant AND c.state IN ('conflict', 'orphan', 'no_date', 'rejected', 'failed')
+     WHERE c.tenant_id = :tenant AND c.state IN ('conflict', 'orphan', 'no_date', 'rejected', 'failed') AND NOT {CLOSED}
        AND (c.seen_run = :run OR (c.state = 'no_date' AND NOT EXISTS (
             SELECT 1 FROM run r WHERE r.tenant_id = :tenant AND r.direction = 'completions' AND r.id > :run
                AND r.status <> 'dry_run')))
        AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.tenant_id = c.tenant_id
                           AND l.completion_id = c.id)
      ORDER BY length(k.event_id), k.event_id, c.id LIMIT :limit
-"""
+"""  # noqa: S608  constants only
 
 
 def document(run: Row) -> RunDocument:

@@ -7,3 +7,6 @@ events.py     the events of AFAS, linked or not
 check.py      try both systems, reading only         check_rows.py      look at some rows of an event
 check_findings.py   what is found                    check_actions.py   what to do about it
 """
+
+# Words that stand where a slug may stand (``koppeling completions list``): no new tenant is called so.
+RESERVED = ("list", "show", "close", "retry")

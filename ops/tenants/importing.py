@@ -32,7 +32,7 @@ from models.tenant import TenantDirection
 from ops import access, audit
 from ops.language import Words
 from ops.problems import AlreadyDecided, Problem
-from ops.tenants import file_spec
+from ops.tenants import RESERVED, file_spec
 from tenancy import health
 from tenancy.systems import SAME_ORGANISATION
 
@@ -135,6 +135,8 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
     ).one_or_none()
     done = Imported(spec.slug, "updated" if stored else "created")
     if stored is None:
+        if spec.slug in RESERVED:
+            raise Problem("slug_is_verb", slug=spec.slug)
         stored = tables.Tenant(slug=spec.slug, name=spec.name, timezone=spec.timezone, interval_seconds=spec.interval)
         secrets: dict[str, str | None] = {}
         after = _wanted(spec, {})

@@ -18,7 +18,7 @@ from models.onboarding import Onboarding
 from models.session import session, transaction
 from ops import access
 from ops.problems import NotThere, Problem
-from ops.tenants import file_spec, importing, onboarding
+from ops.tenants import RESERVED, file_spec, importing, onboarding
 from ops.tenants.file import problem_of
 from ops.tenants.importing import Imported
 from ops.tenants.onboarding import Draft, Refused
@@ -52,6 +52,10 @@ def give(draft: Draft, name: str, given: str, who: str) -> Draft:
 
 def _begin(draft: Draft, after: Draft, who: str) -> None:
     """Take a slug that nobody has, in place of the one that was given before; the same one again is no fault."""
+    if after.slug in RESERVED:
+        refused = Refused("slug_is_verb", slug=after.slug)
+        refused.draft = draft
+        raise refused
     with transaction() as connection:
         taken = connection.execute(_TAKEN, {"slug": after.slug}).scalar()
         if not taken and (

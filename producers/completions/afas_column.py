@@ -18,8 +18,8 @@ from sqlalchemy import Connection, text
 from clients.afas import AfasClient, Condition, Operator
 from clients.errors import AFAS, Unavailable
 from models.afas_values import event_number, person_number
-from models.completion import CompletionState
 from models.completion_dates import Shown, Target, compare
+from models.completion_state import CompletionState
 from models.course import Course
 from models.translate import missing_columns, storable
 from producers.completions.record import DayRange, lock_completions

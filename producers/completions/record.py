@@ -17,8 +17,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from models.advisory_locks import AdvisoryLock
-from models.completion import CompletionState
 from models.completion_dates import day_of, plausible
+from models.completion_state import CompletionState
 from models.enrollment import RowState
 from models.run import RunOptions
 from models.tenant import Tenant

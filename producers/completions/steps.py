@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection
 
 from clients.errors import Misconfigured, TooLarge, Unauthorized, Unavailable
-from models.completion import CompletionState
+from models.completion_state import CompletionState
 from models.course import Course
 from models.run import CourseResult
 from producers.completions.afas_column import judge, note, read_event

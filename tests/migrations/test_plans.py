@@ -20,8 +20,8 @@ from sqlalchemy import event
 import settings
 from benchmarks.seed import Sizes, seed
 from models.session import engine
-from ops import holds, status
-from ops.dead_letters import inbox, replay_batch
+from ops import audit, completions, holds, quality, status
+from ops.dead_letters import inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
 from ops.people import explain, links
 from ops.runs import history
@@ -43,6 +43,8 @@ ABOUT_ALL = {
     "workers.maintenance.probes._DUE": "reads messages only while a probe of a quarantine is due",
     "ops.dead_letters.inbox._COLUMNS": "begins statements that go on with a condition",
     "ops.people.links._COLUMNS": "the same",
+    "ops.completions._ITEM": "the same",
+    "ops.dead_letters.replay_batch.LINES": "the same",
 }
 UNSEEN = "SELECT count(*) FROM pg_class WHERE relname = ANY(%s) AND relkind = 'r' AND relallvisible < relpages"
 YEARS = datetime(2020, 1, 1, tzinfo=UTC)
@@ -129,6 +131,18 @@ LISTINGS: dict[str, Callable[[], Any]] = {
     "dead letters until": lambda: inbox.listing(Filters(until=YEARS)),
     "dead letters of a kind": lambda: inbox.listing(Filters(kind="completion.fetch")),
     "dead letters that are open": lambda: inbox.listing(Filters(state="open")),
+    "dead letters of a fingerprint": lambda: inbox.listing(Filters(fingerprint="f00", upto="01Z")),
+    "what was decided of an error": lambda: inbox.decided(Filters(error="unheard_of")),
+    "open ones of a tenant": lambda: inbox.count(Filters(tenant="tenant-7", state="open")),
+    "completions": completions.listing,
+    "completions of a tenant": lambda: completions.listing(tenant="tenant-7", state="conflict"),
+    "completions of a state": lambda: completions.listing(state="orphan"),
+    "counts of completions": completions.counts,
+    "who did what": audit.listing,
+    "who did what in a tenant": lambda: audit.listing(tenant="tenant-7"),
+    "who did what about something": lambda: audit.listing(subject="80"),
+    "data quality": lambda: quality.document("tenant-7"),
+    "replays": replays.listing,
     "groups of an error": lambda: inbox.groups(Filters(error="unheard_of")),
     "explain a number": lambda: explain.explain("tenant-7", "69"),
     "explain an address": lambda: explain.explain("tenant-7", "person69@example.com"),

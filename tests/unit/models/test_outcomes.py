@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models import outcomes
-from models.completion import CompletionState
+from models.completion_state import CompletionState
 
 
 def test_every_outcome_of_a_direction_is_named_in_the_promised_order() -> None:

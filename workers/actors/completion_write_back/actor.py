@@ -16,8 +16,8 @@ from itertools import count
 
 from clients.afas import AfasClient, Condition, Operator
 from clients.errors import AFAS, Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable
-from models.completion import CompletionState
 from models.completion_dates import day_of
+from models.completion_state import CompletionState
 from models.enrollment import RowState
 from models.message import Kind
 from models.session import transaction

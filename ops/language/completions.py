@@ -1,0 +1,38 @@
+"""Where a completion stands, what can be done, and what is refused about it."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, str | tuple[str, str]] = {
+    "completion.pending": "{on} is to be written to AFAS.",
+    "completion.written": "{on} was written to AFAS and not seen there yet.",
+    "completion.verified": "{on} stands in AFAS, written by us.",
+    "completion.unchanged": "{on} stood in AFAS already.",
+    "completion.conflict": "AFAS holds {found}, Pluvo says {on}: nothing is written over it.",
+    "completion.orphan": "{on} is not written: {why}",
+    "completion.no_date": "Pluvo told of a finish, but its report has no date: each run looks again.",
+    "completion.rejected": "Not written: {why}",
+    "completion.failed": "{on} was refused or given up: {why}",
+    "completion.no_reason": "{code}",
+    "completion.to_do_closed": "Nothing has to be done: it is closed until something of it changes.",
+    "completion.queued": "AFAS is looked at, then it is written if the field is empty.",
+    "completion.hurried": "It waited for its next attempt and goes now.",
+    "completion.closed": ("{count} closed.", "{count} closed."),
+    "completion.letters_too": ("{count} dead letter of it discarded.", "{count} dead letters of them discarded."),
+    "completion.none": "No completion waits for anything.",
+    "why.completion": "it is kept with the completion",
+    "problem.which_completion": "Name a completion by its number, or by tenant, internal id and event.",
+    "problem.no_completion": "There is no completion {given}: `koppeling completions list` shows them.",
+    "page.no_completion": "There is no completion {given}, or no longer.",
+    "problem.several_completions": "There are several: name one by its number. {listed}",
+    "problem.completion_closed": "Completion {id} was closed by {who} before.",
+    "problem.completion_changed": "Completion {id} changed since it was looked at: look at it again.",
+    "problem.completion_under_way": "Completion {id} is under way.",
+    "problem.completion_not_closable": "Completion {id} is {state}: there is nothing to be accepted.",
+    "problem.completion_settled": "Completion {id} is {state}: nothing is left to be done.",
+    "problem.completion_written": "Completion {id} is written; the next run looks whether AFAS shows it.",
+    "problem.completion_undated": "Completion {id} has no date: each run asks Pluvo's report again.",
+    "problem.completion_no_row": "Completion {id} has no row in AFAS to be written to: enroll the person in AFAS, or link the account; the next run does the rest.",
+    "problem.slug_is_verb": "No new tenant can be called {slug}: `koppeling completions {slug}` is a command of its own. Choose another slug.",
+    "cause.slug_is_verb": "{slug} is the name of a command: no tenant can be called so.",
+    "action.slug_is_verb": "Choose another name.",
+}

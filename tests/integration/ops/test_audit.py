@@ -1,0 +1,77 @@
+"""Who did what: listed newest first, by filters, for those who may see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from models.session import transaction
+from ops import access, audit
+from ops.access import Actor, Role
+from ops.problems import Forbidden, NotThere, Problem
+from tests.integration.ops.conftest import run_sql
+
+
+@pytest.fixture
+def done(acme: int) -> int:
+    """Three rows of acme, one of nobody's tenant."""
+    with transaction() as connection:
+        audit.record(connection, who="anna", verb="holds release", tenant_id=acme, subject="01H", reason="right")
+        audit.record(connection, who="bert", verb="holds refuse", tenant_id=acme, subject="01H", detail={"lines": 3})
+        audit.record(connection, who="anna", verb="links set", tenant_id=acme, subject="80")
+        audit.record(connection, who="carla", verb="alerts test")
+    return acme
+
+
+def told(**filters: object) -> list[str]:
+    return [one["verb"] for one in audit.listing(**filters).items]  # type: ignore[arg-type]
+
+
+def test_the_newest_comes_first_and_filters_narrow(done: int) -> None:
+    assert told()[:4] == ["alerts test", "links set", "holds refuse", "holds release"]
+    assert told(tenant="acme")[:3] == ["links set", "holds refuse", "holds release"]
+    assert told(who="anna") == ["links set", "holds release"]
+    assert told(verb="holds") == ["holds refuse", "holds release"]
+    assert told(verb="holds refuse") == ["holds refuse"]
+    assert told(subject="01H") == ["holds refuse", "holds release"]
+    assert told(since=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert told(until=datetime.now(UTC) - timedelta(hours=1)) == []
+    (row,) = audit.listing(verb="holds refuse").items
+    assert (row["who"], row["detail"], row["reason"]) == ("bert", {"lines": 3}, None)
+
+
+def test_pages_are_by_key(done: int) -> None:
+    first = audit.listing(2)
+    second = audit.listing(2, first.next)
+    assert [one["verb"] for one in (*first.items, *second.items)] == told()[:4]
+    with pytest.raises(Problem, match="--cursor"):
+        audit.listing(2, "then")
+
+
+def test_only_who_may_sees_it_and_of_their_tenants_alone(done: int) -> None:
+    with access.acting(Actor("eva", Role.OPERATOR, frozenset({"beta"}))):
+        assert told() == []
+        with pytest.raises(NotThere):
+            audit.listing(tenant="acme")
+    with access.acting(Actor("otto", Role.OPERATOR, frozenset({"acme"}))):
+        assert "alerts test" not in told()
+        assert "holds release" in told()
+    with access.acting(Actor("vera", Role.VIEWER)), pytest.raises(Forbidden):
+        audit.listing()
+
+
+def test_many_rows_at_once_are_each_of_their_tenant_and_checked(done: int) -> None:
+    with transaction() as connection:
+        audit.record_each(connection, who="anna", verb="dead-letters discard", subjects=[(done, "1"), (None, "2")])
+    assert [(one["tenant"], one["subject"]) for one in audit.listing(verb="dead-letters discard").items] == [
+        (None, "2"),
+        ("acme", "1"),
+    ]
+    with (
+        access.acting(Actor("eva", Role.OPERATOR, frozenset({"beta"}))),
+        pytest.raises(NotThere),
+        transaction() as connection,
+    ):
+        audit.record_each(connection, verb="dead-letters discard", subjects=[(done, "3")])
+    assert run_sql("SELECT count(*) FROM operator_action WHERE subject = '3'") == 0
