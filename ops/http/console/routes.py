@@ -5,7 +5,18 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from ops.http.console import choices, static_files
-from ops.http.console.pages import alerts, api_docs, home, system, tenants
+from ops.http.console.pages import (
+    alerts,
+    api_docs,
+    audit,
+    completions,
+    dead_letters,
+    home,
+    quality,
+    replays,
+    system,
+    tenants,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     static_files.router,
@@ -15,4 +26,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts.router,
     system.router,
     api_docs.router,
+    dead_letters.router,
+    replays.router,
+    completions.router,
+    quality.router,
+    audit.router,
 )

@@ -1,0 +1,72 @@
+"""``/replays``: dead letters that are sent again together; how one goes, and cancel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from ops import access, audit
+from ops.dead_letters import replay_batch, replays
+from ops.http.console import live
+from ops.http.console.render import page
+from ops.problems import AlreadyDecided
+
+router = APIRouter(include_in_schema=False)
+Id = Annotated[str, Path(max_length=40)]
+Cursor = Annotated[str | None, Query(max_length=80)]
+# In the order of the bar.
+SHAPES = {
+    "done": "ok",
+    "superseded": "stopped",
+    "discarded": "stopped",
+    "under_way": "busy",
+    "pending": "waits",
+    "not_sent": "waits",
+    "failed": "broken",
+}
+
+
+@router.get("/replays")
+def replays_(request: Request, cursor: Cursor = None) -> HTMLResponse:
+    """All of them, newest first."""
+    return page(request, "replays.html", found=replays.listing(50, cursor))
+
+
+@router.get("/replays/{batch}")
+def replay_(request: Request, batch: Id, cursor: Cursor = None) -> HTMLResponse:
+    """One of them, as it stands."""
+    found = replays.show(batch, limit=100, cursor=cursor)
+    over = found["state"] != "running" and not found["counts"].get("under_way")
+    return page(
+        request,
+        "replay.html",
+        found=found,
+        over=over,
+        shapes=SHAPES,
+        decisions=audit.of(found["id"]),
+        may=access.actor().role >= access.NEEDS["replays.cancel"],
+    )
+
+
+@router.get("/replays/{batch}/events")
+def events(request: Request, batch: Id) -> Response:
+    """Says when there is something new of it."""
+    full = replays.full_id(batch)
+
+    def look() -> object:
+        found = replays.show(full, limit=1)
+        over = found["state"] != "running" and not found["counts"].get("under_way")
+        return None if over else (found["state"], found["position"], sorted(found["counts"].items()))
+
+    return live.stream(request, look)
+
+
+@router.post("/replays/{batch}/cancel")
+def cancel(batch: Id) -> Response:
+    """Send nothing more of it."""
+    full = replays.full_id(batch)
+    if not replay_batch.cancel(full):
+        raise AlreadyDecided("replay_over")
+    return RedirectResponse(f"/replays/{full}", 303)
