@@ -18,10 +18,15 @@ class Guard(StrEnum):
 
 
 class Measure(TypedDict, total=False):
-    """What tripped a guard: how many lines, how many may be, of how many; ``before``: in the days before."""
+    """What a guard counted: how many lines, how many may be, of how many; ``before``: in the days before.
+
+    ``limit`` is the larger of ``limit_count`` and ``limit_percent`` of the base.
+    """
 
     count: int
     limit: float
+    limit_count: float
+    limit_percent: float
     base: int
     before: int
     moving: int

@@ -74,6 +74,13 @@ OPEN = (RowOutcome.PENDING, *NEEDS_DECISION)
 WAITS = (*OPEN, CompletionOutcome.CONFLICT)
 # The newest plan does not let these go on.
 NOT_PLANNED = (*NEEDS_DECISION, RowOutcome.REJECTED)
+# What a line of a plan that nobody carries out would come to, in SQL.
+WOULD_BE = """
+    CASE WHEN outcome = 'pending' AND is_row THEN CASE action WHEN 'create' THEN 'created'
+         WHEN 'link' THEN 'linked'
+         WHEN 'none' THEN CASE reason WHEN 'waiting_list' THEN 'waiting' ELSE 'unchanged' END ELSE 'updated' END
+         WHEN outcome = 'pending' THEN 'removed' ELSE outcome END
+"""
 # Nothing is wrong with these, and nothing was to be done.
 AT_REST = (RowOutcome.UNCHANGED, RowOutcome.NOT_YET, RowOutcome.ENDED)
 

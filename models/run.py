@@ -8,6 +8,8 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from models.hold import Measure
+
 
 class RunStatus(StrEnum):
     """``queued → running → applying`` and then one of the final ones."""
@@ -25,6 +27,8 @@ class RunStatus(StrEnum):
     PAUSED = "paused"
 
 
+# The trigger of a run that only plans, for somebody to look at.
+PREVIEW = "preview"
 UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.APPLYING)
 
 
@@ -77,12 +81,17 @@ EMPTIED = "changes_person = false, " + ", ".join(
 
 
 class RunOptions(TypedDict, total=False):
-    """What a run was asked for. ``person``: an internal id; ``since`` and ``until``: days as ``2026-06-30``."""
+    """What a run was asked for. ``person``: an internal id; ``since`` and ``until``: days as ``2026-06-30``.
+
+    ``expect``: the hash of the only plan that may be carried out; ``looked_at``: the run that showed it.
+    """
 
     full: bool
     person: str
     since: str | None
     until: str | None
+    expect: str
+    looked_at: str
 
 
 class Candidate(TypedDict, total=False):
@@ -104,6 +113,35 @@ class CourseResult(TypedDict):
     candidates: NotRequired[list[Candidate]]
     # A rule linked it
     by_rule: NotRequired[bool]
+
+
+class Judged(TypedDict):
+    """What a guard counted in a plan, and whether it holds. ``event_id`` None: over the whole tenant."""
+
+    guard: str
+    event_id: str | None
+    measure: Measure
+    holds: bool
+
+
+class AdoptionCounts(TypedDict):
+    """How many people without a link would come to an account in which way; accounts that nobody of AFAS has."""
+
+    by_afas_id: int
+    by_email: int
+    shared: int
+    to_create: int
+    ambiguous: int
+    only_in_pluvo: int
+
+
+class Looked(TypedDict):
+    """What a plan that is only looked at keeps beside its lines. ``adoption``: before the first run of a tenant."""
+
+    # Of each event: where its people go, and whether they are invited
+    targets: dict[str, list[object]]
+    guards: list[Judged]
+    adoption: AdoptionCounts | None
 
 
 class Unlinked(TypedDict):

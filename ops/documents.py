@@ -94,15 +94,48 @@ class Batch(TypedDict):
 
 
 class RunItem(RunDocument):
-    """A run in a listing."""
+    """A run in a listing. ``timezone``: the tenant's, in which people are told the times."""
 
     id: str
+    timezone: str
     batch: str | None
     trigger: str
     options: RunOptions
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class RunLine(TypedDict):
+    """A line of a run. ``is_row`` False: a removal; ``changes``: the names of the values that differ.
+
+    ``before`` and ``after`` hold names and addresses only where the plan was looked at and not carried out.
+    """
+
+    id: int
+    event_id: str | None
+    internal_id: str | None
+    is_row: bool
+    action: str
+    kind: str | None
+    outcome: str
+    reason: str | None
+    before: Values | None
+    after: Values | None
+    changes: list[str]
+    hold: str | None
+    calls: int
+    settled_at: datetime | None
+
+
+class RunLines(TypedDict):
+    """Lines of a run, one page."""
+
+    run: str
+    tenant: str
+    timezone: str
+    items: list[RunLine]
+    next: str | None
 
 
 class Failure(TypedDict):
@@ -115,15 +148,20 @@ class Failure(TypedDict):
 
 
 class RunShown(RunItem):
-    """A run with its lines (ids, no names), what it counted without a line, and its holds."""
+    """A run with its lines, what it counted without a line, and its holds.
+
+    ``preview``: it shows what a run would do, until ``kept_until``.
+    """
 
     failure: Failure | None
+    preview: bool
+    kept_until: datetime | None
     plan_hash: str | None
     progress: Values | None
     stop_requested: bool
     holds: list[Values]
     listed: list[Values]
-    lines: list[Values]
+    lines: list[RunLine]
     next: str | None
 
 
@@ -137,6 +175,14 @@ class Watched(TypedDict):
     planned: int
     applied: int
     over: bool
+
+
+class Again(TypedDict):
+    """A run asked for once more: the new one, and the one before."""
+
+    run: str
+    tenant: str
+    before: str
 
 
 class Stopped(TypedDict):

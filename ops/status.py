@@ -22,7 +22,7 @@ from tenancy.rate_limit import redis_client
 from tenancy.redis_rights import fault
 
 # With what is seen of it: all, or some tenants.
-_TENANTS = "SELECT id, slug, afas->>'environment' AS environment FROM tenant WHERE {where} ORDER BY slug"
+_TENANTS = "SELECT id, slug, timezone, afas->>'environment' AS environment FROM tenant WHERE {where} ORDER BY slug"
 _WAYS = "SELECT tenant_id, direction, state, reason, since, next_run_at FROM tenant_direction WHERE {where}"
 _ALERTS = """
     SELECT t.slug AS tenant, a.kind, a.subject, a.text, a.opened_at FROM alert a
@@ -103,7 +103,7 @@ def document() -> dict[str, Any]:
         "degraded": sum(way["state"] == DEGRADED for way in ways.values()),
         "alerts": alerts,
         "tenants": [
-            {"tenant": tenant["slug"], "environment": tenant["environment"]}
+            {"tenant": tenant["slug"], "environment": tenant["environment"], "timezone": tenant["timezone"]}
             | {name: counts.get(tenant["id"], _NOTHING)[name] for name in _NAMES}
             | {way.value: ways.get((tenant["id"], way), no_way) for way in Direction}
             for tenant in tenants

@@ -13,7 +13,7 @@ from models.base import identity, instant, json, one_of, referred_to, same_tenan
 from models.direction import Direction
 from models.enrollment import RowState
 from models.person import AccountFrom, LinkedBy
-from models.run import DOUBLE, Action, Counted, CourseResult, RunOptions, RunStatus, SnapshotState, Unlinked
+from models.run import DOUBLE, Action, Counted, CourseResult, Looked, RunOptions, RunStatus, SnapshotState, Unlinked
 
 
 class Run(SQLModel, table=True):
@@ -25,6 +25,7 @@ class Run(SQLModel, table=True):
         one_of("snapshot", SnapshotState),
         Index(None, "tenant_id", "direction", "id"),
         Index(None, "batch"),
+        Index("ix_run_preview", "id", postgresql_where=text("trigger = 'preview'")),
         Index("ix_run_unfinished", "status", postgresql_where=text("status IN ('queued','running','applying')")),
         # Written every few seconds while it runs: room for that on its own page.
         {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01}},
@@ -58,6 +59,8 @@ class Run(SQLModel, table=True):
     # Made by its messages, to the receiving side: the sum over its plan lines, as last counted.
     calls_acting: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     plan_hash: str | None = None
+    # Of a plan that is only looked at, as in ``Looked``: what its guards counted, and who would come to which account
+    looked: Looked | None = json()
     # {"pages": 3, "rows": 2100, "planned": 40}, shown while it runs
     progress: dict[str, int] = json(default="{}")
     stop_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))

@@ -18,7 +18,7 @@ from ops.cli.lazy import HELP
 from ops.language import Language
 from ops.problems import Problem
 from ops.servers import environment
-from ops.terminal import output
+from ops.terminal import output, watch
 from settings import parse_duration
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -31,6 +31,7 @@ InLanguage = Annotated[
 Limit = Annotated[int, typer.Option("--limit", help="At most so many items (1 to 1000).")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="The 'next' of the page before.")]
 Everything = Annotated[bool, typer.Option("--all", help="Whatever their state.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show it anew every few seconds, until Ctrl-C.")]
 Slug = Annotated[str, typer.Argument(help="A tenant's slug.", show_default=False)]
 Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
 TenantFilter = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
@@ -121,6 +122,14 @@ def page_url(path: str) -> str | None:
     """Where the console shows this; None where KOPPELING_PUBLIC_URL does not say."""
     public = settings.get().public_url
     return f"{public}{quote(path)}" if public else None
+
+
+def shown_again(draw: Callable[[], None], wanted: bool) -> None:
+    """Draw once, or until Ctrl-C."""
+    if wanted:
+        watch.watch(draw)
+    else:
+        draw()
 
 
 def instant(value: str | None, option: str) -> datetime | None:

@@ -16,6 +16,7 @@ from ops.cli.common import (
     Json,
     Limit,
     TenantFilter,
+    Watch,
     Who,
     Yes,
     at_database,
@@ -26,12 +27,14 @@ from ops.cli.common import (
     instant,
     named,
     show,
+    shown_again,
     wanted_state,
 )
 from ops.dead_letters import MAX_FAILURES, RATE, faults, inbox
 from ops.dead_letters.inbox import Filters
 from ops.language import Language, language_of, say
 from ops.listing import Row
+from ops.problems import Problem
 from ops.terminal import output
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ def list_(
     everything: Everything = False,
     grouped: Annotated[bool, typer.Option("--group", help="By kind of fault: what it means, what to do.")] = False,
     language: InLanguage = None,
+    watch: Watch = False,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
@@ -75,6 +79,8 @@ def list_(
     filters = filters_of(
         tenant=tenant, kind=kind, error=error, fingerprint=fingerprint, since=since, until=until, state=wanted
     )
+    if watch and json:
+        raise Problem("watch_alone")
     with at_database():
         if grouped:
             show({"items": inbox.groups(filters, limit), "next": None}, json, partial(_show_groups, language))
@@ -82,10 +88,14 @@ def list_(
         if json:
             output.show_json(inbox.listing(filters, limit, cursor).document())
             return
-        found = inbox.groups(filters, limit)
-        newest = inbox.listing(filters, 20)
+        shown_again(lambda: _show_list(filters, limit), watch)
+
+
+def _show_list(filters: Filters, limit: int) -> None:
+    found = inbox.groups(filters, limit)
+    newest = inbox.listing(filters, 20)
     if not found:
-        output.say("There are no open dead letters." if wanted == "open" else "There are no dead letters.")
+        output.say("There are no open dead letters." if filters.state == "open" else "There are no dead letters.")
         return
     output.show_table(GROUP_COLUMNS, [[row[column] for column in GROUP_COLUMNS] for row in found])
     output.say("")

@@ -34,7 +34,7 @@ VERBS = {
     ),
     "status": (
         "status",
-        "Show how it goes: database, broker, workers, queue, held, dead, quarantined, per tenant too.",
+        "Show how it goes: what is not well first, then database, broker, workers, queue, and each tenant.",
     ),
     "overview": (
         "overview",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +15,10 @@ from models.direction import Direction
 from models.run import RunOptions
 from ops.cli.common import Json, at_database, day, duration, example, group, show
 from ops.documents import Batch, RunDocument
-from ops.language import language_of
+from ops.language import Language, language_of, say
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
-from ops.runs import history, start
+from ops.runs import history, previews, start
 from ops.servers import environment
 from ops.terminal import output, plan_view
 from ops.terminal.csv_file import AS_EXCEL
@@ -24,6 +27,17 @@ from ops.terminal.progress import RunProgress
 app = group()
 Slugs = Annotated[list[str] | None, typer.Argument(help="Tenants.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All tenants; paused ones are left out.")]
+Preview = Annotated[
+    bool, typer.Option("--preview", help="Let a worker show the plan, which is kept for a day, and write nothing.")
+]
+Expect = Annotated[
+    str | None,
+    typer.Option(
+        "--expect-plan",
+        metavar="HASH",
+        help="Only do what a preview or dry run with this hash (or a beginning of it) showed; else stop.",
+    ),
+]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until nothing more can be done now.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait at most; the run goes on.")]
@@ -44,7 +58,12 @@ COLUMNS = (
 NOTABLE = ("removed", "held", "pending removals")
 
 
-@app.command("sync", epilog=example("koppeling sync acme --wait", "koppeling sync --all --dry-run"))
+@app.command(
+    "sync",
+    epilog=example(
+        "koppeling sync acme --wait", "koppeling sync --all --dry-run", "koppeling sync acme --expect-plan 9f3a51"
+    ),
+)
 def sync(
     *,
     slugs: Slugs = None,
@@ -55,13 +74,23 @@ def sync(
     ] = False,
     wait: Wait = False,
     person: Annotated[str | None, typer.Option("--person", help="Only this person (internal id), now.")] = None,
+    preview: Preview = False,
+    expect_plan: Expect = None,
     timeout: Timeout = "30m",
     csv: Csv = None,
     json: Json = False,
 ) -> None:
     """Bring enrollments from AFAS to Pluvo."""
     options = start.enrollment_options(slugs or [], everyone=everyone, full=full, person=person)
-    _run(Direction.ENROLLMENTS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
+    if sum((dry_run, preview, expect_plan is not None)) > 1:
+        raise Problem("one_plan")
+    if expect_plan is not None:
+        if everyone or len(slugs or []) != 1:
+            raise Problem("expect_one_tenant")
+        with at_database():
+            options = previews.expecting((slugs or [""])[0], expect_plan, options)
+    how = _How(dry_run, preview, wait, timeout, csv, json)
+    _run(Direction.ENROLLMENTS, slugs or [], everyone, options, how)
 
 
 @app.command("completions", epilog=example("koppeling completions --all --wait", "koppeling completions list acme"))
@@ -79,28 +108,45 @@ def completions(
 ) -> None:
     """Bring completion dates from Pluvo to AFAS. With list, show, close or retry: those that there are."""
     options = start.completion_options(since=day(since, "--since"), until=day(until, "--until"))
-    _run(Direction.COMPLETIONS, slugs or [], everyone, options, (dry_run, wait, timeout, csv, json))
+    _run(Direction.COMPLETIONS, slugs or [], everyone, options, _How(dry_run, False, wait, timeout, csv, json))
 
 
-def _run(
-    direction: Direction,
-    slugs: list[str],
-    everyone: bool,
-    options: RunOptions,
-    how: tuple[bool, bool, str, Path | None, bool],
-) -> None:
-    dry_run, wait, timeout, csv, json = how
-    seconds = duration(timeout, "--timeout")
-    if csv and not dry_run:
+@dataclass(frozen=True)
+class _How:
+    """Whether it is only looked at, by this command or by a worker, and how it is told."""
+
+    dry_run: bool
+    preview: bool
+    wait: bool
+    timeout: str
+    csv: Path | None
+    json: bool
+
+    @property
+    def planned(self) -> bool:
+        """Whether a plan is told."""
+        return self.dry_run or (self.preview and self.wait)
+
+
+def _run(direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, how: _How) -> None:
+    dry_run, wait, csv, json = how.dry_run, how.wait, how.csv, how.json
+    seconds = duration(how.timeout, "--timeout")
+    if csv and not how.planned:
         raise Problem("csv_dry_run")
     if wait and not dry_run:
         environment.need_something_running()
     with at_database(keys=dry_run):
         if dry_run:
-            document, over = _dry(direction, slugs, everyone, options, csv), True
+            document, over = dry_runs.document(direction, slugs, everyone=everyone, options=options), True
         else:
-            document, over = _real(direction, slugs, everyone, options, seconds if wait else None)
-    show(document, json, plan_view.show_plans if dry_run else show_runs)
+            begin = previews.begin if how.preview else partial(start.start, direction)
+            started = begin(slugs, everyone=everyone, options=options, need_worker=wait)
+            document, over = _real(started, seconds if wait else None)
+        if how.preview and wait:
+            document = previews.with_plans(document)
+    if csv:
+        plan_view.write_csv(csv, document, language_of(None))
+    show(document, json, plan_view.show_plans if how.planned else show_runs)
     if direction == Direction.ENROLLMENTS and not json and "person" not in options:
         for run in document["runs"]:
             for line in [*plan_view.empty_events(run), *plan_view.unlinked_events(run)]:
@@ -111,17 +157,7 @@ def _run(
         raise typer.Exit(history.exit_code(document["runs"], timed_out=not over))
 
 
-def _dry(direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, csv: Path | None) -> Batch:
-    document = dry_runs.document(direction, slugs, everyone=everyone, options=options)
-    if csv:
-        plan_view.write_csv(csv, document, language_of(None))
-    return document
-
-
-def _real(
-    direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, seconds: int | None
-) -> tuple[Batch, bool]:
-    started = start.start(direction, slugs, everyone=everyone, options=options, need_worker=seconds is not None)
+def _real(started: start.Started, seconds: int | None) -> tuple[Batch, bool]:
     if seconds is None:
         if not started.workers:
             output.say("No worker is running: the run waits until one is (`koppeling up`).", error=True)
@@ -132,13 +168,30 @@ def _real(
 
 
 def show_runs(document: Batch) -> None:
-    """Print the runs of a batch as a table."""
+    """Print the runs of a batch as a table, then what needs somebody, with the command that shows it."""
     rows = [_row(run) for run in document["runs"]]
     told = [name not in NOTABLE or any(row[place] for row in rows) for place, name in enumerate(COLUMNS)]
     output.show_table([*compress(COLUMNS, told)], [[*compress(row, told)] for row in rows])
     for run in document["runs"]:
         if run["reason"] or run["reasons"]:
             output.say(f"{run['tenant']}: {', '.join(filter(None, [run['reason'], *run['reasons']]))}")
+    for run in document["runs"]:
+        for line in _hints(run, language_of(None)):
+            output.say(line)
+
+
+def _hints(run: RunDocument, language: Language) -> Iterator[str]:
+    """A line for each thing that needs somebody: ``acme: 2 failed: `koppeling dead-letters list --tenant acme```."""
+    told = {"slug": run["tenant"], "run": run["run"]}
+    held = run["outcomes"].get("held", 0) + run["held_removals"]
+    numbers = {name: run["outcomes"].get(name, 0) for name in ("failed", "ambiguous", "conflict")} | {"held": held}
+    for name, count in numbers.items():
+        if count:
+            yield say(f"hint.{name}", language, count=count, **told)
+    if run["reason"] == "plan_changed":
+        yield say("hint.plan_changed", language, **told)
+    elif run["status"] in ("failed", "quarantined"):
+        yield say("hint.check", language, **told)
 
 
 def _row(run: RunDocument) -> list[Any]:

@@ -31,6 +31,7 @@ from ops.language import (
     page_completions,
     page_letters,
     page_overview,
+    page_runs,
     page_shell,
     page_system,
     page_tenants,
@@ -40,6 +41,7 @@ from ops.language import (
     problems_setup,
     quality,
     reasons,
+    runs,
     values,
 )
 
@@ -70,7 +72,9 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "page_alerts": page_alerts.SENTENCES,
     "page_completions": page_completions.SENTENCES,
     "page_letters": page_letters.SENTENCES,
+    "runs": runs.SENTENCES,
     "page_overview": page_overview.SENTENCES,
+    "page_runs": page_runs.SENTENCES,
     "page_shell": page_shell.SENTENCES,
     "page_tenants": page_tenants.SENTENCES,
     "page_system": page_system.SENTENCES,

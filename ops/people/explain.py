@@ -100,7 +100,8 @@ _COURSES = """
 """
 _LAST_RUN = """
     SELECT id AS run, status, snapshot, reasons, courses, finished_at FROM run
-     WHERE tenant_id = :tenant AND direction = 'enrollments' AND status <> 'dry_run' ORDER BY id DESC LIMIT 1
+     WHERE tenant_id = :tenant AND direction = 'enrollments' AND status <> 'dry_run' AND trigger <> 'preview'
+     ORDER BY id DESC LIMIT 1
 """
 _HEALTH = "SELECT direction, state, reason, since, next_run_at FROM tenant_direction WHERE tenant_id = :tenant"
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
+from ulid import ULID
 
 from models.completion_state import CLOSED
 from models.direction import Direction
 from models.outcomes import NAMED, WAITS, RowOutcome
-from models.run import UNFINISHED, RunStatus, SnapshotState
+from models.run import PREVIEW, UNFINISHED, RunStatus, SnapshotState
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.documents import Failure, RunDocument, RunItem, RunShown, Stopped
 from ops.language import SENTENCES, say
 from ops.listing import Page, Row, checked_limit, page, rows, where
 from ops.problems import Problem
+from ops.runs.lines import ANY, LineFilters, lines, read
 from tenancy import unreached
 
+__all__ = ["LineFilters", "document", "lines", "listing", "show", "stop"]
 FAILED = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.QUARANTINED, RunStatus.DONE_WITH_FAILURES}
+# How long a plan that was only looked at is kept.
+KEPT = timedelta(hours=24)
 
 _RUNS = """
-    SELECT r.*, t.slug AS tenant, extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at) AS seconds
+    SELECT r.*, t.slug AS tenant, t.timezone,
+           extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at) AS seconds
       FROM run r JOIN tenant t ON t.id = r.tenant_id
 """
 _FILTERS = {
@@ -29,19 +36,15 @@ _FILTERS = {
     "tenants": "r.tenant_id = ANY(:tenants)",
     "direction": "r.direction = :direction",
     "status": "r.status = :status",
+    "trigger": "r.trigger = :trigger",
+    "batch": "r.batch = :batch",
+    "since": "r.id >= :since",
     "cursor": "r.id < :cursor",
 }
 _TO_STOP = """
     SELECT r.id, r.tenant_id, r.status, t.slug AS tenant
       FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run
 """
-_LINES = """
-    SELECT id, event_id, internal_id, is_row, action, kind, outcome, reason, hold_id AS hold, settled_at
-      FROM plan_line
-     WHERE run_id = :run AND tenant_id = :tenant AND id > :cursor
-     ORDER BY id LIMIT :limit
-"""
-
 # What a completions run counted without planning anything, as it stands now. What has no date was in no report, so the
 # newest run tells of it.
 _LISTED = f"""
@@ -117,6 +120,7 @@ def item(run: Row) -> RunItem:
     """A run in a listing: the same, with its id, its batch and its times."""
     return {
         "id": run["id"],
+        "timezone": run["timezone"],
         "batch": run["batch"],
         "trigger": run["trigger"],
         "options": run["options"],
@@ -141,8 +145,11 @@ def listing(
     tenant: str | None = None,
     direction: str | None = None,
     status: str | None = None,
+    trigger: str | None = None,
+    batch: str | None = None,
+    since: datetime | None = None,
 ) -> Page:
-    """Runs, newest first."""
+    """Runs, newest first. ``trigger`` is operator, schedule, nightly, webhook, preview or dry_run."""
     if status is not None and status not in set(RunStatus):
         raise Problem("status_one_of", listed=", ".join(RunStatus))
     way = lookup.direction(direction) if direction else None
@@ -150,37 +157,45 @@ def listing(
         number = lookup.tenant_id(connection, tenant) if tenant is not None else None
         seen = lookup.visible_ids(connection)
         wanted = {"tenant": number, "tenants": seen, "direction": way, "status": status, "cursor": cursor}
+        wanted |= {"trigger": trigger, "batch": batch, "since": first_id(since) if since else None}
         newest_first = f"{_RUNS} {where(_FILTERS, wanted)} ORDER BY r.id DESC LIMIT :limit"
         found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "id")
     return Page([{**item(run)} for run in cut.items], cut.next)
 
 
-def show(run_id: str, *, limit: int = 1000, cursor: int | None = None) -> RunShown:
-    """One run with its plan lines (ids, no names), its holds and its progress."""
+def first_id(since: datetime) -> str:
+    """The smallest id that a run asked for at this moment can have."""
+    return str(ULID.from_datetime(since))[:10].ljust(26, "0")
+
+
+def show(run_id: str, chosen: LineFilters = ANY, *, limit: int = 1000, cursor: str | int | None = None) -> RunShown:
+    """One run with its lines (those that fit), its holds and its progress."""
     with transaction() as connection:
         run_id = lookup.full_id(connection, "run", run_id)
         run = rows(connection, f"{_RUNS} WHERE r.id = :run", run=run_id)[0]
         key = {"run": run_id, "tenant": run["tenant_id"]}
-        lines = rows(connection, _LINES, **key, cursor=cursor or 0, limit=checked_limit(limit) + 1)
+        found, after = read(connection, run, chosen, limit=limit, cursor=cursor)
         holds = rows(
             connection, "SELECT id, guard, event_id, state FROM hold WHERE run_id = :run AND tenant_id = :tenant", **key
         )
         failure = _failure(connection, run)
         listed = []
-        if run["direction"] == Direction.COMPLETIONS and cursor is None:
+        if run["direction"] == Direction.COMPLETIONS and cursor is None and chosen == ANY:
             listed = rows(connection, _LISTED, **key, limit=checked_limit(limit))
-    cut = page(lines, limit, "id")
+    preview = run["trigger"] == PREVIEW
     return {
         **item(run),
         "failure": failure,
+        "preview": preview,
+        "kept_until": run["created_at"] + KEPT if preview else None,
         "plan_hash": run["plan_hash"],
         "progress": run["progress"],
         "stop_requested": run["stop_requested"],
         "holds": holds,
         "listed": listed,
-        "lines": cut.items,
-        "next": cut.next,
+        "lines": found,
+        "next": after,
     }
 
 
@@ -195,7 +210,7 @@ def _failure(connection: Connection, run: Row) -> Failure | None:
     return {"system": system, "code": code, "cause": cause, "action": action}
 
 
-def stop(run_id: str, *, who: str) -> Stopped:
+def stop(run_id: str, *, who: str | None = None) -> Stopped:
     """Ask a run to stop. One that is over already is left as it is."""
     from producers.runs.request import request_stop  # noqa: PLC0415  looking at runs needs no ledger
 

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from models.base import new_id
 from models.direction import Direction, Health
-from models.run import UNFINISHED, RunOptions, RunStatus
+from models.run import PREVIEW, UNFINISHED, RunOptions, RunStatus
 from models.session import connect_alone, transaction
 from models.worker import live_workers
-from ops import access
-from ops.documents import Batch, Watched
+from ops import access, audit, lookup
+from ops.documents import Again, Batch, Watched
 from ops.language import Words
 from ops.listing import rows
 from ops.lookup import checked_id, no_tenant
@@ -102,10 +102,22 @@ def chosen(connection: Connection, slugs: Sequence[str], everyone: bool, directi
 
 
 def start(
-    direction: Direction, slugs: Sequence[str], *, everyone: bool, options: RunOptions, need_worker: bool
+    direction: Direction,
+    slugs: Sequence[str],
+    *,
+    everyone: bool,
+    options: RunOptions,
+    need_worker: bool,
+    trigger: str = "operator",
 ) -> Started:
-    """Request a run of each tenant; one that is queued already is joined."""
-    access.need("sync.start" if direction == Direction.ENROLLMENTS else "completions.start")
+    """Request a run of each tenant; one that is queued already is joined.
+
+    With the trigger ``preview`` it only plans.
+    """
+    if trigger == PREVIEW:
+        access.need("sync.preview")
+    else:
+        access.need("sync.start" if direction == Direction.ENROLLMENTS else "completions.start")
     started = Started(new_id(), direction)
     with transaction() as connection:
         started.workers = len(live_workers(connection))
@@ -116,14 +128,41 @@ def start(
             if tenant.state == Health.PAUSED:
                 started.paused.append(tenant)
                 continue
-            if "person" not in options:
+            if "person" not in options and trigger != PREVIEW:
                 health.begin(connection, tenant.id)
             run = request.request_run(
-                connection, tenant.id, direction, trigger="operator", options=options, batch=started.batch
+                connection, tenant.id, direction, trigger=trigger, options=options, batch=started.batch
             )
             if run not in started.run_ids:
                 started.run_ids.append(run)
     return started
+
+
+# What belongs to one plan, and not to a run like it.
+_EXPECTED = ("expect", "looked_at")
+_AGAIN = """
+    SELECT r.id, r.tenant_id, r.direction, r.trigger, r.options, t.slug AS tenant
+      FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run
+"""
+
+
+def again(run_id: str, *, who: str | None = None) -> Again:
+    """Ask for the same run once more; of a preview, for a new one. What it expected does not count any more."""
+    with transaction() as connection:
+        run_id = lookup.full_id(connection, "run", run_id)
+        row = rows(connection, _AGAIN, run=run_id)[0]
+        access.check("runs.again", row["tenant"])
+        (tenant,) = chosen(connection, [row["tenant"]], everyone=False, direction=Direction(row["direction"]))
+        options = cast(RunOptions, {key: row["options"][key] for key in row["options"] if key not in _EXPECTED})
+        looking = row["trigger"] in (PREVIEW, "dry_run")
+        if looking and row["direction"] != Direction.ENROLLMENTS:
+            raise Problem("preview_enrollments")
+        trigger = PREVIEW if looking else "operator"
+        if "person" not in options and not looking:
+            health.begin(connection, tenant.id)
+        found = request.request_run(connection, tenant.id, row["direction"], trigger=trigger, options=options)
+        audit.record(connection, who=who, verb="runs again", tenant_id=tenant.id, subject=run_id, detail={"run": found})
+    return {"run": found, "tenant": row["tenant"], "before": run_id}
 
 
 def wait(

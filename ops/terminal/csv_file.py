@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ops.language import Language
+from ops.listing import MAX_LIMIT, Page, Row
 from ops.terminal import files, output
 
 MARK = "\ufeff"
@@ -34,6 +35,16 @@ def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], language: L
     """The same as text, the mark first, a piece a row: for an answer over HTTP (``text/csv; charset=utf-8``)."""
     yield MARK
     yield from _lines(columns, rows, language)
+
+
+def every(page: Callable[[int, str | None], Page], cursor: str | None = None) -> Iterator[Row]:
+    """All that a listing has from ``cursor`` on, a page at a time: ``page`` gets its size and where it begins."""
+    while True:
+        found = page(MAX_LIMIT, cursor)
+        yield from found.items
+        if found.next is None:
+            return
+        cursor = found.next
 
 
 def _lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], language: Language) -> Iterator[str]:

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ops.local_time import told_at
+
 WIDE = 2000  # columns, where there is no terminal: one row is one line
 GAP = 2  # between two columns
 
@@ -75,7 +77,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -132,6 +134,11 @@ def _widths(texts: Sequence[Sequence[str]], room: int) -> list[int] | None:
 def show_fields(document: Mapping[str, Any], *, skip: Sequence[str] = ()) -> None:
     """Print a record, one line a field."""
     show_table(["", ""], [(key, value) for key, value in document.items() if key not in skip], header=False)
+
+
+def in_zone(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """A row as people see it: its times in a tenant's zone, which is named."""
+    return {key: told_at(value, zone) if isinstance(value, datetime) else value for key, value in row.items()}
 
 
 def ago(at: datetime | None) -> str:

@@ -4,7 +4,8 @@
 file             what it does
 ===============  =======================================================================================
 producer         one run, from reading to its messages
-preview          the same without doing it
+preview          the same without doing it, by a command or as a run of its own
+expected         a run that carries out nothing but the plan that was looked at
 make_plan        read, match, plan and judge: the part that both share
 course_rules     which events the rules of the tenants file link; event_list finds them in AFAS
 snapshot         reads an event of AFAS and says whether the listing can be trusted
@@ -25,6 +26,7 @@ commit           the plan becomes desired state and messages
 """
 
 from producers.enrollments.make_plan import load
+from producers.enrollments.preview import preview_run
 from producers.enrollments.producer import run
 
-__all__ = ["load", "run"]
+__all__ = ["load", "preview_run", "run"]

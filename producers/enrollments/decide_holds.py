@@ -26,9 +26,15 @@ _STILL_TRUE = """
         ELSE (e.state IN ('enrolled', 'new') OR e.told_target IS NOT NULL OR e.archive)
              AND (e.absent_since IS NOT NULL OR :guard = 'short_snapshot') END
 """
-_CHOOSE = text(
-    f"""
-    SELECT h.id, h.plan_line_id, h.enrollment_id, l.run_id, {_STILL_TRUE} AS still_true
+# Why a line that is not true any more is dropped.
+_WHY = f"""
+    CASE WHEN {_STILL_TRUE} THEN NULL
+         WHEN NOT c.active THEN 'course_inactive'
+         WHEN coalesce(k.revision, 0) <> h.revision THEN 'no_longer_linked'
+         WHEN NOT l.is_row AND NOT l.take_out AND e.row_state = 'present' THEN 'came_back'
+         ELSE 'plan_changed' END
+"""
+_OPEN_LINES = """
       FROM hold_line h
       JOIN enrollment e ON e.id = h.enrollment_id AND e.tenant_id = h.tenant_id
       JOIN course c ON c.id = e.course_id AND c.tenant_id = e.tenant_id
@@ -37,10 +43,22 @@ _CHOOSE = text(
      WHERE h.hold_id = :id AND h.tenant_id = :tenant AND h.state = 'open'
        AND (CAST(:events AS text[]) IS NULL OR h.event_id = ANY(:events))
        AND (CAST(:people AS text[]) IS NULL OR h.internal_id = ANY(:people))
+       AND (CAST(:lines AS bigint[]) IS NULL OR h.id = ANY(:lines))
+"""
+_CHOOSE = text(
+    f"""
+    SELECT h.id, h.plan_line_id, h.enrollment_id, l.run_id, {_WHY} AS why {_OPEN_LINES}
      FOR UPDATE OF h
-    """  # noqa: S608  constants only
+    """
 )
-_HOLD = text("SELECT id, tenant_id, run_id, guard, event_id, state, measure FROM hold WHERE id = :id FOR UPDATE")
+_WOULD_GO = text(
+    f"""
+    SELECT h.id, h.event_id, h.internal_id, h.action, {_WHY} AS why {_OPEN_LINES}
+     ORDER BY h.event_id, length(h.internal_id), h.internal_id
+    """
+)
+_LOOK = text("SELECT id, tenant_id, run_id, guard, event_id, state, measure FROM hold WHERE id = :id")
+_HOLD = text(f"{_LOOK.text} FOR UPDATE")
 _BELIEVE = text(
     """
     UPDATE enrollment SET row_state = 'absent', absent_since = coalesce(absent_since, now())
@@ -138,39 +156,64 @@ def release(
     who: str,
     events: Sequence[str] | None = None,
     persons: Sequence[str] | None = None,
+    lines: Sequence[int] | None = None,
 ) -> dict[str, int]:
     """Let held lines go, all or some; returns ``{"released": n, "dropped": n, "open": n left}``.
 
     Raises KeyError for an unknown hold, HoldClosed for one that is not open any more.
     """
     hold = _lock(connection, hold_id)
-    values = {
-        "id": hold_id,
-        "tenant": hold.tenant_id,
-        "guard": hold.guard,
-        "events": _some(events),
-        "people": _some(persons),
-    }
-    chosen = connection.execute(_CHOOSE, values).all()
-    going = [row for row in chosen if row.still_true]
-    dropped = [row for row in chosen if not row.still_true]
+    chosen = connection.execute(_CHOOSE, _chosen(hold, events, persons, lines)).all()
+    going = [row for row in chosen if row.why is None]
+    dropped = [row for row in chosen if row.why is not None]
     runs = sorted({row.run_id for row in going})
     parts = {run_id: [row.plan_line_id for row in going if row.run_id == run_id] for run_id in runs}
-    for run_id, lines in parts.items():
-        lock_messages(connection, PreviewContext(run_id, hold.tenant_id, {}), lines)
+    for run_id, part in parts.items():
+        lock_messages(connection, PreviewContext(run_id, hold.tenant_id, {}), part)
     _decide(connection, hold, [row.id for row in going], "released")
     _decide(connection, hold, [row.id for row in dropped], "dropped")
     _set_lines(connection, hold, [row.plan_line_id for row in going], "pending", "released")
     if hold.guard == Guard.SHORT_SNAPSHOT:
         _believe(connection, hold, [row.enrollment_id for row in going])
-    _set_lines(connection, hold, [row.plan_line_id for row in dropped], None, "dropped")
-    for run_id, lines in parts.items():
-        commit_plan(connection, PreviewContext(run_id, hold.tenant_id, {}), lines)
+    for why in sorted({row.why for row in dropped}):
+        _set_lines(connection, hold, [row.plan_line_id for row in dropped if row.why == why], None, why)
+    for run_id, part in parts.items():
+        commit_plan(connection, PreviewContext(run_id, hold.tenant_id, {}), part)
     _count_again(connection, hold, [row.run_id for row in chosen])
     left = _finish(connection, hold, "released", reason, who)
     if hold.guard == Guard.SHORT_SNAPSHOT and not left:
         _new_base(connection, hold)
     return {"released": len(going), "dropped": len(dropped), "open": left}
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a release would do with an open line now. ``why``: for which reason it would be dropped; None: it goes."""
+
+    id: int
+    event_id: str
+    internal_id: str
+    action: str
+    why: str | None
+
+
+def outlook(
+    connection: Connection, hold_id: str, *, events: Sequence[str] | None = None, persons: Sequence[str] | None = None
+) -> list[Outlook]:
+    """What a release would do now, line by line; nothing is changed. Raises KeyError for an unknown hold."""
+    found = connection.execute(_LOOK, {"id": hold_id}).first()
+    if found is None:
+        raise KeyError(hold_id)
+    hold = OpenHold.from_row(found)
+    return [Outlook(**row._mapping) for row in connection.execute(_WOULD_GO, _chosen(hold, events, persons, None))]
+
+
+def _chosen(
+    hold: OpenHold, events: Sequence[str] | None, persons: Sequence[str] | None, lines: Sequence[int] | None
+) -> dict[str, object]:
+    """Of which lines: empty is all."""
+    key: dict[str, object] = {"id": hold.id, "tenant": hold.tenant_id, "guard": hold.guard}
+    return key | {"events": _some(events), "people": _some(persons), "lines": list(lines) if lines else None}
 
 
 def _believe(connection: Connection, hold: OpenHold, enrollments: Sequence[int]) -> None:
@@ -179,18 +222,24 @@ def _believe(connection: Connection, hold: OpenHold, enrollments: Sequence[int])
 
 
 def _new_base(connection: Connection, hold: OpenHold) -> None:
-    """An operator says that the event really is this small."""
+    """An operator decided about an event that is this small."""
     connection.execute(_NEW_BASE, {"rows": hold.measure["rows"], "tenant": hold.tenant_id, "event": hold.event_id})
 
 
 def refuse(connection: Connection, hold_id: str, *, reason: str, who: str) -> dict[str, int]:
-    """Close a hold for good: the same lines are not raised again until the person's situation changes."""
+    """Close a hold for good: the same lines are not raised again until the person's situation changes.
+
+    Whom a short listing misses stays, so nothing hangs on its size any more: it is what later ones are compared with.
+    Otherwise each of them would be doubted again, with nobody left to decide about.
+    """
     hold = _lock(connection, hold_id)
     values = {"id": hold_id, "tenant": hold.tenant_id}
     connection.execute(_REFUSE_ENROLLMENTS, values)
     runs = connection.execute(_REFUSE_LINES, values).scalars().all()
     _count_again(connection, hold, [*runs, hold.run_id])
     close_lines(connection, [hold_id], "refused")
+    if hold.guard == Guard.SHORT_SNAPSHOT:
+        _new_base(connection, hold)
     left = _finish(connection, hold, "refused", reason, who)
     return {"released": 0, "refused": len(runs), "open": left}
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from models.hold import Guard, Measure
-from models.run import SnapshotState
+from models.run import Judged, SnapshotState
 from models.tenant import Tenant
 from models.tenant_settings import Limits
 from producers.enrollments.snapshot import Snapshot
@@ -47,8 +47,19 @@ class Tripped:
 
 def allowed(limits: Limits, name: str, base: int) -> float:
     """The most that may pass: the larger of a count and a share of the base."""
-    count, percent = getattr(limits, f"{name}_count"), getattr(limits, f"{name}_percent")
-    return max(float(count), base * float(percent) / 100)
+    count, percent = _limit(limits, name)
+    return max(count, base * percent / 100)
+
+
+def _limit(limits: Limits, name: str) -> tuple[float, float]:
+    return float(getattr(limits, f"{name}_count")), float(getattr(limits, f"{name}_percent"))
+
+
+def measured(limits: Limits, name: str, count: int, base: int) -> Measure:
+    """So many lines of so many, beside the most that may pass."""
+    most, percent = _limit(limits, name)
+    limit = allowed(limits, name, base)
+    return {"count": count, "limit": limit, "limit_count": most, "limit_percent": percent, "base": base}
 
 
 _REMOVALS = text(
@@ -120,7 +131,7 @@ _WINDOW = text(
             OR (l.outcome = 'pending' AND l.reason IS DISTINCT FROM 'superseded'
                 AND NOT EXISTS (SELECT 1 FROM plan_line n WHERE n.run_id = :run AND n.kind = 'removal'
                                    AND n.enrollment_id = l.enrollment_id)))
-       AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run')
+       AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run' AND r.trigger <> 'preview')
     """
 )
 _HOLD = text(
@@ -162,6 +173,8 @@ class Judge:
         self.one = context.options.get("person") is not None
         self.tenant = tenant
         self.limits = tenant.removals.limits
+        # What each guard counted, whether it holds or not
+        self.judged: list[Judged] = []
         size = connection.execute(_SIZE, {"tenant": tenant.id}).one()
         self.enrollments, self.people = int(size.enrollments), int(size.people)
 
@@ -189,54 +202,57 @@ class Judge:
         values = self.run | {"kind": kind, "event": event_id}
         return int(self.connection.execute(_HELD_ALREADY, values).scalar_one())
 
+    def _verdict(self, guard: Guard, event_id: str | None, measure: Measure, *, holds: bool) -> list[Tripped]:
+        self.judged.append({"guard": guard.value, "event_id": event_id, "measure": measure, "holds": holds})
+        return [Tripped(guard, event_id, measure)] if holds else []
+
     def _short(self, snapshots: Sequence[Snapshot]) -> list[Tripped]:
         # Also where there is nothing to remove: the smaller roster becomes the base once an operator says so.
         tripped = []
         for snapshot in snapshots:
             if snapshot.only_short:
                 self._hold(Guard.SHORT_SNAPSHOT, "removal", snapshot.event_id)
-                tripped.append(Tripped(Guard.SHORT_SNAPSHOT, snapshot.event_id, {"rows": snapshot.rows}))
+                measure = Measure(rows=snapshot.rows, base=snapshot.base)
+                tripped += self._verdict(Guard.SHORT_SNAPSHOT, snapshot.event_id, measure, holds=True)
         return tripped
 
     def _events(self) -> list[Tripped]:
         tripped = []
         for row in self.connection.execute(_REMOVALS, self.run).all():
-            limit = allowed(self.limits, "event", row.base)
-            guard = None
+            measure = measured(self.limits, "event", row.removals, row.base)
+            if row.moving:
+                measure["moving"] = row.moving
             leaving = row.removals - row.moving  # who only moves to another target does not empty the event
-            if leaving >= row.base and leaving >= 2:
-                guard = Guard.EVENT_EMPTIED
-            elif row.removals + self._held_already("removal", row.event_id) > limit:
-                guard = Guard.REMOVALS_EVENT
-            if guard:
+            emptied = leaving >= row.base and leaving >= 2
+            guard = Guard.EVENT_EMPTIED if emptied else Guard.REMOVALS_EVENT
+            holds = emptied or row.removals + self._held_already("removal", row.event_id) > measure["limit"]
+            if holds:
                 self._hold(guard, "removal", row.event_id)
-                measure = Measure(count=row.removals, limit=limit, base=row.base)
-                if row.moving:
-                    measure["moving"] = row.moving
-                tripped.append(Tripped(guard, row.event_id, measure))
+            tripped += self._verdict(guard, row.event_id, measure, holds=holds)
         return tripped
 
     def _tenant_removals(self) -> list[Tripped]:
         planned = self._open_lines("removal")
-        limit = allowed(self.limits, "run", self.enrollments)
-        if planned > limit:
+        measure = measured(self.limits, "run", planned, self.enrollments)
+        holds = planned > measure["limit"]
+        tripped = self._verdict(Guard.REMOVALS_RUN, None, measure, holds=holds)
+        if holds:
             self._hold(Guard.REMOVALS_RUN, "removal", None)
-            return [Tripped(Guard.REMOVALS_RUN, None, {"count": planned, "limit": limit, "base": self.enrollments})]
+            return tripped
         before = self.connection.execute(_WINDOW, self.run | {"days": WINDOW_DAYS}).scalar_one()
-        limit = allowed(self.limits, "window", self.enrollments)
-        if planned and planned + before > limit:
+        measure = measured(self.limits, "window", planned, self.enrollments) | {"before": before}
+        holds = bool(planned) and planned + before > measure["limit"]
+        if holds:
             self._hold(Guard.REMOVALS_WINDOW, "removal", None)
-            measure = Measure(count=planned, before=before, limit=limit, base=self.enrollments)
-            return [Tripped(Guard.REMOVALS_WINDOW, None, measure)]
-        return []
+        return self._verdict(Guard.REMOVALS_WINDOW, None, measure, holds=holds)
 
     def _kind(self, guard: Guard, kind: str, name: str) -> list[Tripped]:
         planned = self._open_lines(kind)
-        limit = allowed(self.limits, name, self.people)
-        if planned <= limit:
-            return []
-        self._hold(guard, kind, None)
-        return [Tripped(guard, None, {"count": planned, "limit": limit, "base": self.people})]
+        measure = measured(self.limits, name, planned, self.people)
+        holds = planned > measure["limit"]
+        if holds:
+            self._hold(guard, kind, None)
+        return self._verdict(guard, None, measure, holds=holds)
 
     def _open_lines(self, kind: str) -> int:
         planned = int(self.connection.execute(_OPEN, self.run | {"kind": kind}).scalar_one())

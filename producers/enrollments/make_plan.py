@@ -15,7 +15,7 @@ from sqlmodel import select
 
 from clients.afas import MetaInfo
 from models.course import Course
-from models.run import RunStatus, worst
+from models.run import Judged, RunStatus, worst
 from models.session import session
 from models.tenant import Tenant
 from producers.enrollments import pluvo_directory
@@ -24,7 +24,7 @@ from producers.enrollments.facts import FactReader
 from producers.enrollments.guards import Judge, Tripped
 from producers.enrollments.leavers import plan_leavers, prove_leavers
 from producers.enrollments.moves import plan_moves
-from producers.enrollments.plan_lines import plan_hash, store_rejected
+from producers.enrollments.plan_lines import Targets, plan_hash, store_rejected
 from producers.enrollments.planner import Planner
 from producers.enrollments.read_ahead import many_at_once
 from producers.enrollments.snapshot import Snapshot, take_snapshot
@@ -58,6 +58,10 @@ class Plan:
     envid: str
     courses: Sequence[Course]
     linking: Linking
+    # What each guard counted
+    judged: list[Judged]
+    # Where the people of each event go
+    targets: Targets
     # Users that Pluvo counts and did not give; None when the list was not needed
     missing_users: int | None = None
 
@@ -117,11 +121,13 @@ def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
     with context.writing() as connection:
         context.tell_sizes(connection)
         known.rows_without_line["unchanged"] += plan_moves(connection, context, tenant, snapshots)
-        tripped = Judge(connection, context, tenant).judge(snapshots)
+        judge = Judge(connection, context, tenant)
+        tripped = judge.judge(snapshots)
     for course, snapshot in zip(courses, snapshots, strict=True):
         unconfirmed += prove_leavers(context, systems.afas, course, snapshot)
     with context.writing() as connection:
-        hashed = plan_hash(connection, context)
+        targets = {course.event_id: [course.target, course.pluvo.send_invite] for course in courses}
+        hashed = plan_hash(connection, context, targets)
         return Plan(
             snapshots=snapshots,
             tripped=tripped,
@@ -131,6 +137,8 @@ def make_plan(context: RunContext, tenant: Tenant, systems: Systems) -> Plan:
             envid=info.envid,
             courses=courses,
             linking=linking,
+            judged=judge.judged,
+            targets=targets,
             missing_users=known.missing_users,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -98,18 +98,33 @@ def our_ref(member_id: str, internal_id: str) -> str:
     return f"afas:{member_id}:{internal_id}"
 
 
+# Where the people of an event go, and whether Pluvo invites them: {"340": ["offer_event:afas-340", true]}.
+Targets = Mapping[str, Sequence[object]]
+
+# What a line does, as one JSON value: actions, targets and values, and not what changes by itself. Candidates of whom
+# nobody decided are as Pluvo shows them today; what needs nothing does nothing.
+DOES = """
+    CAST(jsonb_build_array(
+        l.event_id, l.internal_id, l.is_row, l.action, l.outcome, CASE WHEN l.outcome = 'held' THEN l.reason END,
+        l.before - 'candidates', l.after,
+        CASE WHEN l.outcome IN ('pending', 'held') THEN jsonb_build_array(
+            CAST({targets} AS jsonb) -> l.event_id, l.changes_person, l.name, l.email, l.external_id, l.match,
+            l.match_account, l.match_by, l.match_with, l.archive, l.take_out) END) AS text)
+"""
+DOES_NOTHING = "l.action = 'none' AND l.outcome = 'unchanged'"
 _HASH = text(
-    """
-    SELECT event_id, internal_id, action, outcome, before, after FROM plan_line
-     WHERE run_id = :run AND tenant_id = :tenant ORDER BY event_id, internal_id, id
-    """
+    f"""
+    SELECT {DOES.format(targets=":targets")} FROM plan_line l
+     WHERE l.run_id = :run AND l.tenant_id = :tenant AND NOT ({DOES_NOTHING})
+     ORDER BY l.event_id, l.internal_id, l.id
+    """  # noqa: S608  constants only
 )
 
 
-def plan_hash(connection: Connection, context: RunContext) -> str:
-    """The plan's fingerprint: the same lines give the same hash, whatever run they are in."""
+def plan_hash(connection: Connection, context: RunContext, targets: Targets) -> str:
+    """The plan's fingerprint: what would be done gives the same hash, whatever run it is in."""
     digest = hashlib.sha256()
-    values = {"run": context.run_id, "tenant": context.tenant_id}
-    for row in connection.execution_options(yield_per=1000).execute(_HASH, values):
-        digest.update(json.dumps(list(row), sort_keys=True, ensure_ascii=False).encode())
+    values = {"run": context.run_id, "tenant": context.tenant_id, "targets": json.dumps(targets)}
+    for does in connection.execution_options(yield_per=1000).execute(_HASH, values).scalars():
+        digest.update(does.encode())
     return digest.hexdigest()[:32]

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, text
 from clients.errors import RemoteError, Unauthorized
 from models.base import new_id
 from models.direction import Direction
-from models.outcomes import RemovalOutcome, zeros
-from models.run import RunOptions, RunStatus, Unlinked
+from models.outcomes import WOULD_BE, RemovalOutcome, zeros
+from models.run import AdoptionCounts, Looked, RunOptions, RunStatus, Unlinked
 from models.session import transaction
 from models.tenant import Tenant
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
@@ -40,7 +40,7 @@ _RECORD = text(
     """
     UPDATE run
        SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas, calls_pluvo = :pluvo,
-           held_removals = :held
+           held_removals = :held, looked = CAST(:looked AS jsonb)
      WHERE id = :run AND tenant_id = :tenant
     """
 )
@@ -105,13 +105,8 @@ class Preview:
 # Rows without a line need nothing. A rejected one of a course that may be used always has a line; the others are
 # compared by equality alone, which PostgreSQL does in one pass over both.
 _LINES = text(
-    """
-    SELECT event_id, internal_id, action,
-           CASE WHEN outcome = 'pending' AND is_row THEN CASE action WHEN 'create' THEN 'created'
-                WHEN 'link' THEN 'linked'
-                WHEN 'none' THEN CASE reason WHEN 'waiting_list' THEN 'waiting' ELSE 'unchanged' END ELSE 'updated' END
-                WHEN outcome = 'pending' THEN 'removed' ELSE outcome END AS outcome,
-           reason, before, after, is_row
+    f"""
+    SELECT event_id, internal_id, action, {WOULD_BE} AS outcome, reason, before, after, is_row
       FROM plan_line WHERE run_id = :run AND tenant_id = :tenant
      UNION ALL
     SELECT c.event_id, s.internal_id, 'none',
@@ -124,7 +119,7 @@ _LINES = text(
                         WHERE l.run_id = :run AND l.is_row AND s.row_state = 'present'
                           AND l.tenant_id = s.tenant_id AND l.course_id = s.course_id AND l.internal_id = s.internal_id)
      ORDER BY 1, 2
-    """
+    """  # noqa: S608  constants only
 )
 _ONLY_IN_PLUVO = text(
     """
@@ -198,6 +193,7 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
                 "afas": calls["afas"],
                 "pluvo": calls["pluvo"],
                 "held": removals[RemovalOutcome.HELD],
+                "looked": dumps(_looked(plan, None)),
             },
         )
         unused = connection.execute(_ONLY_IN_PLUVO, {"run": context.run_id}).all()
@@ -233,6 +229,99 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
         unlinked=plan.linking.unlinked,
         adoption=_adoption(lines, accounts) if tenant.first_complete_at is None else None,
     )
+
+
+# The same counted, without a line for each row that needs nothing.
+_COUNTS = text(
+    f"""
+    WITH line AS (
+        SELECT {WOULD_BE} AS outcome, is_row, action, reason, internal_id
+          FROM plan_line WHERE run_id = :run AND tenant_id = :tenant)
+    SELECT outcome, is_row, count(*) AS lines FROM line GROUP BY outcome, is_row
+    """  # noqa: S608  constants only
+)
+_ADOPTED = text(
+    """
+    SELECT count(*) FILTER (WHERE reason = 'by_afas_id') AS by_afas_id,
+           count(*) FILTER (WHERE reason = 'by_email') AS by_email,
+           count(*) FILTER (WHERE starts_with(reason, 'same_person_as:')) AS shared,
+           count(*) FILTER (WHERE action = 'create') AS to_create,
+           count(DISTINCT internal_id) FILTER (WHERE outcome = 'ambiguous') AS ambiguous
+      FROM plan_line
+     WHERE run_id = :run AND tenant_id = :tenant AND (action IN ('link', 'create') OR outcome = 'ambiguous')
+    """
+)
+_UNUSED = text(
+    """
+    SELECT count(*) FROM directory_user d
+     WHERE d.run_id = :run AND d.tenant_id = :tenant
+       AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id)
+       AND NOT EXISTS (SELECT 1 FROM plan_line l
+                        WHERE l.run_id = :run AND l.tenant_id = d.tenant_id AND l.match_account = d.pluvo_id)
+    """
+)
+_END = text(
+    """
+    UPDATE run
+       SET outcomes = CAST(:outcomes AS jsonb), calls_afas = calls_afas + :afas, calls_pluvo = calls_pluvo + :pluvo,
+           removed = :removed, held_removals = :held, pending_removals = unconfirmed, looked = CAST(:looked AS jsonb),
+           finished_at = now(), lease_owner = NULL, lease_until = NULL
+     WHERE id = :run AND tenant_id = :tenant
+    """
+)
+
+
+def preview_run(lease: RunContext) -> None:
+    """The same as a run that a worker does: it ends as ``dry_run`` and keeps its lines, for a day.
+
+    Raises what concerns the whole tenant or the run itself.
+    """
+    tenant, _ = load(lease.tenant_id)
+    systems = systems_of(tenant)
+    plan = make_plan(lease, tenant, systems)
+    calls = systems.counts.take()
+    key = {"run": lease.run_id, "tenant": lease.tenant_id}
+    first = tenant.first_complete_at is None
+    with lease.writing() as connection:
+        counted = connection.execute(_COUNTS, key).all()
+        removals = {row.outcome: row.lines for row in counted if not row.is_row}
+        outcomes = zeros(Direction.ENROLLMENTS) | plan.rows_without_line
+        for row in counted:
+            if row.is_row:
+                outcomes[row.outcome] = outcomes.get(row.outcome, 0) + row.lines
+        record_run(connection, lease, plan, RunStatus.DRY_RUN)
+        connection.execute(
+            _END,
+            key
+            | {
+                "afas": calls["afas"],
+                "pluvo": calls["pluvo"],
+                "outcomes": dumps(outcomes),
+                "removed": removals.get(RemovalOutcome.REMOVED, 0),
+                "held": removals.get(RemovalOutcome.HELD, 0),
+                "looked": dumps(_looked(plan, _adopted(connection, lease) if first else None)),
+            },
+        )
+        forget_rows(connection, lease)
+        connection.execute(text("NOTIFY koppeling_runs"))
+
+
+def _adopted(connection: Connection, context: RunContext) -> AdoptionCounts:
+    key = {"run": context.run_id, "tenant": context.tenant_id}
+    counts = connection.execute(_ADOPTED, key).one()
+    return AdoptionCounts(
+        by_afas_id=counts.by_afas_id,
+        by_email=counts.by_email,
+        shared=counts.shared,
+        to_create=counts.to_create,
+        ambiguous=counts.ambiguous,
+        only_in_pluvo=connection.execute(_UNUSED, key).scalar_one(),
+    )
+
+
+def _looked(plan: Plan, adoption: AdoptionCounts | None) -> Looked:
+    targets = {event: list(target) for event, target in plan.targets.items()}
+    return {"targets": targets, "guards": plan.judged, "adoption": adoption}
 
 
 def count(found: Iterable[str]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from models.session import transaction
 from models.tenant import Tenant
 from producers.completions.producer import confirm_written, unread_before_removal
 from producers.enrollments import commit, raise_holds
+from producers.enrollments.expected import be_as_expected
 from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, record_run
 from producers.runs.context import RunContext
 from producers.runs.lease import RunLease
@@ -57,6 +58,7 @@ def run(lease: RunLease) -> None:
     systems = systems_of(tenant)
     try:
         plan = make_plan(lease, tenant, systems)
+        be_as_expected(lease, plan)
         leaving = _courses_with_removals(lease)
         unread = unread_before_removal(lease, leaving) if leaving else None
         if unread:

@@ -87,6 +87,8 @@ class Snapshot:
     rows: int = 0
     detail: str | None = None
     by_rule: bool = False
+    # Rows that it is compared with
+    base: int = 0
     # Columns of a row, None when there was none
     width: int | None = None
 
@@ -259,6 +261,6 @@ def _settle_doubles(connection: Connection, context: RunContext, snapshot: Snaps
 
 
 def _note_size(snapshot: Snapshot, course: Course) -> None:
-    base = course.base_rows or 0
+    base = snapshot.base = course.base_rows or 0
     if (base and not snapshot.rows) or (base >= SHORT_FROM and snapshot.rows < SHORT_SHARE * base):
         snapshot.suspect("short")

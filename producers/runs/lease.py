@@ -43,6 +43,10 @@ class RunStopped(Exception):
     """An operator stopped the run."""
 
 
+class PlanChanged(RunStopped):
+    """The plan is not the one that was looked at: nothing of it is done."""
+
+
 class RunInterrupted(Exception):
     """This process is about to end: the run goes back to the queue."""
 
@@ -56,6 +60,8 @@ class RunLease:
     direction: str
     options: RunOptions
     fence: int
+    # It only plans, for somebody to look at
+    preview: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _progress: dict[str, int] = field(default_factory=dict)
     _sizes: Sizes = field(default_factory=Sizes)

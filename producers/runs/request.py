@@ -16,7 +16,7 @@ _QUEUED = text(
     """
     SELECT id FROM run
      WHERE tenant_id = :tenant AND direction = :direction AND status = 'queued' AND NOT stop_requested
-       AND options = CAST(:options AS jsonb) ORDER BY id LIMIT 1
+       AND (trigger = 'preview') = (:trigger = 'preview') AND options = CAST(:options AS jsonb) ORDER BY id LIMIT 1
     """
 )
 _INSERT = text(
@@ -39,9 +39,12 @@ def request_run(
     options: RunOptions | None = None,
     batch: str | None = None,
 ) -> str:
-    """Queue a run and return its id. A queued one with the same options is joined: it is the one follow-up run."""
+    """Queue a run and return its id. A queued one with the same options is joined: it is the one follow-up run.
+
+    With the trigger ``preview`` it only plans.
+    """
     wanted = json.dumps(options or {})
-    key = {"tenant": tenant_id, "direction": direction, "options": wanted}
+    key = {"tenant": tenant_id, "direction": direction, "trigger": trigger, "options": wanted}
     lock_runs(connection, tenant_id, direction)
     queued = connection.execute(
         _QUEUED,
@@ -52,7 +55,7 @@ def request_run(
     run_id = new_id()
     connection.execute(
         _INSERT,
-        key | {"id": run_id, "batch": batch or run_id, "trigger": trigger},
+        key | {"id": run_id, "batch": batch or run_id},
     )
     connection.execute(text("NOTIFY koppeling_runs"))
     return run_id

@@ -17,7 +17,9 @@ import psutil
 import pytest
 import requests
 import uvicorn
+from sqlalchemy import text
 
+from models.session import transaction
 from ops.http import server
 from ops.http.app import make_app
 from ops.http.server import Limits
@@ -111,6 +113,43 @@ def test_headers_without_end_are_refused(port: int, head: bytes) -> None:
             sent += len(line)
     assert sent < 20_000_000
     assert healthy(port)
+
+
+def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: Any) -> None:
+    # given a run that nobody works on, and people who watch it
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """WITH acme AS (
+                       INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)
+                       VALUES ('acme', 'Acme', 'Europe/Amsterdam', 3600, '{"member_id": "12345"}',
+                               '{"organisation": "acme", "client_id": "koppeling"}') RETURNING id)
+                   INSERT INTO run (id, batch, tenant_id, direction, trigger, status)
+                   SELECT :id, :id, id, 'enrollments', 'operator', 'queued' FROM acme"""
+            ),
+            {"id": "01J" + "0" * 23},
+        )
+    with socket.socket() as listening, ExitStack() as stack:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port))
+        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        watching = [stack.enter_context(connect(port)) for _ in range(3)]
+        for one in watching:
+            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: a\r\n\r\n" % (b"0" * 23))
+        for one in watching:
+            seen = b""
+            while b"data:" not in seen:
+                seen += one.recv(65536)
+            assert seen.startswith(b"HTTP/1.1 200")
+        # when it is told to end, as by SIGTERM
+        made.should_exit = True
+        # then it does
+        thread.join(60)
+        assert not thread.is_alive()
+        for one in watching:
+            answer(one)
 
 
 def test_half_open_connections_do_not_keep_others_out(port: int) -> None:

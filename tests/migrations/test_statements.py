@@ -30,6 +30,7 @@ FOR_ALL_TENANTS = {
     "producers.enrollments.decide_holds._EXPIRE": "ends the holds of all tenants that are old",
     "workers.maintenance.retention._HELD": "what is old, of all tenants",
     "workers.maintenance.retention._LINES": "what is old, of all tenants",
+    "workers.maintenance.retention._PREVIEWS": "the same",
 }
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s", re.ASCII)
 NAMED = re.compile(r"(?<![:\w\\]):(\w+)(?!:)|%\((\w+)\)s")

@@ -57,6 +57,14 @@ _HELD = f"""
         SELECT l.id FROM hold h JOIN hold_line l ON l.hold_id = h.id
          WHERE {_older("h.created_at")} AND (l.before IS NOT NULL OR l.after IS NOT NULL) LIMIT :bite))
 """  # noqa: S608  constants only
+# A plan that was only looked at, for a day.
+_PREVIEWS = """
+    DELETE FROM run WHERE id = ANY(ARRAY(
+        SELECT id FROM run
+         WHERE trigger = 'preview' AND status NOT IN ('queued', 'running', 'applying')
+           AND created_at < now() - least(make_interval(secs => :age), interval '24 hours')
+         ORDER BY id LIMIT :bite))
+"""
 # A run deletes what it read when it ends; this is for a run that could not.
 _READ = """
     DELETE FROM {table} WHERE id = ANY(ARRAY(
@@ -105,6 +113,7 @@ RULES = (
     Rule("hold_line emptied", "payload_retention", _HELD),
     Rule("snapshot_row deleted", "payload_retention", _READ.format(table="snapshot_row")),
     Rule("directory_user deleted", "payload_retention", _READ.format(table="directory_user")),
+    Rule("preview deleted", "payload_retention", _PREVIEWS, bite=20),
     _delete("run", "created_at", "ledger_retention", f"status {_OVER}"),
     _delete("change", "at", "ledger_retention"),
     _delete("webhook_event", "received_at", "ledger_retention"),

@@ -23,14 +23,14 @@ from loops import Loop, each, where
 from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.direction import Direction
-from models.run import RunStatus
+from models.run import PREVIEW, RunStatus
 from models.session import DATABASE_TROUBLE, is_away, transaction
 from models.tenant_settings import SettingsUnread
 from models.worker import worker_id
 from producers import enrollments
 from producers.completions import producer as completions
 from producers.runs import result
-from producers.runs.lease import LEASE_SECONDS, RunInterrupted, RunLease, RunLost, RunStopped
+from producers.runs.lease import LEASE_SECONDS, PlanChanged, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import lock_runs
 from tenancy import health, unreached
 from workers.messages.interruptions import UNFIT
@@ -46,17 +46,30 @@ log = structlog.get_logger("workers.runs.runner")
 Producer = Callable[[RunLease], None]
 # {direction: what does a run of it}; tests put their own here.
 PRODUCERS: dict[str, Producer] = {Direction.ENROLLMENTS: enrollments.run, Direction.COMPLETIONS: completions.run}
+# The same for runs that only plan.
+PREVIEWS: dict[str, Producer] = {Direction.ENROLLMENTS: enrollments.preview_run}
+# Of a process, so that the other runners of it are free for runs that do something.
+PREVIEWS_AT_ONCE = 2
 
-_CANDIDATE = """
+# Runs that only plan and those that do something never wait for each other.
+_CANDIDATE = f"""
     (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < now()))
     AND NOT EXISTS (SELECT 1 FROM run o WHERE o.tenant_id = r.tenant_id AND o.direction = r.direction
-                       AND o.id <> r.id AND o.status IN ('running', 'applying'))
-"""
+                       AND o.id <> r.id AND o.status IN ('running', 'applying')
+                       AND (o.trigger = '{PREVIEW}') = (r.trigger = '{PREVIEW}'))
+"""  # noqa: S608  a constant
 # A run whose row is locked is being written by its producer right now, however old its lease may look meanwhile:
 # waiting for that would keep every other tenant waiting too. Shared: runners that look at the same moment, woken by the
 # same NOTIFY, must not hide the runs from each other.
 _FIND = text(
-    f"SELECT id, tenant_id, direction FROM run r WHERE {_CANDIDATE} ORDER BY id LIMIT 20 FOR SHARE SKIP LOCKED"  # noqa: S608  a constant
+    f"""
+    SELECT id, tenant_id, direction FROM run r
+     WHERE {_CANDIDATE}
+       AND (r.trigger <> '{PREVIEW}' OR :previews > (SELECT count(*) FROM run o
+                                                   WHERE o.trigger = '{PREVIEW}' AND o.status = 'running'
+                                                     AND o.lease_owner = :owner AND o.lease_until > now()))
+     ORDER BY r.trigger = '{PREVIEW}', id LIMIT 20 FOR SHARE SKIP LOCKED
+    """  # noqa: S608  a constant
 )
 _CLAIM = text(
     f"""
@@ -66,7 +79,8 @@ _CLAIM = text(
            progress = jsonb_build_object('crashes', coalesce((progress ->> 'crashes')::int, 0)
                                                     + (status = 'running')::int)
      WHERE id = :id AND tenant_id = :tenant AND {_CANDIDATE}
-    RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes
+    RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes,
+              trigger = 'preview' AS preview
     """  # noqa: S608  the condition is a constant
 )
 
@@ -83,7 +97,8 @@ class Candidate:
 def claim(stopping: threading.Event | None = None) -> RunLease | None:
     """Take the oldest run that may go, or None. Ends those on the way that can't run at all."""
     with transaction() as connection:
-        candidates = [Candidate(*row) for row in connection.execute(_FIND)]
+        values = {"owner": worker_id(), "previews": PREVIEWS_AT_ONCE}
+        candidates = [Candidate(*row) for row in connection.execute(_FIND, values)]
     found: list[RunLease] = []
 
     def take(candidate: Candidate) -> None:
@@ -110,10 +125,11 @@ def _claim(candidate: Candidate) -> RunLease | None:
         if row is None or _ended_at_once(connection, candidate, row.stop_requested, row.crashes):
             return None
         state = health.state(connection, row.tenant_id, row.direction)
-        if state is not None and state.state in ("paused", "quarantined"):
+        # Who looks at a plan while the direction is quarantined sees whether the systems answer by now.
+        if state is not None and state.state in (("paused",) if row.preview else ("paused", "quarantined")):
             result.end(connection, row.id, row.tenant_id, state.state, state.reason)
             return None
-        return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence)
+        return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence, preview=row.preview)
 
 
 def _ended_at_once(connection: Connection, run: Candidate, stop_requested: bool, crashes: int) -> bool:
@@ -134,12 +150,15 @@ def work(lease: RunLease) -> None:
     log.info("run_begins", fence=lease.fence, **names)
     lease.keep()
     try:
-        PRODUCERS[lease.direction](lease)
+        (PREVIEWS if lease.preview else PRODUCERS)[lease.direction](lease)
         _hand_over(lease)
     except RunLost:
         log.warning("run_lost", **names)
     except RunInterrupted:
         _end(lease, RunStatus.QUEUED, None)
+    except PlanChanged:
+        log.warning("plan_changed", **names)
+        _end(lease, RunStatus.STOPPED, "plan_changed")
     except RunStopped:
         _end(lease, RunStatus.STOPPED, None)
     except (Unauthorized, Misconfigured) as error:
@@ -195,11 +214,11 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
                 )
                 connection.execute(text("NOTIFY koppeling_runs"))
                 return
-            if status == RunStatus.QUARANTINED and error is not None:
+            if status == RunStatus.QUARANTINED and error is not None and not lease.preview:
                 call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
                 words = clean(error.message)
                 health.quarantine(connection, lease.tenant_id, lease.direction, error.code, words, call)
-            if status == RunStatus.FAILED and error is not None:
+            if status == RunStatus.FAILED and error is not None and not lease.preview:
                 unreached.failed(connection, lease.tenant_id, lease.direction, error)
             if status == RunStatus.STOPPED:
                 ledger.withdraw(connection, lease.run_id)

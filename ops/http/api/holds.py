@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from models.hold import HoldState
 from ops import access, holds
 from ops.http.api.answers import Document
-from ops.http.api.inputs import Body, Cursor, EventText, HoldId, Limit, OfTenant, PersonText, Reason
+from ops.http.api.inputs import Body, Cursor, EventText, HoldId, Limit, NumberCursor, OfTenant, PersonText, Reason
 from ops.http.api.need import need
 
 router = APIRouter(prefix="/holds", tags=["holds"])
@@ -51,6 +51,7 @@ class HoldShown(TypedDict):
     created_at: datetime
     expires_at: datetime | None
     lines: list[dict[str, Any]]
+    next: str | None
 
 
 class Release(Body):
@@ -76,9 +77,9 @@ def list_holds(
 
 
 @router.get("/{hold}", response_model=HoldShown, summary="Show a hold", dependencies=[need("holds.read")])
-def show_hold(hold: HoldId) -> Document:
-    """With every line it keeps back."""
-    return Document(holds.show(hold))
+def show_hold(hold: HoldId, limit: Limit = 1000, cursor: NumberCursor = None) -> Document:
+    """With the lines it keeps back, a page of them."""
+    return Document(holds.show(hold, limit=limit, cursor=None if cursor is None else str(cursor)))
 
 
 @router.post(

@@ -11,9 +11,12 @@ from ops.http.console.pages import (
     audit,
     completions,
     dead_letters,
+    holds,
     home,
+    previews,
     quality,
     replays,
+    runs,
     system,
     tenants,
 )
@@ -31,4 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     completions.router,
     quality.router,
     audit.router,
+    runs.router,
+    previews.router,
+    holds.router,
 )

@@ -330,7 +330,7 @@ def test_hold_is_bound_to_the_plan_that_raised_it(world: World) -> None:
     run = world.sync()
     hold = _hold_values(world)
     assert (hold["plan_hash"], hold["run_id"]) == (run.plan_hash, run.id)
-    assert hold["measure"] == {"count": 2, "limit": 1.0, "base": 30}
+    assert hold["measure"] == {"count": 2, "limit": 1.0, "limit_count": 1.0, "limit_percent": 0.0, "base": 30}
 
 
 def _spoil(world: World, kind: str) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from models.session import transaction
 from ops import holds as ops_holds
 from ops.people import links
+from ops.problems import AlreadyDecided
+from ops.runs import history
 from producers.enrollments import decide_holds as decide
 from producers.runs import request
 from tests.fixtures.looking import enrolled, holds, lines, outcomes, retry_now
 from tests.fixtures.world import World, now_removals
+from workers.runs import finalizer
 
 WHO = {"reason": "it is so", "who": "tester"}
 
@@ -43,7 +49,7 @@ def _release(
     world: World, hold_id: str, events: list[str] | None = None, persons: list[str] | None = None
 ) -> dict[str, int]:
     with transaction() as connection:
-        done = decide.release(connection, hold_id, **WHO, events=events, persons=persons)
+        done = decide.release(connection, hold_id, reason=WHO["reason"], who=WHO["who"], events=events, persons=persons)
     world.drain()
     return done
 
@@ -357,6 +363,167 @@ def test_short_snapshot_with_nobody_to_remove_can_be_made_the_base(world: World)
     ops_holds.release(hold["id"], events=[], persons=[], reason="it is so", who="tester")
     # then
     assert (world.sync().snapshot, holds(world)) == ("complete", [])
+
+
+def test_refused_short_snapshot_leaves_nothing_to_be_decided(world: World) -> None:
+    # given a listing that lost twenty of thirty people, and an operator who says that they are not gone
+    _fill(world, event_count=500)
+    _leave(world, *range(11, 31))
+    assert world.sync().snapshot == "suspect"
+    (hold,) = holds(world)
+    _refuse(hold["id"])
+    # when AFAS goes on like that
+    for _ in range(2):
+        run = _ended(world.sync().id)
+        # then nobody is asked again, and nobody is taken out
+        assert (run["status"], run["snapshot"], holds(world)) == ("done", "complete", [])
+        assert len(enrolled(world)) == 30
+    # and one more who leaves is judged by the limits, as ever
+    _leave(world, 10)
+    assert world.sync().removed == 1
+    assert len(enrolled(world)) == 29
+    # and who is back is as before: gone again, they are asked about again
+    for internal_id in range(10, 31):
+        world.person(internal_id)
+    assert world.sync().snapshot == "complete"
+    _leave(world, *range(11, 31))
+    assert (world.sync().snapshot, len(holds(world))) == ("suspect", 1)
+    assert len(enrolled(world)) == 30
+
+
+def test_refused_empty_listing_leaves_nothing_to_be_decided(world: World) -> None:
+    _fill(world)
+    _leave(world, *range(1, 31))
+    assert world.sync().snapshot == "suspect"
+    _refuse(holds(world)[0]["id"])
+    run = _ended(world.sync().id)
+    assert (run["status"], holds(world), len(enrolled(world))) == ("done", [], 30)
+
+
+def _ended(run_id: str) -> dict[str, Any]:
+    finalizer.finalize()
+    return dict(history.show(run_id))
+
+
+def test_a_release_is_foretold_line_by_line(world: World) -> None:
+    # given four held removals: one person is back, of another the link was removed, one event is no longer linked
+    _fill(world)
+    for internal_id in (40, 41):
+        world.person(internal_id, 341)
+    world.set_tenant(removals=now_removals(event_count=0, event_percent=0))
+    world.sync()
+    _leave(world, 1, 2, 3)
+    _leave(world, 40, event_id=341)
+    world.sync()
+    by_event = {hold["event_id"]: hold["id"] for hold in holds(world)}
+    world.rows("UPDATE course SET active = false WHERE event_id = '341' RETURNING id")
+    world.rows(
+        """UPDATE enrollment e SET row_state = 'present', absent_since = NULL FROM person p
+            WHERE p.id = e.person_id AND p.internal_id = '2' RETURNING e.id"""
+    )
+    links.remove("acme", "3", erase=False, who="tester")
+    # then
+    told = ops_holds.preview(by_event["340"])
+    assert {line["internal_id"]: line["why"] for line in told["lines"]} == {
+        "1": None, "2": "came_back", "3": "no_longer_linked",
+    }  # fmt: skip
+    assert (told["open"], told["going"], told["dropped"]) == (3, 1, {"came_back": 1, "no_longer_linked": 1})
+    assert ops_holds.preview(by_event["341"])["dropped"] == {"course_inactive": 1}
+    # and so it comes, with the reasons beside the lines that were dropped
+    done = ops_holds.release(by_event["340"], events=[], persons=[], reason="it is so", who="tester")
+    assert (done["released"], done["dropped"]) == (1, 2)
+    shown = {line["internal_id"]: (line["state"], line["reason"]) for line in ops_holds.show(by_event["340"])["lines"]}
+    assert shown == {"1": ("released", None), "2": ("dropped", "came_back"), "3": ("dropped", "no_longer_linked")}
+
+
+def test_some_lines_of_a_hold_go_and_the_rest_waits(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (hold,) = holds(world)
+    chosen = [line["id"] for line in ops_holds.show(hold["id"])["lines"] if line["internal_id"] in ("2", "3")]
+    done = ops_holds.release(hold["id"], events=[], persons=[], lines=chosen, reason="those two", who="anna")
+    assert (done["released"], done["open"]) == (2, 2)
+    # the same lines once more: somebody else was first
+    with pytest.raises(AlreadyDecided, match="anna decided at"):
+        ops_holds.release(hold["id"], events=[], persons=[], lines=chosen, reason="those two", who="bert")
+    # and a hold that a later run changed is not decided by what was seen before
+    seen = ops_holds.show(hold["id"])["plan_hash"]
+    _leave(world, 5, 6, 7, 8)
+    world.sync()
+    with pytest.raises(AlreadyDecided, match="changed since it was looked at"):
+        ops_holds.release(hold["id"], events=[], persons=[], plan_hash=seen, reason="all", who="bert")
+
+
+def test_two_operators_who_release_at_once_are_told_who_was_first(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (hold,) = holds(world)
+    together = Barrier(2)
+
+    def release(who: str) -> object:
+        together.wait()
+        try:
+            return ops_holds.release(hold["id"], events=[], persons=[], reason="it is so", who=who)["released"]
+        except AlreadyDecided as problem:
+            return str(problem)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = sorted(pool.map(release, ("anna", "bert")), key=str)
+    winner = world.rows("SELECT who FROM operator_action WHERE verb = 'holds release'")
+    assert (first, len(winner)) == (4, 1)
+    assert f"released already, by {winner[0]['who']} at" in str(second)
+    world.drain()
+    assert world.roster() == world.expected()
+
+
+def test_two_thousand_held_lines_are_paged(world: World) -> None:
+    _fill(world, 3, event_count=0)
+    _leave(world, 1)
+    world.sync()
+    (hold,) = holds(world)
+    with transaction() as connection:
+        connection.execute(
+            text(
+                """WITH people AS (
+                       INSERT INTO person (tenant_id, internal_id) SELECT :tenant, CAST(1000 + n AS text)
+                         FROM generate_series(1, 2000) n RETURNING id, internal_id),
+                   enrolled AS (
+                       INSERT INTO enrollment (tenant_id, person_id, course_id) SELECT :tenant, p.id, c.id
+                         FROM people p JOIN course c ON c.tenant_id = :tenant AND c.event_id = '340'
+                       RETURNING id, person_id)
+                   INSERT INTO hold_line (hold_id, tenant_id, enrollment_id, event_id, internal_id, action)
+                   SELECT :hold, :tenant, e.id, '340', p.internal_id, 'unenroll'
+                     FROM enrolled e JOIN people p ON p.id = e.person_id"""
+            ),
+            {"tenant": world.tenant_id, "hold": hold["id"]},
+        )
+    seen: list[int] = []
+    cursor: str | None = None
+    pages = 0
+    while pages == 0 or cursor:
+        found = ops_holds.show(hold["id"], limit=500, cursor=cursor)
+        seen += [int(line["internal_id"]) for line in found["lines"]]
+        cursor, pages = found["next"], pages + 1
+    assert (pages, len(seen), seen == sorted(seen)) == (5, 2001, True)
+    assert (found["count"], found["events"]) == (2001, [{"event_id": "340", "lines": 2001, "open_lines": 2001}])
+
+
+def test_a_hold_shows_how_many_rows_the_last_readings_had(world: World) -> None:
+    _fill(world)
+    for internal_id in (31, 32):
+        world.person(internal_id)
+        world.sync()
+    world.sync(person="5")
+    _leave(world, *range(11, 31))
+    world.sync()
+    (hold,) = holds(world)
+    reads = ops_holds.show(hold["id"])["reads"]
+    assert [(one["rows"], one["snapshot"]) for one in reads] == [
+        (12, "suspect"), (32, "complete"), (31, "complete"), (30, "complete"),
+    ]  # fmt: skip
+    assert hold["measure"] == {"rows": 12, "base": 32}
 
 
 def test_runs_for_one_person_take_nothing_off_a_hold(world: World) -> None:

@@ -259,7 +259,11 @@ def test_move_of_many_is_held_and_goes_on_when_released(world: World) -> None:
     world.sync()
     assert len(holds(world)) == 1  # seen again in AFAS: nothing of theirs is dropped, they stay in AFAS all along
     with transaction() as connection:
-        assert decide.release(connection, hold["id"], **WHO) == {"released": 12, "dropped": 0, "open": 0}
+        assert decide.release(connection, hold["id"], reason=WHO["reason"], who=WHO["who"]) == {
+            "released": 12,
+            "dropped": 0,
+            "open": 0,
+        }
     world.drain()
     assert _in(world, "afas-340") == set()
     assert len(_in(world, "afas-340-new")) == 12
@@ -450,7 +454,7 @@ def test_a_move_that_a_full_run_held_goes_when_it_is_released(world: World) -> N
     [hold] = holds(world)
     # when
     with transaction() as connection:
-        done = decide.release(connection, hold["id"], **WHO)
+        done = decide.release(connection, hold["id"], reason=WHO["reason"], who=WHO["who"])
     world.drain()
     # then
     assert done == {"released": 2, "dropped": 0, "open": 0}

@@ -1,0 +1,62 @@
+"""How far a run is, and how fast: for who watches it."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from models.run import UNFINISHED
+from models.session import transaction
+from ops import lookup
+from ops.listing import rows
+
+# Lines of which nothing is planned for this run any more were there before it began.
+_LOOK = """
+    SELECT r.id AS run, r.status, r.progress, r.stop_requested, t.slug AS tenant,
+           coalesce(l.planned, 0) AS planned, coalesce(l.applied, 0) AS applied, coalesce(l.lately, 0) AS lately
+      FROM run r JOIN tenant t ON t.id = r.tenant_id
+      LEFT JOIN LATERAL (
+           SELECT count(*) AS planned,
+                  count(*) FILTER (WHERE l.outcome <> 'pending' OR l.reason <> 'planned') AS applied,
+                  count(*) FILTER (WHERE l.settled_at > now() - interval '60 seconds') AS lately
+             FROM plan_line l
+            WHERE l.run_id = r.id AND l.tenant_id = r.tenant_id AND r.status = 'applying') l ON true
+     WHERE r.id = :run
+"""
+
+
+class Progress(TypedDict):
+    """``pages`` and ``rows`` read so far; ``planned`` and ``applied`` lines and those of the last minute, applying."""
+
+    run: str
+    tenant: str
+    status: str
+    over: bool
+    stopping: bool
+    pages: int
+    rows: int
+    planned: int
+    applied: int
+    per_minute: int
+    seconds_left: int | None
+
+
+def look(run_id: str) -> Progress:
+    """As it is now. Raises NotThere for an unknown run."""
+    with transaction() as connection:
+        run_id = lookup.full_id(connection, "run", run_id)
+        row = rows(connection, _LOOK, run=run_id)[0]
+    read = row["progress"] or {}
+    left = row["planned"] - row["applied"]
+    return {
+        "run": run_id,
+        "tenant": row["tenant"],
+        "status": row["status"],
+        "over": row["status"] not in UNFINISHED,
+        "stopping": row["stop_requested"] and row["status"] in UNFINISHED,
+        "pages": read.get("pages", 0),
+        "rows": read.get("rows", 0),
+        "planned": row["planned"] or read.get("planned", 0),
+        "applied": row["applied"],
+        "per_minute": row["lately"],
+        "seconds_left": round(60 * left / row["lately"]) if row["lately"] and left else None,
+    }
