@@ -25,7 +25,7 @@ from markupsafe import Markup
 
 from models.session import DATABASE_TROUBLE
 from ops import access, overview
-from ops.http.console import choices, states, static_files, words
+from ops.http.console import choices, places, states, static_files, words
 from ops.language import SENTENCES, Language, say
 from ops.listing import Row
 from ops.problems import Problem
@@ -115,6 +115,8 @@ def environment() -> Environment:
         "here": _here,
         "view": _view.get,
         "six": states.six,
+        "group_of": places.group_of,
+        "places_of": places.places_of,
         "inbox": _inbox,
         "may": access.may,
         "static": static_files.address,

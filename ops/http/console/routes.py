@@ -25,7 +25,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     static_files.router,
     choices.router,
     home.router,
-    tenants.router,
     alerts.router,
     system.router,
     api_docs.router,
@@ -38,3 +37,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     previews.router,
     holds.router,
 )
+# The last: others have addresses below a tenant's, which a course of any name would take.
+ROUTERS += (tenants.router,)
