@@ -24,8 +24,9 @@ class PluvoTenant:
 
     operations: ClassVar[frozenset[str]] = frozenset(
         {
-            "add_user", "change_user", "purge_user", "add_group", "add_offer_event", "add_training", "add_course",
-            "enroll", "join", "complete", "finish", "progress", "send_webhook", "change_switches", "expire_tokens",
+            "add_user", "change_user", "end_own_link", "purge_user", "add_group", "add_offer_event", "add_training",
+            "add_course", "enroll", "join", "complete", "finish", "progress", "send_webhook", "change_switches",
+            "expire_tokens",
         }
     )  # fmt: skip
 
@@ -119,6 +120,14 @@ class PluvoTenant:
         user.update(new)
         self._index(user)
         return user
+
+    def end_own_link(self) -> int:
+        """Switch Pluvo's own AFAS link off: no account belongs to it any more; gives how many did (our guess)."""
+        linked = [user for user in self.users.values() if user["afasConnectionId"] is not None]
+        for user in linked:
+            user["afasConnectionId"] = None
+        self.changed()
+        return len(linked)
 
     def purge_user(self, id: str) -> None:
         """Remove a user for good, with everything of theirs, as time does to the archived."""
