@@ -32,6 +32,7 @@ _PUBLIC = re.compile(
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 T = TypeVar("T")
 _found: dict[str, str] = {}
+_keys_place: Callable[[], str | None] | None = None
 
 
 class SettingsError(Exception):
@@ -311,8 +312,29 @@ def found(**values: str) -> None:
     get.cache_clear()
 
 
+def given(name: str) -> bool:
+    """Whether the environment itself says it, or names a file that does."""
+    return _read(name, []) is not None
+
+
+def look_for_keys(look: Callable[[], str | None]) -> None:
+    """Where this process found its keys, which somebody may replace while it runs."""
+    global _keys_place  # noqa: PLW0603  like what was found, one a process
+    _keys_place = look
+
+
+def keys_as_they_are() -> tuple[str, ...]:
+    """The keys of secrets as they are now, where they were found in a place that is looked at again."""
+    now = _keys_place() if _keys_place and "SECRET_KEYS" in _found else None
+    if now and now != _found["SECRET_KEYS"]:
+        found(secret_keys=now)
+    return get().need_secret_keys()
+
+
 def forget_found() -> None:
     """Know only the environment again (for tests that play several commands in one process)."""
+    global _keys_place  # noqa: PLW0603  as above
+    _keys_place = None
     _found.clear()
     get.cache_clear()
 

@@ -68,6 +68,8 @@ def scheduler(child: Child = False) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if not child:
+        output.say("ready: the timetable is kept")
     timetable.run(stopping)
 
 

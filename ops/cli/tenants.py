@@ -30,6 +30,7 @@ from ops.problems import Problem
 from ops.tenants import manage
 from ops.terminal import output
 from ops.terminal.editor import edited
+from settings import format_duration
 
 if TYPE_CHECKING:
     from ops.tenants import importing
@@ -42,12 +43,15 @@ Given = Annotated[
 Direction = Annotated[str | None, typer.Option("--direction", help="enrollments or completions; both if left out.")]
 
 
-@app.command("import", epilog=example("koppeling tenants import tenants.toml"))
+@app.command(
+    "import", epilog=example("koppeling tenants import tenants.toml", "koppeling tenants import tenants.toml --dry-run")
+)
 def import_(
     file: Annotated[Path, typer.Argument(help="The tenants file (TOML).")],
     replace_lost_keys: Annotated[
         bool, typer.Option("--replace-lost-keys", help="The keys of stored secrets are lost: take those of the file.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change, and change nothing.")] = False,
     who: Who = None,
     json: Json = False,
 ) -> None:
@@ -56,30 +60,34 @@ def import_(
     from ops.tenants import importing  # noqa: PLC0415
 
     specs = tenants_file.read(file)
-    with at_database(create=True, keys=not replace_lost_keys, lost_keys=replace_lost_keys):
-        done = importing.apply(specs, named(who), replace_lost=replace_lost_keys)
-        lost = importing.under_lost_keys() if replace_lost_keys else []
+    with at_database(create=not dry_run, keys=not replace_lost_keys, lost_keys=replace_lost_keys):
+        done = importing.apply(specs, named(who), replace_lost=replace_lost_keys, dry_run=dry_run)
+        lost = importing.under_lost_keys() if replace_lost_keys and not dry_run else []
     if lost:
         output.say(
             f"Still under a lost key: {', '.join(lost)}. Import their files too, or remove them; one that is being set "
             "up is forgotten by `koppeling tenants add SLUG --discard`.",
             error=True,
         )
-    show({"items": [one.document() for one in done]}, json, lambda _: _show_import(done))
+    document: Row = {"items": [one.document() for one in done]}
+    show(document | ({"dry_run": True} if dry_run else {}), json, lambda _: _show_import(done, dry_run=dry_run))
 
 
-def _show_import(done: list[importing.Imported]) -> None:
+def _show_import(done: list[importing.Imported], *, dry_run: bool = False) -> None:
     for one in done:
-        output.say(f"{one.slug}: {one.action}")
+        would = "would be " if dry_run and one.action != "unchanged" else ""
+        output.say(f"{one.slug}: {would}{one.action}")
         for change in one.changes:
             output.say(f"  {change}")
         for warning in one.warnings:
             output.say(f"  warning: {warning}")
-        if one.action == "created":
+        if one.action == "created" and not dry_run:
             output.say(f"  next: `koppeling check {one.slug}`, then `koppeling sync {one.slug} --dry-run`.")
             output.say(
                 f"  Its timetable begins with `koppeling sync {one.slug}`, or `koppeling tenants resume {one.slug}`."
             )
+    if dry_run:
+        output.say("Nothing was stored: the same without --dry-run does it.")
     if not done:
         output.say("The file has no tenants.")
 
@@ -95,6 +103,7 @@ def add(
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was left.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Forget what was given so far.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List who is being set up.")] = False,
     given: Given = None,
     file: Annotated[Path | None, typer.Option("--file", help="Answers from a tenants file with one tenant.")] = None,
     language: InLanguage = None,
@@ -109,7 +118,11 @@ def add(
     answers, also = onboarding_file.answers_of(file) if file else ({}, {})
     answers |= onboarding.given_answers(given or [])
     dialogue = onboarding.Dialogue(language_of(language), named(who), answers)
-    with at_database(create=True, keys=not discard):
+    with at_database(create=not listed, keys=not (discard or listed)):
+        if listed:
+            drafts = onboarding_store.listing()
+            show({"items": drafts}, json, lambda _: _show_drafts(drafts))
+            return
         if discard:
             output.say(f"{onboarding_store.discard(slug)}: forgotten.")
             return
@@ -126,6 +139,14 @@ def add(
             output.say(f"{document['tenant']}: {document['action']}")
             code = onboarding.go_live(dialogue, document["tenant"])
     raise typer.Exit(code)
+
+
+def _show_drafts(drafts: list[Row]) -> None:
+    if not drafts:
+        output.say("Nobody is being set up.")
+        return
+    rows = [[one["slug"], one["name"], one["who"], one["updated_at"]] for one in drafts]
+    output.show_table(["slug", "name", "last answer by", "at"], rows)
 
 
 @app.command("export", epilog=example("koppeling tenants export acme > acme.toml"))
@@ -209,10 +230,11 @@ def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None
             _health(one["enrollments"]),
             _health(one["completions"]),
             output.ago(one["next_run_at"]),
+            one["afas_ends"],
         )
         for one in found.items
     ]
-    output.show_table(["slug", "name", "enrollments", "completions", "next run"], rows)
+    output.show_table(["slug", "name", "enrollments", "completions", "next run", "AFAS until"], rows)
     show_next(found.next)
 
 
@@ -231,15 +253,68 @@ def show_(slug: Slug, json: Json = False) -> None:
 
 
 def _show_tenant(found: Row) -> None:
-    output.show_fields(found, skip=("courses", "course_rules", "tenant"))
+    output.say(f"{flagged(found['slug'], found['environment'])}: {found['name']}")
+    for way in ("enrollments", "completions"):
+        last = f", last run {found[way]['last_run']}" if found[way]["last_run"] else ""
+        output.say(f"{way}: {_health(found[way])}, next run {output.ago(found[way]['next_run_at'])}{last}")
+    for title, record in _parts(found):
+        output.say("")
+        known = [(key, value) for key, value in record.items() if value is not None]
+        output.show_table(["", ""], known, title=title, header=False)
     for rule in found["course_rules"]:
         output.say("")
         output.show_fields({name: value for name, value in rule.items() if value is not None})
-    for course in found["courses"]:
-        if course["rule"] is None:
-            output.say("")
-            output.show_fields(course, skip=("rule",))
+    _show_courses([course for course in found["courses"] if course["rule"] is None])
     _show_linked([course for course in found["courses"] if course["rule"] is not None])
+
+
+def _parts(found: Row) -> list[tuple[str, Row]]:
+    """What a tenant's settings say, in the tables of its file."""
+    secrets = found["secrets"]
+    stored = {name: "stored" if there else "-" for name, there in secrets.items()}
+    limits = found["removals"].get("limits", {})
+    general = {
+        "timezone": found["timezone"],
+        "interval": format_duration(found["interval_seconds"]),
+        "environment id": found["envid"],
+        "first complete read": found["first_complete_at"],
+    }
+    afas = found["afas"] | {"until": found["afas_ends"]}
+    afas |= {name.removeprefix("afas_"): stored[name] for name in stored if name.startswith("afas_")}
+    pluvo = found["pluvo"] | {
+        name.removeprefix("pluvo_"): stored[name] for name in stored if not name.startswith("afas_")
+    }
+    removals = {key: value for key, value in found["removals"].items() if key != "limits"}
+    removals["confirm_after"] = format_duration(removals["confirm_after"])
+    return [("settings", general), ("AFAS", afas), ("Pluvo", pluvo), ("removals", removals | limits)]
+
+
+def _show_courses(courses: list[Row]) -> None:
+    """Those of blocks of their own, a line for each; then, once each, the columns that they read."""
+    if not courses:
+        return
+    rows = [
+        [
+            one["event_id"],
+            "yes" if one["active"] else "no",
+            one["target"],
+            "; ".join(f"{rule['title']} → {rule['field']}" for rule in one["rules"]),
+            one["base_rows"],
+            one["enrolled"],
+            one["getconnector"],
+        ]
+        for one in courses
+    ]
+    output.say("")
+    output.show_table(["event", "active", "target", "completions", "rows", "enrolled", "GetConnector"], rows)
+    told: list[Row] = []
+    for one in courses:
+        columns = {key: value for key, value in one["fields"].items() if value is not None}
+        if columns not in told:
+            told.append(columns)
+            same = [course["event_id"] for course in courses if course["fields"] == one["fields"]]
+            output.say("")
+            output.show_table(["", ""], columns.items(), title=f"columns of {', '.join(same)}", header=False)
 
 
 def _show_linked(courses: list[Row]) -> None:
@@ -278,12 +353,23 @@ def resume(slug: Slug, direction: Direction = None, who: Who = None, json: Json 
     show({"tenant": slug, "resumed": resumed}, json, lambda _: output.say(said))
 
 
-@app.command("rotate-keys", epilog=example("koppeling tenants rotate-keys"))
-def rotate_keys(who: Who = None, json: Json = False) -> None:
+@app.command("rotate-keys", epilog=example("koppeling tenants rotate-keys", "koppeling tenants rotate-keys --new"))
+def rotate_keys(
+    new: Annotated[
+        bool, typer.Option("--new", help="Make a key, and put it in place of the one in the home folder.")
+    ] = False,
+    who: Who = None,
+    json: Json = False,
+) -> None:
     """Put all stored secrets under the first of KOPPELING_SECRET_KEYS, so that the older keys can go."""
     with at_database(keys=True):
-        changed = manage.rotate_keys(who=named(who))
-    said = f"{changed} secrets are under the first key now: the others can be taken out of KOPPELING_SECRET_KEYS."
+        changed = manage.rotate_keys(who=named(who), new=new)
+    said = (
+        f"{changed} secrets are under a new key now, and the old one is gone. What runs goes on. A backup from before "
+        "needs the old key."
+        if new
+        else f"{changed} secrets are under the first key now: the others can be taken out of KOPPELING_SECRET_KEYS."
+    )
     show({"secrets": changed}, json, lambda _: output.say(said))
 
 

@@ -21,6 +21,7 @@ from ops.http.webhooks import router as webhooks
 from ops.problems import Problem
 from ops.servers import environment
 from ops.servers.parent import end_with_parent
+from ops.terminal import output
 from workers.process import connections
 
 
@@ -50,10 +51,12 @@ def serve(host: str, port: int, *, child: bool) -> None:
     session.use_pool(connections.SERVE_POOL)
     Loop("idle connections", _give_back_idle).start()
     Loop("health", health.look).start()
+    shown = f"[{host}]" if ":" in host else host
     stopping = threading.Event()
     threads = alerts.start(stopping)
     try:
-        server.run(make_app(host), host, port)
+        # As a child it is `up` that says when all is ready.
+        server.run(make_app(host), host, port, None if child else lambda: output.say(f"ready http://{shown}:{port}"))
     finally:
         stopping.set()
         threads[0].join(1.0)  # so that another process notices and plans at once

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -177,9 +179,21 @@ def config(app: Any, host: str, port: int, limits: Limits | None = None) -> uvic
     )
 
 
-def run(app: Any, host: str, port: int) -> None:
-    """Serve until told to stop; SystemExit when it can't start."""
-    server = uvicorn.Server(config(app, host, port))
+class _Telling(uvicorn.Server):
+    """Says in one line that it takes requests."""
+
+    ready: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self.ready is not None:
+            self.ready()
+
+
+def run(app: Any, host: str, port: int, ready: Callable[[], None] | None = None) -> None:
+    """Serve until told to stop, and call ``ready`` once it takes requests; SystemExit when it can't start."""
+    server = _Telling(config(app, host, port))
+    server.ready = ready
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

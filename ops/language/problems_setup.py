@@ -61,4 +61,11 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.secret_on_command_line": "A secret on the command line is seen by others: write env:NAME or file:PATH.",
     "problem.nothing_changed": "Nothing was changed.",
     "problem.one_tenant_in_file": "The file is to have one tenant, {slug}: others are imported from files of their own.",
+    "problem.draft_moved": "{name} answered for {slug} meanwhile, so nothing of this was kept: `koppeling tenants add {slug} --resume` goes on from there.",
+    "page.draft_moved": "{name} answered here meanwhile. Nothing of this was kept yet: look what stands here now, then try again.",
+    "problem.draft_gone": "{slug} is no longer being set up: somebody stored or forgot it meanwhile, so nothing of this was kept.",
+    "problem.no_page": "There is no such page.",
+    "problem.settings_changed": "{slug} was changed by somebody else meanwhile, so nothing of this was stored: look at it again.",
+    "problem.wrong_values": "This can't be used: {keys}.",
+    "page.wrong_values": "Something can't be used: see below what.",
 }

@@ -93,8 +93,8 @@ def need_keys(*, make: bool = False, lost: bool = False) -> None:
                 raise Problem("key_gone", path=found.home / KEY_FILE, missing=missing_words(marks))
             if not make:
                 return  # nothing is stored that could be read
-            key = make_home_key(found.home)
-        use(secret_keys=key)
+            make_home_key(found.home)
+        use_home_key(found.home)
     if lost:
         settings.get().need_secret_keys()
     else:
@@ -197,6 +197,21 @@ def use_broker_if_running() -> None:
 
 def _use_embedded(home: Path, url: str) -> None:
     use(database_url=url)
-    key = None if settings.get().secret_keys else home_key(home)
+    if not settings.get().secret_keys:
+        use_home_key(home)
+
+
+def use_home_key(home: Path) -> None:
+    """Read secrets with the key of this home, if it has one, and look again when it was replaced meanwhile."""
+    key = home_key(home)
     if key:
         use(secret_keys=key)
+        settings.look_for_keys(lambda: _key_now(home))
+
+
+def _key_now(home: Path) -> str | None:
+    """The key while all runs: one that can't be used is as good as none."""
+    try:
+        return home_key(home)
+    except Problem:
+        return None

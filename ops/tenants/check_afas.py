@@ -20,7 +20,9 @@ from ops.tenants.fields import days_fields
 from ops.tenants.nearest import nearest
 from producers.completions.rules import known_field
 
-WARN_DAYS = 60  # before a token or secret ends
+# Days before a token or secret ends; which of them is reached tells one warning from the next
+WARN_DAYS = (7, 14, 30, 60)
+ENDS = "afas token end"  # the probe that says until when the credentials work
 CLASSIC_ENDS = date(2027, 8, 31)
 SAMPLED_EVENTS = 40
 LISTED = 30  # names in one sentence
@@ -133,28 +135,31 @@ class Connectors:
 
 
 def _ends(tenant: Tenant, meta: MetaInfo, today: date) -> Iterator[Finding]:
-    """When the credentials end. AFAS tells it of a classic token; of an OAuth secret only the customer knows."""
-    name = "afas token end"
+    """When the credentials end, in ``day`` where it is known.
+
+    AFAS tells it of a classic token; of an OAuth secret only the customer knows.
+    """
     classic = tenant.afas.auth == "token"
-    if classic:
-        over = today > CLASSIC_ENDS
-        yield fault(name, "classic_token_ended") if over else warning(name, "classic_token")
     noted = None if classic or tenant.afas.secret_ends is None else date.fromisoformat(tenant.afas.secret_ends)
     told = meta.token_ends_at
     ends_on = min((each for each in (noted, told.date() if told else None) if each is not None), default=None)
+    known = {"day": ends_on.isoformat()} if ends_on else {}
+    if classic:
+        over = today > CLASSIC_ENDS
+        yield fault(ENDS, "classic_token_ended") if over else warning(ENDS, "classic_token", **known)
     if ends_on is None:
         if told is None and meta.token_expiry.strip("0 "):
-            yield warning(name, "token_end_unknown", text=meta.token_expiry[:40])
+            yield warning(ENDS, "token_end_unknown", text=meta.token_expiry[:40])
         elif not classic:
-            yield Finding(name, True)
+            yield Finding(ENDS, True)
         return
     days = (ends_on - today).days
     if days < 0:
-        yield fault(name, "token_ended", day=ends_on.isoformat())
-    elif days <= WARN_DAYS:
-        yield warning(name, "token_ends", day=ends_on.isoformat(), count=days)
+        yield fault(ENDS, "token_ended", **known)
+    elif days <= max(WARN_DAYS):
+        yield warning(ENDS, "token_ends", count=days, within=min(each for each in WARN_DAYS if days <= each), **known)
     elif not classic:
-        yield Finding(name, True)
+        yield Finding(ENDS, True, parameters=known)
 
 
 def _environment(meta: MetaInfo, tenant: Tenant) -> Finding:

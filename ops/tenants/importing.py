@@ -33,6 +33,7 @@ from ops import access, audit
 from ops.language import Words
 from ops.problems import AlreadyDecided, Problem
 from ops.tenants import RESERVED, file_spec
+from producers.runs.request import begin_again
 from tenancy import health
 from tenancy.systems import SAME_ORGANISATION
 
@@ -45,6 +46,7 @@ SECRETS = {
 }
 # They sign, and are sent nowhere
 OF_NO_CLIENT = ("webhook_secret", "alerts_secret")
+SHOWN = 20  # events in one line
 # What says where the secrets of a system are sent
 ADDRESS = {"afas": ("member_id", "environment", "base_url"), "pluvo": ("organisation", "base_url")}
 
@@ -78,9 +80,14 @@ def apply(
     *,
     replace_lost: bool = False,
     only_new: bool = False,
+    dry_run: bool = False,
+    version: int | None = None,
     verb: str = "tenants import",
 ) -> list[Imported]:
     """Store the tenants. Raises Problem, and stores nothing, when one of them may not change so.
+
+    ``dry_run``: tell what would change, and store nothing.
+    ``version``: of the settings that it was decided on (of one tenant); AlreadyDecided where they are others by now.
 
     ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
     ``only_new``: none of them may be there already.
@@ -92,10 +99,14 @@ def apply(
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
         if only_new:
             refuse_stored(opened.connection(), *(spec.slug for spec in specs))
+        for spec in specs if version is not None else ():
+            _refuse_changed(opened.connection(), spec.slug, version)
         done = [_apply_one(opened, spec, replace_lost, who, verb) for spec in specs]
         opened.flush()
         for one in done:
             one.warnings += _judge_sharing(opened, one.slug)
+        if dry_run:
+            opened.rollback()
         return done
 
 
@@ -104,6 +115,21 @@ def refuse_stored(connection: Connection, *slugs: str) -> None:
     stored = connection.execute(text("SELECT slug FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": list(slugs)})
     for slug in stored.scalars():
         raise AlreadyDecided("stored_meanwhile", slug=slug)
+
+
+_VERSION = text("SELECT settings_version FROM tenant WHERE id = :id")
+_LOCKED_VERSION = text("SELECT settings_version FROM tenant WHERE slug = :slug FOR NO KEY UPDATE")
+
+
+def version(connection: Connection, tenant_id: int) -> int:
+    """Of a tenant's settings: another one after each change."""
+    return int(connection.execute(_VERSION, {"id": tenant_id}).scalar_one())
+
+
+def _refuse_changed(connection: Connection, slug: str, decided_on: int | None) -> None:
+    now = connection.execute(_LOCKED_VERSION, {"slug": slug}).scalar()
+    if now != decided_on:
+        raise AlreadyDecided("settings_changed", slug=slug)
 
 
 _SHARING = text(
@@ -156,7 +182,10 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
             "of real ones"
         )
     tenant_id = cast(int, stored.id)
-    done.changes += _set_rules(stored, spec) + _set_courses(opened, tenant_id, spec)
+    done.changes += _set_rules(stored, spec)
+    changed, ended = _set_courses(opened, tenant_id, spec)
+    done.changes += changed
+    done.warnings += _people_of(opened.connection(), tenant_id, ended)
     _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)
     if done.action == "updated":
         if not done.changes:
@@ -169,7 +198,9 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
     connection = opened.connection()
     # A connector may have been the wrong one as well as a secret or an address.
     if any(change.startswith(("afas.", "pluvo.", "course")) for change in done.changes):
-        done.changes += [f"{way}: no longer quarantined" for way in health.try_again(connection, tenant_id)]
+        for way in health.try_again(connection, tenant_id):
+            begin_again(connection, tenant_id, way)
+            done.changes.append(f"{way}: no longer quarantined")
     audit.record(connection, who=who, verb=verb, tenant_id=tenant_id, detail={"changes": done.changes})
     return done
 
@@ -337,7 +368,8 @@ def _set_rules(stored: tables.Tenant, spec: file_spec.Tenant) -> list[str]:
     return [*(told or ["course rules: none any more"]), "what they link changes in the next run"]
 
 
-def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> list[str]:
+def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> tuple[list[str], list[Course]]:
+    """What changes, and the courses that are switched off."""
     stored = {one.event_id: one for one in opened.exec(select(Course).where(Course.tenant_id == tenant_id))}
     changes = []
     for course in spec.courses:
@@ -355,7 +387,25 @@ def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> lis
     changes += [f"course {one.event_id}: inactive, no longer in the file" for one in ended if one.rule is None]
     if by_rule := sum(one.rule is not None for one in ended):
         changes.append(f"courses of rules: {by_rule} inactive, no rule covers them any more; nobody is removed")
-    return changes
+    return changes, ended
+
+
+_PEOPLE = text(
+    """
+    SELECT count(*) FROM enrollment
+     WHERE tenant_id = :tenant AND course_id = ANY(:courses) AND state = 'enrolled'
+    """
+)
+
+
+def _people_of(connection: Connection, tenant_id: int, ended: Sequence[Course]) -> list[str]:
+    """Whom it concerns that courses are switched off."""
+    courses = [one.id for one in ended]
+    people = connection.execute(_PEOPLE, {"tenant": tenant_id, "courses": courses}).scalar() if courses else 0
+    if not people:
+        return []
+    events = ", ".join(one.event_id for one in ended[:SHOWN]) + (", …" if len(ended) > SHOWN else "")
+    return [f"switched off: {events}. Of {people} enrolled people nobody is taken out, and nothing changes any more"]
 
 
 def _still_linked(course: Course, rules: Sequence[CourseRule]) -> bool:

@@ -6,17 +6,25 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
+import settings
 from models.direction import Direction, Health
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.degraded import mark
 from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
+from ops.problems import Problem
 from ops.tidy import tidy_up
 from tenancy import health
 
+# Of a classic token only AFAS knows until when it works: as it said in the last check of what is stored now.
 _TENANTS = """
     SELECT t.id, t.slug, t.name, t.interval_seconds, t.afas->>'environment' AS environment,
+           least(CASE WHEN t.afas->>'auth' = 'oauth' THEN CAST(t.afas->>'secret_ends' AS date) END,
+                 (SELECT min(CAST(f->'parameters'->>'day' AS date))
+                    FROM tenant_check k, jsonb_array_elements(k.findings) f
+                   WHERE k.tenant_id = t.id AND k.checked_at >= t.updated_at AND f->>'probe' = 'afas token end')
+                ) AS afas_ends,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'enrollments') AS newest_enrollments,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
       FROM tenant t
@@ -35,7 +43,10 @@ _COURSES = """
 
 
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
-    """The tenants by slug, with the health of both directions and the next run."""
+    """The tenants by slug, with the health of both directions and the next run.
+
+    ``afas_ends``: the last day of the credentials of AFAS, as somebody noted it or AFAS told it; None where nobody did.
+    """
     with transaction() as connection:
         wanted = {"visible": access.visible(), "cursor": cursor}
         by_slug = f"{_TENANTS} {where(_FILTERS, wanted)} ORDER BY t.slug LIMIT :limit"
@@ -80,6 +91,7 @@ def _item(item: Row, health: Mapping[Direction, Row]) -> Row:
         "tenant": item["slug"],
         "name": item["name"],
         "environment": item["environment"],
+        "afas_ends": item["afas_ends"],
         **{str(way): _health(row, newest[way]) for way, row in health.items()},
         "last_run": max((run for run in newest.values() if run), default=None),
         "next_run_at": min((at for at in nexts if at), default=None),
@@ -105,23 +117,58 @@ def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[st
 
 
 def resume(slug: str, *, direction: str | None, who: str) -> list[str]:
-    """End a pause or a quarantine at once; returns the directions that were in one."""
+    """End a pause or a quarantine at once; returns the directions that were in one.
+
+    What was refused while it read is begun again.
+    """
+    from producers.runs.request import begin_again  # noqa: PLC0415  listing tenants needs no ledger
+
     access.check("tenants.resume", slug)
     way = lookup.direction(direction) if direction else None
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         resumed = health.resume(connection, tenant, way)
+        for name in resumed:
+            begin_again(connection, tenant, name)
         if resumed:
             audit.record(connection, who=who, verb="tenants resume", tenant_id=tenant, detail={"directions": resumed})
     return resumed
 
 
-def rotate_keys(*, who: str) -> int:
-    """Put every stored secret under the first key; returns how many. SecretUnreadable when a key is missing."""
+def rotate_keys(*, who: str, new: bool = False) -> int:
+    """Put every stored secret under the first key; returns how many. SecretUnreadable when a key is missing.
+
+    ``new``: under one that is made now, and takes the place of the embedded home's. Raises Problem where there is none.
+    """
+    access.check("tenants.rotate_keys", None)
+    if not new:
+        return _reencrypt(who)
+    from ops.servers import new_key  # noqa: PLC0415  only needed here
+
+    found = settings.get()
+    if not found.embedded_database or settings.given("SECRET_KEYS"):
+        raise Problem("key_of_environment")
+    with new_key.replaced(found.home):
+        changed = _reencrypt(who)
+        # Whoever read the old key just before may have stored something under it meanwhile.
+        while _under_others():
+            _reencrypt(who)
+    return changed
+
+
+def _under_others() -> bool:
+    from models.crypto import fingerprint  # noqa: PLC0415  only needed here
+    from models.stored_secrets import stored_under  # noqa: PLC0415  only needed here
+
+    first = fingerprint(settings.get().need_secret_keys()[0]).hex()
+    with transaction() as connection:
+        return any(mark != first for mark in stored_under(connection))
+
+
+def _reencrypt(who: str) -> int:
     from models.crypto import place_of, reencrypt  # noqa: PLC0415  only needed here
     from models.stored_secrets import encrypted_columns  # noqa: PLC0415  only needed here
 
-    access.check("tenants.rotate_keys", None)
     changed = 0
     with transaction() as connection:
         for table, column in encrypted_columns():

@@ -13,6 +13,7 @@ from ops import access, audit, lookup
 from ops.problems import AlreadyDecided, Problem
 from ops.tenants import importing, onboarding
 from ops.tenants.onboarding import LEFT_OUT, Draft
+from producers.runs.request import begin_again
 from tenancy import health
 
 
@@ -61,6 +62,7 @@ def change_credentials(draft: Draft, system: str, who: str) -> None:
         tenant.settings_version += 1
         tenant.updated_at = utc_now()
         connection = opened.connection()
-        health.try_again(connection, cast(int, tenant.id))
+        for way in health.try_again(connection, cast(int, tenant.id)):
+            begin_again(connection, cast(int, tenant.id), way)
         detail = {"system": system} | ({"auth": given["auth"]} if system == "afas" else {})
         audit.record(connection, who=who, verb="tenants credentials", tenant_id=tenant.id, detail=detail)

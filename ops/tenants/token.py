@@ -17,6 +17,7 @@ from models.session import session
 from models.tenant import Tenant
 from ops import access, audit, lookup
 from ops.problems import AlreadyDecided, Problem
+from producers.runs.request import begin_again
 from tenancy import health
 from tenancy.systems import afas_address
 
@@ -69,5 +70,6 @@ def _store(slug: str, token: str, address: str, who: str) -> None:
         tenant.afas = tenant.afas.model_copy(update={"auth": "token"})
         tenant.settings_version += 1
         tenant.updated_at = utc_now()
-        health.try_again(opened.connection(), cast(int, tenant.id))
+        for way in health.try_again(opened.connection(), cast(int, tenant.id)):
+            begin_again(opened.connection(), cast(int, tenant.id), way)
         audit.record(opened.connection(), who=who, verb="token", tenant_id=tenant.id)

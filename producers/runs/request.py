@@ -25,6 +25,19 @@ _INSERT = text(
     VALUES (:id, :batch, :tenant, :direction, :trigger, CAST(:options AS jsonb), 'queued')
     """
 )
+# Those that were refused before they had a plan, since the last run that ended in another way. What was planned waits
+# in the ledger and goes on by itself; such a run has the state of its direction as its reason. Whoever only wanted to
+# look looks again.
+_REFUSED = text(
+    """
+    SELECT options, bool_or(trigger = 'reopened') AS tried FROM run
+     WHERE tenant_id = :tenant AND direction = :direction AND status = 'quarantined'
+       AND reason IS DISTINCT FROM 'quarantined' AND trigger NOT IN ('preview', 'dry_run')
+       AND id > coalesce((SELECT max(id) FROM run WHERE tenant_id = :tenant AND direction = :direction
+                             AND status <> 'quarantined'), '')
+     GROUP BY options ORDER BY min(id)
+    """
+)
 _LOCK = text("SELECT pg_advisory_xact_lock(:class, hashtext(:key))")
 _STATUS = text("SELECT tenant_id, status FROM run WHERE id = :id FOR UPDATE")
 _STOP = text("UPDATE run SET stop_requested = true WHERE id = :id AND tenant_id = :tenant")
@@ -59,6 +72,19 @@ def request_run(
     )
     connection.execute(text("NOTIFY koppeling_runs"))
     return run_id
+
+
+def begin_again(connection: Connection, tenant_id: int, direction: str, *, once: bool = False) -> list[str]:
+    """Queue the runs that were refused while they read, now that their direction is open again; their ids.
+
+    ``once``: not those that were begun again so before, as what reopened the direction is less than a run asks for.
+    """
+    refused = connection.execute(_REFUSED, {"tenant": tenant_id, "direction": direction}).all()
+    return [
+        request_run(connection, tenant_id, direction, trigger="reopened", options=row.options)
+        for row in refused
+        if not (once and row.tried)
+    ]
 
 
 def lock_runs(connection: Connection, tenant_id: int, direction: str) -> None:

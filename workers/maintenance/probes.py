@@ -17,6 +17,7 @@ from models.direction import Direction
 from models.session import transaction
 from models.tenant_settings import SettingsUnread
 from producers.probes import probe_completions, probe_enrollments
+from producers.runs.request import begin_again
 from tenancy import health
 from tenancy.rate_limit import RateLimited
 from workers.messages.interruptions import UNFIT
@@ -108,5 +109,7 @@ def _try(tenant_id: int, direction: str) -> bool:
         return False
     with transaction() as connection:
         reopened = health.reopen(connection, tenant_id, direction)
+        if reopened:
+            begin_again(connection, tenant_id, direction, once=True)
     log.info("reopened", tenant=tenant_id, direction=direction)
     return reopened

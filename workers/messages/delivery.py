@@ -21,6 +21,7 @@ from loops import where
 from models import ledger
 from models.direction import Direction
 from models.session import fetch, transaction
+from producers.runs.request import begin_again
 from tenancy import health
 from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOurs, Stopped, Waiting
 from workers.messages.policy import Consequence
@@ -261,6 +262,7 @@ def answer_probe(connection: Connection, delivery: Delivery, consequence: Conseq
         answered = [call for call in delivery.call_log if call.error_code is None or call is delivery.call_log[-1]]
     if state is not None and health.proves(state.first_call, answered):
         if health.reopen(connection, delivery.tenant_id, delivery.direction):
+            begin_again(connection, delivery.tenant_id, delivery.direction, once=True)
             log.info("reopened", tenant=delivery.tenant_id, direction=delivery.direction)
     else:
         health.probe_again(connection, delivery.tenant_id, delivery.direction, called=bool(delivery.call_log))

@@ -287,6 +287,73 @@ def test_a_refused_token_quarantines_the_direction_and_the_next_run_ends_at_once
     assert run(engine, second).status == "quarantined"
 
 
+def test_a_run_that_was_refused_while_it_read_begins_again_once_its_direction_is_open(
+    engine: Engine, producer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two runs that were refused before they had a plan
+    tenant = engine.tenant()
+
+    def refused(lease: RunLease) -> None:
+        raise Unauthorized("token_refused", "AFAS does not accept the token", status=401)
+
+    def work_all() -> None:
+        while lease := runs.claim():
+            runs.work(lease)
+            finalizer.finalize()
+
+    def queued() -> list[tuple[str, Any]]:
+        found = engine.execute("SELECT trigger, options FROM run WHERE status = 'queued' ORDER BY id")
+        return [(row.trigger, row.options) for row in found]
+
+    def reopen_by_probe() -> None:
+        engine.execute("UPDATE tenant_direction SET probe_at = now() - interval '5 seconds'")
+        assert [begun.result(timeout=20) for begun in probe()] == [True]
+
+    monkeypatch.setitem(PROBES, "enrollments", lambda tenant_id: None)
+    producer["do"] = refused
+    request(tenant, full=True)
+    request(tenant)
+    work_all()
+    assert engine.value("SELECT count(*) FROM run WHERE status = 'quarantined'") == 2
+
+    # when a probe reopens the direction, then both begin again
+    reopen_by_probe()
+    assert queued() == [("reopened", {"full": True}), ("reopened", {})]
+
+    # and when they are refused once more, a probe, which asks for less than a run, leaves them to the timetable
+    work_all()
+    reopen_by_probe()
+    assert queued() == []
+
+    # but an operator who reopens it wants them
+    producer["do"] = lambda lease: None
+    with transaction() as connection:
+        health.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+    slug = engine.value("SELECT slug FROM tenant WHERE id = :id", id=tenant)
+    assert manage.resume(slug, direction=None, who="tester") == ["enrollments"]
+    assert queued() == [("reopened", {"full": True}), ("reopened", {})]
+    work_all()
+    assert manage.resume(slug, direction=None, who="tester") == []
+    assert queued() == []
+
+
+def test_a_run_whose_messages_wait_goes_on_with_them_and_does_not_begin_again(engine: Engine) -> None:
+    # given a run that had its plan when the direction was quarantined
+    tenant = engine.tenant()
+    run_id = request(tenant)
+    engine.execute("UPDATE run SET status = 'applying' WHERE id = :id", id=run_id)
+    with transaction() as connection:
+        health.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+    line(engine, tenant, run_id, "pending")
+    assert finalizer.finalize() == 0
+    assert run(engine, run_id).status == "quarantined"
+    # when
+    slug = engine.value("SELECT slug FROM tenant WHERE id = :id", id=tenant)
+    assert manage.resume(slug, direction=None, who="tester") == ["enrollments"]
+    # then
+    assert engine.value("SELECT count(*) FROM run") == 1
+
+
 def state_of(direction: str = "enrollments") -> tuple[Any, ...]:
     """What status and tenants list tell of a direction, which is the same."""
     (told,) = [one for one in status.document()["tenants"] if one["tenant"] == "acme"]

@@ -347,3 +347,17 @@ def test_the_connector_that_rules_share_is_checked_without_any_course(shared_wor
     assert [probe["probe"] for probe in found["probes"] if not probe["ok"]] == [
         f"getconnector {GET_CONNECTOR} (course rules)"
     ]
+
+
+@pytest.mark.parametrize(("days", "within"), [(60, 60), (31, 60), (30, 30), (14, 14), (8, 14), (7, 7), (0, 7)])
+def test_an_end_that_comes_nearer_is_a_warning_of_its_own_each_time(world: World, days: int, within: int) -> None:
+    afas(world, secret_ends=in_days(days))
+    (found,) = [one for one in check("acme")["probes"] if one["code"] == "token_ends"]
+    assert found["parameters"] == {"day": in_days(days), "count": days, "within": within}
+    assert found["ok"]
+
+
+def test_an_end_that_is_far_away_is_told_and_no_warning(world: World) -> None:
+    afas(world, secret_ends=in_days(61))
+    (found,) = [one for one in check("acme")["probes"] if one["probe"] == "afas token end"]
+    assert (found["code"], found["parameters"]) == ("ok", {"day": in_days(61)})

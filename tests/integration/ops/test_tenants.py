@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -518,3 +520,70 @@ def test_whatever_is_imported_its_export_changes_nothing(import_text: Import) ->
         assert (done.action, done.changes) == ("unchanged", []), f"{text}\n\n{written}"
         tried += 1
     assert tried > 40
+
+
+def test_a_dry_run_of_an_import_tells_whom_it_concerns_and_stores_nothing(import_text: Import, acme: int) -> None:
+    # given two people in a course that the new file no longer has, and another name
+    for internal_id in ("80", "81"):
+        add_enrollment(acme, internal_id)
+    before = scalar("SELECT to_jsonb(t) FROM tenant t")
+    other = GOOD.partition("[[tenants.courses]]")[0].replace("Acme Opleidingen", "Acme")
+    specs = file.parse(other, name="tenants.toml", folder=Path())
+    # when
+    (told,) = importing.apply(specs, "tester", dry_run=True)
+    # then
+    assert told.action == "updated"
+    assert "name: Acme Opleidingen → Acme" in told.changes
+    assert "course 340: inactive, no longer in the file" in told.changes
+    assert told.warnings == [
+        "switched off: 340. Of 2 enrolled people nobody is taken out, and nothing changes any more"
+    ]
+    assert scalar("SELECT to_jsonb(t) FROM tenant t") == before
+    assert scalar("SELECT active FROM course") is True
+    assert scalar("SELECT count(*) FROM operator_action") == 1
+    # and the import itself says the same
+    assert importing.apply(specs, "tester") == [told]
+
+
+@pytest.mark.parametrize(
+    ("auth", "noted", "told", "shown"),
+    [
+        ("oauth", None, None, None),
+        ("oauth", "2027-05-01", None, "2027-05-01"),
+        ("oauth", "2027-05-01", "2027-04-01", "2027-04-01"),
+        ("token", None, "2027-02-03", "2027-02-03"),
+        ("token", "2027-01-01", None, None),
+    ],
+)
+def test_until_when_the_credentials_work_is_listed_as_noted_or_as_afas_told_last(
+    acme: int, auth: str, noted: str | None, told: str | None, shown: str | None
+) -> None:
+    ways = json.dumps({"auth": auth, "secret_ends": noted})
+    run_sql("UPDATE tenant SET afas = afas || CAST(:ways AS jsonb)", ways=ways)
+    parameters = {"day": told} if told else {}
+    findings = json.dumps(
+        [
+            {"probe": "afas token end", "ok": True, "code": "ok", "parameters": parameters},
+            {"probe": "afas environment", "ok": True, "code": "ok", "parameters": {"day": "2001-01-01"}},
+        ]
+    )
+    run_sql(
+        "INSERT INTO tenant_check (tenant_id, checked_at, findings)"
+        " VALUES (:tenant, now() + interval '1 second', CAST(:findings AS jsonb))",
+        tenant=acme,
+        findings=findings,
+    )
+    ends = date.fromisoformat(shown) if shown else None
+    assert [one["afas_ends"] for one in manage.listing().items] == [ends]
+    assert manage.show("acme")["afas_ends"] == ends
+
+
+def test_what_a_check_found_of_credentials_that_were_replaced_is_not_listed(acme: int) -> None:
+    findings = json.dumps([{"probe": "afas token end", "ok": True, "code": "ok", "parameters": {"day": "2027-02-03"}}])
+    run_sql(
+        "INSERT INTO tenant_check (tenant_id, checked_at, findings)"
+        " VALUES (:tenant, now() - interval '1 hour', CAST(:findings AS jsonb))",
+        tenant=acme,
+        findings=findings,
+    )
+    assert [one["afas_ends"] for one in manage.listing().items] == [None]

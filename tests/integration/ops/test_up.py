@@ -133,3 +133,23 @@ def test_a_taken_port_is_one_line_and_nothing_is_started(tmp_path: Path) -> None
             assert process.wait(SECONDS) == 2
     assert "choose another with --port" in (tmp_path / "up.log").read_text()
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("words", [["scheduler"], ["serve", "--port"]], ids=lambda words: words[0])
+def test_a_process_of_one_kind_says_in_one_line_when_it_is_ready(environment: dict[str, str], words: list[str]) -> None:
+    port = free_port()
+    command = [*words, str(port)] if "--port" in words else words
+    expected = f"ready http://127.0.0.1:{port}" if "--port" in words else "ready: the timetable is kept"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", *command], cwd=ROOT, env=os.environ | environment,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().strip() == expected
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == ""
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
