@@ -23,6 +23,7 @@ from ops.tenants.check import check
 from ops.tenants.file_spec import secret_of
 from ops.tenants.importing import ImportDocument
 from ops.tenants.onboarding import Draft, Question, Refused
+from ops.tenants.onboarding_words import refusal
 from ops.terminal import output, plan_view
 
 BACK = "<"
@@ -77,7 +78,7 @@ class Dialogue:
         try:
             return onboarding_store.give(draft, question.name, given, self.who)
         except Refused as refused:
-            told = self._refusal(refused)
+            told = refusal(refused, self.language)
             if not self.terminal:
                 raise Problem("answer_refused", question=question.name, told=told) from None
             output.say(told, error=True)
@@ -89,15 +90,6 @@ class Dialogue:
         if again and again.name == question.name and question.kind == "act":
             return onboarding.back(draft) if self.line("ask.again") == BACK else draft
         return draft
-
-    def _refusal(self, refused: Refused) -> str:
-        code = refused.code if f"cause.{refused.code}" in SENTENCES else "failed"
-        given = {"code": refused.code, **refused.parameters}
-        said = str(refused.parameters.get("said") or "")
-        cause = say(f"cause.{code}", self.language, **given)
-        return (
-            f"{cause}{' ' + said if said and said not in cause else ''} {say(f'action.{code}', self.language, **given)}"
-        )
 
     def _ask(self, question: Question) -> str:
         if self.terminal:

@@ -40,4 +40,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "ask.completion_field_type": "Make a free field of type date for the completion date: “{label}” can't hold one.",
     "ask.completion_field_short": "Make the field “{label}” long enough for a date such as {example}, or make one of type date.",
     "ask.completion_unseen": "Add the field {field} (the completion date) to the GetConnector {connector}, so that dates typed by hand are seen.",
+    "handover.need_key": "Make an app connector with an OAuth client (client credentials) in environment {member_id}, unblock it, and hand over client id and client secret (steps 1, 4 and 5 of the manual).",
+    "handover.need_connector": "Make the GetConnector with the participants of events, and add it to the app connector (tab GetConnectors; step 2 of the manual).",
+    "handover.need_columns": "Put these columns into the GetConnector {connector}: event id (CrId), contact (CdId), organisation/person (BcCo), name and e-mail address (step 2 of the manual).",
+    "handover.need_completions": "Make a free field of type date on the participant of an event, for the completion date, and add the UpdateConnector KnCourseMember to the app connector (tab UpdateConnectors; steps 3 and 4 of the manual).",
 }

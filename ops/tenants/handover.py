@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -38,6 +38,11 @@ def handover(slug: str, language: Language = "nl") -> Handover:
         tenant = lookup.tenant(opened, slug)
     items = list(_items(check(slug)["probes"], tenant, language))
     about = {"name": tenant.name, "member_id": tenant.afas.member_id, "environment": tenant.afas.environment}
+    return mail(slug, about, items, language)
+
+
+def mail(slug: str, about: Mapping[str, object], items: Sequence[Request], language: Language) -> Handover:
+    """The mail around what is asked; ``about``: ``name``, ``member_id``, ``environment`` of the customer."""
     lines = [say("handover.greeting", language), ""]
     if items:
         lines += [say("handover.intro", language, **about, count=len(items)), ""]
@@ -49,7 +54,7 @@ def handover(slug: str, language: Language = "nl") -> Handover:
         "tenant": slug,
         "language": language,
         "subject": say("handover.subject", language, **about),
-        "items": items,
+        "items": list(items),
         "text": "\n".join(lines) + "\n",
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,9 @@ class Draft:
     tenant: Tenant | None = field(default=None, repr=False)
     # Whether it is kept after every answer
     kept: bool = True
+    # Who answered last, and when: kept only in place of that
+    by: str = field(default="", compare=False)
+    revision: datetime | None = field(default=None, compare=False)
 
     def but(self, name: str, value: Any) -> Draft:
         """With one more answer."""
@@ -102,6 +106,8 @@ class Refused(Exception):
         super().__init__(code)
         self.code, self.again, self.parameters = code, again, parameters
         self.draft = Draft()
+        # The name of what was asked
+        self.question = ""
 
 
 def pending(draft: Draft) -> Question | None:
@@ -110,7 +116,18 @@ def pending(draft: Draft) -> Question | None:
         return None
     found = next((one for one in questions(draft) if one.name not in draft.answers), None)
     before = draft.facts.get("before", {}).get(found.name) if found else None
-    return replace(found, proposal=str(before)) if found and before not in (None, LEFT_OUT) else found
+    return replace(found, proposal=as_text(before)) if found and before not in (None, LEFT_OUT) else found
+
+
+def as_text(answer: Any) -> str:
+    """An answer as it is typed: ``340, 341``, ``group:ref``, nothing for what is left out."""
+    if answer == LEFT_OUT:
+        return ""
+    if not isinstance(answer, list):
+        return str(answer)
+    if answer[0] in ("offer_event_ref", "group_ref"):
+        return f"{'group:' if answer[0] == 'group_ref' else ''}{answer[1]}"
+    return ", ".join(map(str, answer))
 
 
 def back(draft: Draft) -> Draft:

@@ -35,6 +35,7 @@ def credentials_of(slug: str, system: str) -> Draft:
     before = {"afas.auth": afas.auth, "afas.client_id": afas.client_id or LEFT_OUT, "pluvo.client_id": pluvo.client_id}
     if system == "pluvo":
         answers |= {"afas.auth": "oauth", "afas.client_id": LEFT_OUT, "afas.client_secret": LEFT_OUT}
+        answers |= {"afas.secret_ends": LEFT_OUT}
         answers |= {"afas.reached": "yes", "pluvo.organisation": pluvo.organisation}
         answers |= {"pluvo.base_url": pluvo.base_url or LEFT_OUT}
     facts = {"before": before, "envid_before": envid, "until": f"{system}.reached", "fixed": list(answers)}

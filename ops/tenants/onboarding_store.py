@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,7 +18,8 @@ from models.base import utc_now
 from models.onboarding import Onboarding
 from models.session import session, transaction
 from ops import access
-from ops.problems import NotThere, Problem
+from ops.listing import Row, rows
+from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.tenants import RESERVED, file_spec, importing, onboarding
 from ops.tenants.file import problem_of
 from ops.tenants.importing import Imported
@@ -30,27 +32,33 @@ _SAME = text(
 )
 _TAKEN = text("SELECT EXISTS (SELECT 1 FROM tenant WHERE slug = :slug)")
 _BEGIN = text("INSERT INTO onboarding (slug, who) VALUES (:slug, :who) ON CONFLICT (slug) DO NOTHING")
+_LISTED = (
+    "SELECT slug, answers ->> 'name' AS name, who, updated_at FROM onboarding ORDER BY updated_at DESC, slug LIMIT 1000"
+)
 _FORGET = text("DELETE FROM onboarding WHERE slug = :slug")
 
 
 def give(draft: Draft, name: str, given: str, who: str) -> Draft:
-    """Answer a question and keep the new draft. Raises Refused, with the draft to go on with, which is kept too."""
+    """Answer a question and keep the new draft. Raises Refused, with the draft to go on with, which is kept too.
+
+    Raises AlreadyDecided where somebody else answered meanwhile, or ended it: nothing is kept then.
+    """
     access.check("tenants.add", None)
     try:
         after = answer(draft, name, given)
         if name == "slug":
-            _begin(draft, after, who)
+            after = _begin(draft, after, who)
         if name == "pluvo.organisation":
             _refuse_same(draft, after)
     except Refused as refused:
+        refused.question = name
         if refused.draft.slug and refused.draft != draft:
-            _keep(refused.draft, who)
+            refused.draft = _keep(refused.draft, who)
         raise
-    _keep(after, who)
-    return after
+    return _keep(after, who)
 
 
-def _begin(draft: Draft, after: Draft, who: str) -> None:
+def _begin(draft: Draft, after: Draft, who: str) -> Draft:
     """Take a slug that nobody has, in place of the one that was given before; the same one again is no fault."""
     if after.slug in RESERVED:
         refused = Refused("slug_is_verb", slug=after.slug)
@@ -63,7 +71,8 @@ def _begin(draft: Draft, after: Draft, who: str) -> None:
         ):
             if draft.slug != after.slug:
                 connection.execute(_FORGET, {"slug": draft.slug})
-            return
+                return replace(after, revision=None)
+            return after
     refused = Refused("slug_taken" if taken else "slug_begun", slug=after.slug)
     refused.draft = draft
     raise refused
@@ -80,17 +89,22 @@ def _refuse_same(draft: Draft, after: Draft) -> None:
         raise refused
 
 
-def _keep(draft: Draft, who: str) -> None:
+def _keep(draft: Draft, who: str) -> Draft:
     if not draft.kept:
-        return
+        return draft
     with session() as opened:
         importing.refuse_stored(opened.connection(), draft.slug)
         row = opened.exec(select(Onboarding).where(Onboarding.slug == draft.slug).with_for_update()).one_or_none()
+        if draft.revision is not None and row is None:
+            raise AlreadyDecided("draft_gone", slug=draft.slug)
+        if draft.revision is not None and row is not None and row.updated_at != draft.revision:
+            raise AlreadyDecided("draft_moved", slug=draft.slug, name=row.who)
         row = row or Onboarding(slug=draft.slug, who=who)
         row.answers, row.facts = dict(draft.answers), dict(draft.facts)
         row.draft_secrets = json.dumps(dict(draft.secrets)) if draft.secrets else None
-        row.updated_at = utc_now()
+        row.who, row.updated_at = who, utc_now()
         opened.add(row)
+        return replace(draft, by=who, revision=row.updated_at)
 
 
 def resumed(slug: str | None) -> Draft:
@@ -99,7 +113,15 @@ def resumed(slug: str | None) -> Draft:
     with session() as opened:
         wanted = _meant(opened.connection(), slug)
         row = opened.exec(select(Onboarding).where(Onboarding.slug == wanted)).one()
-        return Draft(row.slug, row.answers, json.loads(row.draft_secrets or "{}"), row.facts)
+        secrets = json.loads(row.draft_secrets or "{}")
+        return Draft(row.slug, row.answers, secrets, row.facts, by=row.who, revision=row.updated_at)
+
+
+def listing() -> list[Row]:
+    """What is being set up, the newest first: ``{"slug", "name", "who", "updated_at"}``; no secret is opened."""
+    access.check("onboarding.read", None)
+    with transaction() as connection:
+        return rows(connection, _LISTED)
 
 
 def discard(slug: str | None) -> str:

@@ -70,7 +70,8 @@ def tenant_of(draft: Draft) -> Tenant:
     return made
 
 
-def _afas(draft: Draft) -> AfasClient:
+def afas_client(draft: Draft) -> AfasClient:
+    """AFAS with the credentials of a draft."""
     return afas_of(tenant_of(draft), lambda call: None, PATIENCE_SECONDS)
 
 
@@ -122,7 +123,7 @@ def _otp(draft: Draft) -> AfasOtp:
 def afas_reached(draft: Draft, name: str) -> Draft:
     """Ask AFAS who it is: that the credentials work, and are of this environment."""
     with _called("afas"):
-        found = _afas(draft).metainfo()
+        found = afas_client(draft).metainfo()
     member = draft.answers["afas.member_id"]
     if member not in found.envid:
         both = *_PLACE_OF["afas"], *_KEYS_OF["afas"]
@@ -158,7 +159,7 @@ def getconnector(draft: Draft, name: str) -> Draft:
             raise Refused("connector_description", name, **{"name": wanted, "right": right[0]})
         raise Refused("connector_missing", name, **{"name": wanted, "listed": ", ".join(listed)})
     with _called("afas", name):
-        fields = _afas(draft).get_connector_fields(wanted)
+        fields = afas_client(draft).get_connector_fields(wanted)
     columns = [{"id": one.id, "field": one.field_id, "type": one.data_type, "label": one.label} for one in fields]
     return draft.know(columns=columns, proposed={one.name: one.column for one in propose(fields)})
 
@@ -189,7 +190,7 @@ def mapping_tried(draft: Draft, name: str) -> Draft:
     event, person = draft.answers["fields.event_id"], draft.answers["fields.internal_id"]
     connector = draft.answers["getconnector"]
     with _called("afas", *(f"fields.{key}" for key in ("event_id", "internal_id"))):
-        client = _afas(draft)
+        client = afas_client(draft)
         rows = client.rows(connector, take=5, order_by=[event, person])
         if not rows:
             raise Refused("no_rows")
@@ -222,7 +223,7 @@ def _with_fields(draft: Draft) -> Draft:
     if not connector:
         return draft
     with _called("afas"):
-        fields = _afas(draft).update_connector_fields(connector)
+        fields = afas_client(draft).update_connector_fields(connector)
     days = {one.field_id: one for one in completion_fields(fields)}
     column = draft.facts["proposed"].get("completion")
     likely = [one["field"] for one in draft.facts["columns"] if one["id"] == column and one["field"] in days]
@@ -251,7 +252,7 @@ def events(draft: Draft, name: str) -> Draft:
             raise Refused("event_number", name, given=one)
     event, person = draft.answers["fields.event_id"], draft.answers["fields.internal_id"]
     with _called("afas", name):
-        client = _afas(draft)
+        client = afas_client(draft)
         for one in wanted:
             where = [[Condition(event, Operator.EQUAL, one)]]
             if not client.rows(draft.answers["getconnector"], take=1, order_by=[event, person], where=where):

@@ -76,7 +76,7 @@ def show_fields(slug: str, connector: str | None = None, *, language: Language =
         used = sorted({course.getconnector for course in courses})
         name = _chosen(connector or (used[0] if len(used) == 1 else None), meta, language)
         columns = afas.get_connector_fields(name)
-        rows = _rows(afas, name, columns)
+        rows = sample_rows(afas, name, columns)
         update = next((course.updateconnector for course in courses), UPDATE_CONNECTOR)
         targets = afas.update_connector_fields(update) if update in meta.update_connectors else None
     except RemoteError as error:
@@ -99,12 +99,12 @@ def show_fields(slug: str, connector: str | None = None, *, language: Language =
                 "field": one.field_id,
                 "type": one.data_type,
                 "label": one.label,
-                "example": _example(one.id, rows),
+                "example": example(one.id, rows),
             }
             for one in columns
         ],
         "proposal": [
-            {"name": one.name, "column": one.column, "reason": one.why, "because": _because(one, language)}
+            {"name": one.name, "column": one.column, "reason": one.why, "because": because(one, language)}
             for one in proposal
         ],
         "missing": missing,
@@ -135,7 +135,7 @@ def _listed(names: Sequence[str]) -> str | Words:
     return fit(", ".join(names)) or Words("none")
 
 
-def _rows(afas: AfasClient, connector: str, columns: Sequence[Field]) -> list[dict[str, Any]]:
+def sample_rows(afas: AfasClient, connector: str, columns: Sequence[Field]) -> list[dict[str, Any]]:
     """Some rows, in the order of whatever AFAS can order by; none is no trouble."""
     ids = {one.name: one.column for one in propose(columns) if one.name in ("event_id", "internal_id")}
     order = list(ids.values()) or [one.id for one in columns][:1]
@@ -145,11 +145,13 @@ def _rows(afas: AfasClient, connector: str, columns: Sequence[Field]) -> list[di
         return []
 
 
-def _example(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def example(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The first value of a column, made unrecognisable; nothing where no row has one."""
     return next((masked(row[column]) for row in rows if row.get(column) not in (None, "")), "")
 
 
-def _because(one: Proposal, language: Language) -> str:
+def because(one: Proposal, language: Language) -> str:
+    """Why a column is proposed."""
     return say(f"fields.{one.why}", language, label=one.label or one.column)
 
 
@@ -161,7 +163,7 @@ def _toml(
         yield f"completion_field = {_quoted(able[0].id)}  # {_one_line(able[0].label)}"
     yield "[tenants.courses.fields]"
     for one in proposal:
-        yield f"{one.name} = {_quoted(one.column)}  # {_one_line(_because(one, language))}"
+        yield f"{one.name} = {_quoted(one.column)}  # {_one_line(because(one, language))}"
     for name in missing:
         yield f'# {name} = ""  {say("fields.missing", language)}'
 

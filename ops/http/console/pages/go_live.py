@@ -1,0 +1,63 @@
+"""``/onboard/{slug}/live``: from stored to live. Check, look who comes to which account, preview the first run, run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from models.direction import Health
+from ops import access
+from ops.http.console import choices
+from ops.http.console.render import page
+from ops.language import Language
+from ops.problems import Problem
+from ops.runs.adoption import GROUPS, adoption
+from ops.tenants import check, manage
+
+router = APIRouter(include_in_schema=False)
+Slug = Annotated[str, Path(max_length=40)]
+SHOWN = 50  # people of a group; a file has all of them
+
+
+@router.get("/onboard/{slug}/live")
+def live(request: Request, slug: Slug) -> HTMLResponse:
+    """How far it is."""
+    return _live(request, slug)
+
+
+@router.post("/onboard/{slug}/check")
+def check_now(slug: Slug) -> Response:
+    """Try both sides and keep what was found."""
+    check.check(slug)
+    return RedirectResponse(f"/onboard/{slug}/live#check", 303)
+
+
+@router.get("/onboard/{slug}/adoption")
+def report(request: Request, slug: Slug) -> HTMLResponse:
+    """Who would come to which account; both sides are read for it."""
+    access.check("adoption.run", slug)
+    found = manage.show(slug)
+    told = adoption(slug)
+    groups = [(name, [one for one in told["people"] if one["group"] == name]) for name in GROUPS]
+    return page(request, "adoption.html", found=found, groups=groups, shown=SHOWN)
+
+
+def _live(request: Request, slug: str, problem: Problem | None = None) -> HTMLResponse:
+    language = choices.language(request)
+    found = manage.show(slug)
+    context: dict[str, Any] = {
+        "found": found,
+        "checked": _checked(slug, language),
+        "begun": found["enrollments"]["state"] not in (None, Health.NEW),
+        "problem": problem.say(language) if problem else None,
+    }
+    return page(request, "go_live.html", problem.status if problem else 200, **context)
+
+
+def _checked(slug: str, language: Language) -> check.CheckDocument | None:
+    try:
+        return check.last_check(slug, language)
+    except Problem:
+        return None

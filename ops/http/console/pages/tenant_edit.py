@@ -1,0 +1,219 @@
+"""``/tenants/{slug}/edit``, ``/credentials`` and ``/courses/add``: change what was set up, each answer tried before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from ops import access, audit
+from ops.http.console import choices, forms
+from ops.http.console.render import page
+from ops.language import SENTENCES, Language, say
+from ops.problems import Problem
+from ops.tenants import edit, manage, onboarding, onboarding_courses, onboarding_credentials, onboarding_steps
+from ops.tenants.onboarding import Draft, Question, Refused
+from ops.tenants.onboarding_words import refusal
+
+router = APIRouter(include_in_schema=False)
+Slug = Annotated[str, Path(max_length=40)]
+System = Annotated[str, Path(pattern="^(afas|pluvo)$")]
+PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("plain", edit.PLAIN),
+    ("afas", edit.AFAS),
+    ("pluvo", edit.PLUVO),
+    ("removals", edit.REMOVALS),
+    ("limits", edit.LIMITS),
+)
+# What was done here, of all that is recorded of a tenant
+CHANGES = ("tenants edit", "tenants import", "tenants credentials", "courses add", "token")
+
+
+# ---------------------------------------------------------------------------------------------------- settings
+
+
+@router.get("/tenants/{slug}/edit")
+def settings(request: Request, slug: Slug) -> HTMLResponse:
+    """The settings, to be changed."""
+    return _settings(request, slug, edit.read(slug))
+
+
+@router.post("/tenants/{slug}/edit")
+def change(request: Request, slug: Slug, typed: forms.Typed) -> Response:
+    """Change what was typed otherwise; what can't be used is told beside it, and nothing is stored."""
+    version = typed.get("version", "")
+    try:
+        edit.change(slug, typed, int(version) if version.isdecimal() else 0, access.actor().name)
+    except Problem as problem:
+        return _settings(request, slug, edit.read(slug), typed, problem)
+    return RedirectResponse(f"/tenants/{slug}/edit", 303)
+
+
+def _settings(
+    request: Request,
+    slug: str,
+    found: edit.Settings,
+    typed: Mapping[str, str] | None = None,
+    problem: Problem | None = None,
+) -> HTMLResponse:
+    language = choices.language(request)
+    told = cast(dict[str, str], problem.params.get("told", {})) if problem else {}
+    parts = [(part, [_setting(key, found, typed or {}, told, language) for key in keys]) for part, keys in PARTS]
+    return page(
+        request,
+        "tenant_edit.html",
+        problem.status if problem else 200,
+        found=found,
+        parts=parts,
+        problem=problem.say(language) if problem else None,
+        history=[one for one in audit.recent(slug, 50) if one["verb"] in CHANGES],
+    )
+
+
+def _setting(
+    key: str, found: edit.Settings, typed: Mapping[str, str], told: Mapping[str, str], language: Language
+) -> dict[str, Any]:
+    code = key.replace(".", "_")
+    secret = key in edit.SECRETS
+    ending = f"edit.help_{key.rpartition('_')[2]}"
+    helps = next((say(one, language) for one in (f"edit.help_{code}", ending) if one in SENTENCES), None)
+    if secret and key in found["secrets"]:
+        helps = say("wizard.kept_secret", language)
+    error = None
+    if key in told:
+        error = say("edit.wrong", language, what=told[key] if language == "en" or not helps else helps)
+    policies = [(one, say(f"edit.policy_{one}", language)) for one in edit.POLICIES]
+    return {
+        "name": key,
+        "label": say(f"edit.ask_{code}", language),
+        "kind": "password" if secret else "select" if key == "removals.policy" else "text",
+        "value": "" if secret else typed.get(key, found["values"][key]),
+        "options": policies if key == "removals.policy" else (),
+        "help": helps,
+        "error": error,
+        "maxlength": 5000 if secret else 500,
+        "autocomplete": "new-password" if secret else "off",
+    }
+
+
+# ------------------------------------------------------------------------------------------------- credentials
+
+
+@router.get("/tenants/{slug}/credentials")
+def keys(request: Request, slug: Slug, done: str = "") -> HTMLResponse:
+    """Which there are, and until when they work."""
+    access.check("tenants.credentials", slug)
+    shown = done if done in onboarding.SYSTEMS else ""
+    return page(request, "tenant_keys.html", found=manage.show(slug), done=shown, system="", rows=[])
+
+
+@router.get("/tenants/{slug}/credentials/{system}")
+def new_keys(request: Request, slug: Slug, system: System) -> HTMLResponse:
+    """Other ones of a system."""
+    return _keys(request, system, onboarding_credentials.credentials_of(slug, system), {})
+
+
+@router.post("/tenants/{slug}/credentials/{system}")
+def replace_keys(request: Request, slug: Slug, system: System, typed: forms.Typed) -> Response:
+    """Try them, and put them in place of the old ones when they work."""
+    who = access.actor().name
+    draft = onboarding_credentials.credentials_of(slug, system)
+    try:
+        draft = onboarding_steps.answered(draft, typed, who)
+    except Refused as refused:
+        return _keys(request, system, refused.draft, typed, refused)
+    if onboarding.pending(draft) is not None:
+        return _keys(request, system, draft, typed)
+    onboarding_credentials.change_credentials(draft, system, who)
+    return RedirectResponse(f"/tenants/{slug}/credentials?done={system}", 303)
+
+
+def _keys(
+    request: Request, system: str, draft: Draft, typed: Mapping[str, str], refused: Refused | None = None
+) -> HTMLResponse:
+    found = manage.show(draft.slug)
+    # What was typed chooses which fields are shown: those of a token, or of a client.
+    assumed = draft.but("afas.auth", typed["afas.auth"]) if typed.get("afas.auth") in ("oauth", "token") else draft
+    step = {"afas": "key", "pluvo": "pluvo"}[system]
+    fixed = draft.facts["fixed"]
+    asked = [_without_code(one) for one in onboarding_steps.asked(assumed, step) if one.name not in fixed]
+    context = {"found": found, "system": system, "done": ""}
+    return _answers(request, "tenant_keys.html", draft, asked, typed=typed, refused=refused, context=context)
+
+
+def _without_code(question: Question) -> Question:
+    """A mailed code needs a second look, and what came before it is kept nowhere here: that is for the terminal."""
+    return replace(question, choices=tuple(one for one in question.choices if one[0] != "code"))
+
+
+# ----------------------------------------------------------------------------------------------------- courses
+
+
+@router.get("/tenants/{slug}/courses/add")
+def more(request: Request, slug: Slug, done: str = "") -> HTMLResponse:
+    """More events."""
+    return _more(request, onboarding_courses.courses_of(slug), {}, done=done == "1")
+
+
+@router.post("/tenants/{slug}/courses/add")
+def add(request: Request, slug: Slug, typed: forms.Typed) -> Response:
+    """Ask on until all is answered, then store them."""
+    who = access.actor().name
+    draft = onboarding_courses.courses_of(slug)
+    try:
+        draft = onboarding_steps.answered(draft, typed, who)
+    except Refused as refused:
+        return _more(request, refused.draft, typed, refused)
+    if onboarding.pending(draft) is not None:
+        return _more(request, draft, typed)
+    try:
+        onboarding_courses.add_courses(draft, who)
+    except Problem as problem:
+        return _more(request, draft, typed, problem=problem)
+    return RedirectResponse(f"/tenants/{slug}/courses/add?done=1", 303)
+
+
+def _more(
+    request: Request,
+    draft: Draft,
+    typed: Mapping[str, str],
+    refused: Refused | None = None,
+    *,
+    problem: Problem | None = None,
+    done: bool = False,
+) -> HTMLResponse:
+    fixed = {"getconnector", "write_back", "completion_format", "send_invite"}
+    steps = ("events", "completions")
+    asked = [one for step in steps for one in onboarding_steps.asked(draft, step) if one.name not in fixed]
+    context = {"found": manage.show(draft.slug), "done": done, "facts": draft.facts}
+    return _answers(
+        request, "courses_add.html", draft, asked, typed=typed, refused=refused, context=context, problem=problem
+    )
+
+
+def _answers(
+    request: Request,
+    template: str,
+    draft: Draft,
+    asked: Iterable[Question],
+    *,
+    typed: Mapping[str, str],
+    refused: Refused | None,
+    context: Mapping[str, Any],
+    problem: Problem | None = None,
+) -> HTMLResponse:
+    """A page of questions whose answers are kept nowhere before all of them are right."""
+    language = choices.language(request)
+    told = refusal(refused, language, page=True) if refused else None
+    nothing_kept = replace(draft, answers={name: value for name, value in draft.answers.items() if name not in typed})
+    rows = [
+        forms.row(one, nothing_kept, language, typed, error=told if refused and refused.question == one.name else None)
+        for one in asked
+    ]
+    at_field = any(row["error"] for row in rows)
+    shown = problem.say(language) if problem else None if at_field else told
+    status = problem.status if problem else 422 if refused else 200
+    return page(request, template, status, **context, rows=rows, problem=shown)

@@ -1,0 +1,337 @@
+"""A support person sets up a customer without the command line; what can't be right is told, nothing half stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+
+import pytest
+
+from ops.language import say, template
+from ops.tenants import export, onboarding, onboarding_store
+from ops.tenants.onboarding import Draft
+from ops.tenants.onboarding_steps import step_of
+from simulators.afas.tenant import AfasTenant, FreeField, OAuthClient
+from simulators.pluvo.tenant import PluvoTenant
+from tests.browser.desk import Desk
+from tests.browser.look import NARROW, WIDE, Look
+from tests.integration.ops.conftest import scalar
+
+Language = Literal["nl", "en"]
+STEPS = ("customer", "afas", "key", "pluvo", "connector", "columns", "events", "completions", "begin")
+SECRETS = ("zeer-geheim-1", "zeer-geheim-2")
+_numbers = count(1)
+
+
+@dataclass
+class Customer:
+    """An AFAS and a Pluvo that nobody set up yet; ``right`` are the right answers, by their fields."""
+
+    slug: str
+    afas: AfasTenant
+    pluvo: PluvoTenant
+    right: dict[str, str] = field(default_factory=dict)
+
+    def until(self, step: str, **other: str) -> Draft:
+        """A draft that somebody brought so far in the terminal."""
+        draft = Draft()
+        while (question := onboarding.pending(draft)) and step_of(question.name) != step:
+            given = other.get(question.name, self.right.get(question.name, ""))
+            draft = onboarding_store.give(draft, question.name, given, "terminal")
+        return draft
+
+    @property
+    def stored(self) -> int:
+        """How many tenants there are of it."""
+        return int(scalar("SELECT count(*) FROM tenant WHERE slug = :slug", slug=self.slug))
+
+
+def literal(code: str, language: Language) -> str:
+    """The longest part of a sentence that holds for all its parameters."""
+    sentence = template(code, language)
+    text = sentence if isinstance(sentence, str) else sentence[0]
+    return max(re.split(r"\{[^}]*\}", text), key=len).strip()
+
+
+@pytest.fixture
+def customer(desk: Desk) -> Customer:
+    number = next(_numbers)
+    slug, member = f"nova-{number}", f"{51000 + number}"
+    clients = {"app": OAuthClient([SECRETS[0]])}
+    afas = desk.first.afas_simulator.add_tenant(member, oauth_clients=clients)
+    pluvo = desk.first.pluvo_simulator.add_tenant(slug, client_id="id", client_secret=SECRETS[1])
+    for event in (340, 341):
+        training = pluvo.add_training(f"Training {event}", f"t-{event}")["id"]
+        pluvo.add_offer_event(f"Event {event}", f"afas-{event}", trainings=[training])
+        for person in (1001, 1002):
+            values = {"name": f"Piet {person}", "email_primary": f"p{person}@example.nl", "external_id": f"0{person}"}
+            afas.enroll(event, person, **values)
+    pluvo.add_group("Groep", "groep-1")
+    afas.free_fields["U" + "0" * 32] = FreeField("Aantal", "int")
+    right = {
+        "slug": slug,
+        "name": "Nova Opleidingen",
+        "afas.member_id": f"O{member}AA",
+        "afas.base_url": f"{desk.first.afas_url}/t/{member}/ProfitRestServices",
+        "afas.client_id": "app",
+        "afas.client_secret": SECRETS[0],
+        "pluvo.organisation": slug,
+        "pluvo.base_url": f"{desk.first.pluvo_url}/t/{slug}",
+        "pluvo.client_id": "id",
+        "pluvo.client_secret": SECRETS[1],
+        "events": "340, 341",
+        "title.340": "Training 340",
+        "title.341": "",
+    }
+    return Customer(slug, afas, pluvo, right)
+
+
+def fill(look: Look, answers: dict[str, str]) -> None:
+    """Type what is known of the form that is open."""
+    for name, value in answers.items():
+        row = look.find(f'main form [name="{name}"]')
+        if not row.count():
+            continue
+        if row.evaluate("one => one.tagName") == "SELECT":
+            row.select_option(value)
+        else:
+            row.fill(value)
+
+
+def go_on(look: Look) -> None:
+    with look.page.expect_navigation():
+        look.find("main form button.main").first.click()
+
+
+def here(look: Look) -> str:
+    return look.page.url.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_a_customer_is_set_up_without_the_command_line_and_without_javascript(
+    look: Look, customer: Customer, language: Language
+) -> None:
+    look.open("/onboard", language=language, javascript=False)
+    seen = []
+    for _ in range(20):
+        fill(look, customer.right)
+        go_on(look)
+        seen.append(here(look))
+        if seen[-1] == "live":
+            break
+        assert not look.find(".problem, .field.wrong").count(), look.text()
+    assert list(dict.fromkeys(seen)) == [*STEPS[1:], "live"]
+    assert (customer.stored, scalar("SELECT count(*) FROM onboarding WHERE slug = :s", s=customer.slug)) == (1, 0)
+    found = export.document(customer.slug)
+    assert [one["event_id"] for one in found["courses"]] == ["340", "341"]
+    assert found["courses"][0]["pluvo"]["completion_title"] == "Training 340"
+    assert found["course_defaults"]["fields"]["email_secondary"] == "Email_prive"
+    assert scalar("SELECT state FROM tenant_direction WHERE tenant_id = (SELECT max(id) FROM tenant) LIMIT 1") == "new"
+
+    # and it is checked on the page that comes then
+    look.find("#check button").click()
+    assert say("wizard.live_check_ok", language) in look.text()
+
+
+def elsewhere(customer: Customer, desk: Desk) -> None:
+    customer.right["afas.base_url"] = f"{desk.first.afas_url}/t/99999/ProfitRestServices"
+
+
+Wrong = tuple[str, dict[str, str], str, Callable[[Customer, Desk], Any]]
+WRONG: dict[str, Wrong] = {
+    "wrong host": (
+        "pluvo", {"pluvo.base_url": "http://127.0.0.1:9/t/nova"}, "connect_failed", lambda c, d: None,
+    ),
+    "not this environment's address": (
+        "key", {}, "not_found", elsewhere,
+    ),
+    "foreign keys": (
+        "key", {}, "environment_mismatch", lambda c, d: setattr(c.afas, "envid", "O99999AA"),
+    ),
+    "wrong secret": ("key", {"afas.client_secret": "fout-geheim"}, "client_refused", lambda c, d: None),
+    "expired": ("key", {}, "token_ended", lambda c, d: setattr(c.afas, "token_expiry", "2020-01-01")),
+    "wrong pluvo secret": ("pluvo", {"pluvo.client_secret": "fout-geheim"}, "credentials_refused", lambda c, d: None),
+    "wrong connector": ("connector", {"getconnector": "Anders"}, "connector_missing", lambda c, d: None),
+    "description for a name": (
+        "connector", {"getconnector": "Deelnemers per cursusevenement"}, "connector_description", lambda c, d: None,
+    ),
+    "misspelt column": ("columns", {"fields.name": "Naan"}, "column_near", lambda c, d: None),
+    "wrong type": ("columns", {"fields.name": "Gewijzigd"}, "column_type", lambda c, d: None),
+    "unknown event": ("events", {"events": "999"}, "event_unknown", lambda c, d: None),
+    "an event's name": ("events", {"events": "BHV"}, "event_number", lambda c, d: None),
+    "group for an offer event": ("events", {"target.340": "groep-1"}, "target_is_group", lambda c, d: None),
+    "unknown place": ("events", {"target.340": "nergens"}, "offer_event_unknown", lambda c, d: None),
+    "unknown title": ("completions", {"title.340": "Trainnig 340"}, "title_unknown", lambda c, d: None),
+    "field of another type": ("completions", {"write_back": "U" + "0" * 32}, "field_type", lambda c, d: None),
+    "no short name": ("customer", {"slug": "Nova Opleidingen"}, "form_slug", lambda c, d: None),
+    "a short name that is taken": ("customer", {"slug": "acme"}, "slug_taken", lambda c, d: None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_answer_is_told_in_its_sentence_keeps_what_was_typed_and_stores_nothing(
+    look: Look, desk: Desk, customer: Customer, what: str
+) -> None:
+    # given somebody who came as far as this step
+    step, wrong, code, spoil = WRONG[what]
+    spoil(customer, desk)
+    language: Language = "nl" if len(what) % 2 else "en"
+    if step == "customer":
+        look.open("/onboard", language=language)
+    else:
+        customer.until(step)
+        look.open(f"/onboard/{customer.slug}", language=language)
+    typed = customer.right | wrong
+    if step == "events" and "events" not in wrong:
+        fill(look, customer.right)
+        go_on(look)  # the events; then their places are asked
+    if step == "completions" and "write_back" not in wrong:
+        fill(look, {"title.340": ""})
+    for name, value in wrong.items():  # what no list offers comes all the same, from whoever changes the page
+        look.page.evaluate(
+            """([name, value]) => { const row = document.querySelector(`main form [name="${name}"]`);
+                if (row && row.tagName === "SELECT") row.add(new Option(value, value)); }""",
+            [name, value],
+        )
+    before = scalar("SELECT count(*) FROM tenant")
+    look.expected.append("status of 422")
+
+    # when
+    fill(look, typed)
+    go_on(look)
+
+    # then
+    told = look.find(".problem, p.error").first.inner_text()
+    assert literal(f"cause.{code}", language) in told
+    assert scalar("SELECT count(*) FROM tenant") == before
+    assert customer.stored == 0
+    shown = look.page.content()
+    assert not [secret for secret in (*SECRETS, "fout-geheim") if secret in shown]
+    for name, value in wrong.items():
+        row = look.find(f'main form [name="{name}"]')
+        if row.count() and row.get_attribute("type") != "password" and row.evaluate("one => one.tagName") == "INPUT":
+            assert row.input_value() == value
+    kept = scalar("SELECT answers FROM onboarding WHERE slug = :slug", slug=customer.slug) or {}
+    assert not set(wrong.values()) & {str(value) for value in kept.values()}
+
+    # and the right answer goes on
+    if step != "customer":
+        return
+    fill(look, customer.right)
+    go_on(look)
+    assert here(look) == "afas"
+
+
+def test_a_draft_goes_from_the_terminal_to_the_browser_and_back(look: Look, customer: Customer) -> None:
+    # given what somebody began in the terminal
+    customer.until("pluvo")
+    look.open("/onboard")
+    look.find(f'a[href="/onboard/{customer.slug}"]').first.click()
+    assert here(look) == "pluvo"
+    fill(look, customer.right)
+    go_on(look)
+    assert here(look) == "connector"
+    # then the terminal goes on where the browser left
+    draft = onboarding_store.resumed(customer.slug)
+    question = onboarding.pending(draft)
+    assert question is not None
+    assert question.name == "getconnector"
+    assert draft.by == "local"
+    while question := onboarding.pending(draft):
+        draft = onboarding_store.give(draft, question.name, customer.right.get(question.name, ""), "terminal")
+    look.again()
+    look.find('a[href$="/begin"]').click()
+    go_on(look)
+    assert here(look) == "live"
+    assert customer.stored == 1
+
+
+def test_the_second_of_two_people_is_told_and_keeps_what_was_typed(look: Look, customer: Customer) -> None:
+    # given two who look at the same step
+    draft = customer.until("pluvo")
+    look.open(f"/onboard/{customer.slug}/pluvo", language="nl")
+    assert "terminal heeft hier" in look.text()
+    # when the other one answers first
+    onboarding_store.give(draft, "pluvo.organisation", customer.slug, "bert")
+    look.expected.append("status of 409")
+    fill(look, customer.right)
+    go_on(look)
+    # then
+    assert say("page.draft_moved", "nl", name="bert") in look.text()
+    assert look.find('[name="pluvo.client_id"]').input_value() == "id"
+    assert look.find('[name="pluvo.client_secret"]').input_value() == ""
+    fill(look, customer.right)
+    go_on(look)
+    assert here(look) == "connector"
+
+
+def test_an_answer_of_before_is_changed_and_what_was_tried_with_it_is_tried_again(
+    look: Look, customer: Customer
+) -> None:
+    customer.until("events")
+    look.open(f"/onboard/{customer.slug}/key")
+    look.expected.append("status of 422")
+    fill(look, {"afas.client_id": "other"})
+    go_on(look)
+    assert literal("cause.client_refused", "en") in look.text()
+    fill(look, customer.right)
+    go_on(look)
+    for step in ("connector", "columns"):  # what was chosen there is proposed again
+        assert here(look) == step
+        go_on(look)
+    assert here(look) == "events"
+    assert onboarding_store.resumed(customer.slug).answers["pluvo.reached"] == "yes"
+
+
+def test_the_mail_to_the_administrator_asks_for_what_was_refused_in_both_languages(
+    look: Look, customer: Customer
+) -> None:
+    customer.afas.oauth_clients["app"].blocked = True
+    customer.until("key")
+    look.open(f"/onboard/{customer.slug}/key", language="nl")
+    look.expected.append("status of 422")
+    fill(look, customer.right)
+    go_on(look)
+    dutch, english = (look.find(f"#mail-{one}").input_value() for one in ("nl", "en"))
+    assert dutch.startswith(say("handover.greeting", "nl"))
+    assert say("ask.client_refused", "nl") in dutch
+    assert say("ask.client_refused", "en") in english
+    assert not [secret for secret in SECRETS if secret in dutch + english]
+
+
+def test_a_name_that_is_an_attack_is_only_text(look: Look, customer: Customer) -> None:
+    hostile = '"><img src=x onerror=alert(1)>{{7*7}}<script>alert(2)</script>'
+    customer.right["name"] = hostile
+    customer.until("pluvo")
+    look.open(f"/onboard/{customer.slug}")
+    assert hostile[:40] in look.text()
+    look.open("/onboard")
+    assert hostile[:40] in look.text()
+
+
+def test_a_draft_is_forgotten(look: Look, customer: Customer) -> None:
+    customer.until("pluvo")
+    look.open(f"/onboard/{customer.slug}", javascript=False)
+    look.find("details.fold summary").last.click()
+    look.find("button.risky").click()
+    assert look.page.url.endswith("/onboard")
+    assert scalar("SELECT count(*) FROM onboarding WHERE slug = :slug", slug=customer.slug) == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_every_step_can_be_used_by_everybody(
+    look: Look, customer: Customer, axe: Callable[[Look], None], theme: Literal["light", "dark"], width: int
+) -> None:
+    language: Language = "nl" if theme == "light" else "en"
+    customer.until("")
+    for step in STEPS:
+        look.open(f"/onboard/{customer.slug}/{step}", language=language, theme=theme, width=width)
+        axe(look)
+        look.shot(f"onboard-{step}-{theme}-{width}")
+    look.open("/onboard", language=language, theme=theme, width=width)
+    axe(look)
+    look.shot(f"onboard-{theme}-{width}")

@@ -1,0 +1,157 @@
+"""What was set up is changed on pages: settings, credentials, more events; each tried before, nothing half stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+
+from ops.language import say, template
+from ops.tenants import edit, manage, onboarding_store
+from simulators.afas.tenant import OAuthClient
+from simulators.pluvo.switches import ApiClient
+from tests.browser.desk import Desk
+from tests.browser.look import NARROW, WIDE, Look
+from tests.fixtures.world import World
+from tests.integration.ops.conftest import run_sql, scalar
+
+Language = Literal["nl", "en"]
+
+
+@pytest.fixture(scope="module")
+def world(desk: Desk) -> World:
+    """A tenant of these tests, with one event that is not linked yet."""
+    made = desk.tenant("edita", events=("340",))
+    training = made.pluvo.add_training("Training 341", "training-341")
+    made.pluvo.add_offer_event("Event 341", "afas-341", trainings=[training["id"]])
+    for event in (340, 341):
+        made.person(80, event)
+    return made
+
+
+def settings() -> dict[str, str]:
+    return edit.read("edita")["values"]
+
+
+def save(look: Look, **typed: str) -> None:
+    for name, value in typed.items():
+        look.find(f'[name="{name.replace("__", ".")}"]').fill(value)
+    with look.page.expect_navigation():
+        look.find("main button.main").click()
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_settings_are_changed_and_what_changed_is_told(look: Look, world: World, language: Language) -> None:
+    run_sql("UPDATE tenant SET interval_seconds = 3600, name = 'Edita' WHERE slug = 'edita'")
+    look.open("/tenants/edita/edit", language=language, javascript=False)
+    look.find('[name="removals.policy"]').select_option("keep" if language == "nl" else "unenroll")
+    save(look, interval="30m", name="Edita B.V.", removals__limits__creates_count="7")
+    assert look.page.url.endswith("/tenants/edita/edit")
+    found = settings()
+    assert (found["interval"], found["name"], found["removals.limits.creates_count"]) == ("30m", "Edita B.V.", "7")
+    assert found["removals.policy"] == ("keep" if language == "nl" else "unenroll")
+    assert "interval_seconds: 3600 → 1800" in look.find(".history").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "typed"),
+    [
+        ("interval", "5s"),
+        ("timezone", "Mars/Olympus"),
+        ("afas.parallel_calls", "9"),
+        ("afas.secret_ends", "morgen"),
+        ("pluvo.people_per_call", "veel"),
+        ("removals.confirm_after", "99d"),
+        ("removals.limits.event_percent", "101"),
+        ("name", ""),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_beside_it_and_nothing_is_stored(
+    look: Look, world: World, key: str, typed: str
+) -> None:
+    before = scalar("SELECT to_jsonb(t) FROM tenant t WHERE slug = 'edita'")
+    look.open("/tenants/edita/edit", language="nl")
+    look.expected.append("status of 422")
+    look.find(f'[name="{key}"]').evaluate("one => one.removeAttribute('required')")
+    save(look, **{key.replace(".", "__"): typed, "pluvo__calls_per_second": "3"})
+    row = look.find(f'.field.wrong [name="{key}"]')
+    assert row.input_value() == typed
+    assert look.find('[name="pluvo.calls_per_second"]').input_value() == "3"
+    assert say("page.wrong_values", "nl") in look.text()
+    assert scalar("SELECT to_jsonb(t) FROM tenant t WHERE slug = 'edita'") == before
+
+
+def test_the_second_of_two_who_change_settings_is_told(look: Look, world: World) -> None:
+    look.open("/tenants/edita/edit")
+    edit.change("edita", {"interval": "2h"}, edit.read("edita")["version"], "bert")
+    look.expected.append("status of 409")
+    save(look, interval="45m")
+    assert "edita was changed by somebody else meanwhile" in look.text()
+    assert settings()["interval"] == "2h"
+    assert look.find('[name="interval"]').input_value() == "45m"
+    save(look)
+    assert settings()["interval"] == "45m"
+
+
+def test_the_secret_of_webhooks_is_taken_and_never_shown(look: Look, world: World) -> None:
+    look.open("/tenants/edita/edit")
+    save(look, pluvo__webhook_secret="webhook-geheim")
+    assert "webhook-geheim" not in look.page.content()
+    assert scalar("SELECT webhook_secret IS NOT NULL FROM tenant WHERE slug = 'edita'") is True
+    save(look, interval="1h")
+    assert scalar("SELECT webhook_secret IS NOT NULL FROM tenant WHERE slug = 'edita'") is True
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_credentials_are_replaced_when_they_work_and_only_then(look: Look, world: World, language: Language) -> None:
+    world.afas.oauth_clients["nieuw"] = OAuthClient(["nieuw-geheim"])
+    look.open("/tenants/edita/credentials/afas", language=language, javascript=False)
+    look.expected.append("status of 422")
+    before = scalar("SELECT afas_client_secret FROM tenant WHERE slug = 'edita'")
+    save(look, afas__client_id="nieuw", afas__client_secret="fout-geheim")
+    assert str(template("cause.client_refused", language)).partition("{")[0].strip()[:25] in look.text()
+    assert look.find('[name="afas.client_id"]').input_value() == "nieuw"
+    assert "fout-geheim" not in look.page.content()
+    assert scalar("SELECT afas_client_secret FROM tenant WHERE slug = 'edita'") == before
+    save(look, afas__client_id="nieuw", afas__client_secret="nieuw-geheim", afas__secret_ends="2027-05-01")
+    assert say("keys.done", language, system="AFAS") in look.text()
+    assert say("keys.ends", language, day="2027-05-01") in look.text()
+    assert manage.show("edita")["afas"]["client_id"] == "nieuw"
+
+
+def test_credentials_of_pluvo_are_replaced_too(look: Look, world: World) -> None:
+    world.pluvo.clients["nieuw"] = ApiClient("pluvo-geheim")
+    look.open("/tenants/edita/credentials")
+    look.find('a[href$="/credentials/pluvo"]').click()
+    save(look, pluvo__client_id="nieuw", pluvo__client_secret="pluvo-geheim")
+    assert say("keys.done", "en", system="Pluvo") in look.text()
+    assert manage.show("edita")["pluvo"]["client_id"] == "nieuw"
+
+
+def test_an_event_is_added_once_all_of_it_is_right(look: Look, world: World) -> None:
+    look.open("/tenants/edita/courses/add", language="nl", javascript=False)
+    look.expected.append("status of 422")
+    save(look, events="999")
+    assert "999" in look.find("p.error").inner_text()
+    save(look, events="341")
+    assert scalar("SELECT count(*) FROM course WHERE event_id = '341' AND tenant_id = :t", t=world.tenant_id) == 0
+    save(look, target__341="nergens")
+    assert look.find("p.error").count() == 1
+    save(look, target__341="afas-341", title__341="Training 341")
+    assert say("add.done", "nl") in look.text()
+    assert scalar("SELECT active FROM course WHERE event_id = '341' AND tenant_id = :t", t=world.tenant_id) is True
+
+
+def test_another_tenant_is_not_there_and_a_draft_is_no_tenant(look: Look, world: World) -> None:
+    for path in ("edit", "credentials", "credentials/afas", "courses/add"):
+        look.open(f"/tenants/nobody/{path}", status=404)
+    assert onboarding_store.listing() is not None
+
+
+@pytest.mark.parametrize("path", ["edit", "credentials", "credentials/afas", "credentials/pluvo", "courses/add"])
+def test_the_pages_can_be_used_by_everybody(look: Look, world: World, axe: Callable[[Look], None], path: str) -> None:
+    for language, theme, width in (("nl", "light", WIDE), ("en", "dark", NARROW)):
+        look.open(f"/tenants/edita/{path}", language=language, theme=theme, width=width)  # type: ignore[arg-type]
+        axe(look)
+        look.shot(f"tenant-{path.replace('/', '-')}-{theme}-{width}")
