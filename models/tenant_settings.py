@@ -132,6 +132,7 @@ class RemovalSettings(Table):
 class AlertSettings(Table):
     """Who is told of a tenant's alerts, besides those who run this installation. Without anybody, nobody is.
 
+    ``quality_mail``: who keeps AFAS, and gets what is to be put right there, each Monday.
     ``quiet``: hours in the tenant's zone in which nobody is mailed; what came up meanwhile is mailed at their end.
     """
 
@@ -140,6 +141,7 @@ class AlertSettings(Table):
     language: Literal["nl", "en"] = "nl"
     quiet: Quiet | None = None
     digest: Flag = True
+    quality_mail: Annotated[tuple[Address, ...], Field(max_length=20)] = ()
 
 
 class FieldMap(Table):

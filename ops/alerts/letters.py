@@ -13,7 +13,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
@@ -21,11 +21,16 @@ from sqlalchemy import Connection, Row, text
 import settings
 from models.alert import Event, Item
 from models.base import utc_now
+from ops import quality
 from ops.alerts import kinds
 from ops.alerts.needs import Line
 from ops.language import Language, say
+from ops.quality import Quality
+from ops.terminal import csv_file
 
 MOST_LINES = 100
+# What a finding may say of people beside their ids
+_NAMELESS = {"theirs": "…", "ours": "…"}
 SUBJECT_LENGTH = 150
 ALERTS = text(
     """
@@ -53,6 +58,8 @@ class Letter:
     subject: str
     parts: Sequence[Part]
     intro: str = ""
+    # Its name and what is in it
+    attached: tuple[str, bytes] | None = None
 
 
 def news(connection: Connection, items: Sequence[Item], language: Language, zone: ZoneInfo) -> Letter | None:
@@ -109,6 +116,37 @@ def digest(lines: Sequence[Line], language: Language) -> Letter:
     return Letter(_flagged(subject, parts), parts, intro=say("mail.digest", language))
 
 
+def putting_right(found: Quality, language: Language) -> Letter | None:
+    """What is to be put right in AFAS: numbers, and as a file the ids; None where nothing is.
+
+    Names and addresses stay out of it, as out of every mail: whoever looks finds them by the ids, or on the page.
+    """
+    if not found["findings"]:
+        return None
+    findings = [one | {"params": one["params"] | _NAMELESS} for one in found["findings"]]
+    bare = cast(Quality, found | {"findings": findings})
+    test = found["environment"] not in (None, "production")
+    headed = heading(found["tenant"], found["name"], test, language)
+    page = f"/tenants/{found['tenant']}/quality"
+    parts = [
+        Part(
+            heading=headed,
+            told=say("mail.quality_line", language, number=count, what=quality.to_do(first).say(language)),
+            page=f"{page}?code={code}",
+            command=f"koppeling quality {found['tenant']}",
+            test=test,
+        )
+        for code, count in found["counts"].items()
+        for first in (next(one for one in bare["findings"] if one["code"] == code),)
+    ]
+    rows = quality.table(bare, language, people=False)
+    columns = [name for name in quality.COLUMNS if name not in ("name", "value")]
+    text_ = "".join(csv_file.lines(columns, rows, language))
+    subject = say("mail.subject_quality", language, count=len(findings), tenant=headed)
+    file = (f"{found['tenant']}-afas.csv", text_.encode())
+    return Letter(_flagged(subject, parts), parts, intro=say("mail.quality", language), attached=file)
+
+
 def test(language: Language) -> Letter:
     """Whether mails arrive."""
     return Letter(say("mail.subject_test", language), [], intro=say("mail.test", language))
@@ -154,6 +192,9 @@ def message(letter: Letter, *, sender: str, to: str, number: str, language: Lang
     mail["Content-Language"] = language
     mail.set_content("\n".join(_text(letter, language)) + "\n", cte="quoted-printable")
     mail.add_alternative("\n".join(_html(letter, language)) + "\n", subtype="html", cte="quoted-printable")
+    if letter.attached:
+        name, content = letter.attached
+        mail.add_attachment(content, maintype="text", subtype="csv", filename=name, params={"charset": "utf-8"})
     return mail
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
@@ -63,8 +64,8 @@ _LAST = text(
 )
 _ADD = text(
     """
-    INSERT INTO alert_delivery (tenant_id, channel, recipient, about, items, next_at)
-    VALUES (:tenant, :channel, :recipient, :about, CAST(:items AS jsonb), :at) RETURNING id
+    INSERT INTO alert_delivery (tenant_id, channel, recipient, about, items, next_at, created_at)
+    VALUES (:tenant, :channel, :recipient, :about, CAST(:items AS jsonb), :at, coalesce(:made, now())) RETURNING id
     """
 )
 _ITEMS = text("UPDATE alert_delivery SET items = CAST(:items AS jsonb) WHERE id = :id")
@@ -81,6 +82,24 @@ _DIGEST_FOR = text(
     SELECT t.id, t.timezone, t.alerts FROM tenant t
      WHERE jsonb_array_length(coalesce(t.alerts->'mail', '[]')) > 0
        AND coalesce(CAST(t.alerts->>'digest' AS boolean), true)
+       AND NOT EXISTS (SELECT 1 FROM alert_digest d WHERE d.tenant_id = t.id
+                          AND d.day = CAST(CAST(:now AS timestamptz) AT TIME ZONE t.timezone AS date))
+    """
+)
+_QUALITY_FOR = text(
+    """
+    SELECT t.id, t.timezone FROM tenant t
+     WHERE jsonb_array_length(coalesce(t.alerts->'quality_mail', '[]')) > 0
+       AND NOT EXISTS (SELECT 1 FROM alert_delivery d WHERE d.tenant_id = t.id AND d.about = 'quality'
+                          AND d.created_at > CAST(:now AS timestamptz) - interval '6 days')
+    """
+)
+# Of two that plan at once the second one waits, and sees what the first one made.
+_TENANT_ALONE = text("SELECT id FROM tenant WHERE id = :tenant FOR NO KEY UPDATE")
+_QUALITY_MADE = text(
+    """
+    SELECT EXISTS (SELECT 1 FROM alert_delivery WHERE tenant_id = :tenant AND about = 'quality'
+                      AND created_at > CAST(:now AS timestamptz) - interval '6 days')
     """
 )
 _DAY = text("INSERT INTO alert_digest (tenant_id, day) VALUES (:tenant, :day) ON CONFLICT DO NOTHING")
@@ -165,10 +184,18 @@ def _when(connection: Connection, who: Recipient, now: datetime) -> datetime:
     return recipients.quiet_until(who.quiet, who.zone, soonest) or soonest
 
 
-def add(connection: Connection, who: Recipient, about: About, items: Sequence[Mapping[str, Any]], at: datetime) -> int:
+def add(  # noqa: PLR0917  a delivery, in the order of its columns
+    connection: Connection,
+    who: Recipient,
+    about: About,
+    items: Sequence[Mapping[str, Any]],
+    at: datetime,
+    made: datetime | None = None,
+) -> int:
     """Make a delivery; its number."""
     values = {"tenant": who.tenant, "channel": who.channel, "recipient": who.address, "about": about, "at": at}
-    return int(connection.execute(_ADD, values | {"items": json.dumps(items)}).scalar_one())
+    values |= {"items": json.dumps(items), "made": made}
+    return int(connection.execute(_ADD, values).scalar_one())
 
 
 def digests(now: datetime | None = None) -> int:
@@ -178,7 +205,7 @@ def digests(now: datetime | None = None) -> int:
     """
     moment = now or utc_now()
     with transaction() as connection:
-        tenants = connection.execute(_DIGEST_FOR).all()
+        tenants = connection.execute(_DIGEST_FOR, {"now": moment}).all()
     who = {None: recipients.operators()} | {
         cast(int | None, row.id): recipients.of_tenant(row.id, row.timezone, row.alerts) for row in tenants
     }
@@ -206,3 +233,42 @@ def digests(now: datetime | None = None) -> int:
 
     each("digest", list(who), make)
     return len(made)
+
+
+def weekly(now: datetime | None = None) -> int:
+    """Make the mails for those who keep AFAS, on Mondays at the hours of the digest; how many.
+
+    What is in them is looked up when they are sent, and where nothing has to be put right none is.
+    """
+    moment = now or utc_now()
+    with transaction() as connection:
+        due = connection.execute(_QUALITY_FOR, {"now": moment}).all()
+    monday = [row.id for row in due if _is_monday_morning(moment.astimezone(ZoneInfo(row.timezone)))]
+    made: list[int] = []
+
+    def make(tenant: int) -> None:
+        with transaction() as connection:
+            names = {"tenant": tenant, "now": moment}
+            if (
+                connection.execute(_TENANT_ALONE, names).first() is None
+                or connection.execute(_QUALITY_MADE, names).scalar()
+            ):
+                return
+            made.extend(quality(connection, tenant, moment))
+
+    each("quality mail", monday, make)
+    return len(made)
+
+
+def quality(connection: Connection, tenant: int, now: datetime) -> list[int]:
+    """Make a delivery to each who keeps a tenant's AFAS; their numbers."""
+    row = connection.execute(_TENANT, {"tenant": tenant}).one()
+    people = recipients.of_quality(tenant, row.timezone, row.alerts)
+    return [
+        add(connection, one, About.QUALITY, [], recipients.quiet_until(one.quiet, one.zone, now) or now, now)
+        for one in people
+    ]
+
+
+def _is_monday_morning(here: datetime) -> bool:
+    return here.weekday() == 0 and DIGEST_AT <= here.time().replace(tzinfo=None) < DIGEST_UNTIL

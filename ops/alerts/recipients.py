@@ -55,6 +55,16 @@ def of_tenant(tenant: int, zone: str, stored: Any) -> list[Recipient]:
     return [one for one in mails + hooked if one.address.casefold() not in there]
 
 
+def of_quality(tenant: int, zone: str, stored: Any) -> list[Recipient]:
+    """Those who get what is to be put right in a tenant's AFAS."""
+    named = AlertSettings.model_validate(stored or {})
+    place = ZoneInfo(zone)
+    return [
+        Recipient(tenant, Channel.MAIL, one, named.language, place, named.quiet, digest=False)
+        for one in dict.fromkeys(named.quality_mail)
+    ]
+
+
 def quiet_until(quiet: str | None, zone: ZoneInfo, now: datetime | None = None) -> datetime | None:
     """The end of the quiet hours that it is in now, else None: by the clock on the wall, on each day of the year."""
     if not quiet:

@@ -23,6 +23,7 @@ from models.alert import About, Channel, DeliveryState, Item
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import session, transaction
 from models.worker import worker_id
+from ops import quality
 from ops.alerts import kinds, letters, mail, recipients, webhook
 from ops.alerts.mail import Server, Undelivered
 from ops.alerts.needs import Line
@@ -70,6 +71,7 @@ _RECORD = text(
     """
 )
 _TENANT = text("SELECT timezone, alerts FROM tenant WHERE id = :tenant")
+_SLUG = text("SELECT slug FROM tenant WHERE id = :tenant")
 _INSTALLATION = text("SELECT id FROM installation")
 
 
@@ -159,10 +161,14 @@ def _try(taken: Taken) -> Result:
     number = _number(taken)
     with transaction() as connection:
         who = _recipient(connection, taken)
-        letter = _letter(connection, taken, who) if who and who.channel == Channel.MAIL else None
+        slug = connection.execute(_SLUG, {"tenant": taken.tenant_id}).scalar()
+        mailed = who is not None and who.channel == Channel.MAIL and taken.about != About.QUALITY
+        letter = _letter(connection, taken, who) if who and mailed else None
         body = _body(connection, taken, who, number) if who and who.channel == Channel.WEBHOOK else None
     if who is None:
         return Result(DeliveryState.DROPPED, "no_recipient")
+    if taken.about == About.QUALITY and slug:
+        letter = letters.putting_right(quality.document(slug), who.language)
     if letter is not None:
         found = settings.get()
         if not found.smtp_url or not found.smtp_from:
@@ -181,7 +187,8 @@ def _recipient(connection: Connection, taken: Taken) -> Recipient | None:
     named = recipients.operators()
     if taken.tenant_id is not None:
         row = connection.execute(_TENANT, {"tenant": taken.tenant_id}).first()
-        named = recipients.of_tenant(taken.tenant_id, row.timezone, row.alerts) if row else []
+        of = recipients.of_quality if taken.about == About.QUALITY else recipients.of_tenant
+        named = of(taken.tenant_id, row.timezone, row.alerts) if row else []
     key = (taken.tenant_id, taken.channel, taken.recipient)
     return next((one for one in named if one.key == key), None)
 

@@ -29,7 +29,13 @@ class Alerts(Loop):
     def __init__(self, stopping: threading.Event) -> None:
         super().__init__("alerts", stopping=stopping)
         self.leads_until = 0.0
-        self.chores = Chores((10.0, watch.look), (10.0, watch.Workers().look), (0.0, plan.news), (30.0, plan.digests))
+        self.chores = Chores(
+            (10.0, watch.look),
+            (10.0, watch.Workers().look),
+            (0.0, plan.news),
+            (30.0, plan.digests),
+            (60.0, plan.weekly),
+        )
 
     def step(self) -> float:
         if time.monotonic() >= self.leads_until:

@@ -293,6 +293,23 @@ def send_test(tenant: str | None = None, *, at_once: bool = False, who: str | No
     return told
 
 
+def mail_quality(slug: str, *, who: str | None = None) -> int:
+    """Mail what is to be put right in AFAS now, to those whom the tenant names for it; how many mails.
+
+    They go out within seconds, by whichever process sends; where nothing has to be put right none goes.
+    """
+    from ops.alerts import plan  # noqa: PLC0415  see above
+
+    access.check("quality.mail", slug)
+    with transaction() as connection:
+        number = lookup.tenant_id(connection, slug)
+        made = plan.quality(connection, number, datetime.now(UTC))
+        if not made:
+            raise Problem("no_quality_mail", slug=slug)
+        audit.record(connection, who=who, verb="quality mail", tenant_id=number, detail={"recipients": len(made)})
+    return len(made)
+
+
 def _people(connection: Connection, slug: str | None) -> tuple[int | None, list[Recipient]]:
     from ops.alerts import recipients  # noqa: PLC0415  see above
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ops import quality
+from ops.alerts.verbs import mail_quality
 from ops.cli.common import InLanguage, Json, Slug, at_database, example, group, show
 from ops.language import Language, language_of, say
 from ops.terminal import csv_file, output
@@ -26,6 +27,9 @@ def quality_(
     csv: Annotated[
         Path | None, typer.Option("--csv", help=f"Write all of it to a CSV file. {csv_file.AS_EXCEL}")
     ] = None,
+    mail: Annotated[
+        bool, typer.Option("--mail", help="Mail it, by ids alone, to those in quality_mail of [tenants.alerts].")
+    ] = False,
     language: InLanguage = None,
     json: Json = False,
 ) -> None:
@@ -33,6 +37,9 @@ def quality_(
     chosen = language_of(language)
     with at_database():
         found = quality.document(slug)
+        mailed = mail_quality(slug) if mail else 0
+    if mailed:
+        output.say(say("quality.mailed", chosen, count=mailed), error=True)
     if csv:
         csv_file.write(csv, quality.COLUMNS, quality.table(found, chosen), chosen)
     show(found, json, partial(_show_quality, chosen))

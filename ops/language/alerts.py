@@ -74,8 +74,18 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "mail.resolved": "over: {what}",
     "mail.digest": "This needs somebody today.",
     "mail.test": "This is a test: mails of alerts arrive here.",
+    "mail.subject_quality": (
+        "Koppeling: {tenant}: {count} thing to put right in AFAS",
+        "Koppeling: {tenant}: {count} things to put right in AFAS",
+    ),
+    "mail.quality": "This can be put right in AFAS. Who is meant stands in the attached file, by number.",
+    "mail.quality_line": "{number} × {what}",
     "mail.more": ("and {count} more", "and {count} more"),
     "mail.foot": "Sent by Koppeling. Who is told: [tenants.alerts] in the tenants file, or KOPPELING_ALERT_MAIL.",
+    "quality.mailed": (
+        "It goes to {count} recipient within seconds: `koppeling alerts sent` says what became of it.",
+        "It goes to {count} recipients within seconds: `koppeling alerts sent` says what became of it.",
+    ),
     "mail.installation": "This installation",
     "cause.smtp_unreachable": "The mail server gives no answer.",
     "action.smtp_unreachable": "Look at host and port in KOPPELING_SMTP_URL, and at firewalls. It is tried again.",

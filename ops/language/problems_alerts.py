@@ -18,5 +18,6 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.no_operators": "Nobody is told: set KOPPELING_ALERT_MAIL or KOPPELING_ALERT_WEBHOOK, or say --tenant.",
     "page.no_operators": "Nobody is told: set KOPPELING_ALERT_MAIL or KOPPELING_ALERT_WEBHOOK.",
     "problem.no_smtp": "No mail server is named here: set KOPPELING_SMTP_URL and KOPPELING_SMTP_FROM.",
+    "problem.no_quality_mail": "{slug} names nobody who keeps AFAS: add quality_mail to [tenants.alerts] in the tenants file.",
     "why.mute": "it is kept with the silence",
 }

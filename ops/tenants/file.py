@@ -160,7 +160,7 @@ def problem_of(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
         said = f"must be {context['expected']}"
     elif kind in ("greater_than_equal", "less_than_equal"):
         said = _range(path, detail["msg"])
-    elif kind == "tuple_type" and path[-1] == "mail":
+    elif kind == "tuple_type" and path[-1] in ("mail", "quality_mail"):
         said = 'must be a list of addresses: ["support@example.nl"]'
     elif kind == "string_too_long":
         said = f"is longer than {context['max_length']} characters"

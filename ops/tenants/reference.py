@@ -104,6 +104,10 @@ WORDS: dict[str, tuple[str, Any]] = {
         "22:00-07:00",
     ),
     "tenants.alerts.digest": ("Whether a mail at seven tells what needs a person; none where nothing does.", None),
+    "tenants.alerts.quality_mail": (
+        "Who gets what is to be put right in AFAS, each Monday as a CSV file: ids, no names or addresses.",
+        None,
+    ),
     "tenants.courses.event_id": ("The number of the event in AFAS (CrId), between quotes.", "340"),
     "tenants.courses.getconnector": (
         "The name of the GetConnector, not its description.",
@@ -157,6 +161,7 @@ WORDS |= {
 }
 _KINDS = {
     "tenants.alerts.mail": "list of at most 20 addresses",
+    "tenants.alerts.quality_mail": "list of at most 20 addresses",
     "tenants.alerts.quiet": "hours such as `22:00-07:00`",
     "tenants.afas.secret_ends": 'day such as `"2027-05-01"`',
     "tenants.course_rules.events": '`"all"`, or a list of ids and ranges',
