@@ -132,7 +132,7 @@ def show_(
     """Show a dead letter: who it is about, every attempt, the last call (masked)."""
     with at_database():
         found = inbox.show(dead_letter)
-    show(found, json, partial(_show_letter, language))
+    show(found, json, partial(_show_letter, language), page=f"/dead-letters/{found['id']}")
 
 
 def _show_letter(wanted: Language | None, found: Row) -> None:

@@ -23,7 +23,9 @@ def explain_(
     """Tell everything known and done about someone: why they are, or are not, in Pluvo."""
     with at_database():
         found = explain(slug, who)
-    show(found, json, _show_explained)
+    people = [person["internal_id"] for person in found["people"]]
+    page = f"/tenants/{found['tenant']}/people/{people[0]}" if len(people) == 1 else None
+    show(found, json, _show_explained, page=page)
 
 
 def _show_explained(found: Explained) -> None:

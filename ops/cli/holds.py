@@ -81,7 +81,7 @@ def show_(
             csv_file.write(csv, CSV_COLUMNS, csv_file.every(page, cursor), language_of(None))
             return
         found = holds.show(hold, event=event, state=state, limit=limit, cursor=cursor)
-    show(found, json, _show_hold)
+    show(found, json, _show_hold, page=f"/holds/{found['id']}")
 
 
 def _show_hold(found: Row) -> None:

@@ -120,7 +120,8 @@ def show_(
             return
 
         def draw() -> None:
-            show(history.show(run, chosen, limit=limit, cursor=cursor), json, _show_run)
+            found = history.show(run, chosen, limit=limit, cursor=cursor)
+            show(found, json, _show_run, page=f"/runs/{found['id']}")
 
         shown_again(draw, watch)
 
