@@ -218,13 +218,18 @@ def subject(number: int) -> str:
     return f"completion:{number}"
 
 
+def shown(found: str | None) -> str | None:
+    """What AFAS holds as people write it: a day without its midnight."""
+    return found.removesuffix("T00:00:00Z") if found else None
+
+
 def told(item: Row) -> Words:
     """Where a completion stands, as a sentence."""
     state = CompletionState.PENDING if item["state"] == CompletionState.SENDING else item["state"]
     codes = [f"{kind}.{item['reason']}" for kind in ("reason", "cause")]
     code = next((one for one in codes if one in SENTENCES), "completion.no_reason")
     why = Words(code, system="AFAS", code=item["reason"] or "-")
-    return Words(f"completion.{state}", on=item["completed_on"] or "?", found=item["found"] or "?", why=why)
+    return Words(f"completion.{state}", on=item["completed_on"] or "?", found=shown(item["found"]) or "?", why=why)
 
 
 def to_do(item: Row) -> Words:

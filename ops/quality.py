@@ -244,8 +244,9 @@ def _all(connection: Connection, tenant: int, run: Row | None) -> Iterator[Findi
     yield from (_finding("no_rows", row) for row in rows(connection, _EMPTY, **key))
     yield from _of_listings(run) if run else ()
     for row in rows(connection, _COMPLETIONS, **key):
-        value = row["found"] or row["completed_raw"]
-        about = {"on": row["completed_on"], "found": row["found"], "title": row["title"], "pluvo_id": row["pluvo_id"]}
+        found = (row["found"] or "").removesuffix("T00:00:00Z") or None
+        value = found or row["completed_raw"]
+        about = {"on": row["completed_on"], "found": found, "title": row["title"], "pluvo_id": row["pluvo_id"]}
         yield _finding(row["code"], row, value, **about)
     yield from (_finding("kept", row) for row in rows(connection, _KEPT, **key))
 

@@ -15,6 +15,7 @@ from tests.browser.seed import HOSTILE
 from tests.fixtures.world import World
 
 EVENT = 340
+NAMES = ("completions", "completions-conflict", "quality", "audit", "completion")
 PAGES = ("/completions", "/completions?state=conflict&tenant=acme", "/tenants/acme/quality", "/audit")
 
 
@@ -48,10 +49,10 @@ def test_each_page_is_there_in_both_languages(desk: Desk, look: Look, language: 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_everybody_can_use_them(desk: Desk, look: Look, axe: Callable[[Look], None], theme: str, width: int) -> None:
     one = completions.listing(1, tenant="acme", state="conflict").items[0]
-    for path in (*PAGES, f"/completions/{one['id']}"):
+    for name, path in zip(NAMES, (*PAGES, f"/completions/{one['id']}"), strict=True):
         look.open(path, theme=theme, width=width)  # type: ignore[arg-type]
         axe(look)
-        look.shot(f"{re.sub('[^a-z]+', '-', path.split('?')[0]).strip('-')}-{theme}-{width}")
+        look.shot(f"{name}-{theme}-{width}")
 
 
 @pytest.mark.parametrize("javascript", [True, False])

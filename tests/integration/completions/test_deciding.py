@@ -42,7 +42,7 @@ def test_every_state_that_waits_is_listed_with_where_it_stands_and_what_to_do(cl
     # then
     told = {item["internal_id"]: (item["state"], completions.told(item).say("en")) for item in found.items}
     assert told == {
-        "80": ("conflict", "AFAS holds 2026-01-31T00:00:00Z, Pluvo says 2026-07-01: nothing is written over it."),
+        "80": ("conflict", "AFAS holds 2026-01-31, Pluvo says 2026-07-01: nothing is written over it."),
         "82": ("orphan", "2026-07-01 is not written: The row is gone from AFAS."),
         "83": ("written", "2026-07-01 was written to AFAS and not seen there yet."),
     }

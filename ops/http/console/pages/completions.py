@@ -138,7 +138,7 @@ def _one(request: Request, number: int, problem: Problem | None = None, **typed:
     found = completions.show([str(number)])
     (item,) = _said([found], choices.language(request))
     context: dict[str, Any] = {
-        "found": item,
+        "found": item | {"shown": completions.shown(found["found"])},
         "closable": found["state"] in CLOSABLE and not found["closed"],
         "retryable": found["state"] in completions.RETRYABLE,
         "may": access.actor().role >= access.NEEDS["completions.close"],
