@@ -97,12 +97,14 @@ class PluvoSettings(Table):
     """A Pluvo organisation. No limit when ``calls_per_second`` is 0.
 
     ``people_per_call``: how many people that are worked on at the same moment may share one call.
+    ``other_name``: what becomes of somebody whose address leads to an account with clearly another name.
     """
 
     organisation: Text
     client_id: Text
     calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
     people_per_call: Annotated[int, Field(strict=True, ge=1, le=25)] = 1
+    other_name: Literal["link", "ambiguous"] = "link"
     base_url: Text | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
+from models.folding import clearly_other_name
 from models.run import RunOptions, Unlinked
 
 # What a run is asked for beside its tenant: {"full": True, "person": "80"} or {"since": "2026-11-01", "until": …}.
@@ -42,6 +43,12 @@ class PlannedLine(TypedDict):
     reason: str | None
     before: Values | None
     after: Values | None
+
+
+def has_other_name(line: PlannedLine) -> bool:
+    """Whether a line links somebody by address alone to an account that has clearly another name: look at it first."""
+    names = [(values or {}).get("name") for values in (line["before"], line["after"])]
+    return line["reason"] == "by_email" and clearly_other_name(*names)
 
 
 class Plan(TypedDict):

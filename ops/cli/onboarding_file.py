@@ -29,7 +29,7 @@ ASKED = {
     "pluvo": {"organisation", "client_id", "client_secret"},
 }
 # What is taken as it is
-ALSO = {"afas": {"parallel_calls"}, "pluvo": {"calls_per_second", "people_per_call"}}
+ALSO = {"afas": {"parallel_calls"}, "pluvo": {"calls_per_second", "people_per_call", "other_name"}}
 PLAIN = {"timezone", "interval", "removals"}
 COLUMNS = {*NEEDED_COLUMNS, *OPTIONAL_COLUMNS, "completion"}
 PLACE = {"offer_event_ref", "group_ref", "send_invite", "completion_level", "completion_title"}

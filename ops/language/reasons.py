@@ -29,6 +29,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "next.several_with_afas_id": "Look with `koppeling links show SLUG ID`, then `koppeling links decide SLUG ID link PLUVO_ID`, `create` or `ignore`.",
     "reason.other_afas_id": "The account with this address carries another person's AFAS id.",
     "next.other_afas_id": "Look with `koppeling links show SLUG ID`, then `koppeling links decide SLUG ID link PLUVO_ID`, `create` or `ignore`.",
+    "reason.other_name": "The account with this address has clearly another name, and other_name is “ambiguous” in the tenants file.",
+    "next.other_name": "Look with `koppeling links candidates SLUG ID`, then `koppeling links decide SLUG ID link PLUVO_ID`, `create` or `ignore`.",
     "reason.candidate_taken": "The account with this address or AFAS id is another person's.",
     "next.candidate_taken": "Look with `koppeling links show SLUG ID`, then `koppeling links decide SLUG ID link PLUVO_ID`, `create` or `ignore`.",
     "reason.account_unreadable": "A user that Pluvo can't read may be the one.",

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing_extensions import TypedDict
 
 from models.direction import Direction
-from models.folding import clearly_other_name
-from ops.documents import PlannedLine, Values
+from ops.documents import PlannedLine, has_other_name
 from ops.problems import Problem
 from ops.runs import dry_run
 from producers.enrollments.plan_lines import PLANNED
@@ -79,7 +78,7 @@ def _people(lines: Iterable[PlannedLine]) -> Iterator[AdoptedPerson]:
             continue
         told.add(line["internal_id"])
         before, after = line["before"] or {}, line["after"] or {}
-        group = _group(line, before, after)
+        group = _group(line)
         known = group == "by_operator" or before.get("pluvo_id")
         accounts = before.get("candidates") or ([before] if known else [])
         yield AdoptedPerson(
@@ -94,7 +93,7 @@ def _people(lines: Iterable[PlannedLine]) -> Iterator[AdoptedPerson]:
         )
 
 
-def _group(line: PlannedLine, before: Values, after: Values) -> str:
+def _group(line: PlannedLine) -> str:
     reason = line["reason"] or ""
     if line["outcome"] == "ambiguous":
         return "ambiguous"
@@ -103,5 +102,5 @@ def _group(line: PlannedLine, before: Values, after: Values) -> str:
     if reason.startswith("same_person_as:"):
         return "shared"
     if reason == "by_email":
-        return "other_name" if clearly_other_name(before.get("name"), after.get("name")) else "by_email"
+        return "other_name" if has_other_name(line) else "by_email"
     return "by_operator" if reason == PLANNED else "by_afas_id"

@@ -73,6 +73,10 @@ WORDS: dict[str, tuple[str, Any]] = {
     ),
     "tenants.pluvo.calls_per_second": ("All machines together; `0` is no limit of our own.", None),
     "tenants.pluvo.people_per_call": ("How many people may share one call (operations.md).", None),
+    "tenants.pluvo.other_name": (
+        "Where an address leads to an account with clearly another name: linked, or left to you to decide.",
+        None,
+    ),
     "tenants.pluvo.base_url": ("Another address than Pluvo's own: `/graphql/` and `/oauth/token/` are appended.", None),
     "tenants.removals": ("What happens to people who are gone from an AFAS event.", None),
     "tenants.removals.policy": ("What is done about them; `unenroll_and_archive` archives accounts made by us.", None),

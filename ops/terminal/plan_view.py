@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.outcomes import AT_REST
-from ops.documents import Adoption, Batch, PlannedLine, RunDocument, Values
+from ops.documents import Adoption, Batch, PlannedLine, RunDocument, Values, has_other_name
 from ops.language import Language
 from ops.terminal import csv_file, output
 
@@ -56,18 +56,23 @@ def _show_plan(run: RunDocument) -> None:
     counts += [f"{number} {words}" for number, words in removals if number]
     output.say(f"  {', '.join(counts) or 'nothing to do'}")
     _show_adoption(run.get("adoption"))
+    others = [line for line in run["plan"]["lines"] if has_other_name(line)]
+    if others:
+        _show_group("linked by e-mail, and the account has another name: look at these first", others)
     groups: dict[tuple[str, str, str], list[PlannedLine]] = {}
     for line in run["plan"]["lines"]:
+        if has_other_name(line):
+            continue
         if line["action"] != "none" or line["outcome"] not in AT_REST:
             groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), []).append(line)
     for (event, action, outcome), lines in groups.items():
-        _show_group(event, action, outcome, lines)
+        _show_group(f"event {event}, {action} → {outcome}", lines)
     if run["plan"]["hash"]:
         output.say(f"  plan {run['plan']['hash'][:16]}")
 
 
-def _show_group(event: str, action: str, outcome: str, lines: list[PlannedLine]) -> None:
-    output.say(f"  event {event}, {action} → {outcome}: {len(lines)}")
+def _show_group(heading: str, lines: list[PlannedLine]) -> None:
+    output.say(f"  {heading}: {len(lines)}")
     for line in lines[:SHOWN_OF_A_GROUP]:
         reason = f"  ({line['reason']})" if line["reason"] else ""
         output.say(f"    {line['internal_id'] or '-'}  {difference(line['before'], line['after'])}{reason}")

@@ -86,6 +86,8 @@ class MatchInput:
     moving_away: frozenset[str] = frozenset()
     # Pluvo has a user whom it can't read and who may have this address
     unread: bool = False
+    # The tenant's setting: an account with the address and clearly another name is for an operator
+    other_name_waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,11 @@ def _by_email(given: MatchInput) -> Match | None:
         return _by_peer(given) or ambiguous("candidate_taken", held)
     if names_another(candidate.afas_contact_id, candidate.ref, given.internal_id, given.our_ref):
         return ambiguous("other_afas_id", held)
-    return _by_peer(given, held) or Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
+    if found := _by_peer(given, held):
+        return found
+    if given.other_name_waits and clearly_other_name(candidate.name, given.name):
+        return ambiguous("other_name", held)
+    return Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
 
 
 def _numbered_elsewhere(candidate: Candidate, our_ref: str) -> bool:

@@ -111,6 +111,7 @@ class Planner:
                 peers=person.peers,
                 moving_away=moving_away,
                 unread=person.email_folded in self.unread,
+                other_name_waits=self.tenant.pluvo.other_name == "ambiguous",
             )
         )
         if found.action == "ambiguous":

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from models.session import session
+from models.tenant import Tenant
 from ops.people import explain, links
 from tests.fixtures.looking import enrolled, invitations, lines, link, outcomes, reasons
 from tests.fixtures.world import World
@@ -523,3 +525,41 @@ def test_archived_account_whose_new_address_is_taken_stays_archived(world: World
     # then
     assert link(world, 80)["state"] == "ambiguous"
     assert world.pluvo.users[account["id"]]["archived"]
+
+
+def leave_other_names(world: World) -> None:
+    with session() as opened:
+        now = opened.get_one(Tenant, world.tenant_id).pluvo
+    world.set_tenant(pluvo=now.model_dump() | {"other_name": "ambiguous"})
+
+
+def test_an_account_of_another_name_is_linked_unless_the_tenant_leaves_that_to_an_operator(world: World) -> None:
+    # given
+    world.person(80, name="Piet Jansen", email_primary="info@example.nl")
+    world.person(81, name="Bos, A.", email_primary="bos@example.nl")
+    world.pluvo.add_user("info@example.nl", "Karin Bos")
+    world.pluvo.add_user("bos@example.nl", "Anna Bos")
+    assert world.plan().outcomes["linked"] == 2
+    leave_other_names(world)
+    # when
+    run = world.sync()
+    # then only who may be somebody else waits, with the account to look at
+    assert reasons(world, run) == {"80": ("ambiguous", "other_name"), "81": ("linked", "by_email")}
+    assert [one["name"] for one in link(world, 80)["candidates"]] == ["Karin Bos"]
+    assert world.user("info@example.nl")["name"] == "Karin Bos"
+    assert enrolled(world) == {"bos@example.nl"}
+    # and whoever says that it is theirs is not asked again
+    links.decide("acme", "80", "link", world.user("info@example.nl")["id"], who=WHO)
+    assert outcomes(world.sync()) == {"linked": 1, "unchanged": 1}
+    assert world.user("info@example.nl")["name"] == "Piet Jansen"
+
+
+def test_an_account_that_got_another_name_since_the_plan_is_left_to_an_operator_too(world: World) -> None:
+    leave_other_names(world)
+    world.person(80, name="Piet Jansen", email_primary="info@example.nl")
+    account = world.pluvo.add_user("info@example.nl", "P. Jansen")
+    world.begin()
+    world.pluvo.change_user(account["id"], name="Karin Bos")
+    world.drain()
+    assert (link(world, 80)["state"], link(world, 80)["reason"]) == ("ambiguous", "other_name")
+    assert world.writes() == []

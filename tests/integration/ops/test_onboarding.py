@@ -619,7 +619,7 @@ def test_a_file_loses_nothing_of_what_it_says(customer: Customer, environment: d
     written = export.exported("nova").replace('policy = "unenroll"', 'policy = "keep"')
     written = written.replace('interval = "1h"', 'interval = "3h"')
     written = written.replace('auth = "oauth"', 'auth = "oauth"\nparallel_calls = 3')
-    written = written.replace("[tenants.pluvo]", "[tenants.pluvo]\ncalls_per_second = 2.0")
+    written = written.replace("[tenants.pluvo]", '[tenants.pluvo]\ncalls_per_second = 2.0\nother_name = "ambiguous"')
     written = written.replace("defaults.fields]", 'defaults.fields]\nstart = "Gewijzigd"')
     assert written.count("keep") + written.count('"3h"') == 2
     file.write_text(written)

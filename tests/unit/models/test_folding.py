@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 import uuid
 
@@ -183,3 +184,32 @@ def test_names_that_are_clearly_anothers(one: str, other: str) -> None:
 def test_being_another_is_mutual_and_nobody_is_another_to_themselves(one: str, other: str) -> None:
     assert clearly_other_name(one, other) == clearly_other_name(other, one)
     assert not clearly_other_name(one, one)
+
+
+# No two of them are alike, and none begins as another does.
+WORDS = ("anna", "bos", "dekker", "ömer", "vries", "willem", "ząb", "李")
+PARTICLES = st.lists(st.sampled_from(["van", "de", "der", "mevr.", "Dr.", "-", ","]), max_size=3)
+
+
+@calm
+@given(st.permutations(WORDS), st.integers(1, len(WORDS)), PARTICLES, st.randoms(use_true_random=False))
+def test_the_same_words_are_one_name_in_any_order_and_with_any_particles(
+    words: list[str], count: int, particles: list[str], chance: random.Random
+) -> None:
+    ours = words[:count]
+    theirs = [*ours, *particles]
+    chance.shuffle(theirs)
+    assert not clearly_other_name(" ".join(ours), " ".join(theirs).upper())
+
+
+@calm
+@given(st.permutations(WORDS), st.integers(1, len(WORDS) - 1))
+def test_names_without_a_word_in_common_are_anothers(words: list[str], count: int) -> None:
+    assert clearly_other_name(" ".join(words[:count]), " ".join(words[count:]))
+
+
+@calm
+@given(st.permutations(WORDS), st.integers(1, len(WORDS) - 1))
+def test_a_first_name_in_common_makes_nobody_the_same(words: list[str], count: int) -> None:
+    shared, ours, theirs = words[0], words[1:count], words[count:]
+    assert clearly_other_name(" ".join([shared, *ours]), " ".join([shared, *theirs])) is (bool(ours))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from clients.errors import Rejected, Unknown
 from clients.pluvo import Applied, NewUser, PluvoUser, UserChanges, waits
 from models.afas_values import person_number
-from models.folding import fold_email, fold_name
+from models.folding import clearly_other_name, fold_email, fold_name
 from models.person import AccountFrom, LinkedBy
 from producers.enrollments.matching import names_another
 from workers.actors.enrollment_upsert import record, sharing
@@ -37,6 +37,8 @@ def give_account(work: Work) -> str:
         user = _existing(work, row.match_account or "")
         if not _still_theirs(work, user):
             raise Dropped("plan_changed")
+        if row.match_by == LinkedBy.EMAIL:
+            _refuse_other_name(work, user)
         return _adopt(work, user, LinkedBy(row.match_by or ""), outcome="linked")
     return _create(work)
 
@@ -69,6 +71,14 @@ def _still_theirs(work: Work, user: PluvoUser) -> bool:
     if names_another(user.afas_contact_id, user.ref, row.internal_id, work.our_ref):
         return False
     return fold_email(user.email or "") == fold_email(row.email)
+
+
+def _refuse_other_name(work: Work, user: PluvoUser) -> None:
+    """Leave an account that only the address leads to, and that has clearly another name, to an operator where the
+    tenant's settings say so.
+    """
+    if work.tenant.pluvo.other_name == "ambiguous" and clearly_other_name(user.name, work.row.name):
+        raise NeedsDecision("other_name", [user])
 
 
 def _share(work: Work) -> str:
@@ -167,6 +177,7 @@ def _take_existing(work: Work, refused: Rejected) -> str:
         raise NeedsDecision("email_taken", holders)
     if names_another(holders[0].afas_contact_id, holders[0].ref, work.row.internal_id, work.our_ref):
         raise NeedsDecision("other_afas_id", holders)
+    _refuse_other_name(work, holders[0])
     return _adopt(work, holders[0], LinkedBy.EMAIL, outcome="linked")
 
 

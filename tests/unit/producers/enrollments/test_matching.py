@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.folding import clearly_other_name
+from models.person import LinkedBy
 from producers.enrollments.matching import (
     Candidate,
     Match,
@@ -57,6 +60,19 @@ TABLE: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] = {
     "address that comes free": (
         {"by_email": [account(linked_to="7")], "moving_away": frozenset({"7"})},
         ("create", None, None),
+    ),
+    "another name": ({"by_email": [account(name="Karin Bos")]}, ("link", None, "A")),
+    "another name, where that waits": (
+        {"by_email": [account(name="Karin Bos")], "other_name_waits": True},
+        ("ambiguous", "other_name", None),
+    ),
+    "much the same name, where another waits": (
+        {"by_email": [account(name="Smit, J.")], "other_name_waits": True},
+        ("link", None, "A"),
+    ),
+    "another name with the afas id, where that waits": (
+        {"by_afas_id": [account("B", name="Karin Bos")], "other_name_waits": True},
+        ("link", None, "B"),
     ),
     "another's contact id": ({"by_email": [account(afas_contact_id="7")]}, ("ambiguous", "other_afas_id", None)),
     "another's ref of ours": ({"by_email": [account(ref="afas:12345:7")]}, ("ambiguous", "other_afas_id", None)),
@@ -164,6 +180,7 @@ candidates = st.lists(
     st.builds(
         Candidate,
         st.sampled_from("ABC"),
+        name=st.sampled_from(["Jan", "Piet", "Karin Bos", None]),
         ref=st.sampled_from([None, OURS, "afas:12345:7", "hr"]),
         archived=st.booleans(),
         afas_contact_id=st.sampled_from([None, "80", "7"]),
@@ -189,6 +206,32 @@ facts = st.builds(
     ),
     moving_away=st.frozensets(st.sampled_from(["7", "9"])),
 )
+
+
+names = st.lists(st.sampled_from(["Jan", "J.", "Smit", "Smits", "Karin", "Bos", "van", "de", "Zoë", "李"]), max_size=4).map(
+    " ".join
+)
+
+
+@calm
+@given(names, names, st.booleans())
+def test_another_name_waits_only_where_the_tenant_says_so_and_the_names_can_not_be_one_persons(
+    ours: str, theirs: str, waits: bool
+) -> None:
+    found = decide(name=ours, by_email=[account(name=theirs)], other_name_waits=waits)
+    other = clearly_other_name(theirs, ours)
+    assert (found.action, found.reason) == (("ambiguous", "other_name") if waits and other else ("link", None))
+    assert [one.pluvo_id for one in found.candidates] == (["A"] if waits and other else [])
+
+
+@calm
+@given(facts)
+def test_the_setting_changes_nothing_but_links_by_address_to_another_name(known: MatchInput) -> None:
+    usual, careful = match(known), match(replace(known, other_name_waits=True))
+    if careful != usual:
+        assert (usual.action, usual.linked_by) == ("link", LinkedBy.EMAIL)
+        assert (careful.action, careful.reason) == ("ambiguous", "other_name")
+        assert list(careful.candidates) == [usual.candidate]
 
 
 @calm
