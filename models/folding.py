@@ -7,6 +7,7 @@ Two spellings of one text (é as one letter or as e and an accent) are one text:
 ``loose_email``    alike at most: what only this form makes equal is for a person to decide, never for us
 ``fold_name``      one name: white space folded, letters of every script without regard to case
 ``fold_title``     one title: white space folded, case kept
+``SQL_SEARCH``     what people are searched by: name and address without accents and capitals
 ``fold_account``   one Pluvo id: UUIDs are lower case with hyphens, whoever typed them
 =================  ==================================================================================================
 """
@@ -24,6 +25,10 @@ from uuid import UUID
 _LOWER_ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # The same as ``fold_email`` in PostgreSQL, of a column or value that holds a trimmed address.
 SQL_FOLD_EMAIL = 'normalize(lower(normalize({0}, NFC) COLLATE "C"), NFC)'
+# In PostgreSQL, of a person's name and address: lower case without accents, with a blank before the first word. An
+# index is made of this very expression; what is searched for gets the same form from ``SQL_SEARCHED``.
+SQL_SEARCHED = "regexp_replace(lower(normalize({0}, NFKD)), '[\\u0300-\\u036f]+', '', 'g')"
+SQL_SEARCH = "(' ' || " + SQL_SEARCHED.format("coalesce(name, '') || ' ' || coalesce(email, '')") + ")"
 _UUID = re.compile(r"(urn:uuid:)?\{?[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\}?")
 # Words of Dutch, Flemish and German names that say nothing about who it is.
 _PARTICLES = frozenset(

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 from sqlmodel import Field, SQLModel
 
 from models.base import identity, instant, json, one_of, referred_to, same_tenant
+from models.folding import SQL_SEARCH
 
 
 class LinkState(StrEnum):
@@ -53,6 +54,9 @@ class Person(SQLModel, table=True):
         Index(None, "tenant_id", "external_id"),
         one_of("match", AccountFrom),
         one_of("match_by", LinkedBy),
+        # `people search`. Where the database's user may not create pg_trgm this index is another one, or none.
+        # (alembic says that it can't compare it; tests/migrations/test_constraints.py does.)
+        Index("ix_person_search", text(f"{SQL_SEARCH} gin_trgm_ops"), postgresql_using="gin"),
         # People who wait for the account of another person
         Index("ix_person_sharing", "tenant_id", "match_with", postgresql_where=text("match = 'share'")),
     )

@@ -70,6 +70,7 @@ NEEDS: Mapping[str, Role] = {
     "onboarding.read": _A,
     # Looking that asks AFAS or Pluvo
     "check.run": _V, "fields.run": _V, "adoption.run": _V, "handover.run": _V, "events.run": _V,
+    "people.ask": _V, "links.candidates": _V,
     # Runs
     "sync.start": _O, "sync.preview": _O, "sync.person": _O, "completions.start": _O, "completions.preview": _O,
     "runs.stop": _O, "runs.again": _O, "previews.execute": _O,

@@ -10,6 +10,16 @@ from models import (  # noqa: F401  importing one registers its tables
     tenant,
 )
 from models.base import metadata
-from models.tables import alert, dead_letter, hold, installation, message, run, tenant_check, worker  # noqa: F401
+from models.tables import (  # noqa: F401
+    alert,
+    dead_letter,
+    hold,
+    installation,
+    message,
+    people_search,
+    run,
+    tenant_check,
+    worker,
+)
 
 __all__ = ["metadata"]

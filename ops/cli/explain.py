@@ -6,29 +6,37 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import Json, Slug, at_database, example, group, show
+from ops.cli.common import Cursor, InLanguage, Json, Limit, Slug, at_database, example, group, show, show_next
+from ops.language import Language, language_of
 from ops.people.explain import Explained, explain
+from ops.people.next_action import said
 from ops.terminal import output
 
-SHOWN_HISTORY = 20
 app = group()
 
 
 @app.command("explain", epilog=example("koppeling explain acme p.jansen@example.nl"))
 def explain_(
     slug: Slug,
+    *,
     who: Annotated[str, typer.Argument(help="Internal id, external id or e-mail address.")],
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Ask AFAS now for this internal id, in all events, linked or not.")
+    ] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    language: InLanguage = None,
     json: Json = False,
 ) -> None:
     """Tell everything known and done about someone: why they are, or are not, in Pluvo."""
-    with at_database():
-        found = explain(slug, who)
+    with at_database(keys=ask):
+        found = explain(slug, who, limit=limit, cursor=cursor, ask_now=ask)
     people = [person["internal_id"] for person in found["people"]]
     page = f"/tenants/{found['tenant']}/people/{people[0]}" if len(people) == 1 else None
-    show(found, json, _show_explained, page=page)
+    show(found, json, lambda document: _show_explained(document, language_of(language)), page=page)
 
 
-def _show_explained(found: Explained) -> None:
+def _show_explained(found: Explained, language: Language) -> None:
     if not found["found"]:
         output.say(f"{found['who']} was never seen in {found['tenant']}.")
         for course in found["looked_at"]["courses"]:
@@ -38,18 +46,24 @@ def _show_explained(found: Explained) -> None:
                 else "never"
             )
             output.say(f"  event {course['event_id']}: last read completely: {read}")
-        output.say(found["next_action"])
+        output.say(said(found["next"], language))
+        for cause in found["causes"]:
+            output.say(f"  - {said(cause, language)}")
+    if "asked" in found:
+        output.say(f"AFAS, asked at {output.shown(found['asked']['at'])} UTC:")
+        for told in (*found["asked"]["found"], *found["asked"]["failed"]):
+            output.say(f"  - {said(told, language)}")
     for person in found["people"]:
         output.say(f"{person['name'] or '-'} <{person['email'] or '-'}>, internal id {person['internal_id']}")
         output.say(f"  link: {output.shown(person['link'])}")
         for one in person["enrollments"]:
             because = f" ({one['reason']})" if one["reason"] else ""
             output.say(f"  event {one['event_id']}: {one['state']}, {one['outcome'] or '-'}{because}")
-            if one.get("completion_note"):
-                output.say(f"    completion: {one['completion_note']}")
+            if note := one.get("completion_words"):
+                output.say(f"    completion: {note.say(language)}")
             if one["completion"]:
                 output.say(f"    completion: {output.shown(one['completion'])}")
-        output.say(f"  next: {person['next_action']}")
-        for event in person["history"][:SHOWN_HISTORY]:
-            told = {key: value for key, value in event.items() if value is not None and key not in ("at", "what")}
-            output.say(f"  {output.shown(event['at'])} {event['what']}: {output.shown(told)}")
+        output.say(f"  next: {said(person['next'], language)}")
+        for event in person["history"]:
+            output.say(f"  {output.shown(event['at'])} {event['what']}: {said(event['sentence'], language)}")
+        show_next(person["history_next"])

@@ -9,6 +9,7 @@ import typer
 
 from ops.cli.common import (
     Cursor,
+    InLanguage,
     Json,
     Limit,
     Slug,
@@ -23,8 +24,10 @@ from ops.cli.common import (
     show,
     show_page,
 )
+from ops.language import Language, Words, language_of, say
 from ops.listing import Row
-from ops.people import links, links_check, links_import
+from ops.people import deciding, links, links_check, links_import
+from ops.people.next_action import said
 from ops.terminal import output
 
 app = group("The ID mapping: which AFAS person is which Pluvo user.")
@@ -63,6 +66,38 @@ def _show_link(found: Row) -> None:
             output.show_table(list(listed[0]), [list(one.values()) for one in listed], title=title)
 
 
+@app.command("candidates", epilog=example("koppeling links candidates acme 80"))
+def candidates_(slug: Slug, internal_id: InternalId, language: InLanguage = None, json: Json = False) -> None:
+    """Show a person beside the accounts that may be theirs, as Pluvo has them now, and what each choice does."""
+    with at_database(keys=True):
+        found = deciding.candidates(slug, internal_id)
+    show(found, json, lambda document: _show_candidates(document, language_of(language)))
+
+
+def _show_candidates(found: deciding.Deciding, language: Language) -> None:
+    output.show_fields(
+        found, skip=("external_id", "pluvo_id", "decided", "candidates", "choices", "unasked", "following")
+    )
+    if found["decided"]:
+        output.say(_decided(found["decided"], language))
+    if found["unasked"]:
+        output.say(said(found["unasked"], language))
+    columns = ("pluvo_id", "name", "email", "archived", "linked_to", "there")
+    if found["candidates"]:
+        output.show_table(columns, [[one[column] for column in columns] for one in found["candidates"]])  # type: ignore[literal-required]
+    command = f"koppeling links decide {found['tenant']} {found['internal_id']}"
+    for choice in found["choices"]:
+        what = " ".join(filter(None, [choice["choice"], choice["pluvo_id"]]))
+        end = f" --seen {found['revision']}" if choice["possible"] else ""
+        output.say(f"`{command} {what}{end}`" if choice["possible"] else what)
+        output.say(f"    {said(choice, language)}")
+
+
+def _decided(before: links.Decided, language: Language) -> str:
+    what = Words(f"decision.{before['decision']}", account=before["account"] or "-").say(language)
+    return f"{output.shown(before['at'])} {before['who']}: {what}"
+
+
 @app.command("set", epilog=example("koppeling links set acme 80 7d4f9c1e-0b52-4c0b-9a55-0c1f0a6d2b11"))
 def set_(
     *,
@@ -84,14 +119,30 @@ def set_(
 def import_(
     *,
     file: Annotated[Path, typer.Argument(help="CSV: tenant,internal_id,pluvo_id (or pluvo_email).")],
+    preview: Annotated[bool, typer.Option("--preview", help="Say what each line would do, and store nothing.")] = False,
     yes: Yes = False,
     who: Who = None,
+    language: InLanguage = None,
     json: Json = False,
 ) -> None:
     """Set many links from a CSV file. All lines are right, or nothing is stored."""
+    if preview:
+        with at_database(keys=True):
+            told = links_import.preview(file, sure=yes)
+        show(told, json, lambda document: _show_preview(document, language_of(language)))
+        raise typer.Exit(0 if told["fits"] else 1)
     with at_database():
         done = links_import.run(file, who=named(who), ask=True, sure=yes)
     show(done, json, lambda _: output.say(", ".join(f"{count} {what}" for what, count in done.items()) + "."))
+
+
+def _show_preview(found: links_import.ImportPreview, language: Language) -> None:
+    rows = [
+        [one["line"], one["tenant"], one["internal_id"], one["pluvo_id"], say(one["code"], language, **one["params"])]
+        for one in found["lines"]
+    ]
+    output.show_table(("line", "tenant", "internal_id", "pluvo_id", ""), rows)
+    output.say(f"{output.counted(found['counts'])}. Nothing is stored.")
 
 
 @app.command("decide", epilog=example("koppeling links decide acme 80 create"))
@@ -102,15 +153,23 @@ def decide(
     decision: Annotated[str, typer.Argument(help="link PLUVO_ID, create or ignore.", metavar="link|create|ignore")],
     pluvo_id: Annotated[str | None, typer.Argument(help="With link: the user's id in Pluvo.")] = None,
     reason: Reason = None,
+    seen: Annotated[
+        int | None, typer.Option("--seen", help="The revision that `links candidates` showed: refuse, if it changed.")
+    ] = None,
     who: Who = None,
     json: Json = False,
 ) -> None:
     """Say who an ambiguous person is. Remembered; the next run acts on it."""
     with at_database():
-        done = links_check.decide_checked(slug, internal_id, decision, pluvo_id, who=named(who), reason=reason)
+        done = links_check.decide_checked(
+            slug, internal_id, decision, pluvo_id, who=named(who), reason=reason, seen=seen
+        )
     person = done["internal_id"]
     hint = f"The next run acts on it; now: koppeling sync {slug} --person {person}"
     show(done, json, lambda _: output.say(f"{slug} {person}: {done['result']}. {hint}"))
+    before = done.get("before")
+    if before and not json:
+        output.say(f"Before: {_decided(before, 'en')}")
 
 
 @app.command("remove", epilog=example("koppeling links remove acme 80 --yes"))

@@ -77,6 +77,7 @@ NOUNS = {
     "courses": ("courses", "Courses: AFAS events that are linked to something in Pluvo."),
     "runs": ("runs", "The ledger of runs: snapshot, plan, outcomes, calls, durations."),
     "holds": ("holds", "What a guard held back: look, then release or refuse."),
+    "people": ("people", "People of AFAS: find them, in all tenants."),
     "links": ("links", "The ID mapping: which AFAS person is which Pluvo user."),
     "alerts": ("alerts", "What somebody should know: look, take care of it, silence it; who was told."),
     "dead-letters": ("dead_letters", "Messages that gave up: look, replay, discard."),

@@ -23,6 +23,7 @@ from ops.language import (
     dead_letters,
     doctor,
     errors,
+    explain,
     fields,
     findings,
     handover,
@@ -33,9 +34,11 @@ from ops.language import (
     page_onboarding,
     page_overview,
     page_runs,
+    page_people,
     page_shell,
     page_system,
     page_tenants,
+    people,
     problems,
     problems_alerts,
     problems_here,
@@ -44,6 +47,7 @@ from ops.language import (
     reasons,
     runs,
     values,
+    timeline,
 )
 
 Language = Literal["en", "nl"]
@@ -60,6 +64,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "completions": completions.SENTENCES,
     "dead_letters": dead_letters.SENTENCES,
     "errors": errors.SENTENCES,
+    "explain": explain.SENTENCES,
     "fields": fields.SENTENCES,
     "findings": findings.SENTENCES,
     "handover": handover.SENTENCES,
@@ -77,10 +82,13 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "page_onboarding": page_onboarding.SENTENCES,
     "page_overview": page_overview.SENTENCES,
     "page_runs": page_runs.SENTENCES,
+    "page_people": page_people.SENTENCES,
     "page_shell": page_shell.SENTENCES,
     "page_tenants": page_tenants.SENTENCES,
     "page_system": page_system.SENTENCES,
     "values": values.SENTENCES,
+    "people": people.SENTENCES,
+    "timeline": timeline.SENTENCES,
 }
 SENTENCES: Mapping[str, Sentence] = {code: text for file in FILES.values() for code, text in file.items()}
 

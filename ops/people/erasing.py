@@ -94,7 +94,8 @@ _DELETE = {
     "snapshot_row": f"{_MINE} OR tenant_id = :tenant AND internal_id IS NULL AND email_folded = ANY(:emails)",
     "directory_user": """tenant_id = :tenant
         AND (pluvo_id = ANY(:own) OR email_folded = ANY(:emails) OR ref = ANY(:refs))""",
-    "operator_action": "tenant_id = :tenant AND subject = :internal_id AND verb LIKE 'links %'",
+    "operator_action": """tenant_id = :tenant AND subject = :internal_id
+        AND (verb LIKE 'links %' OR verb = 'people open')""",
     "enrollment": "tenant_id = :tenant AND person_id = :person",
     "link": "tenant_id = :tenant AND person_id = :person",
     "person": "tenant_id = :tenant AND id = :person",
@@ -167,6 +168,8 @@ def erase(connection: Connection, tenant: int, person: int | None, internal_id: 
     for table, where in _DELETE.items():
         statement = text(f"DELETE FROM {table} WHERE {where}")  # noqa: S608  constants only
         gone[table] = connection.execute(statement, keys | known.values).rowcount
+    # What somebody searched for may be the name; each lasts an hour anyway.
+    connection.execute(text("DELETE FROM people_search"))
     gone["webhook_event"] += connection.execute(text(_EMPTY_UNREADABLE), keys).rowcount
     for table_name, count in _clean_others(connection, tenant, known):
         gone[table_name] = gone.get(table_name, 0) + count

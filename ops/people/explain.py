@@ -6,7 +6,9 @@ second. Somebody never seen gets an answer too: what was looked at, when it was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import NotRequired
 
 from sqlalchemy import Connection
@@ -16,11 +18,13 @@ from models.afas_values import person_number
 from models.folding import fold_account, fold_email
 from models.session import transaction
 from ops import lookup
-from ops.listing import Row, rows
+from ops.language import SENTENCES, Words
+from ops.listing import Row, checked_limit, rows
+from ops.people.ask import Asked, ask
 from ops.people.candidates import CANDIDATES
-from ops.people.next_action import completion_note, next_action
-
-HISTORY = 100
+from ops.people.next_action import Next, completed, completion_note, next_step, said, step
+from ops.people.timeline import PAGE, TimeLine, timeline
+from ops.people.unseen import LookedAt, causes, never_seen
 
 _WHO = """
     SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :number
@@ -30,7 +34,8 @@ _WHO = """
      ORDER BY 1 LIMIT 20
 """
 _PEOPLE = f"""
-    SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, l.pluvo_id,
+    SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, p.applied_name, p.applied_email,
+           l.pluvo_id, l.revision,
            l.ref, l.state AS link_state, l.linked_by, l.reason AS link_reason, {CANDIDATES}, l.decision,
            l.archived, l.created_by_us
       FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.tenant_id = p.tenant_id
@@ -69,7 +74,7 @@ _HOLDS = """
            h.created_at AS at, l.enrollment_id
       FROM hold_line l JOIN hold h ON h.id = l.hold_id AND h.tenant_id = l.tenant_id
       JOIN enrollment e ON e.id = l.enrollment_id AND e.tenant_id = l.tenant_id
-     WHERE e.tenant_id = :tenant AND e.person_id = ANY(:people) ORDER BY h.id DESC LIMIT 50
+     WHERE e.tenant_id = :tenant AND e.person_id = ANY(:people) AND l.state = 'open' ORDER BY h.id DESC LIMIT 50
 """
 _DEAD = """
     SELECT d.id AS dead_letter, d.kind, d.error, d.message, d.afas_reference, d.state, d.event_id, d.internal_id,
@@ -79,39 +84,25 @@ _DEAD = """
             WHERE x.kind = 'enrollment.upsert' AND e.tenant_id = :tenant AND e.person_id = ANY(:people)
            UNION SELECT x.id FROM dead_letter x JOIN completion k ON k.id = x.subject_id AND k.tenant_id = x.tenant_id
             WHERE x.kind = 'completion.write_back' AND k.tenant_id = :tenant AND k.subject = ANY(:subjects))
+       AND d.state = 'open'
      ORDER BY d.id DESC LIMIT 50
 """
-_LINES = """
-    SELECT run_id AS run, event_id, internal_id, action, outcome, reason, before, after, hold_id AS hold,
-           coalesce(settled_at, created_at) AS at
-      FROM plan_line WHERE tenant_id = :tenant AND internal_id = ANY(:ids) ORDER BY id DESC LIMIT :limit
-"""
-_CHANGES = """
-    SELECT run_id AS run, system, operation, event_id, internal_id, pluvo_id, result, code, status, before, after, at
-      FROM change WHERE tenant_id = :tenant AND internal_id = ANY(:ids) ORDER BY id DESC LIMIT :limit
-"""
-_ACTIONS = """
-    SELECT verb, who, reason, detail, subject AS internal_id, at FROM operator_action
-     WHERE tenant_id = :tenant AND subject = ANY(:ids) AND verb LIKE 'links %' ORDER BY id DESC LIMIT :limit
+# The newest line about somebody of whom nothing else is known.
+_NEWEST_LINE = """
+    SELECT l.event_id, l.action, l.outcome, l.reason, coalesce(l.settled_at, l.created_at) AS at, r.status
+      FROM plan_line l JOIN run r ON r.id = l.run_id AND r.tenant_id = l.tenant_id
+     WHERE l.tenant_id = :tenant AND l.internal_id = :internal_id ORDER BY l.id DESC LIMIT 1
 """
 _COURSES = """
     SELECT c.event_id, c.active, c.base_rows AS rows, c.base_at AS last_complete_at FROM course c
      WHERE c.tenant_id = :tenant ORDER BY c.active DESC, length(c.event_id), c.event_id
 """
 _LAST_RUN = """
-    SELECT id AS run, status, snapshot, reasons, courses, finished_at FROM run
+    SELECT id AS run, status, snapshot, reasons, courses, finished_at, unlinked FROM run
      WHERE tenant_id = :tenant AND direction = 'enrollments' AND status <> 'dry_run' AND trigger <> 'preview'
      ORDER BY id DESC LIMIT 1
 """
 _HEALTH = "SELECT direction, state, reason, since, next_run_at FROM tenant_direction WHERE tenant_id = :tenant"
-
-
-class LookedAt(TypedDict):
-    """What was read last of the tenant, for who is not found."""
-
-    courses: list[Row]
-    last_run: Row | None
-    directions: list[Row]
 
 
 class ExplainedPerson(TypedDict):
@@ -125,23 +116,49 @@ class ExplainedPerson(TypedDict):
     link: Row | None
     enrollments: list[Row]
     dead_letters: list[Row]
+    # ``timeline.py``; ``history_next`` is the cursor of what is older
     history: list[Row]
+    history_next: str | None
+    # What Pluvo was told last: {"name", "email"}, None each before that
+    told: dict[str, str | None]
+    next: Next
+    # The same in English words
     next_action: str
 
 
 class Explained(TypedDict):
-    """What ``explain`` tells; ``next_action`` only where no person was found."""
+    """What ``explain`` tells; ``next``, ``next_action`` and ``causes`` only where no person was found.
+
+    ``causes``: what may be the reason, likeliest first. ``asked``: what AFAS says now, where it was asked.
+    """
 
     tenant: str
     who: str
     found: bool
     people: list[ExplainedPerson]
     looked_at: LookedAt
+    next: NotRequired[Next]
     next_action: NotRequired[str]
+    causes: NotRequired[list[Next]]
+    asked: NotRequired[Asked]
 
 
-def explain(slug: str, who: str) -> Explained:
-    """Everything known of a person, or what was looked at in vain."""
+def explain(slug: str, who: str, *, limit: int = PAGE, cursor: str | None = None, ask_now: bool = False) -> Explained:
+    """Everything known of a person, or what was looked at in vain.
+
+    ``limit`` and ``cursor`` are of the history. ``ask_now``: AFAS is asked for them as well, reading only; ``who`` is
+    an internal id then. Raises Problem.
+    """
+    told = _told(slug, who, checked_limit(limit), cursor)
+    if ask_now:
+        told["asked"] = ask(slug, who.strip(), known=told["found"])
+        if not told["found"] and told["asked"]["found"]:
+            told["next"] = told["asked"]["found"][0]
+            told["next_action"] = said(told["next"])
+    return told
+
+
+def _told(slug: str, who: str, limit: int, cursor: str | None) -> Explained:
     asked = who.strip()
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
@@ -157,9 +174,10 @@ def explain(slug: str, who: str) -> Explained:
             "account": fold_account(asked),
         }
         numbers = [row["id"] for row in rows(connection, _WHO, tenant=tenant, **names)]
-        people = _people(connection, tenant, numbers, slug, looked_at) if numbers else []
+        history = partial(timeline, connection, tenant, limit=limit, cursor=cursor)
+        people = _people(connection, tenant, numbers, slug, looked_at, history=history) if numbers else []
         if not people:
-            people = _only_in_plans(connection, tenant, asked, slug)
+            people = _only_in_plans(connection, tenant, names["number"] or asked, slug, history=history)
     found: Explained = {
         "tenant": slug,
         "who": asked,
@@ -167,11 +185,20 @@ def explain(slug: str, who: str) -> Explained:
         "people": people,
         "looked_at": looked_at,
     }
-    return found if people else found | {"next_action": _never_seen(slug, asked, looked_at)}
+    if people:
+        return found
+    unseen = never_seen(slug, asked, looked_at)
+    return found | {"next": unseen, "next_action": said(unseen), "causes": causes(asked, looked_at)}
 
 
 def _people(
-    connection: Connection, tenant: int, numbers: list[int], slug: str, looked_at: LookedAt
+    connection: Connection,
+    tenant: int,
+    numbers: list[int],
+    slug: str,
+    looked_at: LookedAt,
+    *,
+    history: Callable[[int | None, str], TimeLine],
 ) -> list[ExplainedPerson]:
     found = rows(connection, _PEOPLE, tenant=tenant, people=numbers)
     ids = [person["internal_id"] for person in found]
@@ -180,16 +207,15 @@ def _people(
     completions = rows(connection, _COMPLETIONS, **wanted)
     holds = rows(connection, _HOLDS, tenant=tenant, people=numbers)
     dead = rows(connection, _DEAD, **wanted)
-    history = _history(connection, tenant, ids, holds, dead)
     told: list[ExplainedPerson] = []
     for person in found:
         mine = [row for row in enrollments if row["person_id"] == person["id"]]
         for row in mine:
             row["completion"] = _completion(row, completions)
-            row["holds"] = [
-                hold for hold in holds if hold["enrollment_id"] == row["id"] and hold["line_state"] == "open"
-            ]
-        open_dead = [row for row in dead if row["internal_id"] == person["internal_id"] and row["state"] == "open"]
+            row["holds"] = [hold for hold in holds if hold["enrollment_id"] == row["id"]]
+        open_dead = [row for row in dead if row["internal_id"] == person["internal_id"]]
+        past = history(person["id"], person["internal_id"])
+        first = next_step(slug, person, mine, open_dead, looked_at["directions"])
         told.append(
             {
                 "internal_id": person["internal_id"],
@@ -200,8 +226,11 @@ def _people(
                 "link": _link(person),
                 "enrollments": [_enrollment(row) for row in mine],
                 "dead_letters": open_dead,
-                "history": [event for event in history if event["internal_id"] == person["internal_id"]][:HISTORY],
-                "next_action": next_action(slug, person, mine, open_dead, looked_at["directions"]),
+                "history": past["items"],
+                "history_next": past["next"],
+                "told": {"name": person["applied_name"], "email": person["applied_email"]},
+                "next": first,
+                "next_action": said(first),
             }
         )
     return told
@@ -210,7 +239,7 @@ def _people(
 def _link(person: Row) -> Row | None:
     if person["link_state"] is None:
         return None
-    keys = ("pluvo_id", "ref", "linked_by", "candidates", "decision", "archived", "created_by_us")
+    keys = ("pluvo_id", "ref", "linked_by", "candidates", "decision", "archived", "created_by_us", "revision")
     return {"state": person["link_state"], "reason": person["link_reason"]} | {key: person[key] for key in keys}
 
 
@@ -222,9 +251,10 @@ def _enrollment(row: Row) -> Row:
         "attempts": row["message_attempts"],
         "code": row["message_code"],
     }
-    note = completion_note(row["completion"], [one["title"] for one in row["rules"]] if row["active"] else [])
+    titles = [one["title"] for one in row["rules"]] if row["active"] else []
     more = {
-        "completion_note": note,
+        "completion_note": completion_note(row["completion"], titles),
+        "completion_words": completed(row["completion"], titles),
         # where Pluvo was asked to put them, and where they still are to be taken out of
         "target": row["told_target"],
         "left_behind": row["left_behind"],
@@ -244,36 +274,22 @@ def _completion(row: Row, completions: list[Row]) -> Row | None:
     return told[0] | {"others": told[1:]} if len(told) > 1 else told[0]
 
 
-def _history(connection: Connection, tenant: int, ids: list[str], holds: list[Row], dead: list[Row]) -> list[Row]:
-    """What was planned, done, held, given up and decided, newest first."""
-    wanted = {"tenant": tenant, "ids": ids, "limit": HISTORY}
-    told = [{"what": "planned"} | row for row in rows(connection, _LINES, **wanted)]
-    told += [{"what": "called"} | row for row in rows(connection, _CHANGES, **wanted)]
-    told += [{"what": "decided"} | row for row in rows(connection, _ACTIONS, **wanted)]
-    told += [{"what": "held"} | {key: hold[key] for key in hold if key != "enrollment_id"} for hold in holds]
-    told += [{"what": "gave up"} | row for row in dead]
-    return sorted(told, key=lambda event: str(event["at"]), reverse=True)
-
-
-def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -> list[ExplainedPerson]:
+def _only_in_plans(
+    connection: Connection, tenant: int, asked: str, slug: str, history: Callable[[int | None, str], TimeLine]
+) -> list[ExplainedPerson]:
     """No such person here yet, but plan lines say why: a row that was rejected each time, or seen only in dry runs."""
-    lines = rows(connection, _LINES, tenant=tenant, ids=[asked], limit=HISTORY)
-    if not lines:
+    newest = next(iter(rows(connection, _NEWEST_LINE, tenant=tenant, internal_id=asked)), None)
+    if newest is None:
         return []
-    newest = lines[0]
-    next_step = (
-        f"The row was {newest['outcome']} ({newest['reason']}): put it right in AFAS,"
-        f" then `koppeling sync {slug} --person {asked}`."
-    )
-    run = rows(
-        connection, "SELECT status FROM run WHERE id = :run AND tenant_id = :tenant", run=newest["run"], tenant=tenant
-    )
-    if newest["outcome"] != "rejected" and [one["status"] for one in run] == ["dry_run"]:
-        next_step = (
-            f"Nothing was done yet: only dry runs saw this row, and planned {newest['action']} ({newest['reason']})."
-            f" `koppeling sync {slug}` looks again and acts."
-        )
-    enrollment = {"event_id": newest["event_id"], "state": "new", "outcome": newest["outcome"]}
+    outcome, reason = newest["outcome"], newest["reason"]
+    why = Words(f"reason.{reason}") if f"reason.{reason}" in SENTENCES else reason or outcome
+    told: Next
+    if outcome != "rejected" and newest["status"] == "dry_run":
+        told = step("only_dry_runs", "sync", slug=slug, action=newest["action"], reason=reason)
+    else:
+        told = step("put_right", "sync person", slug=slug, internal_id=asked, outcome=outcome, reason=reason, why=why)
+    past = history(None, asked)
+    enrollment = {"event_id": newest["event_id"], "state": "new", "outcome": outcome}
     return [
         {
             "internal_id": asked,
@@ -282,22 +298,12 @@ def _only_in_plans(connection: Connection, tenant: int, asked: str, slug: str) -
             "email": None,
             "seen_at": newest["at"],
             "link": None,
-            "enrollments": [enrollment | {"reason": newest["reason"], "completion": None}],
+            "enrollments": [enrollment | {"reason": reason, "completion": None}],
             "dead_letters": [],
-            "history": [{"what": "planned"} | line for line in lines],
-            "next_action": next_step,
+            "history": past["items"],
+            "history_next": past["next"],
+            "told": {"name": None, "email": None},
+            "next": told,
+            "next_action": said(told),
         }
     ]
-
-
-def _never_seen(slug: str, asked: str, looked_at: LookedAt) -> str:
-    active = [course["event_id"] for course in looked_at["courses"] if course["active"]]
-    if not active:
-        return f"{slug} has no active course: add one to the tenants file and import it."
-    if looked_at["last_run"] is None:
-        return f"AFAS was never read for {slug}: `koppeling sync {slug} --wait`."
-    return (
-        f"No row of events {', '.join(active)} was ever about {asked}: is the person enrolled in AFAS, does the"
-        " GetConnector's filter let the row through, and is the event in the tenants file?"
-        f" `koppeling sync {slug} --person INTERNAL_ID --wait` asks AFAS now."
-    )

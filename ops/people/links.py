@@ -5,6 +5,7 @@ by a run; the next run acts on it (``koppeling sync SLUG --person INTERNAL_ID`` 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NotRequired
 
 from sqlalchemy import Connection, text
@@ -14,6 +15,7 @@ from models import locks
 from models.person import AccountFrom, LinkedBy, LinkState
 from models.session import transaction
 from ops import access, audit, lookup
+from ops.language import Words
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
@@ -22,6 +24,8 @@ from ops.problems import AlreadyDecided, Problem
 from ops.tidy import tidy_up
 
 DECISIONS = ("link", "create", "ignore")
+# Why somebody is erased, kept with the record of it.
+ERASE_REASONS = ("asked", "no_longer_needed", "by_mistake")
 
 _COLUMNS = f"""
     SELECT l.person_id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state,
@@ -36,14 +40,28 @@ _FILTERS = {
 }
 
 
+class Decided(TypedDict):
+    """Who decided about a person last. ``decision``: link (with the ``account``), create, ignore or remove."""
+
+    who: str
+    at: datetime
+    verb: str
+    decision: str
+    account: str | None
+
+
 class LinkDone(TypedDict):
-    """What ``links set`` and ``links decide`` tell. ``result``: linked, moved, decided or unchanged."""
+    """What ``links set`` and ``links decide`` tell. ``result``: linked, moved, decided or unchanged.
+
+    ``before``: who had decided about this person until then.
+    """
 
     tenant: str
     internal_id: str
     pluvo_id: NotRequired[str]
     decision: NotRequired[str]
     result: str
+    before: NotRequired[Decided | None]
 
 
 def listing(
@@ -159,10 +177,59 @@ _NOT_THEIRS = text(
 )
 
 
+_LAST = """
+    SELECT who, at, verb, detail FROM operator_action
+     WHERE tenant_id = :tenant AND subject = :subject AND verb LIKE 'links %' ORDER BY id DESC LIMIT 1
+"""
+_REVISION = """
+    SELECT l.revision FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id
+     WHERE p.tenant_id = :tenant AND p.internal_id = :subject
+"""
+
+
+def last_decision(connection: Connection, tenant: int, internal_id: str) -> Decided | None:
+    """Who set, decided or removed the link of a person last."""
+    found = connection.execute(text(_LAST), {"tenant": tenant, "subject": internal_id}).first()
+    if found is None:
+        return None
+    detail = found.detail or {}
+    decision = detail.get("decision") or ("link" if "after" in detail else "remove")
+    return {
+        "who": found.who,
+        "at": found.at,
+        "verb": found.verb,
+        "decision": decision,
+        "account": detail.get("after"),
+    }
+
+
+def refuse_unseen(connection: Connection, tenant: int, internal_id: str, seen: int | None) -> None:
+    """Raise AlreadyDecided where the link is no longer the one that was looked at, with who was first, and when."""
+    now = connection.execute(text(_REVISION), {"tenant": tenant, "subject": internal_id}).scalar() or 0
+    if seen is None or seen == now:
+        return
+    before = last_decision(connection, tenant, internal_id)
+    if before is None:
+        raise AlreadyDecided("link_changed_meanwhile", internal_id=internal_id)
+    decision = Words(f"decision.{before['decision']}", account=before["account"] or "-")
+    at = f"{before['at']:%Y-%m-%d %H:%M} UTC"
+    raise AlreadyDecided("decided_before", internal_id=internal_id, who=before["who"], at=at, decision=decision)
+
+
 def decide(
-    slug: str, internal_id: str, decision: str, pluvo_id: str | None, *, who: str, reason: str | None = None
+    slug: str,
+    internal_id: str,
+    decision: str,
+    pluvo_id: str | None,
+    *,
+    who: str,
+    reason: str | None = None,
+    seen: int | None = None,
 ) -> str:
-    """Settle who an ambiguous person is: ``link`` (with an account), ``create`` or ``ignore``. Remembered for ever."""
+    """Settle who an ambiguous person is: ``link`` (with an account), ``create`` or ``ignore``. Remembered for ever.
+
+    ``seen``: the revision of the link as it was looked at. Raises AlreadyDecided when somebody was first.
+    """
     if decision not in DECISIONS or (decision == "link") != (pluvo_id is not None):
         raise Problem("decide_what")
     access.check("links.decide", slug)
@@ -170,9 +237,10 @@ def decide(
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
+        locks.hold(connection, person)
+        refuse_unseen(connection, tenant, internal_id, seen)
         if pluvo_id is not None:
             return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links decide", reason=reason)
-        locks.hold(connection, person)
         row = connection.execute(
             text("SELECT state, pluvo_id, decision FROM link WHERE person_id = :person AND tenant_id = :tenant"),
             {"person": person, "tenant": tenant},
@@ -212,7 +280,7 @@ _DECIDE = text(
 )
 
 
-def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, int]:
+def remove(slug: str, internal_id: str, *, erase: bool, who: str, reason: str | None = None) -> dict[str, int]:
     """Forget the link, so that the next run matches anew, but not by an AFAS id on that account; ``erase`` removes all
     that is known of the person here.
 
@@ -221,7 +289,7 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
     access.check("people.erase" if erase else "links.remove", slug)
     internal_id = checked_id(internal_id)
     if erase:
-        return _erase(slug, internal_id, who=who)
+        return _erase(slug, internal_id, who=who, reason=reason)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
@@ -233,11 +301,13 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str) -> dict[str, i
         ).rowcount
         _forget_applied(connection, tenant, person)
         _decided(connection, tenant, person, None)
-        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, subject=internal_id)
+        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, subject=internal_id, reason=reason)
     return {"link": count}
 
 
-def _erase(slug: str, internal_id: str, *, who: str) -> dict[str, int]:
+def _erase(slug: str, internal_id: str, *, who: str, reason: str | None) -> dict[str, int]:
+    if reason not in (None, *ERASE_REASONS):  # free text might name the person
+        raise Problem("erase_reason", listed=", ".join(ERASE_REASONS))
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         key = {"tenant": tenant, "internal_id": internal_id}
@@ -249,7 +319,7 @@ def _erase(slug: str, internal_id: str, *, who: str) -> dict[str, int]:
             lookup.person_id(connection, tenant, internal_id, slug)  # raises: no such person
         # The audit says that a person was erased, and does not name them.
         detail = {"erased": sum(gone.values())}
-        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, detail=detail)
+        audit.record(connection, who=who, verb="links remove", tenant_id=tenant, reason=reason, detail=detail)
     tidy_up(gone)
     return gone
 

@@ -29,7 +29,7 @@ _OTHER = text(
 
 def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
     """Raises Problem for an account that Pluvo does not have, or (unless ``sure``) that another person has."""
-    tenant = _tenant(slug)
+    tenant = tenant_of(slug)
     other = _linked_to(tenant, pluvo_id, internal_id)
     if other and not sure:
         raise Problem("account_taken", pluvo_id=pluvo_id, other=other, internal_id=internal_id, slug=slug)
@@ -52,16 +52,30 @@ def set_checked(
 
 
 def decide_checked(
-    slug: str, internal_id: str, decision: str, pluvo_id: str | None, *, who: str, reason: str | None
+    slug: str,
+    internal_id: str,
+    decision: str,
+    pluvo_id: str | None,
+    *,
+    who: str,
+    reason: str | None,
+    seen: int | None = None,
 ) -> links.LinkDone:
-    """Settle who an ambiguous person is, after Pluvo was asked whether that can work."""
+    """Settle who an ambiguous person is, after Pluvo was asked whether that can work.
+
+    ``seen``: the revision of the link that the decision is based on. Raises AlreadyDecided for another one.
+    """
     internal_id = checked_id(internal_id)
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        links.refuse_unseen(connection, tenant, internal_id, seen)
+        before = links.last_decision(connection, tenant, internal_id)
     if decision == "link" and pluvo_id is not None:
         account(slug, internal_id, checked_account(pluvo_id), sure=True)
     elif decision == "create":
         new_account(slug, internal_id)
-    done = links.decide(slug, internal_id, decision, pluvo_id, who=who, reason=reason)
-    return {"tenant": slug, "internal_id": internal_id, "decision": decision, "result": done}
+    done = links.decide(slug, internal_id, decision, pluvo_id, who=who, reason=reason, seen=seen)
+    return {"tenant": slug, "internal_id": internal_id, "decision": decision, "result": done, "before": before}
 
 
 def accounts(
@@ -110,7 +124,7 @@ def _has(pluvo: PluvoClient, account: str) -> bool:
 
 def new_account(slug: str, internal_id: str) -> None:
     """Raises Problem when no account can be made: a user of Pluvo has the person's address."""
-    tenant = _tenant(slug)
+    tenant = tenant_of(slug)
     with transaction() as connection:
         person = lookup.person_id(connection, tenant.id or 0, internal_id, slug)
         email = connection.execute(text("SELECT email FROM person WHERE id = :id"), {"id": person}).scalar()
@@ -132,7 +146,8 @@ def _taken(slug: str, internal_id: str, tenant: Tenant, holder: PluvoUser) -> Pr
     return Problem("address_taken_linked", slug=slug, internal_id=internal_id, holder=holder.id, other=other)
 
 
-def _tenant(slug: str) -> Tenant:
+def tenant_of(slug: str) -> Tenant:
+    """A tenant with its secrets, in no session."""
     with transaction() as connection:
         number = lookup.tenant_id(connection, slug)
     with session() as opened:

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from sqlalchemy import text
 from sqlmodel import col, select
+from typing_extensions import TypedDict
 
 from clients.errors import RemoteError
 from clients.pluvo import same_email
+from models.person import LinkState
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email
@@ -45,13 +49,136 @@ class Entry:
     account: str
 
 
+class PreviewLine(TypedDict):
+    """What a line would do. ``result``: linked, moved, unchanged or refused; ``code`` and ``params`` say it in words.
+
+    ``pluvo_id``: None where an address led to none.
+    """
+
+    line: int
+    tenant: str
+    internal_id: str
+    pluvo_id: str | None
+    result: str
+    code: str
+    params: dict[str, Any]
+
+
+class ImportPreview(TypedDict):
+    """Every line of a file, in order; ``fits``: none is refused, so that it can be imported."""
+
+    fits: bool
+    counts: dict[str, int]
+    lines: list[PreviewLine]
+
+
+@dataclass
+class _Judged:
+    """The lines of a file, and what is wrong with some."""
+
+    name: str
+    entries: list[Entry]
+    tenants: dict[str, Tenant]
+    problems: list[tuple[int, Words]]
+
+    def number(self, entry: Entry) -> int:
+        return cast(int, self.tenants[entry.tenant].id)
+
+
 def run(path: Path, *, who: str, ask: bool = False, sure: bool = True) -> dict[str, int]:
     """Import a file. Returns ``{"linked": 3, "moved": 0, "unchanged": 1}``; raises FileProblems with file and line.
 
     ``ask``: every account is looked up in Pluvo. Not ``sure``: accounts that somebody else has are refused.
     """
     access.need("links.import")
-    entries, by_email = _read(path)
+    return run_text(files.read_text(path, MAX_BYTES), str(path), who=who, ask=ask, sure=sure)
+
+
+def run_text(content: str, name: str, *, who: str, ask: bool = True, sure: bool = False) -> dict[str, int]:
+    """The same with the text of a file of this name."""
+    access.need("links.import")
+    judged = _judge(content, name, ask=ask, sure=sure)
+    entries, problems = judged.entries, judged.problems
+    if problems:
+        raise FileProblems([_at(name, line, what) for line, what in sorted(problems, key=lambda one: one[0])])
+    counts = {"linked": 0, "moved": 0, "unchanged": 0}
+    with transaction() as connection:
+        links.hold_known(connection, [(judged.number(one), one.internal_id) for one in entries])
+        for entry in entries:
+            number = judged.number(entry)
+            done = links.link_person(connection, number, entry.internal_id, entry.account, who=who, verb="links import")
+            counts[done] += 1
+    return counts
+
+
+def preview(path: Path, *, sure: bool = False) -> ImportPreview:
+    """What importing a file would do, line by line; nothing is stored. Raises FileProblems for what is no such file."""
+    access.need("links.import")
+    return preview_text(files.read_text(path, MAX_BYTES), str(path), sure=sure)
+
+
+def preview_text(content: str, name: str, *, sure: bool = False) -> ImportPreview:
+    """The same with the text of a file of this name."""
+    access.need("links.import")
+    judged = _judge(content, name, ask=True, sure=sure)
+    wrong: dict[int, Words] = {}
+    for line, what in judged.problems:
+        wrong.setdefault(line, what)
+    before = _links_of(
+        [(judged.number(one), one.internal_id) for one in judged.entries if one.tenant in judged.tenants]
+    )
+    lines = [_preview(entry, wrong.get(entry.line), before, judged) for entry in judged.entries]
+    counts = Counter(line["result"] for line in lines)
+    told = {name: counts[name] for name in ("linked", "moved", "unchanged", "refused")}
+    return {"fits": not counts["refused"], "counts": told, "lines": lines}
+
+
+def _preview(
+    entry: Entry, wrong: Words | None, before: dict[tuple[int, str], tuple[str, str | None]], judged: _Judged
+) -> PreviewLine:
+    account: str | None = entry.account
+    params: dict[str, Any]
+    if wrong:
+        result, params = "refused", {"why": wrong}
+        account = None if is_email(entry.account) else entry.account
+    else:
+        state, had = before.get((judged.number(entry), entry.internal_id), ("", None))
+        had = None if state == LinkState.IGNORED else had
+        result = "moved" if had else "linked"
+        if had == entry.account and state == LinkState.LINKED:
+            result = "unchanged"
+        params = {"before": had} if result == "moved" else {}
+    return {
+        "line": entry.line,
+        "tenant": entry.tenant,
+        "internal_id": entry.internal_id,
+        "pluvo_id": account,
+        "result": result,
+        "code": f"line.{result}",
+        "params": params,
+    }
+
+
+_LINKS = text(
+    """
+    SELECT p.tenant_id, p.internal_id, l.state, l.pluvo_id
+      FROM unnest(CAST(:tenants AS bigint[]), CAST(:ids AS text[])) AS w (tenant_id, internal_id)
+      JOIN person p USING (tenant_id, internal_id) JOIN link l ON l.person_id = p.id AND l.tenant_id = p.tenant_id
+    """
+)
+
+
+def _links_of(people: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[str, str | None]]:
+    """State and account of the links that these people have, (tenant, internal id)."""
+    values = {"tenants": [tenant for tenant, _ in people], "ids": [internal_id for _, internal_id in people]}
+    with transaction() as connection:
+        found = connection.execute(_LINKS, values)
+        return {(row.tenant_id, row.internal_id): (row.state, row.pluvo_id) for row in found}
+
+
+def _judge(content: str, name: str, *, ask: bool, sure: bool) -> _Judged:
+    """Read the lines, put ids for addresses, and find out what can't work. Raises FileProblems for no such file."""
+    entries, by_email = _read(content, name)
     problems = _doubles(entries)
     tenants = _tenants(entries, problems)
     if not problems and by_email:
@@ -60,20 +187,10 @@ def run(path: Path, *, who: str, ask: bool = False, sure: bool = True) -> dict[s
     for slug, tenant in tenants.items() if not problems else ():
         wanted = {entry.line: (entry.internal_id, entry.account) for entry in entries if entry.tenant == slug}
         problems += links_check.accounts(tenant, wanted, ask=ask and not by_email, sure=sure)
-    if problems:
-        raise FileProblems([_at(path, line, what) for line, what in sorted(problems, key=lambda one: one[0])])
-    counts = {"linked": 0, "moved": 0, "unchanged": 0}
-    with transaction() as connection:
-        links.hold_known(connection, [(cast(int, tenants[e.tenant].id), e.internal_id) for e in entries])
-        for entry in entries:
-            number = cast(int, tenants[entry.tenant].id)
-            done = links.link_person(connection, number, entry.internal_id, entry.account, who=who, verb="links import")
-            counts[done] += 1
-    return counts
+    return _Judged(name, entries, tenants, problems)
 
 
-def _read(path: Path) -> tuple[list[Entry], bool]:
-    content = files.read_text(path, MAX_BYTES)
+def _read(content: str, path: str) -> tuple[list[Entry], bool]:
     # Dutch spreadsheets write semicolons.
     first = content.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=";" if ";" in first else ",", strict=True)
@@ -103,7 +220,7 @@ def _read(path: Path) -> tuple[list[Entry], bool]:
     return entries, by_email
 
 
-def _at(path: Path, line: int, what: Words | str) -> Words:
+def _at(path: str, line: int, what: Words | str) -> Words:
     return Words("problem.at", place=f"{path}:{line}", what=what)
 
 

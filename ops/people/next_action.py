@@ -1,116 +1,127 @@
-"""What happens next with a person, or what an operator can do: one line for the first thing that stands in the way."""
+"""What happens next with a person, or what an operator can do: one sentence for the first thing that stands in the way.
+
+A sentence is a code with parameters (``ops/language/explain.py``); ``verb`` names what an operator would do about it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from typing_extensions import TypedDict
+
+from ops.language import SENTENCES, Language, Words, say
 from ops.listing import Row
 
-_WAITING_ROWS = {
-    "not_yet": "begins later: the person is enrolled once the start date of the row has come",
-    "ended": "is over for this person in AFAS: nothing more is done",
-    "blocked": "is blocked for this person in AFAS, which counts as absent",
-    "rejected": "has a row that can't be used: put it right in AFAS",
-}
+_WAITING_ROWS = ("not_yet", "ended", "blocked", "rejected")
 
 
-_COMPLETIONS = {
-    "unknown_person": "Pluvo's account is linked to nobody",
-    "not_enrolled": "nobody of this account is enrolled in the event in AFAS",
-    "not_in_afas": "the row is gone from AFAS: it is written when it is back",
-    "no_longer_linked": "the account that finished is linked to somebody else by now",
-    "no_rule": "no rule asks for it any more",
-    "unreadable_date": "Pluvo's date can't be read",
-    "implausible_date": "Pluvo's date is before 1990 or still to come",
-}
+class Next(TypedDict):
+    """A sentence as a code, and the verb that does something about it: None where nothing has to be done."""
+
+    code: str
+    params: dict[str, Any]
+    verb: str | None
+
+
+def step(code: str, verb: str | None = None, /, **params: object) -> Next:
+    """One of ``explain.<code>``."""
+    return {"code": f"explain.{code}", "params": params, "verb": verb}
+
+
+def said(told: Mapping[str, Any], language: Language = "en", *, page: bool = False) -> str:
+    """The sentence; a ``page`` has one without commands where there is one."""
+    code = f"page.{told['code']}"
+    return say(code if page and code in SENTENCES else told["code"], language, **told["params"])
+
+
+def completed(completion: Row | None, titles: list[str]) -> Words | None:
+    """Where the completion of an event stands; None for an event that no completion is written for."""
+    if completion is None:
+        asked = ", ".join(f"{title!r}" for title in titles)
+        return Words("completed.none", titles=asked) if titles else None
+    state, reason = completion["state"], completion["reason"] or "none"
+    code = f"completed.why_{reason}"
+    why = Words(code) if code in SENTENCES else reason
+    params = {"on": completion["completed_on"], "found": completion["found_value"], "why": why}
+    return Words(f"completed.{state}", **params)
 
 
 def completion_note(completion: Row | None, titles: list[str]) -> str | None:
-    """Where the completion of an event stands, in words; None for an event that no completion is written for."""
-    if completion is None:
-        asked = ", ".join(f"{title!r}" for title in titles)
-        return f"none is known: Pluvo's report has no date under {asked} for this account" if titles else None
-    state, on = completion["state"], completion["completed_on"]
-    why = _COMPLETIONS.get(completion["reason"] or "", completion["reason"] or "no reason is known")
-    return {
-        "pending": f"{on} is to be written to AFAS",
-        "sending": f"{on} is being written to AFAS",
-        "written": f"{on} was written to AFAS and not seen there yet",
-        "verified": f"{on} stands in AFAS, written by us",
-        "unchanged": f"{on} stood in AFAS already",
-        "conflict": f"AFAS holds {completion['found_value']!r}, Pluvo says {on}: nothing is written over it",
-        "no_date": "Pluvo told of a finish, but its report has no date: each run looks again",
-        "orphan": f"{on} is not written: {why}",
-        "rejected": f"not written: {why}",
-        "failed": f"{on} was refused or given up: {why}",
-    }.get(state, state)
+    """The same in English words."""
+    found = completed(completion, titles)
+    return str(found) if found else None
 
 
-def next_action(slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]) -> str:
-    """The line, with the command where there is one."""
-    return next(_obstacles(slug, person, enrollments, dead, directions), "Nothing: all is as AFAS says.")
+def next_step(slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]) -> Next:
+    """What comes first."""
+    return next(_obstacles(slug, person, enrollments, dead, directions), step("nothing"))
 
 
-def _obstacles(slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]) -> Iterator[str]:
+def _obstacles(
+    slug: str, person: Row, enrollments: list[Row], dead: list[Row], directions: list[Row]
+) -> Iterator[Next]:
     who = person["internal_id"]
     for way in directions:
         if way["state"] in ("paused", "quarantined"):
-            stopped = f"{way['direction'].capitalize()} of {slug} are {way['state']} ({way['reason']})"
-            yield f"{stopped}: `koppeling tenants resume {slug}` once that is settled."
+            code = f"{way['direction']}_{way['state']}"
+            yield step(code, "tenants resume", slug=slug, reason=way["reason"], direction=way["direction"])
     yield from _link(slug, person)
     for row in enrollments:
         for hold in row["holds"]:
-            yield f"A guard ({hold['guard']}) holds it until somebody decides: `koppeling holds show {hold['hold']}`."
+            yield step("held", "holds show", guard=hold["guard"], hold=hold["hold"])
     for letter in dead:
-        said = f"{letter['error']}: {letter['message']}".rstrip(": ")
-        yield f"It gave up ({said}): settle that, then `koppeling dead-letters replay {letter['dead_letter']}`."
+        error = f"{letter['error']}: {letter['message']}".rstrip(": ")
+        yield step("gave_up", "dead-letters replay", said=error, dead_letter=letter["dead_letter"])
     for row in enrollments:
         yield from _enrollment(row)
     if not enrollments:
-        yield f"No row in AFAS was seen yet: `koppeling sync {slug} --person {who}` looks now."
+        yield step("no_row", "sync person", slug=slug, internal_id=who)
 
 
-def _link(slug: str, person: Row) -> Iterator[str]:
-    command = f"koppeling links decide {slug} {person['internal_id']}"
+def _link(slug: str, person: Row) -> Iterator[Next]:
+    whom = {"slug": slug, "internal_id": person["internal_id"]}
     if person["link_state"] == "ambiguous" and person["decision"] is None:
-        yield (
-            f"Nobody knows which account this is ({person['link_reason']}):"
-            f" `{command} link PLUVO_ID`, `create` or `ignore`."
-        )
+        reason = person["link_reason"]
+        code = f"reason.{reason}"
+        why = Words(code) if code in SENTENCES else str(reason)
+        yield step("ambiguous", "links decide", **whom, reason=reason, why=why)
     if person["link_state"] == "ignored":
-        yield f"An operator decided to ignore this person: `{command} link PLUVO_ID` or `create` ends that."
+        yield step("ignored", "links decide", **whom)
 
 
-def _places(row: Row) -> str:
-    return ", ".join(sorted(set(row["left_behind"])))
-
-
-def _enrollment(row: Row) -> Iterator[str]:
+def _enrollment(row: Row) -> Iterator[Next]:
     event = row["event_id"]
     if row["waits_for_room"]:
-        yield f"Event {event} waits: Pluvo has no room for another account. It goes on by itself once there is."
+        yield step("no_room", event=event)
     elif row["message_state"] == "scheduled":
-        yield f"Event {event} is tried again at {row['message_run_at']:%Y-%m-%d %H:%M:%S} UTC ({row['message_code']})."
+        at = f"{row['message_run_at']:%Y-%m-%d %H:%M:%S}"
+        yield step("tried_again", event=event, at=at, code=row["message_code"])
     elif row["message_state"]:
-        yield f"Event {event} is under way."
+        yield step("under_way", event=event)
     if row["row_state"] in _WAITING_ROWS:
-        yield f"Event {event} {_WAITING_ROWS[row['row_state']]} ({row['reason'] or row['row_state']})."
+        yield step(f"row_{row['row_state']}", event=event, reason=row["reason"] or row["row_state"])
     if row["row_state"] == "absent" and row["state"] == "enrolled":
-        since = f" since {row['absent_since']:%Y-%m-%d %H:%M} UTC" if row["absent_since"] else ""
-        yield f"Absent in event {event}{since}: removed from Pluvo once that is confirmed."
+        since = row["absent_since"]
+        if since:
+            yield step("absent_since", event=event, since=f"{since:%Y-%m-%d %H:%M}")
+        yield step("absent", event=event)
     if row["left_behind"]:
-        yield f"Event {event} leads elsewhere by now: the next run plans to take the person out of {_places(row)}."
+        yield step("left_behind", event=event, places=", ".join(sorted(set(row["left_behind"]))))
     if row["waiting"] and row["state"] == "enrolled":
-        yield f"Event {event} has no place: Pluvo has the person on its waiting list. Each run looks again."
+        yield step("waiting_list", event=event)
     if row["failed_code"]:
-        yield f"Event {event} was refused ({row['failed_code']}): it is tried again when content or settings change."
+        yield step("refused", event=event, code=row["failed_code"])
     if row["desired"] == "enrolled" and row["state"] != "enrolled" and row["row_state"] == "present":
-        yield f"Event {event} is done in the next run."
-    completion = row["completion"]
-    if completion and completion["state"] in ("pending", "sending"):
-        yield f"The completion of {completion['completed_on']} is being written to AFAS."
-    if completion and completion["state"] == "conflict":
-        found = completion["found_value"]
-        yield f"AFAS holds another completion date ({found}) than Pluvo: put right in AFAS what is wrong there."
-    if completion and completion["state"] in ("no_date", "orphan", "rejected"):
-        yield f"The completion in event {event}: {completion_note(completion, [])}."
+        yield step("next_run", event=event)
+    if row["completion"]:
+        yield from _completion(event, row["completion"])
+
+
+def _completion(event: str, completion: Row) -> Iterator[Next]:
+    if completion["state"] in ("pending", "sending"):
+        yield step("completion_on_its_way", event=event, on=completion["completed_on"])
+    if completion["state"] == "conflict":
+        yield step("completion_conflict", event=event, found=completion["found_value"])
+    if completion["state"] in ("no_date", "orphan", "rejected"):
+        yield step("completion", event=event, note=completed(completion, []))

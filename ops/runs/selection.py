@@ -36,3 +36,11 @@ def pause(slugs: Sequence[str], direction: str | None, *, reason: str) -> int:
             lookup.tenant_id(connection, slug)
     who = access.actor().name
     return sum(len(manage.pause(slug, reason=reason, direction=direction, who=who)) for slug in slugs)
+
+
+def run_person(slug: str, internal_id: str) -> str:
+    """Ask for an enrollment run of one person alone; its id. Raises Problem without a worker or while paused."""
+    access.check("sync.person", slug)
+    options = start.enrollment_options([slug], everyone=False, full=False, person=internal_id)
+    begun = start.start(Direction.ENROLLMENTS, [slug], everyone=False, options=options, need_worker=True)
+    return begun.run_ids[0]

@@ -214,6 +214,7 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
                 gone = connection.execute(table.delete().where(table.c.tenant_id == tenant)).rowcount
                 if gone:
                     erased[table.name] = gone
+        connection.execute(text("DELETE FROM people_search"))  # they may name its people; each lasts an hour anyway
         connection.execute(text("DELETE FROM onboarding WHERE slug = :slug"), {"slug": slug})
         connection.execute(text("DELETE FROM tenant WHERE id = :id"), {"id": tenant})
         audit.record(connection, who=who, verb="tenants remove", detail={"rows": sum(erased.values()) + 1})

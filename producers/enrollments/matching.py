@@ -173,10 +173,12 @@ def _by_email(given: MatchInput) -> Match | None:
         return _by_peer(given) or ambiguous("candidate_taken", held)
     if names_another(candidate.afas_contact_id, candidate.ref, given.internal_id, given.our_ref):
         return ambiguous("other_afas_id", held)
-    if found := _by_peer(given, held):
-        return found
+    return _by_peer(given, held) or _by_address_alone(given, candidate)
+
+
+def _by_address_alone(given: MatchInput, candidate: Candidate) -> Match:
     if given.other_name_waits and clearly_other_name(candidate.name, given.name):
-        return ambiguous("other_name", held)
+        return ambiguous("other_name", [candidate])
     return Match("link", linked_by=LinkedBy.EMAIL, candidate=candidate)
 
 

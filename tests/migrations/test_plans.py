@@ -23,7 +23,7 @@ from models.session import engine
 from ops import audit, completions, holds, quality, status
 from ops.dead_letters import inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
-from ops.people import explain, links
+from ops.people import deciding, explain, links, search
 from ops.runs import history
 from tests.fixtures.postgres import new_database
 from tests.migrations.test_statements import PARTS, constants, numbered
@@ -146,6 +146,13 @@ LISTINGS: dict[str, Callable[[], Any]] = {
     "groups of an error": lambda: inbox.groups(Filters(error="unheard_of")),
     "explain a number": lambda: explain.explain("tenant-7", "69"),
     "explain an address": lambda: explain.explain("tenant-7", "person69@example.com"),
+    "people by a number": lambda: search.search("69"),
+    "people by an address": lambda: search.search("person69@example.com"),
+    "people by parts of a rare name": lambda: search.search("person 6969"),
+    "people by a part that everybody has": lambda: search.search("69 example"),
+    "people of a tenant": lambda: search.search("person 69", tenant="tenant-7"),
+    "who waits for a decision": deciding.waiting,
+    "who waits for a decision in a tenant": lambda: deciding.waiting(tenant="tenant-7"),
     "explain nobody": lambda: explain.explain("tenant-7", "nobody@example.com"),
 }
 

@@ -123,6 +123,8 @@ RULES = (
     _delete("alert_digest", "created_at", "payload_retention"),
     _delete("alert_mute", "until", "payload_retention"),
     _delete("dead_letter", "last_failed_at", "dead_letter_retention"),
+    Rule("people_search deleted", "payload_retention",
+         "DELETE FROM people_search WHERE created_at < now() - interval '1 hour'"),
     _delete("onboarding", "updated_at", "payload_retention"),
     _delete("replay_batch", "finished_at", "dead_letter_retention"),
     Rule("person deleted", "ledger_retention", _PEOPLE, bite=1000),

@@ -544,7 +544,7 @@ def test_an_account_of_another_name_is_linked_unless_the_tenant_leaves_that_to_a
     # when
     run = world.sync()
     # then only who may be somebody else waits, with the account to look at
-    assert reasons(world, run) == {"80": ("ambiguous", "other_name"), "81": ("linked", "by_email")}
+    assert reasons(world, run) == {"80": ("ambiguous", "other_name"), "81": ("linked", None)}
     assert [one["name"] for one in link(world, 80)["candidates"]] == ["Karin Bos"]
     assert world.user("info@example.nl")["name"] == "Karin Bos"
     assert enrolled(world) == {"bos@example.nl"}

@@ -208,9 +208,8 @@ facts = st.builds(
 )
 
 
-names = st.lists(st.sampled_from(["Jan", "J.", "Smit", "Smits", "Karin", "Bos", "van", "de", "Zoë", "李"]), max_size=4).map(
-    " ".join
-)
+words = st.sampled_from(["Jan", "J.", "Smit", "Smits", "Karin", "Bos", "van", "de", "Zoë", "李"])
+names = st.lists(words, max_size=4).map(" ".join)
 
 
 @calm
