@@ -5,7 +5,7 @@ the user may not, or the server lacks it, names are found by their beginning (do
 
 The index is built at once, some five seconds for each hundred thousand people.
 
-Revision: 20261126_5, after 20261126_4
+Revision: 20261126_9, after 20261126_8
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261126_5"
-down_revision = "20261126_4"
+revision = "20261126_9"
+down_revision = "20261126_8"
 branch_labels = None
 depends_on = None
 

@@ -33,8 +33,8 @@ from ops.language import (
     page_letters,
     page_onboarding,
     page_overview,
-    page_runs,
     page_people,
+    page_runs,
     page_shell,
     page_system,
     page_tenants,
@@ -46,8 +46,8 @@ from ops.language import (
     quality,
     reasons,
     runs,
-    values,
     timeline,
+    values,
 )
 
 Language = Literal["en", "nl"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SENTENCES: dict[str, str | tuple[str, str]] = {
     "explain.nothing": "Nothing: all is as AFAS says.",
+    "page.explain.nothing": "All is as AFAS says: nothing has to be done.",
     "explain.enrollments_paused": "Enrollments of {slug} are paused ({reason}): `koppeling tenants resume {slug}` once that is settled.",
     "page.explain.enrollments_paused": "Enrollments of {slug} are paused ({reason}). Resume them once that is settled.",
     "explain.enrollments_quarantined": "Enrollments of {slug} are quarantined ({reason}): `koppeling tenants resume {slug}` once that is settled.",

@@ -120,7 +120,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "decide.afas_id": "AFAS id",
     "decide.pluvo_id": "Id in Pluvo",
     "decide.state": "State",
-    "decide.in_events": "in {events}",
+    "decide.reason": "Reason, if there is one to remember",
     "decide.active": "active",
     "decide.gone": "gone from Pluvo",
     "decide.to_be_made": "still to be made",

@@ -34,6 +34,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "choice.create_linked": "{internal_id} has account {account} already: remove that link first if it is wrong.",
     "choice.ignore": "Nothing is done for {internal_id} in Pluvo, in no event, until somebody decides otherwise.",
     "choice.unasked": "Pluvo could not be asked now, so the accounts are shown as they were: {why}",
+    "choice.events": "event {listed}",
     "choice.no_events": "no event yet",
     "line.linked": "is linked",
     "line.moved": "is moved: was linked to {before}",

@@ -230,7 +230,7 @@ def _same(row: Row, account: Account) -> dict[str, bool]:
 
 
 def _choices(row: Row, accounts: Sequence[Account]) -> Iterable[Choice]:
-    told = {"internal_id": row["internal_id"], "events": ", ".join(row["events"]) or Words("choice.no_events")}
+    told = {"internal_id": row["internal_id"], "events": _events(row["events"])}
     holders = [one for one in accounts if one["same"]["email"] and one["pluvo_id"] and one["there"] is not False]
     for account in accounts:
         yield _link(row, account, holders, told)
@@ -244,6 +244,12 @@ def _choices(row: Row, accounts: Sequence[Account]) -> Iterable[Choice]:
     else:
         yield _choice("create", None, "create", **told, email=row["email"])
     yield _choice("ignore", None, "ignore", **told)
+
+
+def _events(events: Sequence[str]) -> Words:
+    if not events:
+        return Words("choice.no_events")
+    return Words("choice.events", listed=", ".join(events))
 
 
 def _link(row: Row, account: Account, holders: Sequence[Account], told: dict[str, Any]) -> Choice:

@@ -89,7 +89,8 @@ _DEAD = """
 """
 # The newest line about somebody of whom nothing else is known.
 _NEWEST_LINE = """
-    SELECT l.event_id, l.action, l.outcome, l.reason, coalesce(l.settled_at, l.created_at) AS at, r.status
+    SELECT l.event_id, l.action, l.outcome, l.reason, coalesce(l.settled_at, l.created_at) AS at,
+           r.status = 'dry_run' OR r.trigger = 'preview' AS only_looked
       FROM plan_line l JOIN run r ON r.id = l.run_id AND r.tenant_id = l.tenant_id
      WHERE l.tenant_id = :tenant AND l.internal_id = :internal_id ORDER BY l.id DESC LIMIT 1
 """
@@ -284,7 +285,7 @@ def _only_in_plans(
     outcome, reason = newest["outcome"], newest["reason"]
     why = Words(f"reason.{reason}") if f"reason.{reason}" in SENTENCES else reason or outcome
     told: Next
-    if outcome != "rejected" and newest["status"] == "dry_run":
+    if outcome != "rejected" and newest["only_looked"]:
         told = step("only_dry_runs", "sync", slug=slug, action=newest["action"], reason=reason)
     else:
         told = step("put_right", "sync person", slug=slug, internal_id=asked, outcome=outcome, reason=reason, why=why)

@@ -22,7 +22,8 @@ WHAT = ("seen", "planned", "called", "held", "gave up", "decided", "completed", 
 # Of each source, as many as a page may need. ``at <= :before`` of the newest page is now.
 _LINES = """
     SELECT l.id, l.run_id AS run, l.event_id, l.internal_id, l.action, l.outcome, l.reason, l.before, l.after,
-           l.hold_id AS hold, coalesce(l.settled_at, l.created_at) AS at, r.direction, r.status AS run_status,
+           l.hold_id AS hold, coalesce(l.settled_at, l.created_at) AS at, r.direction,
+           r.status = 'dry_run' OR r.trigger = 'preview' AS only_looked,
            -- done by a run for this person alone, while a hold on it was open
            (SELECT min(h.id) FROM hold_line o JOIN hold h ON h.id = o.hold_id AND h.tenant_id = o.tenant_id
              WHERE o.enrollment_id = l.enrollment_id AND o.tenant_id = l.tenant_id
@@ -151,11 +152,11 @@ def _event(what: str, row: Row, code: str, **params: object) -> Row:
 
 def _planned(row: Row) -> Row:
     event, run = row["event_id"] or "-", row["run"]
-    run_status, hold = row.pop("run_status"), row["in_spite_of"]
+    only_looked, hold = row.pop("only_looked"), row["in_spite_of"]
     said = _why(row["outcome"], row["reason"])
     if hold:
         return _event("planned", row, "in_spite_of_hold", event=event, run=run, hold=hold, said=said)
-    dry = "_dry" if run_status == "dry_run" else ""
+    dry = "_dry" if only_looked else ""
     return _event("planned", row, f"planned_{row['action']}{dry}", event=event, run=run, said=said)
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from ops.http.console import choices, static_files
 from ops.http.console.pages import (
     alerts,
+    ambiguous,
     api_docs,
     audit,
     completions,
@@ -14,7 +15,9 @@ from ops.http.console.pages import (
     go_live,
     holds,
     home,
+    links,
     onboarding,
+    people,
     previews,
     quality,
     replays,
@@ -42,6 +45,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     previews.router,
     holds.router,
+    people.router,
+    ambiguous.router,
+    links.router,
 )
 # The last: others have addresses below a tenant's, which a course of any name would take.
 ROUTERS += (tenants.router,)
