@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
@@ -15,6 +19,7 @@ from ops.http.console import choices, render
 from ops.language import say
 from ops.problems import Problem
 
+log = structlog.get_logger("ops.http.console")
 # What no browser shows: their callers read a status, and a line.
 PLAIN = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/static/")
 TITLES = (403, 404, 405, 409, 422, 500, 503)
@@ -73,4 +78,9 @@ def _database(request: Request, error: Exception) -> Response:
 
 
 def _anything(request: Request, error: Exception) -> Response:
+    """Kinds and places are logged, never the text: it could hold a name."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+    route = getattr(request.scope.get("route"), "path", None)
+    log.error("page_failed", error=type(error).__name__, places=places, method=request.method, route=route)
     return show(request, 500)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ops import access
+
 Place = tuple[str, str, str]
 GROUPS: Mapping[str, tuple[Place, ...]] = {
     "inbox": (
@@ -38,6 +40,6 @@ def group_of(path: str) -> str:
     return _OF.get(noun, noun)
 
 
-def places_of(group: str) -> tuple[Place, ...]:
-    """The pages beside it."""
-    return GROUPS.get(group, ())
+def places_of(group: str) -> list[tuple[str, str]]:
+    """The pages beside it that who looks may see: (address, words)."""
+    return [(address, words) for address, words, verb in GROUPS.get(group, ()) if access.may(verb)]
