@@ -16,7 +16,7 @@ from ops.cli.adoption import show_adoption
 from ops.cli.check import show_finding
 from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
-from ops.runs import dry_run, history, start
+from ops.runs import dry_run, history, previews, start
 from ops.runs.adoption import adoption
 from ops.tenants import onboarding, onboarding_courses, onboarding_credentials, onboarding_store
 from ops.tenants.check import check
@@ -169,8 +169,11 @@ def go_live(dialogue: Dialogue, slug: str) -> int:
             options = start.enrollment_options([slug], everyone=False, full=False, person=None)
             found = dry_run.document(Direction.ENROLLMENTS, [slug], everyone=False, options=options)
             plan_view.show_plans(found)
-            if history.exit_code(found["runs"]) != 1 and dialogue.yes("ask.live"):
-                start.start(Direction.ENROLLMENTS, [slug], everyone=False, options={}, need_worker=False)
+            looked_at = found["runs"][0]["plan"]["hash"]
+            if history.exit_code(found["runs"]) != 1 and looked_at and dialogue.yes("ask.live"):
+                # Exactly what was shown, or nothing.
+                exactly = previews.expecting(slug, looked_at, {})
+                start.start(Direction.ENROLLMENTS, [slug], everyone=False, options=exactly, need_worker=False)
                 dialogue.say("told.started", slug=slug)
                 return code
     except (Left, KeyboardInterrupt):

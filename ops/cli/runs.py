@@ -46,7 +46,7 @@ def list_(
     status: Annotated[str | None, typer.Option("--status", help="Only with this status.")] = None,
     trigger: Annotated[
         str | None,
-        typer.Option("--trigger", help="operator, schedule, nightly, webhook, preview or dry_run."),
+        typer.Option("--trigger", help="operator, schedule, nightly, webhook, reopened, preview or dry_run."),
     ] = None,
     batch: Annotated[str | None, typer.Option("--batch", help="Only those that were started together.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="Asked for on this day or time, or later.")] = None,

@@ -54,7 +54,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "told.left": "Left. What was given is kept: `koppeling tenants add {slug} --resume` goes on, `--discard` forgets it.",
     "told.left_nothing": "Left. Nothing was stored.",
     "told.begins": "Its timetable begins with `koppeling sync {slug}`, or `koppeling tenants resume {slug}`.",
-    "told.started": "The first run has begun: `koppeling runs list --tenant {slug}` shows how it goes.",
+    "told.started": "The first run has begun, and does what was shown or nothing: `koppeling runs list --tenant {slug}` shows how it goes.",
     "told.test": "This is an AFAS environment for {environment}: nobody is invited or mailed from it.",
     "told.no_write_back": "No UpdateConnector KnCourseMember with a field for a date is open: no completion is written to AFAS.",
     "cause.answer_missing": "Nothing was given.",

@@ -222,4 +222,5 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "did.previews_execute": "asked to run exactly this: run {run}",
     "did.holds_release": "released: {released} go on, {dropped} were dropped, {open} still held",
     "did.holds_refuse": "refused it",
+    "trigger.reopened": "a direction that works again",
 }

@@ -149,7 +149,7 @@ def listing(
     batch: str | None = None,
     since: datetime | None = None,
 ) -> Page:
-    """Runs, newest first. ``trigger`` is operator, schedule, nightly, webhook, preview or dry_run."""
+    """Runs, newest first. ``trigger`` is operator, schedule, nightly, webhook, reopened, preview or dry_run."""
     if status is not None and status not in set(RunStatus):
         raise Problem("status_one_of", listed=", ".join(RunStatus))
     way = lookup.direction(direction) if direction else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,6 +25,7 @@ Language = Literal["nl", "en"]
 STEPS = ("customer", "afas", "key", "pluvo", "connector", "columns", "events", "completions", "begin")
 SECRETS = ("zeer-geheim-1", "zeer-geheim-2")
 _numbers = count(1)
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass
@@ -106,6 +108,30 @@ def go_on(look: Look) -> None:
         look.find("main form button.main").first.click()
 
 
+def press(look: Look, selector: str) -> None:
+    """Click and wait for the page that comes."""
+    with look.page.expect_navigation():
+        look.find(selector).first.click()
+
+
+def until(look: Look, selector: str) -> None:
+    """Look again until it is there."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not look.find(selector).count():
+        assert time.monotonic() < deadline, look.text()
+        time.sleep(0.2)
+        look.again()
+
+
+def wait_for_run(preview: str) -> None:
+    """Wait for the run that carries out what a preview shows."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    sql = "SELECT status FROM run WHERE options ->> 'looked_at' = :preview"
+    while (status := scalar(sql, preview=preview)) != "done":
+        assert time.monotonic() < deadline, status
+        time.sleep(0.1)
+
+
 def here(look: Look) -> str:
     return look.page.url.rpartition("/")[2]
 
@@ -131,9 +157,20 @@ def test_a_customer_is_set_up_without_the_command_line_and_without_javascript(
     assert found["course_defaults"]["fields"]["email_secondary"] == "Email_prive"
     assert scalar("SELECT state FROM tenant_direction WHERE tenant_id = (SELECT max(id) FROM tenant) LIMIT 1") == "new"
 
-    # and it is checked on the page that comes then
-    look.find("#check button").click()
+    # then it is checked, who comes to which account is told, and the first run is looked at before it is done
+    press(look, "#check button")
     assert say("wizard.live_check_ok", language) in look.text()
+    press(look, 'a[href$="/adoption"]')
+    assert "p1001@example.nl" in look.text()
+    look.page.go_back()
+    press(look, 'form[action$="/preview"] button')
+    preview = look.page.url.rpartition("/")[2].partition("?")[0]
+    until(look, 'form[action$="/execute"] button')
+    press(look, 'form[action$="/execute"] button')
+    wait_for_run(preview)
+    look.open(f"/onboard/{customer.slug}/live", language=language, javascript=False)
+    assert say("wizard.live_begun", language, name="Nova Opleidingen") in look.text()
+    assert {one["email"] for one in customer.pluvo.users.values()} == {"p1001@example.nl", "p1002@example.nl"}
 
 
 def elsewhere(customer: Customer, desk: Desk) -> None:

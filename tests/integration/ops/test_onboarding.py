@@ -483,10 +483,17 @@ def test_a_tenant_goes_live_on_a_terminal(customer: Customer, environment: dict[
         person.answer("Show what the first run would do?", "")
         person.expect("get a new account")
         person.answer("Start the first run?", "y")
-        person.expect("The first run has begun")
+        person.expect("The first run has begun, and does what was shown or nothing")
         assert person.ended() == 0
     assert scalar("SELECT array_agg(DISTINCT state) FROM tenant_direction") == ["healthy"]
-    assert scalar("SELECT count(*) FROM run WHERE status = 'queued'") == 1
+    assert scalar(_EXACTLY) == [True]
+
+
+# Whether the run that waits does what a dry run showed
+_EXACTLY = (
+    "SELECT array_agg(shown.plan_hash = run.options ->> 'expect') FROM run JOIN run AS shown"
+    " ON shown.id = run.options ->> 'looked_at' AND shown.trigger = 'dry_run' WHERE run.status = 'queued'"
+)
 
 
 def test_the_end_of_input_and_dutch_on_a_terminal(customer: Customer, environment: dict[str, str]) -> None:

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from models.direction import Health
+from models.run import PREVIEW
 from ops import access
 from ops.http.console import choices
 from ops.http.console.render import page
 from ops.language import Language
 from ops.problems import Problem
+from ops.runs import history, previews
 from ops.runs.adoption import GROUPS, adoption
 from ops.tenants import check, manage
 
@@ -34,6 +36,16 @@ def check_now(slug: Slug) -> Response:
     return RedirectResponse(f"/onboard/{slug}/live#check", 303)
 
 
+@router.post("/onboard/{slug}/preview")
+def preview(request: Request, slug: Slug) -> Response:
+    """Have a worker make the plan of the first run, and go to look at it."""
+    try:
+        started = previews.begin([slug], everyone=False, options={}, need_worker=True)
+    except Problem as problem:
+        return _live(request, slug, problem)
+    return RedirectResponse(f"/previews/{started.run_ids[0]}", 303)
+
+
 @router.get("/onboard/{slug}/adoption")
 def report(request: Request, slug: Slug) -> HTMLResponse:
     """Who would come to which account; both sides are read for it."""
@@ -50,6 +62,7 @@ def _live(request: Request, slug: str, problem: Problem | None = None) -> HTMLRe
     context: dict[str, Any] = {
         "found": found,
         "checked": _checked(slug, language),
+        "preview": next(iter(history.listing(1, tenant=slug, trigger=PREVIEW).items), None),
         "begun": found["enrollments"]["state"] not in (None, Health.NEW),
         "problem": problem.say(language) if problem else None,
     }

@@ -25,7 +25,7 @@ router = APIRouter(include_in_schema=False)
 PAGE = 50
 LINES = 100
 _SYSTEMS = {"afas": "AFAS", "pluvo": "Pluvo"}
-TRIGGERS = ("operator", "schedule", "nightly", "webhook", "preview", "dry_run")
+TRIGGERS = ("operator", "schedule", "nightly", "webhook", "reopened", "preview", "dry_run")
 STATUSES = tuple(status for status in RunStatus if status != RunStatus.PAUSED)
 LIST_COLUMNS = (
     *("id", "tenant", "direction", "trigger", "status", "reason", "snapshot", "created_at", "started_at"),
