@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import threading
+from types import FrameType
 
 from fastapi import FastAPI
 
@@ -54,12 +56,18 @@ def serve(host: str, port: int, *, child: bool) -> None:
     shown = f"[{host}]" if ":" in host else host
     stopping = threading.Event()
     threads = alerts.start(stopping)
+    # uvicorn ends in an orderly way and then raises the signal once more, which would end us as if it had not.
+    signal.signal(signal.SIGTERM, _end)
     try:
         # As a child it is `up` that says when all is ready.
         server.run(make_app(host), host, port, None if child else lambda: output.say(f"ready http://{shown}:{port}"))
     finally:
         stopping.set()
         threads[0].join(1.0)  # so that another process notices and plans at once
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _give_back_idle() -> float:
