@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
-from typing_extensions import TypedDict
 
 from clients.afas import AfasClient, Condition, Operator
 from clients.errors import RemoteError
@@ -25,6 +24,7 @@ from models.translate import Record, translate
 from ops import access, lookup
 from ops.language import SENTENCES, Words
 from ops.people.next_action import Next
+from ops.people.unseen import Asked
 from ops.problems import Problem
 from producers.enrollments.course_rules import CourseFile, ask_targets, judge, read_file
 from producers.enrollments.event_list import AfasEvent, EventList
@@ -32,19 +32,6 @@ from tenancy.systems import Systems, systems_of
 
 TAKE = 200  # rows of one person
 PATIENCE_SECONDS = 20.0
-
-
-class Asked(TypedDict):
-    """What AFAS says now of one internal id. ``found``: a sentence an event, those to act on first; else one that says
-    where they are not. ``failed``: of each GetConnector that could not be read.
-    """
-
-    internal_id: str
-    at: datetime
-    connectors: list[str]
-    rows: int
-    found: list[Next]
-    failed: list[Next]
 
 
 def ask(slug: str, who: str, *, known: bool = False) -> Asked:

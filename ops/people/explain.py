@@ -20,11 +20,10 @@ from models.session import transaction
 from ops import lookup
 from ops.language import SENTENCES, Words
 from ops.listing import Row, checked_limit, rows
-from ops.people.ask import Asked, ask
 from ops.people.candidates import CANDIDATES
 from ops.people.next_action import Next, completed, completion_note, next_step, said, step
 from ops.people.timeline import PAGE, TimeLine, timeline
-from ops.people.unseen import LookedAt, causes, never_seen
+from ops.people.unseen import Asked, LookedAt, causes, never_seen
 
 _WHO = """
     SELECT id FROM person WHERE tenant_id = :tenant AND internal_id = :number
@@ -152,6 +151,8 @@ def explain(slug: str, who: str, *, limit: int = PAGE, cursor: str | None = None
     """
     told = _told(slug, who, checked_limit(limit), cursor)
     if ask_now:
+        from ops.people.ask import ask  # noqa: PLC0415  who looks at what is stored needs no client
+
         told["asked"] = ask(slug, who.strip(), known=told["found"])
         if not told["found"] and told["asked"]["found"]:
             told["next"] = told["asked"]["found"][0]

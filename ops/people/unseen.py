@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from typing_extensions import TypedDict
 
 from models.afas_values import person_number
@@ -18,6 +20,19 @@ class LookedAt(TypedDict):
     courses: list[Row]
     last_run: Row | None
     directions: list[Row]
+
+
+class Asked(TypedDict):
+    """What AFAS says now of one internal id. ``found``: a sentence an event, those to act on first; else one that says
+    where they are not. ``failed``: of each GetConnector that could not be read.
+    """
+
+    internal_id: str
+    at: datetime
+    connectors: list[str]
+    rows: int
+    found: list[Next]
+    failed: list[Next]
 
 
 def never_seen(slug: str, asked: str, looked_at: LookedAt) -> Next:
