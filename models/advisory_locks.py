@@ -22,6 +22,10 @@ class AdvisoryLock(IntEnum):
     CONNECTIONS = 7_301_005
     # One tenants file is imported at a time.
     TENANTS_IMPORT = 7_301_010
+    # One process changes who is an admin.
+    ADMINS = 7_301_013
+    # With a name, or an address: attempts to log in are counted one by one.
+    LOGIN = 7_301_014
     # With a batch: one process works on a batch of replays.
     REPLAY_BATCH = 7_301_011
     # With a tenant: what its rules link is written down by one run at a time.

@@ -46,7 +46,11 @@ class OperatorAction(SQLModel, table=True):
     """A verb that changed something: releases, refusals, decisions, replays, discards, pauses, imports, erasures."""
 
     __tablename__ = "operator_action"
-    __table_args__ = (Index(None, "tenant_id", "at"), Index(None, "tenant_id", "id"))
+    __table_args__ = (
+        Index(None, "tenant_id", "at"),
+        Index(None, "tenant_id", "id"),
+        Index(None, "subject"),
+    )
 
     id: int | None = identity()
     tenant_id: int | None = Field(default=None, sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE")))

@@ -19,6 +19,7 @@ from models.tables import (  # noqa: F401
     people_search,
     run,
     tenant_check,
+    user,
     worker,
 )
 

@@ -82,6 +82,8 @@ NOUNS = {
     "alerts": ("alerts", "What somebody should know: look, take care of it, silence it; who was told."),
     "dead-letters": ("dead_letters", "Messages that gave up: look, replay, discard."),
     "replays": ("replays", "Replays of many dead letters: what one would do, how it goes; cancel it."),
+    "users": ("users", "Who may log in to the console: list, add, change, disable."),
+    "tokens": ("tokens", "Tokens for the API: list, make, revoke."),
 }
 # Verbs that are nouns too: (file in ops/cli, its verbs). No new tenant may have one of these names.
 BOTH = {"completions": ("completions", RESERVED)}

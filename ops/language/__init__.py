@@ -47,6 +47,7 @@ from ops.language import (
     reasons,
     runs,
     timeline,
+    users,
     values,
 )
 
@@ -69,6 +70,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "findings": findings.SENTENCES,
     "handover": handover.SENTENCES,
     "reasons": reasons.SENTENCES,
+    "users": users.SENTENCES,
     "problems": problems.SENTENCES,
     "problems_alerts": problems_alerts.SENTENCES,
     "problems_here": problems_here.SENTENCES,

@@ -16,8 +16,10 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.not_running": "Nothing runs here: start it with `koppeling up`, or set KOPPELING_DATABASE_URL and KOPPELING_REDIS_URL.",
     "problem.port_unusable": "Port {port} of 127.0.0.1 can't be used ({why}): choose another with --port.",
     "problem.no_login": (
-        "{host} can be reached from elsewhere and there is no login: set KOPPELING_LOGIN_TOKEN, or bind to 127.0.0.1."
+        "{host} can be reached from elsewhere and there is no login: `koppeling users add NAME --role admin` makes one, "
+        "or set KOPPELING_LOGIN_TOKEN, or bind to 127.0.0.1."
     ),
+    "problem.no_login_elsewhere": "{host} can be reached from elsewhere: --no-login is for 127.0.0.1 only.",
     "problem.file_not_regular": "{path}: is no regular file: write it to a file first",
     "problem.file_cant_be_read": "{path}: can't be read ({why})",
     "problem.file_name": "that is no name of a file",

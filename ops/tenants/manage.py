@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 import settings
 from models.direction import Direction, Health
 from models.session import transaction
-from ops import access, audit, lookup
+from ops import access, audit, lookup, users
 from ops.degraded import mark
 from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
@@ -217,6 +217,7 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
         connection.execute(text("DELETE FROM people_search"))  # they may name its people; each lasts an hour anyway
         connection.execute(text("DELETE FROM onboarding WHERE slug = :slug"), {"slug": slug})
         connection.execute(text("DELETE FROM tenant WHERE id = :id"), {"id": tenant})
+        users.forget_tenant(connection, slug)
         audit.record(connection, who=who, verb="tenants remove", detail={"rows": sum(erased.values()) + 1})
     tidy_up([*erased, "tenant"])
     return erased | {"tenant": 1}

@@ -103,6 +103,15 @@ _PEOPLE = f"""
           FROM gone g WHERE l.tenant_id = g.tenant_id AND l.internal_id = g.internal_id)
     DELETE FROM person p USING gone g WHERE p.id = g.id
 """  # noqa: S608  constants only
+# What lets nobody in any more, and what no limit counts any more: days, whatever is kept otherwise.
+_SESSIONS = """
+    DELETE FROM console_session WHERE id = ANY(ARRAY(
+        SELECT id FROM console_session WHERE expires_at < now() OR seen_at < now() - interval '12 hours' LIMIT :bite))
+"""
+_ATTEMPTS = """
+    DELETE FROM login_attempt WHERE id = ANY(ARRAY(
+        SELECT id FROM login_attempt WHERE at < now() - interval '7 days' ORDER BY at LIMIT :bite))
+"""
 RULES = (
     _empty("change", "at", ("before", "after")),
     _empty("webhook_event", "received_at", ("body", "ref")),
@@ -126,6 +135,9 @@ RULES = (
     Rule("people_search deleted", "payload_retention",
          "DELETE FROM people_search WHERE created_at < now() - interval '1 hour'"),
     _delete("onboarding", "updated_at", "payload_retention"),
+    Rule("login_attempt deleted", "payload_retention", _ATTEMPTS),
+    Rule("console_session deleted", "payload_retention", _SESSIONS),
+    _delete("api_token", "coalesce(revoked_at, expires_at)", "ledger_retention"),
     _delete("replay_batch", "finished_at", "dead_letter_retention"),
     Rule("person deleted", "ledger_retention", _PEOPLE, bite=1000),
 )  # fmt: skip

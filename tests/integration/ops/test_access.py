@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from models.role import Role
 from models.session import transaction
 from ops import access, audit, holds, lookup, status
-from ops.access import Actor, Role, acting
+from ops.access import Actor, acting
 from ops.dead_letters import inbox, replay_batch
 from ops.dead_letters.inbox import Filters
 from ops.people import explain, links

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 import ops
+from models.role import Role
 from ops import access
-from ops.access import NEEDS, NOBODY, Actor, Role, acting
+from ops.access import NEEDS, NOBODY, Actor, acting
 from ops.problems import Forbidden, NotThere
 
 FOLDER = Path(ops.__file__).parent
-ASKED = {"check", "need", "may"}
+ASKED = {"access.check", "access.need", "access.may"}
 
 
 def named() -> Iterator[tuple[str, str]]:
@@ -25,8 +26,7 @@ def named() -> Iterator[tuple[str, str]]:
             if not isinstance(node, ast.Call):
                 continue
             place = f"{path.relative_to(FOLDER)}:{node.lineno}"
-            asks = isinstance(node.func, ast.Attribute) and node.func.attr in ASKED
-            if asks and isinstance(node.func.value, ast.Name) and node.func.value.id == "access":
+            if ast.unparse(node.func) in ASKED:
                 for word in ast.walk(node.args[0]):
                     if isinstance(word, ast.Constant) and "." in str(word.value):
                         yield place, str(word.value)
