@@ -20,7 +20,11 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 
 PREFIX = "KOPPELING_"
-FROM_FILE = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL", "ALERT_WEBHOOK_SECRET")
+ROLES = ("viewer", "operator", "admin")
+FROM_FILE = (
+    *("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL", "ALERT_WEBHOOK_SECRET"),
+    "OIDC_CLIENT_SECRET",
+)
 _DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
 _PREFIX = re.compile(r"^[A-Za-z0-9._-]([A-Za-z0-9._:-]{0,58}[A-Za-z0-9._-])?$", re.ASCII)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -103,6 +107,25 @@ def _zone(text: str) -> str:
     return text
 
 
+def _issuer(text: str) -> str:
+    if not text.startswith(("https://", "http://")) or set(text) & set(" ?#@") or not text.isprintable():
+        raise ValueError("must be the issuer's address such as https://login.example.nl/realms/work")
+    return text
+
+
+def _scopes(text: str) -> str:
+    if "openid" not in text.split():
+        raise ValueError("must have openid among them")
+    return " ".join(text.split())
+
+
+def _roles(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
+    if not pairs or any(not value.strip() or role.strip() not in ROLES for value, _, role in pairs):
+        raise ValueError("write what the claim has and the role: Support=operator,Beheer=admin")
+    return tuple((value.strip(), role.strip()) for value, _, role in pairs)
+
+
 def _durations(text: str) -> tuple[int, ...]:
     return tuple(parse_duration(part) for part in text.split(",") if part.strip())
 
@@ -149,6 +172,15 @@ class Settings:
     alert_language: str = "nl"
     alert_timezone: str = "Europe/Amsterdam"
     alert_quiet: str | None = None
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = field(repr=False, default=None)
+    oidc_scopes: str = "openid profile email"
+    oidc_name_claim: str = "preferred_username"
+    oidc_role_claim: str = "roles"
+    # (a value of that claim, the role it gives)
+    oidc_roles: tuple[tuple[str, str], ...] = (("viewer", "viewer"), ("operator", "operator"), ("admin", "admin"))
+    oidc_tenants_claim: str | None = None
 
     def need_database(self) -> str:
         """The database's URL for SQLAlchemy with psycopg, or a SettingsError that says what to do."""
@@ -291,6 +323,14 @@ def load() -> Settings:
         alert_language=knob("ALERT_LANGUAGE", choice("nl", "en"), standard.alert_language),
         alert_timezone=knob("ALERT_TIMEZONE", _zone, standard.alert_timezone),
         alert_quiet=knob("ALERT_QUIET", parse_quiet, ""),
+        oidc_issuer=knob("OIDC_ISSUER", _issuer, None),
+        oidc_client_id=knob("OIDC_CLIENT_ID", str, ""),
+        oidc_client_secret=knob("OIDC_CLIENT_SECRET", str, ""),
+        oidc_scopes=knob("OIDC_SCOPES", _scopes, standard.oidc_scopes),
+        oidc_name_claim=knob("OIDC_NAME_CLAIM", str, standard.oidc_name_claim),
+        oidc_role_claim=knob("OIDC_ROLE_CLAIM", str, standard.oidc_role_claim),
+        oidc_roles=knob("OIDC_ROLES", _roles, standard.oidc_roles),
+        oidc_tenants_claim=knob("OIDC_TENANTS_CLAIM", str, ""),
         dead_letter_retention=knob("DEAD_LETTER_RETENTION", seconds(86400), standard.dead_letter_retention),
     )
     if not settings.quarantine_probes:
@@ -301,9 +341,27 @@ def load() -> Settings:
         problems.append("KOPPELING_ALERT_WEBHOOK_SECRET: is needed with KOPPELING_ALERT_WEBHOOK")
     if (settings.alert_webhook or "https://").startswith("http://") and not settings.allow_insecure_urls:
         problems.append("KOPPELING_ALERT_WEBHOOK: must be https")
+    problems += _oidc_problems(settings)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
+
+
+def _oidc_problems(settings: Settings) -> list[str]:
+    """What lacks of a login through an issuer that is only half given."""
+    given = {
+        "OIDC_ISSUER": settings.oidc_issuer,
+        "OIDC_CLIENT_ID": settings.oidc_client_id,
+        "OIDC_CLIENT_SECRET": settings.oidc_client_secret,
+    }
+    if not any(given.values()):
+        return []
+    given["PUBLIC_URL"] = settings.public_url
+    lacking = [PREFIX + name for name, value in given.items() if not value]
+    problems = [f"a login through an issuer also needs {', '.join(lacking)}"] if lacking else []
+    if (settings.oidc_issuer or "").startswith("http://") and not settings.allow_insecure_urls:
+        problems.append("KOPPELING_OIDC_ISSUER: must be https")
+    return problems
 
 
 def found(**values: str) -> None:
