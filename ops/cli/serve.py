@@ -20,8 +20,11 @@ def serve(
     no_console: Annotated[
         bool, typer.Option("--no-console", hidden=True, help="Health and webhooks only, which is all there is.")
     ] = False,
+    no_login: Annotated[
+        bool, typer.Option("--no-login", help="Whoever is on this machine is an admin; only on 127.0.0.1.")
+    ] = False,
     child: Child = False,
 ) -> None:
     """Serve health and webhooks over HTTP until told to stop."""
     logs.configure()
-    web.serve(host, port, child=child)
+    web.serve(host, port, child=child, no_login=no_login)

@@ -1,7 +1,8 @@
-"""Who asks: sets the actor of every request, before anything else sees it.
+"""Who asks, and whether the request is meant: the outermost layer, before anything else sees a request.
 
-What binds to this machine alone knows everybody as ``local``. Elsewhere a login is asked for, but not at health and
-webhooks, which look after themselves.
+What ``up`` and ``demo`` bind to this machine alone knows everybody as ``local``; a page of somebody else's that a
+browser here was led to is refused. Everywhere else it is a session's cookie or a bearer token, and whatever changes
+something must come from a page of ours, unless a token is shown. Health and webhooks look after themselves.
 """
 
 from __future__ import annotations
@@ -9,47 +10,308 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
 
-from fastapi.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from anyio import to_thread
+from fastapi.responses import PlainTextResponse, RedirectResponse
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ops.access import NOBODY, Actor, Role, acting
+import settings
+from models.role import Role
+from models.session import DATABASE_TROUBLE
+from ops import access, logins, tokens
+from ops.access import NOBODY, Actor
+from ops.logins import Browser, Known
 
+# Look after themselves; asked by machines.
 OPEN = ("/healthz", "/readyz", "/webhooks/")
+# For who has not logged in: the way in, and what its page needs.
+WAY_IN = ("/login", "/settings/look")
 LOCAL = Actor("local", Role.ADMIN)
-TOKEN = Actor("token", Role.ADMIN)
+SAFE = ("GET", "HEAD", "OPTIONS")
+# What a proxy adds: then whoever asks is not on this machine.
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+# Of a session, and of a login that is under way at an issuer.
+SESSION, LOGIN = "koppeling", "koppeling-login"
+# Who asks, with their session, or None; and what is answered instead.
+Judged = tuple[tuple[Actor, Known | None] | None, Response | None]
+STRANGERS_BYTES, MAX_BYTES = 64 * 1024, 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The head of a request, as far as it matters here."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    scheme: str
+    peer: str
+
+    @classmethod
+    def of(cls, scope: Scope) -> Asked:
+        """Read it; of a header that comes twice the first counts."""
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        peer = scope["client"][0] if scope.get("client") else ""
+        return cls(
+            scope["method"],
+            scope["path"],
+            scope.get("query_string", b"").decode("latin-1"),
+            headers,
+            scope.get("scheme", "http"),
+            peer,
+        )
+
+    @property
+    def host(self) -> str:
+        """The name it was sent to, with its port."""
+        return self.headers.get("host", "")
+
+    @property
+    def public(self) -> bool:
+        """Whether it was sent to KOPPELING_PUBLIC_URL."""
+        own = settings.get().public_url
+        return own is not None and urlsplit(own).netloc.lower() == self.host.lower()
+
+    @property
+    def secure(self) -> bool:
+        """Whether the browser speaks TLS, with us or with the proxy in front."""
+        return self.scheme == "https" or (self.public and (settings.get().public_url or "").startswith("https://"))
+
+    @property
+    def address(self) -> str:
+        """Whose address it came from: behind a proxy of ours what that proxy saw, which is the last it names."""
+        told = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        if told and settings.get().public_url and is_near(self.peer):
+            return told
+        return self.peer
+
+    @property
+    def browser(self) -> Browser:
+        """For the row of a session."""
+        return Browser(self.address, self.headers.get("user-agent", ""))
+
+    def cookie(self, which: str = SESSION) -> str | None:
+        """The session's, or another of ours."""
+        wanted = cookie_name(self, which)
+        for part in self.headers.get("cookie", "").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == wanted:
+                return value
+        return None
 
 
 class Access:
-    """The outermost layer. ``loopback``: nobody but this machine's users can ask."""
+    """Sets the actor of every request. Without ``login`` only this machine's users can ask."""
 
-    def __init__(self, app: ASGIApp, *, loopback: bool, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, login: bool) -> None:
         self.app = app
-        self.loopback = loopback
-        self.token = token.encode() if token else None
+        self.login = login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        actor = NOBODY if scope["path"].startswith(OPEN) else LOCAL if self.loopback else self._known(scope)
-        if actor is not None:
-            with acting(actor):
-                await self.app(scope, receive, send)
+        # For all of the request, also for what shows an error after everything else was left.
+        access.let_act(NOBODY)
+        if scope["path"].startswith(OPEN):
+            await self.app(scope, receive, send)
             return
-        words = 'Bearer realm="koppeling", Basic realm="koppeling", charset="UTF-8"'
-        answer = PlainTextResponse("A login is needed.\n", status_code=401, headers={"WWW-Authenticate": words})
+        asked = Asked.of(scope)
+        try:
+            found, answer = await to_thread.run_sync(self._judge, asked)
+        except DATABASE_TROUBLE:
+            found, answer = (
+                None,
+                PlainTextResponse("The database can't be reached.\n", 503, headers={"Retry-After": "5"}),
+            )
+        if answer is not None:
+            await answer(scope, receive, send)
+            return
+        stranger = found is None
+        if found is not None:
+            actor, known = found
+            access.let_act(actor)
+            scope["koppeling"] = known
+        await _bounded(self.app, scope, receive, send, STRANGERS_BYTES if stranger else MAX_BYTES)
+
+    def _judge(self, asked: Asked) -> Judged:
+        """Who asks, or what is answered instead; neither of both for who is on the way in."""
+        kind, _, value = asked.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return _shown(_by_token(value.strip()), asked)
+        foreign = None if self.login else _not_from_here(asked)
+        if foreign or not _is_meant(asked):
+            words = foreign or "This must come from a page of ours: open it again and send it from there."
+            return None, PlainTextResponse(f"{words}\n", 403)
+        if not self.login:
+            return (LOCAL, None), None
+        return _shown(_by_basic(value), asked) if kind.lower() == "basic" else _by_cookie(asked)
+
+
+def _shown(actor: Actor | None, asked: Asked) -> Judged:
+    """Who shows a token that is right; who shows a wrong one is nobody, whatever else they show."""
+    return ((actor, None), None) if actor else (None, _no_login(asked))
+
+
+def _by_cookie(asked: Asked) -> Judged:
+    cookie = asked.cookie()
+    known = logins.known(cookie) if cookie else None
+    if known is not None:
+        return (known.actor, known), None
+    return None, None if is_way_in(asked.path) else _no_login(asked)
+
+
+def is_way_in(path: str) -> bool:
+    """Whether a path is for who has not logged in."""
+    return path in WAY_IN or path.startswith(("/login/", "/static/"))
+
+
+def _by_token(value: str) -> Actor | None:
+    if value.startswith(tokens.BEGIN):
+        return tokens.actor_of(value)
+    return logins.TOKEN_USER if _is_login_token(value) else None
+
+
+def _by_basic(value: str) -> Actor | None:
+    """The login token as the password of any user."""
+    try:
+        password = base64.b64decode(value, validate=True).partition(b":")[2].decode()
+    except (binascii.Error, ValueError):
+        return None
+    return logins.TOKEN_USER if _is_login_token(password) else None
+
+
+def _is_login_token(value: str) -> bool:
+    token = settings.get().login_token
+    return bool(token) and hmac.compare_digest(value.encode(errors="replace"), str(token).encode())
+
+
+def _not_from_here(asked: Asked) -> str | None:
+    """Why a request to the address of this machine alone is not one of its user's."""
+    name = urlsplit(f"//{asked.host}").hostname or ""
+    if not (is_loopback(name) or name.endswith(".localhost")):
+        # A page elsewhere whose name was made to lead here: it would read everything.
+        return "This address answers to 127.0.0.1 and localhost only."
+    if any(header in asked.headers for header in FORWARDED):
+        return (
+            "This address is for this machine alone and asks for no login. Behind a proxy use `koppeling serve`, "
+            "and set KOPPELING_PUBLIC_URL."
+        )
+    return None
+
+
+def _is_meant(asked: Asked) -> bool:
+    """Whether whatever changes something was sent by a page of ours, as the browser itself tells."""
+    if asked.method in SAFE:
+        return True
+    site = asked.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = asked.headers.get("origin", "")
+    own = settings.get().public_url
+    if asked.public and own:
+        return origin.lower() == f"{urlsplit(own).scheme}://{urlsplit(own).netloc}".lower()
+    return bool(asked.host) and origin.lower() == f"{asked.scheme}://{asked.host}".lower()
+
+
+def _no_login(asked: Asked) -> Response:
+    """To the page that asks for it where somebody looks; a status for everything else."""
+    if asked.method in ("GET", "HEAD") and "text/html" in asked.headers.get("accept", ""):
+        to = asked.path + (f"?{asked.query}" if asked.query else "")
+        return RedirectResponse("/login" if to == "/" else f"/login?next={quote(to, safe='/')}", 303)
+    kinds = ['Bearer realm="koppeling"']
+    if not any(name.startswith("sec-fetch-") for name in asked.headers):  # a browser would ask in a window of its own
+        kinds.append('Basic realm="koppeling", charset="UTF-8"')
+    return PlainTextResponse("A login is needed.\n", 401, headers={"WWW-Authenticate": ", ".join(kinds)})
+
+
+class _TooLarge(Exception):
+    """More of a body than is taken."""
+
+
+async def _bounded(app: ASGIApp, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+    """Serve a request whose body is read up to a size."""
+    taken, begun = 0, False
+
+    async def receiving() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > most:
+            raise _TooLarge
+        return message
+
+    async def sending(message: Message) -> None:
+        nonlocal begun
+        if begun or taken <= most:  # what reads a form makes an answer of its own of any error
+            begun = True
+            await send(message)
+
+    with suppress(_TooLarge):
+        await app(scope, receiving, sending)
+    if taken > most and not begun:
+        answer = PlainTextResponse("That is too much at once.\n", 413, headers={"Connection": "close"})
         await answer(scope, receive, send)
 
-    def _known(self, scope: Scope) -> Actor | None:
-        """Who shows the token: as a bearer, or as the password of any user."""
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        kind, _, value = given.partition(b" ")
-        if kind.lower() == b"basic":
-            try:
-                value = base64.b64decode(value, validate=True).partition(b":")[2]
-            except (binascii.Error, ValueError):
-                return None
-        elif kind.lower() != b"bearer":
-            return None
-        return TOKEN if self.token and hmac.compare_digest(value.strip(), self.token) else None
+
+# ----------------------------------------------------------------------------------------------------- for the pages
+
+
+def asked_of(request: Request) -> Asked:
+    """The head of a page's request."""
+    return Asked.of(request.scope)
+
+
+def known_of(request: Request) -> Known | None:
+    """Whose session it is; None for ``local``, for a token, and for who has not logged in."""
+    found = request.scope.get("koppeling")
+    return found if isinstance(found, Known) else None
+
+
+def cookie_name(asked: Asked, which: str = SESSION) -> str:
+    """With TLS a name that browsers take from this host alone."""
+    return f"__Host-{which}" if asked.secure else which
+
+
+def give_cookie(answer: Response, asked: Asked, value: str, which: str = SESSION) -> None:
+    """Hand it out: not readable by scripts, not sent along from elsewhere. It ends where its row does."""
+    answer.set_cookie(
+        cookie_name(asked, which),
+        value,
+        max_age=int(logins.LASTS.total_seconds()),
+        path="/",
+        secure=asked.secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def take_cookie(answer: Response, asked: Asked, which: str = SESSION) -> None:
+    """Take it back."""
+    answer.delete_cookie(cookie_name(asked, which), path="/", secure=asked.secure, httponly=True, samesite="lax")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address. A name other than localhost could be anything."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_near(address: str) -> bool:
+    """Whether an address is of this machine or of a private network, as that of a proxy in front is."""
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return False

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import threading
 from types import FrameType
+from urllib.parse import urlsplit
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 import settings
 from loops import Loop
 from models import session
+from ops import users
 from ops.alerts import service as alerts
-from ops.http import health, server
-from ops.http.access import Access
+from ops.http import health, needs, oidc, server
+from ops.http.access import Access, is_loopback
 from ops.http.api.app import make_api
 from ops.http.console import errors
 from ops.http.console.headers import Headers
@@ -27,10 +28,17 @@ from ops.terminal import output
 from workers.process import connections
 
 
-def make_app(host: str = "127.0.0.1") -> FastAPI:
-    """The application, ready to serve at an address: one that others can reach asks for a login."""
+def make_app(host: str = "127.0.0.1", *, login: bool | None = None) -> FastAPI:
+    """The application, ready to serve at an address: one that others can reach asks for a ``login`` in any case."""
     # No redirects: they would send callers to whatever Host they named.
-    app = FastAPI(title="koppeling", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="koppeling",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(needs.check)],
+    )
     app.include_router(health.router)
     app.include_router(webhooks)
     for router in ROUTERS:
@@ -39,15 +47,20 @@ def make_app(host: str = "127.0.0.1") -> FastAPI:
     app.state.api = make_api()
     app.mount("/api", app.state.api)
     errors.install(app)
+    app.add_middleware(Access, login=bool(login) or not is_loopback(host) or _is_public())
     app.add_middleware(Headers)
-    app.add_middleware(Access, loopback=is_loopback(host), token=settings.get().login_token)
     return app
 
 
-def serve(host: str, port: int, *, child: bool) -> None:
-    """Serve until told to stop; a ``child`` ends with the process that started it."""
-    check_bind(host)
+def serve(host: str, port: int, *, child: bool, no_login: bool = False) -> None:
+    """Serve until told to stop; a ``child`` ends with the process that started it.
+
+    ``no_login``: whoever is on this machine is an admin. Only for an address of this machine alone.
+    """
+    if no_login and not is_loopback(host):
+        raise Problem("no_login_elsewhere", host=host)
     environment.need_all()
+    check_bind(host)
     if child:
         end_with_parent()
     session.use_pool(connections.SERVE_POOL)
@@ -60,7 +73,8 @@ def serve(host: str, port: int, *, child: bool) -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         # As a child it is `up` that says when all is ready.
-        server.run(make_app(host), host, port, None if child else lambda: output.say(f"ready http://{shown}:{port}"))
+        ready = None if child else lambda: output.say(f"ready http://{shown}:{port}")
+        server.run(make_app(host, login=not no_login), host, port, ready)
     finally:
         stopping.set()
         threads[0].join(1.0)  # so that another process notices and plans at once
@@ -76,14 +90,15 @@ def _give_back_idle() -> float:
 
 
 def check_bind(host: str) -> None:
-    """Refuse an address that others can reach while there is no login. Raises Problem."""
-    if not is_loopback(host) and not settings.get().login_token:
-        raise Problem("no_login", host=host)
+    """Refuse an address that others can reach while nobody could log in. Raises Problem."""
+    if is_loopback(host) or settings.get().login_token or oidc.is_set():
+        return
+    with session.transaction() as connection:
+        if not users.exist(connection):
+            raise Problem("no_login", host=host)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address. A name other than localhost could be anything."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _is_public() -> bool:
+    """Whether browsers elsewhere are sent here, by a proxy in front."""
+    public = settings.get().public_url
+    return public is not None and not is_loopback(urlsplit(public).hostname or "")

@@ -152,7 +152,7 @@ def children(options: Options) -> list[ChildSpec]:
     found = [ChildSpec(f"worker {number}", worker) for number in range(1, options.workers + 1)]
     if options.scheduler:
         found.append(ChildSpec("scheduler", [*koppeling, "scheduler", "--child"]))
-    serve = [*koppeling, "serve", "--port", str(options.port), "--child"]
+    serve = [*koppeling, "serve", "--port", str(options.port), "--no-login", "--child"]
     found.append(ChildSpec("serve", serve if options.console else [*serve, "--no-console"]))
     return found
 

@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from models.session import DATABASE_TROUBLE
 from ops import access, overview
+from ops.http.access import known_of
 from ops.http.console import choices, places, states, static_files, words
 from ops.language import SENTENCES, Language, say
 from ops.listing import Row
@@ -70,6 +71,20 @@ class View:
     def who(self) -> str:
         """Who looks."""
         return access.actor().name
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is somebody who may look: not so on the page that asks for a login."""
+        return access.actor() != access.NOBODY
+
+    def may(self, verb: str) -> bool:
+        """Whether they may do something of all tenants. (Pages have names of their own in ``context``.)"""
+        return access.may(verb)
+
+    @property
+    def session(self) -> bool:
+        """Whether there is a session to end."""
+        return known_of(self.request) is not None
 
 
 class Typed(dict[str, Any]):

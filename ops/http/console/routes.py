@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from ops.http.console import choices, static_files
 from ops.http.console.pages import (
+    account,
     alerts,
     ambiguous,
     api_docs,
@@ -16,6 +17,7 @@ from ops.http.console.pages import (
     holds,
     home,
     links,
+    login,
     onboarding,
     people,
     previews,
@@ -25,6 +27,8 @@ from ops.http.console.pages import (
     system,
     tenant_edit,
     tenants,
+    tokens,
+    users,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -48,6 +52,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     people.router,
     ambiguous.router,
     links.router,
+    login.router,
+    account.router,
+    users.router,
+    tokens.router,
 )
 # The last: others have addresses below a tenant's, which a course of any name would take.
 ROUTERS += (tenants.router,)

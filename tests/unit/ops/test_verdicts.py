@@ -11,7 +11,7 @@ from logs import without_addresses
 from models.message import Kind
 from ops.dead_letters import replay
 from ops.documents import RunDocument
-from ops.http.app import is_loopback
+from ops.http.access import is_loopback
 from ops.runs import history
 from ops.runs.timetable import is_full_time
 from ops.terminal import csv_file
