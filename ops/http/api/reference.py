@@ -104,7 +104,7 @@ def _parameter(document: Mapping[str, Any], one: Mapping[str, Any]) -> Parameter
     return {
         "name": one["name"],
         "where": one["in"],
-        "kind": shape(document, schema),
+        "kind": shape(document, schema).removesuffix(" or null"),
         "needed": bool(one.get("required")),
         "says": says,
     }
