@@ -38,6 +38,19 @@ COVERED: dict[tuple[str, ...], str] = {
     ("courses", "show"): "GET /tenants/{slug}/courses/{event_id}",
     ("runs", "list"): "GET /runs",
     ("runs", "show"): "GET /runs/{run}",
+    ("runs", "again"): "POST /runs/{run}/again",
+    ("holds", "preview"): "POST /holds/{hold}/preview",
+    ("completions", "list"): "GET /completions",
+    ("completions", "show"): "GET /completions/{number}",
+    ("completions", "close"): "POST /completions/{number}/close",
+    ("completions", "retry"): "POST /completions/{number}/retry",
+    ("quality",): "GET /tenants/{slug}/quality",
+    ("audit",): "GET /audit",
+    ("dead-letters", "replay"): "POST /dead-letters/replay",
+    ("replays", "list"): "GET /replays",
+    ("replays", "show"): "GET /replays/{batch}",
+    ("replays", "preview"): "POST /replays/preview",
+    ("replays", "cancel"): "POST /replays/{batch}/cancel",
     ("runs", "stop"): "POST /runs/{run}/stop",
     ("holds", "list"): "GET /holds",
     ("holds", "show"): "GET /holds/{hold}",
@@ -69,7 +82,6 @@ NOT_COVERED: dict[tuple[str, ...], str] = {
     ("tenants", "example"): "docs/tenants-file.md is the same text",
     ("tenants", "rotate-keys"): "needs the keys, which only this machine has",
     ("links", "import"): "a file of many: over HTTP each link is set by itself",
-    ("dead-letters", "replay"): "not yet: previewed by POST /dead-letters/preview",
 }
 
 

@@ -22,7 +22,20 @@ from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import is_away
 from models.tenant_settings import SettingsUnread
 from ops.access import NEEDS
-from ops.http.api import alerts, answers, check, dead_letters, holds, links, people, runs, system, tenants
+from ops.http.api import (
+    alerts,
+    answers,
+    audit,
+    check,
+    completions,
+    dead_letters,
+    holds,
+    links,
+    people,
+    runs,
+    system,
+    tenants,
+)
 from ops.http.api.answers import Document, ErrorDocument, failed, language_of, refusal, remote
 from ops.http.api.body import Bodies
 from ops.http.api.need import verb_of
@@ -30,7 +43,7 @@ from ops.problems import Problem
 from settings import SettingsError
 
 log = structlog.get_logger("ops.http.api")
-NOUNS = (system, tenants, check, people, links, holds, runs, dead_letters, alerts)
+NOUNS = (system, tenants, check, people, links, holds, runs, completions, dead_letters, alerts, audit)
 UNFIT = (SettingsError, SecretUnreadable, SecretDamaged, SettingsUnread, WrongSchema)
 ABOUT = """\
 The verbs of the command `koppeling`, with the same documents as its `--json`.

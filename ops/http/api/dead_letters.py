@@ -1,20 +1,19 @@
-"""``/api/dead-letters``: messages that gave up."""
+"""``/api/dead-letters``: messages that gave up; ``/api/replays``: sending many of them again."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from models.dead_letter import DeadLetterState
-from ops import access
-from ops.dead_letters import MAX_FAILURES, RATE, inbox, replay_batch
+from ops.dead_letters import MAX_FAILURES, RATE, inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
 from ops.http.api.answers import Document
 from ops.http.api.inputs import (
+    At,
     BatchId,
     Body,
     Cursor,
@@ -22,10 +21,12 @@ from ops.http.api.inputs import (
     LetterId,
     Limit,
     Moment,
+    NumberCursor,
     OfTenant,
     Reason,
     SlugText,
     Text,
+    cursor_text,
     example,
 )
 from ops.http.api.need import need
@@ -33,7 +34,11 @@ from ops.http.api.need import need
 router = APIRouter(tags=["dead letters"])
 Kind = Annotated[Text | None, Query(description="enrollment.upsert, completion.write_back, …")]
 ErrorCode = Annotated[Text | None, Query(description="An error's code, or a fingerprint.")]
-State = Annotated[DeadLetterState | None, Query(description="All states where it is `null`.")]
+Fingerprint = Annotated[Text | None, Query(description="Exactly this kind of fault.")]
+State = Annotated[
+    Literal["open", "replayed", "superseded", "discarded", "all"], Query(description="Open ones, if left out.")
+]
+ReplayState = Annotated[Literal["running", "done", "stopped", "cancelled"] | None, Query(description="Only these.")]
 
 
 class Letter(TypedDict):
@@ -61,20 +66,60 @@ class LetterPage(TypedDict):
     next: str | None
 
 
+class Group(TypedDict):
+    """Those of one kind of fault. ``trend``: how many gave up on each of the last days, today last."""
+
+    fingerprint: str
+    kind: str
+    error: str
+    message: str | None
+    count: int
+    tenants: int
+    slugs: list[str]
+    first_failed_at: datetime
+    last_failed_at: datetime
+    trend: list[int]
+
+
+class GroupPage(TypedDict):
+    """The largest first; there is no page after it."""
+
+    items: list[Group]
+    next: None
+
+
 class LetterShown(Letter):
-    """With every attempt, the last call (masked), and who it is about."""
+    """With every attempt, the last call (masked), who it is about, and the same work's other letters."""
 
     history: list[Any]
     last_call: Any
     name: str | None
     email: str | None
+    again: dict[str, Any] | None
+    before: list[dict[str, Any]]
 
 
-class Discarded(TypedDict):
-    """How many were closed, and how many had been before."""
+class ReplayItem(TypedDict):
+    """A replay in a listing."""
 
-    discarded: int
-    settled: int
+    id: str
+    state: str
+    started_by: str
+    reason: str | None
+    rate: float
+    max_failures: int
+    failures_in_a_row: int
+    position: int
+    letters: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ReplayPage(TypedDict):
+    """Replays, newest first."""
+
+    items: list[ReplayItem]
+    next: str | None
 
 
 class Cancelled(TypedDict):
@@ -84,93 +129,153 @@ class Cancelled(TypedDict):
     cancelled: bool
 
 
-class Chosen(Body):
-    """Either ``ids``, or filters, or ``all`` open ones."""
+class Matching(Body):
+    """Filters, or ``all`` open ones. ``upto``: none newer than this id, which was the newest when they were counted."""
 
     model_config = example(tenant="acme", error="email_in_use")
 
-    ids: Annotated[list[IdText], Field(default_factory=list, max_length=1000)]
     tenant: SlugText | None = None
     kind: Text | None = None
     error: Text | None = None
-    since: Annotated[datetime, Field(strict=False)] | None = None
-    until: Annotated[datetime, Field(strict=False)] | None = None
+    fingerprint: Text | None = None
+    since: At | None = None
+    until: At | None = None
+    upto: IdText | None = None
     all: bool = False
+
+    def filters(self) -> Filters:
+        """As the verbs take them."""
+        return Filters(
+            tenant=self.tenant,
+            kind=self.kind,
+            error=self.error,
+            fingerprint=self.fingerprint,
+            since=self.since,
+            until=self.until,
+            upto=self.upto,
+        )
+
+
+class Chosen(Matching):
+    """Either ``ids``, or filters, or ``all`` open ones."""
+
+    ids: Annotated[list[IdText], Field(default_factory=list, max_length=1000)]
 
     def letters(self) -> list[str]:
         """Their ids."""
-        filters = Filters(self.tenant, self.kind, self.error, _zoned(self.since), _zoned(self.until))
-        return inbox.choose(self.ids, filters, everything=self.all)
+        return inbox.choose(self.ids, self.filters(), everything=self.all)
 
 
 class Replay(Chosen):
-    """``rate`` a second at most; none more after ``max_failures`` in a row."""
+    """``rate`` a second at most; none more after ``max_failures`` in a row. Many need a ``reason``."""
 
     rate: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=False)] = RATE
     max_failures: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_FAILURES
+    reason: Reason | None = None
 
 
-class Discard(Body):
+class Discard(Chosen):
     """Why is kept with each."""
 
-    ids: Annotated[list[IdText], Field(min_length=1, max_length=1000)]
+    model_config = example(error="no_room", reason="licence extended")
+
     reason: Reason
 
 
-def _zoned(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-@router.get(
-    "/dead-letters", response_model=LetterPage, summary="List dead letters", dependencies=[need("dead_letters.read")]
-)
-def list_letters(
+def _filters(
     *,
     tenant: OfTenant = None,
     kind: Kind = None,
     error: ErrorCode = None,
+    fingerprint: Fingerprint = None,
     since: Moment = None,
     until: Moment = None,
-    state: State = DeadLetterState.OPEN,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Document:
+    state: State = "open",
+) -> Filters:
+    return Filters(
+        tenant=tenant,
+        kind=kind,
+        error=error,
+        fingerprint=fingerprint,
+        since=since,
+        until=until,
+        state=None if state == "all" else state,
+    )
+
+
+Given = Annotated[Filters, Depends(_filters)]
+READ = [need("dead_letters.read")]
+
+
+@router.get("/dead-letters", response_model=LetterPage, summary="List dead letters", dependencies=READ)
+def list_letters(filters: Given, limit: Limit = 100, cursor: Cursor = None) -> Document:
     """Open ones, unless another state is asked for."""
-    filters = Filters(tenant, kind, error, _zoned(since), _zoned(until), state)
     return Document(inbox.listing(filters, limit, cursor).document())
 
 
-@router.get(
-    "/dead-letters/{letter}",
-    response_model=LetterShown,
-    summary="Show a dead letter",
-    dependencies=[need("dead_letters.read")],
-)
+@router.get("/dead-letters/groups", response_model=GroupPage, summary="Kinds of fault", dependencies=READ)
+def list_groups(filters: Given, limit: Limit = 100) -> Document:
+    """How many of each, of which tenants, since when."""
+    return Document({"items": inbox.groups(filters, limit), "next": None})
+
+
+@router.get("/dead-letters/{letter}", response_model=LetterShown, summary="Show a dead letter", dependencies=READ)
 def show_letter(letter: LetterId) -> Document:
     """Who it is about, every attempt, the last call (masked)."""
     return Document(inbox.show(letter))
 
 
+@router.post("/dead-letters/count", response_model=inbox.Chosen, summary="Count dead letters", dependencies=READ)
+def count_letters(given: Matching) -> Document:
+    """The open ones that fit; give its `newest` as `upto` to decide about no others."""
+    return Document(inbox.count(given.filters()))
+
+
 @router.post(
     "/dead-letters/discard",
-    response_model=Discarded,
+    response_model=inbox.Discarded,
     summary="Discard dead letters",
     dependencies=[need("dead_letters.discard")],
 )
 def discard_letters(given: Discard) -> Document:
-    """Close them without sending them again."""
-    return Document(inbox.discard(given.ids, reason=given.reason, who=access.actor().name))
+    """Close them without sending them again: those named, or all open ones that fit."""
+    if given.ids or not (given.filters().given or given.all):
+        return Document(inbox.discard(given.letters(), reason=given.reason))
+    return Document(inbox.discard_matching(given.filters(), everything=given.all, reason=given.reason))
 
 
 @router.post(
-    "/dead-letters/preview",
-    response_model=replay_batch.Replayed,
-    summary="Preview a replay",
-    dependencies=[need("dead_letters.read")],
+    "/dead-letters/replay",
+    response_model=replays.Begun,
+    status_code=202,
+    summary="Replay dead letters",
+    dependencies=[need("dead_letters.replay")],
 )
+def start_replay(given: Replay) -> Document:
+    """One as a canary, then the rest by itself. `Location` is the address of the replay."""
+    begun = replays.begin(given.letters(), rate=given.rate, max_failures=given.max_failures, reason=given.reason)
+    where = {"Location": f"/api/replays/{begun['batch']}"}
+    return Document(begun, status_code=202, headers=where)
+
+
+@router.post("/replays/preview", response_model=replays.Previewed, summary="Preview a replay", dependencies=READ)
 def preview_replay(given: Chosen) -> Document:
-    """What a replay would do with each; changes nothing."""
-    return Document(replay_batch.preview(given.letters()))
+    """How many of these would come to which end, and why; changes nothing."""
+    return Document(replays.preview(given.letters()))
+
+
+@router.get("/replays", response_model=ReplayPage, summary="List replays", dependencies=[need("replays.read")])
+def list_replays(state: ReplayState = None, limit: Limit = 100, cursor: Cursor = None) -> Document:
+    """Newest first."""
+    return Document(replays.listing(limit, cursor, state=state).document())
+
+
+@router.get(
+    "/replays/{batch}", response_model=replays.Shown, summary="Show a replay", dependencies=[need("replays.read")]
+)
+def show_replay(batch: BatchId, limit: Limit = 100, cursor: NumberCursor = None) -> Document:
+    """Its canary, what is done, what failed again and why. Sends nothing."""
+    return Document(replays.show(batch, limit=limit, cursor=cursor_text(cursor)))
 
 
 @router.post(
@@ -181,4 +286,5 @@ def preview_replay(given: Chosen) -> Document:
 )
 def cancel_replay(batch: BatchId) -> Document:
     """Send nothing more of it."""
-    return Document({"batch": batch, "cancelled": replay_batch.cancel(batch)})
+    full = replays.full_id(batch)
+    return Document({"batch": full, "cancelled": replay_batch.cancel(full)})

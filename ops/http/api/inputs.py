@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request
@@ -27,6 +27,13 @@ def _storable(text: str) -> str:
     return text
 
 
+def _zoned(at: datetime) -> datetime:
+    """With a zone, and of a year that ids and the database can say."""
+    if not 1980 <= at.year <= 2200:
+        raise ValueError("must be of a year from 1980 to 2200")
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 class Body(BaseModel):
     """A JSON object; a key that is not known is refused, as it would be on the command line."""
 
@@ -46,6 +53,8 @@ PersonText = Annotated[str, Field(pattern=PERSON, max_length=18)]
 IdText = Annotated[str, Field(pattern=ID, max_length=26)]
 AccountText = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$", max_length=64)]
 EventText = Annotated[str, Field(pattern=r"^[0-9]{1,18}$", max_length=18)]
+HashText = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$", max_length=64)]
+Number = Annotated[int, Field(ge=1, le=10**18)]
 DirectionText = Literal["enrollments", "completions"]
 Day = Annotated[date, Field(strict=False)]
 
@@ -63,8 +72,11 @@ Cursor = Annotated[
 ]
 NumberCursor = Annotated[int | None, Query(ge=0, le=10**18 - 1, description="`next` of the page before.")]
 OfTenant = Annotated[str | None, Query(pattern=SLUG, max_length=40, description="Only of this tenant.")]
+OfEvent = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", max_length=18, description="Only of this AFAS event.")]
 OfDirection = Annotated[DirectionText | None, Query(description="Only of this direction.")]
-Moment = Annotated[datetime | None, Query(description="With its zone; without one it is UTC.")]
+# Years that everything behind it can say; without a zone it is UTC
+At = Annotated[datetime, Field(strict=False), AfterValidator(_zoned)]
+Moment = Annotated[At | None, Query(description="With its zone; without one it is UTC.")]
 Wait = Annotated[int, Query(ge=0, le=30, description="Wait so many seconds at most before answering.")]
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
-from ops import access
+from ops import access, quality
 from ops.http.api.answers import Document
 from ops.http.api.inputs import SLUG, Body, Cursor, DirectionText, EventId, Limit, Reason, Slug, example
 from ops.http.api.need import need
@@ -203,6 +203,17 @@ def resume_tenant(slug: Slug, given: Resume) -> Document:
 def show_course(slug: Slug, event_id: EventId) -> Document:
     """Its columns, where its people go, rows read over time, what is held and rejected."""
     return Document(insight.course(slug, event_id))
+
+
+@router.get(
+    "/tenants/{slug}/quality",
+    response_model=quality.Quality,
+    summary="What is to be put right in AFAS",
+    dependencies=[need("quality.read")],
+)
+def show_quality(slug: Slug) -> Document:
+    """Of what the last runs stored: who, in which event, and what it is."""
+    return Document(quality.document(slug))
 
 
 @router.delete(

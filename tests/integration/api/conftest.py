@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 import requests
 import uvicorn
+from sqlalchemy import text
 from starlette.types import ASGIApp
 
 import settings
 from models import session
 from models.session import transaction
+from ops.dead_letters import replay_batch
 from ops.http import server
 from ops.http.app import make_app
+from simulators.afas.tenant import COMPLETION_FIELD
 from tests.fixtures.world import World, now_removals
 from tests.integration.ops.conftest import add_dead_letter
 
@@ -80,6 +83,19 @@ def api(shared_world: World) -> Iterator[Api]:
     settings.get.cache_clear()
 
 
+# Pluvo says one day, and somebody wrote another into AFAS.
+_CONFLICT = text(
+    """
+    INSERT INTO completion (id, tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,
+                            title, completed_raw, completed_on, state, found_value)
+    SELECT 1, e.tenant_id, e.course_id, 'person:80', '80', e.id, l.pluvo_id, :field, 'training', 'Training 340',
+           '2026-07-01', '2026-07-01', 'conflict', '2026-06-30'
+      FROM enrollment e JOIN person p ON p.id = e.person_id AND p.internal_id = '80'
+      JOIN link l ON l.person_id = e.person_id
+    """
+)
+
+
 def fill(world: World) -> dict[str, str]:
     """Something of everything in the world's tenant."""
     world.reset(now_removals(event_count=1, event_percent=0, run_count=1, run_percent=0))
@@ -94,5 +110,7 @@ def fill(world: World) -> dict[str, str]:
     with transaction() as connection:
         holds = connection.exec_driver_sql("SELECT id FROM hold WHERE state = 'open'").scalars().all()
         enrollment = connection.exec_driver_sql("SELECT min(id) FROM enrollment").scalar_one()
+        connection.execute(_CONFLICT, {"field": COMPLETION_FIELD})
     letter = add_dead_letter(world.tenant_id, enrollment)
-    return {"run": run.id, "hold": holds[0], "letter": letter}
+    batch = replay_batch.create([letter], who="tester")
+    return {"run": run.id, "hold": holds[0], "letter": letter, "batch": batch, "number": "1"}

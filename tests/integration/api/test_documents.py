@@ -32,6 +32,13 @@ def printed(*words: str) -> Any:
         (("alerts", "mutes"), "/alerts/mutes"),
         (("alerts", "sent"), "/alerts/sent"),
         (("workers",), "/workers"),
+        (("completions", "list", "acme"), "/completions?tenant=acme"),
+        (("completions", "show", "1"), "/completions/1"),
+        (("quality", "acme"), "/tenants/acme/quality"),
+        (("audit",), "/audit"),
+        (("replays", "list"), "/replays"),
+        (("replays", "show", "last"), "/replays/last"),
+        (("dead-letters", "list", "--group"), "/dead-letters/groups"),
         (("runs", "list"), "/runs"),
         (("runs", "show", "last"), "/runs/last"),
         (("holds", "list"), "/holds"),
@@ -123,8 +130,8 @@ def test_of_two_who_decide_the_second_is_told_that_it_is_decided(api: Api, share
     done = api.post(f"/holds/{kept['hold']}/refuse", reason="het filter was fout")
     assert done["refused"] == 8
     late = api.post(f"/holds/{kept['hold']}/release", 409, reason="toch wel")
-    assert late["error"]["code"] == "hold_decided"
-    assert late["error"]["params"] == {"hold": kept["hold"], "state": "refused"}
+    assert late["error"]["code"] == "hold_decided_by"
+    assert (late["error"]["params"]["hold"], late["error"]["params"]["who"]) == (kept["hold"], "local")
 
 
 def test_a_document_with_tenants_is_imported_as_their_file_would_be(api: Api, shared_world: World) -> None:

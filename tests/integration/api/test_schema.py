@@ -18,7 +18,16 @@ from tests.integration.api.conftest import Api, fill
 SCHEMA = schemathesis.openapi.from_dict(make_api().openapi())
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)}
 # What these are is settled elsewhere: a tenant that is gone would leave nothing to look at.
-TRUE = {"slug": "acme", "internal_id": "80", "event_id": "340", "run": "last", "hold": "last", "letter": "last"}
+TRUE = {
+    "slug": "acme",
+    "batch": "last",
+    "number": 1,
+    "internal_id": "80",
+    "event_id": "340",
+    "run": "last",
+    "hold": "last",
+    "letter": "last",
+}
 
 
 def _takes_something(operation: Any) -> bool:
