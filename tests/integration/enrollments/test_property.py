@@ -122,7 +122,7 @@ def test_events_of_rules_that_are_read_many_at_once_are_read_no_worse(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given: walks however few events there are, in pages as small
-    monkeypatch.setattr("producers.enrollments.read_ahead.EVENTS_A_PAGE", 0)
+    monkeypatch.setattr("producers.enrollments.read_ahead.EVENTS_A_PAGE", 0.01)
     monkeypatch.setattr("producers.enrollments.read_ahead.page_size", lambda columns: 5)
     monkeypatch.setattr("producers.enrollments.event_list.page_size", lambda columns: 5)
 
