@@ -263,10 +263,9 @@ def record_roster(connection: Connection, context: RunContext, snapshots: list[S
         "tenant": context.tenant_id,
         "courses": [snapshot.course_id for snapshot in snapshots if snapshot.usable],
     }
-    people = connection.execute(_PEOPLE, run).rowcount
+    context.tell_sizes(connection, people=connection.execute(_PEOPLE, run).rowcount)
     connection.execute(_NAMES_OF_PRESETS, run)
-    enrollments = connection.execute(_ENROLLMENTS, run).rowcount
-    context.tell_sizes(connection, people=people, enrollments=enrollments)
+    context.tell_sizes(connection, enrollments=connection.execute(_ENROLLMENTS, run).rowcount)
     connection.execute(_SET_ENROLLMENT, run)
     # Whoever changes several courses does it in this order.
     for snapshot in sorted(snapshots, key=lambda one: one.course_id):

@@ -30,7 +30,9 @@ class Sizes:
 
     It looks by itself only once in a while, and until then takes many new rows for a handful, for which it loops within
     loops: 3,000 rows took 18 s, 5,000 more than a statement may. A look costs as much as storing thousands of rows, so
-    only tables that grew by many are looked at, and only before the step that reads them.
+    only tables that grew by many are looked at, and only before the step that reads them. While something else looks at
+    a table it can't, and goes on knowing nothing. So a large run does without loops as well, and forgets the plans that
+    were made while tables were small: those with which foreign keys are checked read a whole table for each row.
     """
 
     def __init__(self) -> None:
@@ -41,12 +43,19 @@ class Sizes:
         """Count what was written."""
         self._written.update({name: counts[name] for name in WRITTEN.keys() & counts.keys()})
 
+    def prepare(self, connection: Connection) -> None:
+        """Have a large run's transaction join its many rows by hashing them, whatever they are taken for."""
+        if any(rows > BULK_ROWS for rows in self._written.values()):
+            connection.execute(text("SET LOCAL enable_nestloop = off"))
+            connection.execute(text("DISCARD PLANS"))
+
     def tell(self, connection: Connection) -> None:
         """Have it look at what has half as much again as the last time; never waits for another look."""
         grown = [name for name, rows in self._written.items() if rows > max(BULK_ROWS, 1.5 * self._told[name])]
         if grown:
             connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(sorted(WRITTEN[name] for name in grown))}"))
             self._told.update({name: self._written[name] - self._told[name] for name in grown})
+        self.prepare(connection)
 
 
 class RunContext(Protocol):
@@ -88,6 +97,7 @@ class PreviewContext:
         """A plain transaction."""
         self.progress(**progress)
         with transaction() as connection:
+            self._sizes.prepare(connection)
             yield connection
 
     def progress(self, **counts: int) -> None:

@@ -16,6 +16,7 @@ from models.run import RunStatus
 from models.session import engine, transaction
 from models.tables import metadata
 from producers.enrollments import preview
+from producers.runs.context import BULK_ROWS, Sizes
 from tests.fixtures.world import World
 
 NEWCOMERS = 2500
@@ -54,6 +55,18 @@ def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World) -> Non
     assert run.status == RunStatus.APPLYING
     assert world.rows("SELECT count(*) FROM message")[0]["count"] == NEWCOMERS
     assert max(slowest) < MOST_SECONDS
+
+
+def test_only_a_large_run_does_without_loops_and_plans_of_small_tables(world: World) -> None:
+    sizes = Sizes()
+    for people, loops, forgotten in ((BULK_ROWS, "on", 0), (1, "off", 1)):
+        sizes.add({"people": people})
+        with transaction() as connection, _seen() as statements:
+            sizes.prepare(connection)
+            assert connection.execute(text("SHOW enable_nestloop")).scalar_one() == loops
+        assert sum("DISCARD PLANS" in statement for statement, _ in statements) == forgotten
+    with transaction() as connection:
+        assert connection.execute(text("SHOW enable_nestloop")).scalar_one() == "on"
 
 
 def _cost_of_a_dry_run(rows: int) -> float:
