@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.bare import Entry
 from benchmarks.cost import cpu_seconds
-from benchmarks.system import System, wait_until
+from benchmarks.system import System
 from models.direction import Direction
 from ops.documents import RunDocument
 from ops.runs import start
@@ -50,7 +50,7 @@ def timed_run(made: System, direction: Direction, timeout: float = 1200.0) -> Ti
     before = {"afas": _last(made, "afas"), "pluvo": _last(made, "pluvo")}
     cpu, begun = cpu_seconds(made), time.perf_counter()
     started = start.start(direction, ["bench"], everyone=False, options={}, need_worker=True)
-    if not wait_until(lambda: start.wait(started, 0), timeout, pause=0.02):
+    if not start.wait(started, timeout):
         raise TimeoutError(f"{direction} was not over after {timeout:.0f} s")
     seconds = time.perf_counter() - begun
     used = {name: round(total - cpu[name], 2) for name, total in cpu_seconds(made).items()}
