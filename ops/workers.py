@@ -20,7 +20,7 @@ _WORKERS = text(
     """
     SELECT id, host, pid, threads, connections, code_version, started_at, heartbeat_at,
            heartbeat_at > now() - make_interval(secs => :alive) AS alive
-      FROM worker ORDER BY host, pid LIMIT :most
+      FROM worker WHERE CAST(:host AS text) IS NULL OR host = :host ORDER BY host, pid LIMIT :most
     """
 )
 _MESSAGES = text("SELECT worker, count(*) AS number FROM message WHERE state = 'sent' GROUP BY worker")
@@ -93,12 +93,12 @@ class Workers(TypedDict):
     queue: list[Queue]
 
 
-def document() -> Workers:
-    """All of it, as the database knows it."""
+def document(host: str | None = None) -> Workers:
+    """All of it, as the database knows it. ``host``: processes of this machine only, named as its workers name it."""
     access.check("system.read", None)
     mine = code_version()
     with transaction() as connection:
-        found = connection.execute(_WORKERS, {"alive": ALIVE_SECONDS, "most": MOST}).all()
+        found = connection.execute(_WORKERS, {"alive": ALIVE_SECONDS, "most": MOST, "host": host}).all()
         messages = {row.worker: row.number for row in connection.execute(_MESSAGES)}
         runs = {row.worker: row.number for row in connection.execute(_RUNS)}
         services = {row.name: row for row in connection.execute(_SERVICES, {"alive": ALIVE_SECONDS})}

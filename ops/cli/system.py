@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 app = group()
 
 
-@app.command("workers", epilog=example("koppeling workers --json"))
-def workers_(json: Json = False) -> None:
+Here = Annotated[bool, typer.Option("--here", help="Only this machine's; end with 1 when none of them is alive.")]
+
+
+@app.command("workers", epilog=example("koppeling workers --json", "koppeling workers --here"))
+def workers_(here: Here = False, json: Json = False) -> None:
     """List worker processes by host, with version, threads, what they do and who leads."""
+    host = None
+    if here:
+        from workers.process.heartbeat import machine  # noqa: PLC0415  what belongs to messages is not needed else
+
+        host = machine()
     with at_database():
-        found = workers.document()
+        found = workers.document(host)
     show(found, json, _show_workers)
+    if here and not found["alive"]:
+        raise typer.Exit(1)
 
 
 def _show_workers(found: Workers) -> None:

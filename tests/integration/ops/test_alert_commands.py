@@ -22,6 +22,7 @@ from tests.integration.ops.alerting import OPERATOR, hold, notice
 from tests.integration.ops.conftest import run_sql, scalar
 from tests.integration.ops.test_command_line import Command, koppeling, one_line
 from tests.unit.ops.tenants.test_file import GOOD
+from workers.process.heartbeat import machine
 
 __all__ = ["koppeling"]  # a fixture
 ALERTS = """
@@ -266,6 +267,26 @@ def test_workers_are_listed_by_host_with_what_they_do_and_who_leads(
     assert isinstance(found["queue"], list)
     assert [(one["tenant"], one["in_flight"]) for one in found["queue"]] == [("acme", 1)]
     assert "gone" in koppeling("workers", **environment).stdout
+
+
+@pytest.mark.parametrize(("age", "code"), [(None, 1), (60, 1), (0, 0)])
+def test_a_machine_is_asked_whether_a_worker_of_its_own_lives(
+    acme: int, koppeling: Command, environment: dict[str, str], age: int | None, code: int
+) -> None:
+    beating = [("elsewhere", "b/0022", 0), *([("here", machine(), age)] if age is not None else [])]
+    for name, host, seconds in beating:
+        run_sql(
+            "INSERT INTO worker (id, host, pid, threads, code_version, heartbeat_at)"
+            " VALUES (:id, :host, 1, 8, 'v', now() - make_interval(secs => :age)) RETURNING id",
+            id=name,
+            host=host,
+            age=seconds,
+        )
+
+    done = koppeling("workers", "--here", "--json", **environment)
+
+    assert done.returncode == code, done.stderr
+    assert [one["id"] for one in json.loads(done.stdout)["workers"]] == (["here"] if age is not None else [])
 
 
 def codes(found: dict[str, object]) -> dict[str, str]:
