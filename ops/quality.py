@@ -229,7 +229,7 @@ def _all(connection: Connection, tenant: int, run: Row | None) -> Iterator[Findi
     of_run = key | {"run": run["id"] if run else None}
     for row in [*rows(connection, _REJECTED, **of_run), *rows(connection, _NOBODYS, **of_run)]:
         if row["code"] in CODES:
-            yield _finding(row["code"], row, row["email"] if row["code"] == "bad_email" else row["name"])
+            yield _finding(row["code"], row, row["email"] if row["code"] == "bad_email" else None)
     yield from _shared_addresses(rows(connection, _SHARED, **key))
     for row in rows(connection, _UNDECIDED, **key):
         names = [str(one.get("name")) for one in row["candidates"] or [] if one.get("name")]

@@ -55,7 +55,9 @@ _FACTS = """
 # Letters of which the judge reads the same make one group: it judges the first of each, however many there are.
 _ALIKE = """
     WITH facts AS (
-        SELECT d.id, d.tenant_id, d.kind, d.direction, d.state,
+        SELECT d.id, d.kind, d.direction, d.state,
+               CASE WHEN w.state IN ('paused', 'quarantined') THEN d.tenant_id END AS stopped,
+               t.removals->>'policy' AS policy,
                EXISTS (SELECT 1 FROM message m WHERE m.kind = d.kind AND m.subject_id = d.subject_id) AS in_ledger,
                EXISTS (SELECT 1 FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id AND n.id > d.id
                           AND n.state = 'open') AS newer,
@@ -64,6 +66,8 @@ _ALIKE = """
                l.pluvo_id IS NULL AS unlinked, l.state AS link_state, l.decision, k.active,
                c.state AS completion_state, v.id IS NULL AS no_event, v.handled_at IS NULL AS unhandled
           FROM dead_letter d
+          LEFT JOIN tenant t ON t.id = d.tenant_id
+          LEFT JOIN tenant_direction w ON w.tenant_id = d.tenant_id AND w.direction = d.direction
           LEFT JOIN enrollment e ON d.kind = 'enrollment.upsert' AND e.id = d.subject_id AND e.tenant_id = d.tenant_id
           LEFT JOIN person p ON p.id = e.person_id
           LEFT JOIN course k ON k.id = e.course_id
@@ -75,7 +79,7 @@ _ALIKE = """
          WHERE d.id = ANY(:ids)
     )
     SELECT min(id) AS first, array_agg(id ORDER BY id) AS ids FROM facts
-     GROUP BY tenant_id, kind, direction, state, in_ledger, newer, unenrolled, unfailed, applied, desired,
+     GROUP BY kind, direction, state, stopped, policy, in_ledger, newer, unenrolled, unfailed, applied, desired,
               row_state, outcome, removal_refused, unmatched, unlinked, link_state, decision, active, completion_state,
               no_event, unhandled
 """

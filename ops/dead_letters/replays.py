@@ -53,6 +53,14 @@ _LINES = f"""
 """
 
 
+_FIRST = """
+    AND i.place = (SELECT min(j.place) FROM jsonb_array_elements_text(b.ids) WITH ORDINALITY AS j(id, place)
+                     JOIN dead_letter x ON x.id = j.id AND x.state = 'replayed')
+"""
+_PART = "AND i.place > :after AND i.place <= :after + :limit ORDER BY i.place"
+_FAILED = "AND d.state = 'replayed' AND n.id IS NOT NULL ORDER BY n.id DESC LIMIT :limit"
+
+
 class Previewed(TypedDict):
     """What a replay would do, counted. ``newest``: no letter after it was looked at; None where there is none."""
 
@@ -148,21 +156,22 @@ def show(batch: str, *, limit: int = 100, cursor: str | None = None) -> Shown:
         found = _one(connection, batch)
         key = {"batch": found["id"]}
         counts = {row["result"]: row["count"] for row in rows(connection, _COUNTS, **key)}
-        first = f"{_LINES} AND d.state = 'replayed' ORDER BY i.place LIMIT 1"
-        canary = next(iter(rows(connection, first, **key)), None)
-        newest = f"{_LINES} AND d.state = 'replayed' AND n.id IS NOT NULL ORDER BY n.id DESC LIMIT :limit"
-        failures = rows(connection, newest, limit=SHOWN_FAILURES, **key)
-        more = f"{_LINES} AND i.place > :after ORDER BY i.place LIMIT :limit"
-        lines = rows(connection, more, after=after, limit=checked_limit(limit) + 1, **key)
+        canary = next(iter(rows(connection, f"{_LINES} {_FIRST}", **key)), None) if _sent(counts) else None
+        again = rows(connection, f"{_LINES} {_FAILED}", limit=SHOWN_FAILURES, **key) if "failed" in counts else []
+        lines = rows(connection, f"{_LINES} {_PART}", after=after, limit=checked_limit(limit) + 1, **key)
     cut = page(lines, limit, "place")
     more_of_it = {
         "counts": counts,
         "canary": _line(canary) if canary else None,
-        "failures": [_line(row) for row in failures],
+        "failures": [_line(row) for row in again],
         "lines": [_line(row) for row in cut.items],
         "next": cut.next,
     }
     return cast(Shown, found | more_of_it)
+
+
+def _sent(counts: dict[str, int]) -> bool:
+    return not counts.keys() <= {"not_sent", "superseded", "discarded"}
 
 
 def _line(row: Row) -> replay.Line:

@@ -58,7 +58,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "quality.col_id": "Contact id",
     "quality.col_external": "Person code",
     "quality.col_name": "Name",
-    "quality.col_value": "What stands there",
+    "quality.col_value": "Value",
     "quality.col_what": "What is wrong",
     "quality_kind.no_email": "no e-mail address",
     "quality_kind.bad_email": "unusable e-mail address",
@@ -103,4 +103,5 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "audit.why": "Why, and details",
     "audit.empty": "Nothing was changed by anybody.",
     "audit.empty_text": "Releases, decisions, replays, pauses and settings come here, with who, when and why.",
+    "quality.to_completions": "Decide about them",
 }

@@ -444,3 +444,26 @@ def test_nobody_sees_or_discards_the_letters_of_a_tenant_that_is_not_theirs(acme
             inbox.discard_matching(Filters(error="functional"), reason="may I?")
         with pytest.raises(Forbidden):
             replays.begin(letters)
+
+
+def test_who_begins_a_replay_waits_for_no_more_than_a_moment(acme: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given letters of which nothing is left to be done, and no time
+    letters = many(acme, 20)
+    run_sql("UPDATE enrollment SET applied_version = version, failed_code = NULL")
+    monkeypatch.setattr(replay_batch, "MOST_SECONDS", -1.0)
+    # when it begins, then one is looked at, and the next ticks do the rest
+    batch = replays.begin(letters)["batch"]
+    assert (replays.show(batch)["position"], replays.show(batch)["state"]) == (1, "running")
+    for _ in range(19):
+        replay_batch.advance(batch)
+    assert replays.show(batch)["counts"] == {"superseded": 20}
+    assert replays.show(batch)["state"] == "done"
+
+
+def test_lines_of_a_replay_are_paged_by_place(acme: int) -> None:
+    letters = many(acme, 7)
+    batch = replay_batch.create(letters, who="tester")
+    first = replays.show(batch, limit=4)
+    second = replays.show(batch, limit=4, cursor=first["next"])
+    assert [line["id"] for line in (*first["lines"], *second["lines"])] == letters
+    assert second["next"] is None
