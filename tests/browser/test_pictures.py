@@ -16,7 +16,11 @@ PICTURES = {
     "overview-dark-nl": ("/", "nl", "dark", WIDE, "vragen aandacht"),
     "overview-phone": ("/", "en", "light", NARROW, "need you"),
     "inbox": ("/inbox", "en", "light", WIDE, "removals held"),
-    "tenant": ("/tenants/acme", "en", "light", WIDE, "Last check"),
+    "tenant": ("/tenants/gamma", "en", "light", WIDE, "stopped by itself"),
+    "hold": ("/holds/last", "en", "light", WIDE, "Is it real?"),
+    "run": ("/runs/last", "en", "light", WIDE, "Verify"),
+    "person": ("/tenants/acme/people/31", "en", "light", WIDE, "31"),
+    "dead-letters": ("/dead-letters", "nl", "dark", WIDE, "Dead letters"),
 }
 
 
@@ -24,6 +28,7 @@ PICTURES = {
 def test_each_picture_of_the_manual_can_be_taken(desk: Desk, look: Look, name: str) -> None:
     path, language, theme, width, words = PICTURES[name]
     page = look.open(path, language=language, theme=theme, width=width)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": min(width, 900), "height": 540})
     assert words in look.text()
     taken = page.screenshot(animations="disabled")
     assert len(taken) > 5_000, "an empty page"
