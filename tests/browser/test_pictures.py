@@ -28,7 +28,7 @@ PICTURES = {
 def test_each_picture_of_the_manual_can_be_taken(desk: Desk, look: Look, name: str) -> None:
     path, language, theme, width, words = PICTURES[name]
     page = look.open(path, language=language, theme=theme, width=width)  # type: ignore[arg-type]
-    page.set_viewport_size({"width": min(width, 900), "height": 540})
+    page.set_viewport_size({"width": min(width, 960), "height": 520})
     assert words in look.text()
     taken = page.screenshot(animations="disabled")
     assert len(taken) > 5_000, "an empty page"
