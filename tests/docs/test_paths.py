@@ -25,7 +25,7 @@ ENDINGS = "py|md|toml|yaml|graphql|lock|mako"
 THEIRS = {"tenants.toml", "embedded.lock", "benchmarks/result", "benchmarks/peers/result"}
 # `workers/relay`, `result.py`, `ops/cli/<noun>.py`, `models/locks.py::hold`
 PATH = re.compile(
-    rf"(?<![\w./…<>{{-])((?:(?:{'|'.join(PACKAGES)}|docs|\.ci)/[\w./*-]*\w|(?:[\w-]+/)*[\w*-]+\.(?:{ENDINGS})\b))"
+    rf"(?<![\w./…<>{{-])((?:(?:{'|'.join(PACKAGES)}|docs|deploy|\.ci)/[\w./*-]*\w|(?:[\w-]+/)*[\w*-]+\.(?:{ENDINGS})\b))"
     r"(::(\w+))?"
 )
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -34,7 +34,7 @@ CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 @cache
 def files() -> list[str]:
     """Every file of ours, relative to the root."""
-    tops = [*PACKAGES, "docs", ".ci"]
+    tops = [*PACKAGES, "docs", "deploy", ".ci"]
     found = [path for top in tops for path in (ROOT / top).rglob("*") if "__pycache__" not in path.parts]
     return [path.relative_to(ROOT).as_posix() for path in found + [path for path in ROOT.iterdir() if path.is_file()]]
 
