@@ -58,6 +58,8 @@ COVERED: dict[tuple[str, ...], str] = {
     ("holds", "refuse"): "POST /holds/{hold}/refuse",
     ("links", "list"): "GET /links",
     ("links", "show"): "GET /tenants/{slug}/links/{internal_id}",
+    ("links", "candidates"): "GET /tenants/{slug}/links/{internal_id}/candidates",
+    ("people", "search"): "POST /people/search",
     ("links", "set"): "PUT /tenants/{slug}/links/{internal_id}",
     ("links", "decide"): "POST /tenants/{slug}/links/{internal_id}/decide",
     ("links", "remove"): "DELETE /tenants/{slug}/links/{internal_id}",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from models.person import LinkState
@@ -24,7 +25,7 @@ from ops.http.api.inputs import (
     example,
 )
 from ops.http.api.need import need
-from ops.people import links, links_check
+from ops.people import deciding, links, links_check
 
 router = APIRouter(tags=["links"])
 
@@ -77,13 +78,14 @@ class SetLink(Body):
 
 
 class Decision(Body):
-    """``pluvo_id`` belongs to ``link``."""
+    """``pluvo_id`` belongs to ``link``. ``seen``: the ``revision`` that it is based on; another one is refused."""
 
     model_config = example(decision="create", reason="asked her")
 
     decision: Literal["link", "create", "ignore"]
     pluvo_id: AccountText | None = None
     reason: Reason | None = None
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
 
 @router.get("/links", response_model=LinkPage, summary="List links", dependencies=[need("links.read")])
@@ -103,6 +105,17 @@ def list_links(
 def show_link(slug: Slug, internal_id: PersonId) -> Document:
     """With its candidates and what was decided about it."""
     return Document(links.show(slug, internal_id))
+
+
+@router.get(
+    "/tenants/{slug}/links/{internal_id}/candidates",
+    response_model=deciding.Deciding,
+    summary="Show whose account it may be",
+    dependencies=[need("links.candidates")],
+)
+def show_candidates(slug: Slug, internal_id: PersonId) -> Document:
+    """AFAS beside the accounts as Pluvo has them now, and what each choice does. Asks Pluvo."""
+    return Document(deciding.candidates(slug, internal_id))
 
 
 @router.put(
@@ -127,7 +140,9 @@ def set_link(slug: Slug, internal_id: PersonId, given: SetLink) -> Document:
 def decide_link(slug: Slug, internal_id: PersonId, given: Decision) -> Document:
     """Remembered; the next run acts on it."""
     who = access.actor().name
-    done = links_check.decide_checked(slug, internal_id, given.decision, given.pluvo_id, who=who, reason=given.reason)
+    done = links_check.decide_checked(
+        slug, internal_id, given.decision, given.pluvo_id, who=who, reason=given.reason, seen=given.seen
+    )
     return Document(done)
 
 
