@@ -41,6 +41,7 @@ _LINES = """
       FROM hold_line l
       LEFT JOIN enrollment e ON e.id = l.enrollment_id AND e.tenant_id = l.tenant_id
       LEFT JOIN plan_line p ON p.id = l.plan_line_id AND p.tenant_id = l.tenant_id
+    {where} ORDER BY l.event_id, length(l.internal_id), l.internal_id LIMIT :limit
 """
 _LINE_FILTERS = {
     "hold": "l.hold_id = :hold",
@@ -132,10 +133,8 @@ def show(
         hold = _one(connection, hold_id)
         wanted = {"hold": hold_id, "tenant_id": hold["tenant_id"], "event": event, "state": state}
         wanted |= {"cursor": number_cursor(cursor)}
-        in_order = "ORDER BY l.event_id, length(l.internal_id), l.internal_id LIMIT :limit"
-        found = rows(
-            connection, f"{_LINES} {where(_LINE_FILTERS, wanted)} {in_order}", limit=checked_limit(limit) + 1, **wanted
-        )
+        statement = _LINES.format(where=where(_LINE_FILTERS, wanted))
+        found = rows(connection, statement, limit=checked_limit(limit) + 1, **wanted)
         events = rows(connection, _EVENTS, hold=hold_id, tenant=hold["tenant_id"])
         reads = rows(connection, _READS, tenant=hold["tenant_id"], event=hold["event_id"])
     cut = page(found, limit, "id")

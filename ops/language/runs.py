@@ -37,6 +37,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "reason.as_in_preview": "As it was looked at; not done either, as other lines differ.",
     "next.as_in_preview": "Look at a new preview, then carry that out.",
     "guard.counted": "{lines} of {base} = {percent} %",
+    "guard.first": "{lines}, and nobody is enrolled yet",
     "guard.window": "{lines} now and {before} in the seven days before, of {base} = {percent} %",
     "guard.moving": "({moving} of them only move to another place)",
     "guard.limits": "limit {most} or {percent} %",

@@ -93,7 +93,7 @@ def _line(row: Row, with_names: bool) -> RunLine:
     # Who is only changed was enrolled before, which "before" of an account does not say.
     same = {"enrolled": True} if row["action"] in (Action.UPDATE, Action.NONE) else {}
     known = same | (before or {})
-    changes = [key for key, value in (after or {}).items() if known.get(key) != value]
+    changes = [key for key, value in (after or {}).items() if key in known and known[key] != value]
     shown = {"before": _shown(before, with_names), "after": _shown(after, with_names)}
     return cast(RunLine, row | shown | {"changes": changes})
 

@@ -19,7 +19,8 @@ def arithmetic(guard: str, measure: Measure, language: Language) -> str:
         "base": base,
         "percent": _share(measure.get("count", 0) + measure.get("before", 0), base),
     }
-    told = say(f"guard.{'window' if guard == Guard.REMOVALS_WINDOW else 'counted'}", language, **numbers)
+    counted = "window" if guard == Guard.REMOVALS_WINDOW else "counted" if base else "first"
+    told = say(f"guard.{counted}", language, **numbers)
     if measure.get("moving"):
         told = f"{told} {say('guard.moving', language, **numbers)}"
     return f"{told}, {_limit(guard, measure, language)}"
@@ -35,7 +36,7 @@ def _limit(guard: str, measure: Measure, language: Language) -> str:
 
 
 def _share(count: int, base: int) -> str:
-    return _plain(round(100 * count / base)) if base else "?"
+    return _plain(round(100 * count / base)) if base else "0"
 
 
 def _plain(number: float) -> str:

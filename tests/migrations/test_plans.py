@@ -24,7 +24,8 @@ from ops import audit, completions, holds, quality, status
 from ops.dead_letters import inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
 from ops.people import deciding, explain, links, search
-from ops.runs import history
+from ops.runs import history, progress
+from ops.runs.lines import LineFilters
 from tests.fixtures.postgres import new_database
 from tests.migrations.test_statements import PARTS, constants, numbered
 
@@ -119,6 +120,12 @@ LISTINGS: dict[str, Callable[[], Any]] = {
     "holds": holds.listing,
     "holds of a state": lambda: holds.listing(state="open"),
     "holds of a tenant": lambda: holds.listing(tenant="tenant-7"),
+    "lines of a hold": lambda: holds.show("last", state="open", cursor="1"),
+    "a hold to be released": lambda: holds.preview("last"),
+    "lines of a run": lambda: history.lines("last", LineFilters(outcome="failed", event="340"), cursor="1"),
+    "previews": lambda: history.listing(trigger="preview"),
+    "runs since": lambda: history.listing(since=YEARS),
+    "how far a run is": lambda: progress.look("last"),
     "links": links.listing,
     "links of a rare state": lambda: links.listing(state="ambiguous"),
     "links of a tenant": lambda: links.listing(tenant="tenant-7", state="linked"),

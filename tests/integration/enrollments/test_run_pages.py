@@ -130,7 +130,13 @@ def test_a_preview_is_made_looked_at_and_carried_out(world: World, site: Site) -
     assert "shows no plan" in site.act(f"{place}/execute", 422).text
     preview = work()
     shown = site.look(place)
-    for words in ("Persoon 1", "Run exactly this: 3 changes", "First run", "accounts only in Pluvo", "0 of 0"):
+    for words in (
+        "Persoon 1",
+        "Run exactly this: 3 changes",
+        "First run",
+        "accounts only in Pluvo",
+        "nobody is enrolled yet",
+    ):
         assert words in shown
     assert "Persoon 2" in site.look(f"{place}?outcome=created&event=340")
     assert site.look(f"/runs/{preview}") == site.look(place)
