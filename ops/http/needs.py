@@ -102,6 +102,7 @@ NEEDED: Mapping[str, str] = {
     "POST /onboard/{slug}/forget": "tenants.add",
     "GET /onboard/{slug}/live": "tenants.read",
     "POST /onboard/{slug}/check": "check.run",
+    "POST /onboard/{slug}/preview": "sync.preview",
     "GET /onboard/{slug}/adoption": "adoption.run",
     "GET /account": ANYBODY,
     "POST /account/password": "account.passwd",
