@@ -58,7 +58,7 @@ NEEDED: Mapping[str, str] = {
     "GET /dead-letters": "dead_letters.read",
     "GET /dead-letters/preview": "dead_letters.read",
     "GET /dead-letters/{letter}": "dead_letters.read",
-    "POST /dead-letters/chosen": "dead_letters.read",
+    "POST /dead-letters/chosen": "dead_letters.discard",
     "POST /dead-letters/{letter}": "dead_letters.discard",
     "POST /dead-letters/discard": "dead_letters.discard",
     "POST /dead-letters/replay": "dead_letters.replay",
