@@ -28,6 +28,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "happened.planned_none_dry": "Dry run: event {event}: looked at. {said}",
     "happened.planned_write": "Event {event}: planned to write the completion date to AFAS. {said}",
     "happened.planned_write_dry": "Dry run: event {event}: planned to write the completion date to AFAS. {said}",
+    "happened.again": ("{said} ({count} time, until {until})", "{said} ({count} times, until {until})"),
     "happened.in_spite_of_hold": "Event {event}: done in spite of hold {hold}, by a run for this person alone. {said}",
     "happened.called_create": "Pluvo was asked to make the account: {result}.",
     "happened.called_link": "Pluvo was asked to adopt the account: {result}.",

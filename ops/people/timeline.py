@@ -20,19 +20,34 @@ from ops.problems import Problem
 PAGE = 100
 WHAT = ("seen", "planned", "called", "held", "gave up", "decided", "completed", "written", "verified")
 # Of each source, as many as a page may need. ``at <= :before`` of the newest page is now.
+# Runs that find the same once more with nothing to do about it, as of somebody who waits for a decision, are one event:
+# the first of them, with how often and until when.
 _LINES = """
+    WITH mine AS (
+        SELECT l.id, l.run_id, l.tenant_id, l.event_id, l.internal_id, l.action, l.outcome, l.reason, l.before, l.after,
+               l.hold_id, l.enrollment_id, l.created_at, coalesce(l.settled_at, l.created_at) AS at, r.direction,
+               r.options ->> 'person' AS alone, r.status = 'dry_run' OR r.trigger = 'preview' AS only_looked
+          FROM plan_line l JOIN run r ON r.id = l.run_id AND r.tenant_id = l.tenant_id
+         WHERE l.tenant_id = :tenant AND l.internal_id = :internal_id),
+    compared AS (
+        SELECT mine.*, coalesce(action = 'none' AND lag(action) OVER line = 'none' AND outcome = lag(outcome) OVER line
+                                AND reason IS NOT DISTINCT FROM lag(reason) OVER line, false) AS again
+          FROM mine WINDOW line AS (PARTITION BY event_id, direction, only_looked ORDER BY id)),
+    counted AS (
+        SELECT compared.*, count(*) FILTER (WHERE NOT again) OVER
+               (PARTITION BY event_id, direction, only_looked ORDER BY id) AS streak FROM compared),
+    told AS (
+        SELECT counted.*, count(*) OVER same AS times, max(at) OVER same AS last_at
+          FROM counted WINDOW same AS (PARTITION BY event_id, direction, only_looked, streak))
     SELECT l.id, l.run_id AS run, l.event_id, l.internal_id, l.action, l.outcome, l.reason, l.before, l.after,
-           l.hold_id AS hold, coalesce(l.settled_at, l.created_at) AS at, r.direction,
-           r.status = 'dry_run' OR r.trigger = 'preview' AS only_looked,
+           l.hold_id AS hold, l.at, l.direction, l.only_looked, l.times, l.last_at,
            -- done by a run for this person alone, while a hold on it was open
            (SELECT min(h.id) FROM hold_line o JOIN hold h ON h.id = o.hold_id AND h.tenant_id = o.tenant_id
              WHERE o.enrollment_id = l.enrollment_id AND o.tenant_id = l.tenant_id
-               AND r.options ->> 'person' IS NOT NULL AND l.hold_id IS NULL
+               AND l.alone IS NOT NULL AND l.hold_id IS NULL
                AND l.outcome IN ('created', 'linked', 'updated', 'removed')
                AND h.created_at < l.created_at AND coalesce(o.decided_at, 'infinity') > l.created_at) AS in_spite_of
-      FROM plan_line l JOIN run r ON r.id = l.run_id AND r.tenant_id = l.tenant_id
-     WHERE l.tenant_id = :tenant AND l.internal_id = :internal_id AND coalesce(l.settled_at, l.created_at) <= :before
-     ORDER BY coalesce(l.settled_at, l.created_at) DESC, l.id DESC LIMIT :limit
+      FROM told l WHERE NOT l.again AND l.at <= :before ORDER BY l.at DESC, l.id DESC LIMIT :limit
 """
 _CHANGES = """
     SELECT id, run_id AS run, system, operation, event_id, internal_id, pluvo_id, result, code, status, before,
@@ -157,6 +172,8 @@ def _planned(row: Row) -> Row:
     if hold:
         return _event("planned", row, "in_spite_of_hold", event=event, run=run, hold=hold, said=said)
     dry = "_dry" if only_looked else ""
+    if row["times"] > 1:
+        said = Words("happened.again", said=said, count=row["times"], until=f"{row['last_at']:%Y-%m-%d %H:%M} UTC")
     return _event("planned", row, f"planned_{row['action']}{dry}", event=event, run=run, said=said)
 
 

@@ -185,6 +185,27 @@ def test_what_a_run_for_one_person_did_in_spite_of_a_hold_is_told_so(acme: int) 
     assert "ondanks hold H1" in said(planned["sentence"], "nl")
 
 
+def test_what_every_run_finds_again_is_one_event_with_how_often_and_until_when(acme: int) -> None:
+    add_run(acme)
+    add_enrollment(acme, "80")
+    for outcome, count in (("ambiguous", 5), ("updated", 1), ("ambiguous", 3)):
+        run_sql(
+            "INSERT INTO plan_line (run_id, tenant_id, event_id, internal_id, action, outcome, reason, created_at)"
+            " SELECT 'R', :t, '340', '80', CASE :o WHEN 'updated' THEN 'update' ELSE 'none' END, :o, 'same_email',"
+            "        now() - (100 - :c) * interval '1 day' + n * interval '1 hour' FROM generate_series(1, :c) n",
+            t=acme,
+            o=outcome,
+            c=count,
+        )
+    planned = [one for one in explain("acme", "80")["people"][0]["history"] if one["what"] == "planned"]
+    assert sorted((one["outcome"], one["times"]) for one in planned) == [
+        ("ambiguous", 3),
+        ("ambiguous", 5),
+        ("updated", 1),
+    ]
+    assert "5 keer" in " ".join(said(one["sentence"], "nl") for one in planned)
+
+
 def test_somebody_never_seen_is_told_what_may_be_the_reason_likeliest_first(acme: int) -> None:
     add_run(acme)
     run_sql(
