@@ -30,7 +30,19 @@ CLOSABLE = (
     CompletionState.REJECTED,
     CompletionState.FAILED,
 )
-# SQL: all that an operator looked at when accepting a completion ``c``; and whether it is accepted, and still the same.
-BASIS = """md5(concat_ws('|', c.state, coalesce(c.reason, ''), coalesce(CAST(c.completed_on AS text), ''),
-                     left(btrim(coalesce(c.shown_value, c.found_value, '')), 200), jsonb_array_length(c.later)))"""
-CLOSED = f"coalesce(c.closed_for = {BASIS}, false)"
+
+
+def basis(of: str) -> str:
+    """SQL: all that an operator looks at when accepting a completion; ``of`` is its name in the statement."""
+    seen = f"left(btrim(coalesce({of}.shown_value, {of}.found_value, '')), 200)"
+    parts = f"{of}.state, coalesce({of}.reason, ''), coalesce(CAST({of}.completed_on AS text), ''), {seen}"
+    return f"md5(concat_ws('|', {parts}, jsonb_array_length({of}.later)))"
+
+
+def closed(of: str) -> str:
+    """SQL: whether it is accepted, and still the same."""
+    return f"coalesce({of}.closed_for = {basis(of)}, false)"
+
+
+# Of a completion that is called c.
+BASIS, CLOSED = basis("c"), closed("c")

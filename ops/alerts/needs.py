@@ -7,10 +7,11 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Connection, Row, text
 
+from models.completion_state import CLOSED
 from ops.alerts import kinds
 
 _COUNTS = text(
-    """
+    f"""
     SELECT tenant_id, 'held' AS code, count(*) AS number FROM hold
      WHERE state = 'open' AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant) GROUP BY tenant_id
     UNION ALL
@@ -22,9 +23,10 @@ _COUNTS = text(
      WHERE state = 'open' AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant) GROUP BY tenant_id
     UNION ALL
     SELECT t.id, 'conflict', c.number FROM tenant t CROSS JOIN LATERAL (
-           SELECT count(*) AS number FROM completion WHERE tenant_id = t.id AND state = 'conflict') c
+           SELECT count(*) AS number FROM completion c
+            WHERE c.tenant_id = t.id AND c.state = 'conflict' AND NOT {CLOSED}) c
      WHERE c.number > 0 AND (CAST(:tenant AS bigint) IS NULL OR t.id = :tenant)
-    """
+    """  # noqa: S608  constants only
 )
 _ALERTS = text(
     """

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from typing_extensions import TypedDict
 
 from models.afas_values import person_number
+from models.completion_state import closed
 from models.folding import fold_account, fold_email
 from models.session import transaction
 from ops import lookup
@@ -56,9 +57,9 @@ _ENROLLMENTS = """
       LEFT JOIN message m ON m.kind = 'enrollment.upsert' AND m.subject_id = e.id
      WHERE e.tenant_id = :tenant AND e.person_id = ANY(:people) ORDER BY length(c.event_id), c.event_id
 """
-_COMPLETIONS = """
+_COMPLETIONS = f"""
     SELECT p.id AS enrollment_id, k.state, k.completed_on, k.field, k.value, k.reason, k.title, k.written_at,
-           k.verified_at, k.found_value, k.internal_id, c.event_id
+           k.verified_at, k.found_value, k.internal_id, c.event_id, {closed("k")} AS closed
       FROM completion k JOIN course c ON c.id = k.course_id
       LEFT JOIN enrollment p ON p.id = k.enrollment_id
      WHERE k.id IN (SELECT o.id FROM completion o JOIN enrollment e ON e.id = o.enrollment_id
@@ -67,7 +68,7 @@ _COMPLETIONS = """
                     SELECT o.id FROM course x JOIN completion o ON o.course_id = x.id AND o.tenant_id = x.tenant_id
                      WHERE x.tenant_id = :tenant AND o.subject = ANY(:subjects))
      ORDER BY k.id
-"""
+"""  # noqa: S608  constants only
 _HOLDS = """
     SELECT h.id AS hold, h.guard, h.state, l.event_id, l.internal_id, l.action, l.state AS line_state, h.expires_at,
            h.created_at AS at, l.enrollment_id
@@ -268,7 +269,18 @@ def _enrollment(row: Row) -> Row:
 
 
 def _completion(row: Row, completions: list[Row]) -> Row | None:
-    keys = ("state", "completed_on", "field", "value", "reason", "title", "written_at", "verified_at", "found_value")
+    keys = (
+        "state",
+        "completed_on",
+        "field",
+        "value",
+        "reason",
+        "title",
+        "written_at",
+        "verified_at",
+        "found_value",
+        "closed",
+    )
     mine = [one for one in completions if one["enrollment_id"] == row["id"] or one["event_id"] == row["event_id"]]
     told = [{key: one[key] for key in keys} for one in mine]
     if not told:

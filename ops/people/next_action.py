@@ -119,6 +119,8 @@ def _enrollment(row: Row) -> Iterator[Next]:
 
 
 def _completion(event: str, completion: Row) -> Iterator[Next]:
+    if completion.get("closed"):
+        return
     if completion["state"] in ("pending", "sending"):
         yield step("completion_on_its_way", event=event, on=completion["completed_on"])
     if completion["state"] == "conflict":

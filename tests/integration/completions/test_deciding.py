@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from models.session import transaction
 from ops import access, audit, completions, overview
 from ops.access import Actor, Role
+from ops.alerts import needs
 from ops.listing import Row
+from ops.people import explain
 from ops.problems import AlreadyDecided, Forbidden, NotThere, Problem
 from ops.runs import history
 from tests.integration.completions.conftest import Classroom
@@ -281,3 +284,15 @@ def test_nobody_decides_about_completions_that_are_not_theirs(classroom: Classro
             completions.close([item["id"]], reason="may I?")
         with pytest.raises(Forbidden):
             completions.retry(item["id"])
+
+
+def test_a_closed_one_is_no_step_for_whoever_asks_about_the_person(classroom: Classroom) -> None:
+    item = conflict(classroom)
+    before = explain.explain(SLUG, "80")["people"][0]
+    completions.close([item["id"]], reason="AFAS is right")
+    after = explain.explain(SLUG, "80")["people"][0]
+    assert "another completion date" in before["next_action"]
+    assert "completion date" not in after["next_action"]
+    assert after["enrollments"][0]["completion"]["closed"] is True
+    with transaction() as connection:
+        assert "conflict" not in {line["code"] for line in needs.lines(connection, None)}
