@@ -27,6 +27,8 @@ from models.role import Role
 from models.session import DATABASE_TROUBLE
 from ops import access, logins, tokens
 from ops.access import NOBODY, Actor
+from ops.http.api import answers
+from ops.language import Language, say
 from ops.logins import Browser, Known
 
 # Look after themselves; asked by machines.
@@ -96,6 +98,11 @@ class Asked:
         return self.peer
 
     @property
+    def language(self) -> Language:
+        """What they like to read; English where nothing is said."""
+        return answers.liked(self.headers.get("accept-language", ""))
+
+    @property
     def browser(self) -> Browser:
         """For the row of a session."""
         return Browser(self.address, self.headers.get("user-agent", ""))
@@ -151,8 +158,7 @@ class Access:
             return _shown(_by_token(value.strip()), asked)
         foreign = None if self.login else _not_from_here(asked)
         if foreign or not _is_meant(asked):
-            words = foreign or "This must come from a page of ours: open it again and send it from there."
-            return None, PlainTextResponse(f"{words}\n", 403)
+            return None, _said(asked, foreign or "foreign_page", 403)
         if not self.login:
             return (LOCAL, None), None
         return _shown(_by_basic(value), asked) if kind.lower() == "basic" else _by_cookie(asked)
@@ -200,14 +206,8 @@ def _not_from_here(asked: Asked) -> str | None:
     """Why a request to the address of this machine alone is not one of its user's."""
     name = urlsplit(f"//{asked.host}").hostname or ""
     if not (is_loopback(name) or name.endswith(".localhost")):
-        # A page elsewhere whose name was made to lead here: it would read everything.
-        return "This address answers to 127.0.0.1 and localhost only."
-    if any(header in asked.headers for header in FORWARDED):
-        return (
-            "This address is for this machine alone and asks for no login. Behind a proxy use `koppeling serve`, "
-            "and set KOPPELING_PUBLIC_URL."
-        )
-    return None
+        return "other_address"  # a page elsewhere whose name was made to lead here would read everything
+    return "proxy" if any(header in asked.headers for header in FORWARDED) else None
 
 
 def _is_meant(asked: Asked) -> bool:
@@ -232,7 +232,19 @@ def _no_login(asked: Asked) -> Response:
     kinds = ['Bearer realm="koppeling"']
     if not any(name.startswith("sec-fetch-") for name in asked.headers):  # a browser would ask in a window of its own
         kinds.append('Basic realm="koppeling", charset="UTF-8"')
-    return PlainTextResponse("A login is needed.\n", 401, headers={"WWW-Authenticate": ", ".join(kinds)})
+    return _said(asked, "no_login", 401, {"WWW-Authenticate": ", ".join(kinds)})
+
+
+def _said(asked: Asked, code: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """A line, or to callers of the API a document of theirs."""
+    language = asked.language
+    answer: Response
+    if asked.path.startswith("/api/"):
+        answer = answers.failed(code, status, language)
+    else:
+        answer = PlainTextResponse(f"{say(f'api.{code}', language)}\n", status)
+    answer.headers.update(headers or {})
+    return answer
 
 
 class _TooLarge(Exception):
@@ -260,7 +272,7 @@ async def _bounded(app: ASGIApp, scope: Scope, receive: Receive, send: Send, mos
     with suppress(_TooLarge):
         await app(scope, receiving, sending)
     if taken > most and not begun:
-        answer = PlainTextResponse("That is too much at once.\n", 413, headers={"Connection": "close"})
+        answer = PlainTextResponse(f"{say('api.too_large', 'en', most=most)}\n", 413, headers={"Connection": "close"})
         await answer(scope, receive, send)
 
 

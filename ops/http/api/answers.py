@@ -43,9 +43,14 @@ class Document(JSONResponse):
 
 
 def language_of(request: Request) -> Language:
+    """The one that a request's caller likes better."""
+    return liked(request.headers.get("accept-language", ""))
+
+
+def liked(told: str) -> Language:
     """The one of Dutch and English that the caller likes better; English where nothing is said."""
     best, found = 0.0, "en"
-    for part in request.headers.get("accept-language", "")[:500].split(","):
+    for part in told[:500].split(","):
         name, _, weight = part.strip().lower().partition(";q=")
         known = name.partition("-")[0]
         try:
