@@ -25,7 +25,7 @@ VERBS = {
         "processes",
         "Keep the timetable until told to stop: due runs, the nightly full ones, holds that expire.",
     ),
-    "serve": ("serve", "Serve health and webhooks over HTTP until told to stop."),
+    "serve": ("serve", "Serve the console, the API, health and webhooks over HTTP until told to stop."),
     "migrate": ("processes", "Bring the database to the newest schema. Safe from several machines at once."),
     "sync": ("sync", "Bring enrollments from AFAS to Pluvo."),
     "completions": (

@@ -31,7 +31,7 @@ def up_(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of the web server, on 127.0.0.1.")] = 8000,
     no_scheduler: Annotated[bool, typer.Option("--no-scheduler", help="Without the timetable.")] = False,
     no_console: Annotated[
-        bool, typer.Option("--no-console", hidden=True, help="Health and webhooks only, which is all there is.")
+        bool, typer.Option("--no-console", help="Health and webhooks only: neither pages nor the API.")
     ] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C; embedded servers where no URL is set."""

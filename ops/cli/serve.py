@@ -18,13 +18,13 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to bind to.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
     no_console: Annotated[
-        bool, typer.Option("--no-console", hidden=True, help="Health and webhooks only, which is all there is.")
+        bool, typer.Option("--no-console", help="Health and webhooks only: neither pages nor the API.")
     ] = False,
     no_login: Annotated[
         bool, typer.Option("--no-login", help="Whoever is on this machine is an admin; only on 127.0.0.1.")
     ] = False,
     child: Child = False,
 ) -> None:
-    """Serve health and webhooks over HTTP until told to stop."""
+    """Serve the console, the API, health and webhooks over HTTP until told to stop."""
     logs.configure()
-    web.serve(host, port, child=child, no_login=no_login)
+    web.serve(host, port, child=child, no_login=no_login, console=not no_console)

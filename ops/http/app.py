@@ -28,8 +28,11 @@ from ops.terminal import output
 from workers.process import connections
 
 
-def make_app(host: str = "127.0.0.1", *, login: bool | None = None) -> FastAPI:
-    """The application, ready to serve at an address: one that others can reach asks for a ``login`` in any case."""
+def make_app(host: str = "127.0.0.1", *, login: bool | None = None, console: bool = True) -> FastAPI:
+    """The application, ready to serve at an address: one that others can reach asks for a ``login`` in any case.
+
+    Without the ``console`` it is health and webhooks only: neither pages nor the API.
+    """
     # No redirects: they would send callers to whatever Host they named.
     app = FastAPI(
         title="koppeling",
@@ -41,18 +44,19 @@ def make_app(host: str = "127.0.0.1", *, login: bool | None = None) -> FastAPI:
     )
     app.include_router(health.router)
     app.include_router(webhooks)
-    for router in ROUTERS:
-        app.include_router(router)
-    # After the pages: /api/docs is one of them.
-    app.state.api = make_api()
-    app.mount("/api", app.state.api)
+    if console:
+        for router in ROUTERS:
+            app.include_router(router)
+        # After the pages: /api/docs is one of them.
+        app.state.api = make_api()
+        app.mount("/api", app.state.api)
     errors.install(app)
     app.add_middleware(Access, login=bool(login) or not is_loopback(host) or _is_public())
     app.add_middleware(Headers)
     return app
 
 
-def serve(host: str, port: int, *, child: bool, no_login: bool = False) -> None:
+def serve(host: str, port: int, *, child: bool, no_login: bool = False, console: bool = True) -> None:
     """Serve until told to stop; a ``child`` ends with the process that started it.
 
     ``no_login``: whoever is on this machine is an admin. Only for an address of this machine alone.
@@ -74,7 +78,7 @@ def serve(host: str, port: int, *, child: bool, no_login: bool = False) -> None:
     try:
         # As a child it is `up` that says when all is ready.
         ready = None if child else lambda: output.say(f"ready http://{shown}:{port}")
-        server.run(make_app(host, login=not no_login), host, port, ready)
+        server.run(make_app(host, login=not no_login, console=console), host, port, ready)
     finally:
         stopping.set()
         threads[0].join(1.0)  # so that another process notices and plans at once

@@ -86,3 +86,10 @@ def test_readiness_tells_older_tables_from_those_of_another_version(
     with running(make_app()) as base:
         answer = requests.get(f"{base}/readyz", timeout=30)
     assert (answer.status_code, answer.json()["database"]) == (503, said)
+
+
+def test_without_the_console_there_are_health_and_webhooks_only(configured: settings.Settings) -> None:
+    with running(make_app(console=False)) as base:
+        assert requests.get(f"{base}/readyz", timeout=30).status_code == 200
+        for path in ("/", "/tenants", "/api/tenants", "/static/x/console.css"):
+            assert requests.get(base + path, timeout=30).status_code == 404, path
