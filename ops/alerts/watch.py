@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, text
 
+from models.credential_end import AFAS_ENDS
 from models.session import transaction
 from models.worker import live_workers
 from ops.alerts import kinds
@@ -26,7 +27,7 @@ NO_WORKER_SECONDS = 180
 # So many open dead letters are told at once, and again at ten times as many; fewer come with the digest.
 MANY_DEAD_LETTERS = 10
 _WANTED = text(
-    """
+    f"""
     SELECT h.tenant_id, 'hold' AS kind, h.id AS subject, 0 AS step,
            jsonb_build_object('code', h.guard, 'event', h.event_id, 'count',
                (SELECT count(*) FROM hold_line l WHERE l.hold_id = h.id AND l.state = 'open')) AS parameters
@@ -54,19 +55,14 @@ _WANTED = text(
            CASE WHEN d.days < 0 THEN 5 WHEN d.days <= 7 THEN 4 WHEN d.days <= 14 THEN 3 WHEN d.days <= 30 THEN 2
                 ELSE 1 END,
            jsonb_build_object('day', e.day, 'count', d.days)
-      FROM tenant t LEFT JOIN tenant_check c ON c.tenant_id = t.id
-           CROSS JOIN LATERAL (SELECT coalesce(
-               CASE WHEN t.afas->>'auth' = 'oauth' THEN CAST(t.afas->>'secret_ends' AS date) END,
-               CAST(jsonb_path_query_first(c.findings,
-                   '$[*] ? (@.code == "token_ends" || @.code == "token_ended").parameters.day') #>> '{}' AS date)
-               ) AS day) e
+      FROM tenant t CROSS JOIN LATERAL (SELECT {AFAS_ENDS} AS day) e
            CROSS JOIN LATERAL (
                SELECT e.day - CAST(CAST(:now AS timestamptz) AT TIME ZONE t.timezone AS date) AS days) d
      WHERE d.days <= 60
     UNION ALL
     SELECT tenant_id, 'dead_letters', NULL, CAST(floor(log(count(*))) AS int), jsonb_build_object('count', count(*))
       FROM dead_letter WHERE state = 'open' GROUP BY tenant_id HAVING count(*) >= :many
-    """
+    """  # noqa: S608  constants only
 )
 _OPEN = text(
     "SELECT id, tenant_id, kind, subject, step, parameters FROM alert WHERE closed_at IS NULL AND kind = ANY(:kinds)"

@@ -14,7 +14,7 @@ from loops import Loop
 from models import session
 from ops import users
 from ops.alerts import service as alerts
-from ops.http import health, needs, oidc, server
+from ops.http import health, metrics, needs, oidc, server
 from ops.http.access import Access, is_loopback
 from ops.http.api.app import make_api
 from ops.http.console import errors
@@ -43,6 +43,7 @@ def make_app(host: str = "127.0.0.1", *, login: bool | None = None, console: boo
         dependencies=[Depends(needs.check)],
     )
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(webhooks)
     if console:
         for router in ROUTERS:

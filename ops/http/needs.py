@@ -37,6 +37,7 @@ NEEDED: Mapping[str, str] = {
     "POST /alerts/mutes/{number}/end": "alerts.unmute",
     "POST /alerts/test": "alerts.test",
     "GET /system": "system.read",
+    "GET /metrics": "system.read",
     "GET /audit": "audit.read",
     "GET /audit.csv": "audit.read",
     "GET /runs": "runs.read",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, text
 
 import settings
+from models.credential_end import AFAS_ENDS
 from models.direction import Direction, Health
 from models.session import transaction
 from ops import access, audit, lookup, users
@@ -17,18 +18,13 @@ from ops.problems import Problem
 from ops.tidy import tidy_up
 from tenancy import health
 
-# Of a classic token only AFAS knows until when it works: as it said in the last check of what is stored now.
-_TENANTS = """
+_TENANTS = f"""
     SELECT t.id, t.slug, t.name, t.interval_seconds, t.afas->>'environment' AS environment,
-           least(CASE WHEN t.afas->>'auth' = 'oauth' THEN CAST(t.afas->>'secret_ends' AS date) END,
-                 (SELECT min(CAST(f->'parameters'->>'day' AS date))
-                    FROM tenant_check k, jsonb_array_elements(k.findings) f
-                   WHERE k.tenant_id = t.id AND k.checked_at >= t.updated_at AND f->>'probe' = 'afas token end')
-                ) AS afas_ends,
+           {AFAS_ENDS} AS afas_ends,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'enrollments') AS newest_enrollments,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
       FROM tenant t
-"""
+"""  # noqa: S608  constants only
 _FILTERS = {"visible": "t.slug = ANY(:visible)", "cursor": "t.slug > :cursor"}
 _DIRECTIONS = """
     SELECT tenant_id, direction, state, reason, since, next_run_at, probe_at, wait_until, last_full_at

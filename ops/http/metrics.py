@@ -1,0 +1,121 @@
+"""``/metrics`` in the form that Prometheus reads: the state as the database knows it, read at most every five seconds.
+
+Who may not see every tenant gets 403. Where a login is asked for, Prometheus shows the token as a bearer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from models.session import DATABASE_TROUBLE
+from models.worker import code_version
+from ops import access, metrics
+from ops.metrics import Metrics
+from ops.problems import Forbidden
+
+router = APIRouter(include_in_schema=False)
+FRESH_SECONDS = 5.0
+OF_TENANT = {
+    "koppeling_holds_open": ("holds", "What guards hold back until somebody decides."),
+    "koppeling_ambiguous_people": ("ambiguous", "People of whom nobody knows which account is theirs."),
+    "koppeling_dead_letters_open": ("dead", "Messages that gave up and are open."),
+    "koppeling_completions_conflicting": ("conflicts", "Dates that differ from what stands in AFAS."),
+    "koppeling_completions_unverified": ("unverified", "Dates that were written and not seen in AFAS yet."),
+    "koppeling_last_complete_snapshot_age_seconds": ("snapshot_age", "Since AFAS was last read as a whole."),
+    "koppeling_credentials_end_timestamp_seconds": ("ends", "When the credentials of AFAS end, where that is known."),
+}
+
+
+@dataclass
+class State:
+    """What was read last. One request at a time reads; the others wait for it, so that scrapes never pile up."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    found: Metrics | None = None
+    read_at: float = float("-inf")
+
+    def get(self) -> Metrics | None:
+        """None while the database is away."""
+        with self.lock:
+            if time.monotonic() - self.read_at >= FRESH_SECONDS:
+                try:
+                    self.found = metrics.read()
+                except DATABASE_TROUBLE:
+                    self.found = None
+                self.read_at = time.monotonic()
+            return self.found
+
+
+class Collector:
+    """Makes families of the state."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """All families; only ``koppeling_database_up`` while the database is away."""
+        found = self.state.get()
+        yield _one("koppeling_database_up", "Whether the database answered.", float(found is not None))
+        yield _by("koppeling_build_info", "The version of this process.", "version", {code_version(): 1})
+        if found is None:
+            return
+        yield _by("koppeling_messages", "Messages still to be done, by state.", "state", found["messages"])
+        yield _one("koppeling_oldest_message_age_seconds", "Age of the oldest message.", found["oldest_seconds"])
+        yield _by("koppeling_runs", "Runs that are not over, by status.", "status", found["runs"])
+        yield _one("koppeling_workers", "Worker processes that are alive.", found["workers"])
+        yield _one("koppeling_worker_threads", "Messages that they work on at once.", found["threads"])
+        yield _one(
+            "koppeling_wanted_workers", "Worker processes that would have enough to do.", found["wanted_workers"]
+        )
+        yield _by("koppeling_service_up", "What one process does for all, done or not.", "service", found["services"])
+        yield _by("koppeling_alerts_open", "Open alerts, by kind.", "kind", found["alerts"])
+        yield _one("koppeling_dead_letters_of_no_tenant", "Open dead letters of no tenant.", found["dead_elsewhere"])
+        yield from _of_tenants(found)
+
+
+def _of_tenants(found: Metrics) -> Iterator[Metric]:
+    for name, (key, words) in OF_TENANT.items():
+        values = {slug: dict(one)[key] for slug, one in found["tenants"].items()}
+        numbers = {slug: float(value) for slug, value in values.items() if isinstance(value, int | float)}
+        yield _by(name, words, "tenant", numbers)
+    states = GaugeMetricFamily(
+        "koppeling_direction_state", "1 for the state that a direction is in.", labels=("tenant", "direction", "state")
+    )
+    for slug, one in found["tenants"].items():
+        for direction, state in one["directions"].items():
+            for each in metrics.STATES:
+                states.add_metric((slug, direction, each.value), float(state == each))
+    yield states
+
+
+def _one(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, words, value=value)
+
+
+def _by(name: str, words: str, label: str, values: dict[str, int] | dict[str, bool] | dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, words, labels=(label,))
+    for word, value in values.items():
+        family.add_metric((word,), float(value))
+    return family
+
+
+_state = State()
+_registry = CollectorRegistry(auto_describe=False)
+_registry.register(Collector(_state))
+
+
+@router.get("/metrics")
+def exposition() -> Response:
+    """Everything, as text."""
+    access.check("system.read", None)
+    if access.visible() is not None:
+        raise Forbidden("all_tenants")
+    return Response(generate_latest(_registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,152 @@
+"""``/metrics``: what a monitoring system reads, parsed as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+import settings
+from models.session import transaction
+from ops import metrics
+from ops.access import Actor, Role, acting
+from ops.http import metrics as exposed
+from ops.http.app import make_app
+from ops.problems import Forbidden
+from ops.tenants.importing import Imported
+from tenancy.alerts import open_alert
+from tests.integration.api.conftest import serving
+from tests.integration.ops.alerting import hold, setting
+from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql
+from tests.unit.ops.tenants.test_file import GOOD
+
+LABELS = {"tenant", "direction", "state", "status", "service", "kind", "version"}
+Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is remembered of another test."""
+    monkeypatch.setattr(exposed, "FRESH_SECONDS", 0.0)
+
+
+@pytest.fixture
+def url(acme: int, fresh: None) -> Iterator[str]:
+    with serving(make_app()) as address:
+        yield f"{address}/metrics"
+
+
+def parsed(url: str) -> Found:
+    answer = requests.get(url, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    families = list(text_string_to_metric_families(answer.text))
+    assert len({family.name for family in families}) == len(families)
+    assert all(family.documentation and family.name.startswith("koppeling_") for family in families)
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(found: Found, name: str, **labels: str) -> float:
+    return found[f"koppeling_{name}", tuple(sorted(labels.items()))]
+
+
+def test_what_waits_and_how_every_direction_is_doing(acme: int, url: str) -> None:
+    hold(acme)
+    enrollment = add_enrollment(acme, "80")
+    add_dead_letter(acme, enrollment)
+    run_sql("UPDATE tenant_direction SET state = 'quarantined' WHERE direction = 'completions'")
+    run_sql("""UPDATE tenant SET afas = afas || '{"secret_ends": "2027-05-01"}'""")
+    run_sql(
+        "INSERT INTO run (id, batch, tenant_id, direction, trigger, status, snapshot, finished_at)"
+        " VALUES ('01ZZZ', 'b', :t, 'enrollments', 'schedule', 'done', 'complete', now() - interval '1 hour')"
+        " RETURNING id",
+        t=acme,
+    )
+    run_sql("INSERT INTO worker (id, host, pid, threads, code_version) VALUES ('a', 'a', 1, 8, 'v') RETURNING id")
+    run_sql("INSERT INTO service (name, worker) VALUES ('timetable', 'a') RETURNING name")
+    with transaction() as connection:
+        open_alert(connection, acme, "no_room", None, "…", {})
+
+    found = parsed(url)
+
+    assert value(found, "database_up") == 1
+    assert value(found, "holds_open", tenant="acme") == 1
+    assert value(found, "dead_letters_open", tenant="acme") == 1
+    assert value(found, "ambiguous_people", tenant="acme") == 0
+    assert value(found, "messages", state="ready") == 0
+    assert value(found, "workers") == 1
+    assert value(found, "worker_threads") == 8
+    assert value(found, "wanted_workers") == 1
+    assert value(found, "service_up", service="timetable") == 1
+    assert value(found, "service_up", service="relay") == 0
+    assert value(found, "alerts_open", kind="no_room") == 1
+    assert value(found, "direction_state", tenant="acme", direction="completions", state="quarantined") == 1
+    assert value(found, "direction_state", tenant="acme", direction="completions", state="healthy") == 0
+    assert value(found, "credentials_end_timestamp_seconds", tenant="acme") == 1809216000  # the end of that day
+    assert 3600 <= value(found, "last_complete_snapshot_age_seconds", tenant="acme") < 3600 * 2
+
+
+def test_no_label_holds_a_name_or_an_address_and_each_is_known(acme: int, url: str) -> None:
+    add_dead_letter(acme, add_enrollment(acme, "80"))
+    answer = requests.get(url, timeout=60).text
+
+    assert {label for _, labels in parsed(url) for label, _ in labels} <= LABELS
+    for private in ("Jansen", "example.nl", "Acme Opleidingen", "12345"):
+        assert private not in answer
+
+
+def test_so_many_tenants_are_labels_and_no_more(
+    acme: int, url: str, import_text: Callable[[str], list[Imported]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_text(GOOD.replace('"acme"', '"beta"').replace("12345", "67890"))
+    monkeypatch.setattr(metrics, "MOST_TENANTS", 1)
+
+    tenants = {label for _, labels in parsed(url) for name, label in labels if name == "tenant"}
+
+    assert tenants == {"acme"}
+
+
+def test_without_a_database_it_says_so_and_nothing_else(acme: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(monkeypatch, DATABASE_URL="postgresql://nobody@127.0.0.1:9/x")
+    found = parsed(url)
+    settings.get.cache_clear()
+
+    assert value(found, "database_up") == 0
+    assert {name for name, _ in found} == {"koppeling_database_up", "koppeling_build_info"}
+
+
+def test_the_database_is_asked_once_in_five_seconds(acme: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = parsed(url)
+    monkeypatch.setattr(exposed, "FRESH_SECONDS", 3600.0)
+    hold(acme)
+
+    assert value(before, "holds_open", tenant="acme") == value(parsed(url), "holds_open", tenant="acme")
+
+
+def test_who_sees_some_tenants_gets_none_of_it(acme: int, fresh: None) -> None:
+    with acting(Actor("anna", Role.ADMIN, frozenset({"acme"}))), pytest.raises(Forbidden):
+        exposed.exposition()
+
+
+def test_a_login_is_asked_for_where_others_can_reach_it(
+    acme: int, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, LOGIN_TOKEN="token-of-the-test")
+    with serving(make_app("0.0.0.0")) as address:
+        assert requests.get(f"{address}/metrics", timeout=60).status_code in (303, 401)
+        shown = {"Authorization": "Bearer token-of-the-test"}
+        assert requests.get(f"{address}/metrics", headers=shown, timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("may_go", "runs", "used", "wanted"),
+    [(0, 0, False, 0), (0, 0, True, 1), (240, 0, True, 1), (241, 0, True, 2), (0, 9, True, 3), (10**6, 0, True, 16)],
+)
+def test_as_many_workers_are_wanted_as_have_enough_to_do(may_go: int, runs: int, used: bool, wanted: int) -> None:
+    assert metrics.wanted(may_go, runs, used=used) == wanted
