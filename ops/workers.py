@@ -93,9 +93,10 @@ class Workers(TypedDict):
     queue: list[Queue]
 
 
-def document(host: str | None = None) -> Workers:
-    """All of it, as the database knows it. ``host``: processes of this machine only, named as its workers name it."""
+def document(*, here: bool = False) -> Workers:
+    """All of it, as the database knows it. ``here``: processes of this machine only."""
     access.check("system.read", None)
+    host = _machine() if here else None
     mine = code_version()
     with transaction() as connection:
         found = connection.execute(_WORKERS, {"alive": ALIVE_SECONDS, "most": MOST, "host": host}).all()
@@ -154,3 +155,10 @@ def document(host: str | None = None) -> Workers:
             for row in queue
         ],
     }
+
+
+def _machine() -> str:
+    """This machine, as its workers name it."""
+    from workers.process.heartbeat import machine  # noqa: PLC0415  what belongs to messages is not needed else
+
+    return machine()

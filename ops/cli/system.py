@@ -24,13 +24,8 @@ Here = Annotated[bool, typer.Option("--here", help="Only this machine's; end wit
 @app.command("workers", epilog=example("koppeling workers --json", "koppeling workers --here"))
 def workers_(here: Here = False, json: Json = False) -> None:
     """List worker processes by host, with version, threads, what they do and who leads."""
-    host = None
-    if here:
-        from workers.process.heartbeat import machine  # noqa: PLC0415  what belongs to messages is not needed else
-
-        host = machine()
     with at_database():
-        found = workers.document(host)
+        found = workers.document(here=here)
     show(found, json, _show_workers)
     if here and not found["alive"]:
         raise typer.Exit(1)
