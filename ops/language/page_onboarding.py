@@ -206,4 +206,6 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "add.done": "Linked. The next run enrolls their people.",
     "wizard.ask_name": "Name of the customer",
     "wizard.ask_getconnector": "GetConnector",
+    "wizard.not_live": "Stored, and not live yet",
+    "wizard.not_live_what": "Their timetable begins with the first run that somebody starts.",
 }

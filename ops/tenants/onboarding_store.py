@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from sqlmodel import select
 
 from models.base import utc_now
+from models.direction import Health
 from models.onboarding import Onboarding
 from models.session import session, transaction
 from ops import access
@@ -35,6 +36,11 @@ _BEGIN = text("INSERT INTO onboarding (slug, who) VALUES (:slug, :who) ON CONFLI
 _LISTED = (
     "SELECT slug, answers ->> 'name' AS name, who, updated_at FROM onboarding ORDER BY updated_at DESC, slug LIMIT 1000"
 )
+_NOT_LIVE = """
+    SELECT t.slug, t.name FROM tenant t
+      JOIN tenant_direction d ON d.tenant_id = t.id AND d.direction = 'enrollments' AND d.state = :new
+     ORDER BY t.id DESC LIMIT 100
+"""
 _FORGET = text("DELETE FROM onboarding WHERE slug = :slug")
 
 
@@ -122,6 +128,13 @@ def listing() -> list[Row]:
     access.check("onboarding.read", None)
     with transaction() as connection:
         return rows(connection, _LISTED)
+
+
+def not_live() -> list[Row]:
+    """Tenants that were stored and whose timetable was not begun, the newest first: ``{"slug", "name"}``."""
+    access.check("onboarding.read", None)
+    with transaction() as connection:
+        return rows(connection, _NOT_LIVE, new=Health.NEW)
 
 
 def discard(slug: str | None) -> str:

@@ -157,6 +157,9 @@ def test_a_customer_is_set_up_without_the_command_line_and_without_javascript(
     assert found["course_defaults"]["fields"]["email_secondary"] == "Email_prive"
     assert scalar("SELECT state FROM tenant_direction WHERE tenant_id = (SELECT max(id) FROM tenant) LIMIT 1") == "new"
 
+    look.open("/onboard", language=language, javascript=False)
+    press(look, f'a[href="/onboard/{customer.slug}/live"]')
+
     # then it is checked, who comes to which account is told, and the first run is looked at before it is done
     press(look, "#check button")
     assert say("wizard.live_check_ok", language) in look.text()

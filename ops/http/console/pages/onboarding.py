@@ -55,7 +55,9 @@ def _list(request: Request, typed: Mapping[str, str] | None = None, refused: Ref
         forms.row(one, Draft(), language, typed or {}, error=told if refused and refused.question == one.name else None)
         for one in onboarding_steps.asked(Draft(), FIRST)
     ]
-    return page(request, "onboard_list.html", 422 if refused else 200, drafts=listed, rows=rows)
+    return page(
+        request, "onboard_list.html", 422 if refused else 200, drafts=listed, rows=rows, new=onboarding_store.not_live()
+    )
 
 
 @router.get("/onboard/{slug}")
