@@ -24,7 +24,7 @@ from models.base import utc_now
 from ops import quality
 from ops.alerts import kinds
 from ops.alerts.needs import Line
-from ops.language import Language, say
+from ops.language import Language, Words, say
 from ops.quality import Quality
 from ops.terminal import csv_file
 
@@ -131,7 +131,13 @@ def putting_right(found: Quality, language: Language) -> Letter | None:
     parts = [
         Part(
             heading=headed,
-            told=say("mail.quality_line", language, number=count, what=quality.to_do(first).say(language)),
+            told=say(
+                "mail.quality_line",
+                language,
+                kind=Words(f"quality_kind.{code}"),
+                number=count,
+                what=quality.to_do(first).say(language),
+            ),
             page=f"{page}?code={code}",
             command=f"koppeling quality {found['tenant']}",
             test=test,
