@@ -135,9 +135,12 @@ def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: A
         made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port))
         thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
+        while not made.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
         watching = [stack.enter_context(connect(port)) for _ in range(3)]
         for one in watching:
-            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: a\r\n\r\n" % (b"0" * 23))
+            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (b"0" * 23, port))
         for one in watching:
             seen = b""
             while b"data:" not in seen:
