@@ -379,10 +379,9 @@ def test_every_step_can_be_used_by_everybody(
 
     onboarding_store.finish(draft, "terminal")
     customer.pluvo.add_user("p1001@example.nl", "<b>Anders</b>")
-    customer.afas.oauth_clients.clear()
+    customer.pluvo.trainings.clear()
     check(customer.slug)
     for place in ("live", "adoption"):
-        customer.afas.oauth_clients["app"] = OAuthClient([SECRETS[0]])
         look.open(f"/onboard/{customer.slug}/{place}", language=language, theme=theme, width=width)
         axe(look)
         look.shot(f"onboard-{place}-{theme}-{width}")
