@@ -22,16 +22,24 @@ from tenancy import vital_signs
 MOST_TENANTS = 2000
 # What is counted beyond counts as so many: an alarm needs no more.
 MOST = 10_000
-# Messages that a process of the usual eight threads gets done in about a minute, and runs at once.
-MESSAGES_A_PROCESS, RUNS_A_PROCESS, MOST_WORKERS = 240, 4, 16
+# Of a process: messages that it usually works on at once, and runs.
+THREADS, RUNS_A_PROCESS = 8, 4
 _MESSAGES = text("SELECT state, count(*) AS number FROM message GROUP BY state")
 _OLDEST = text("SELECT extract(epoch FROM now() - min(created_at)) FROM message")
-_MAY_GO = text(
+# What may go, by lane, and how many of it at once are of use: AFAS takes so many calls of an environment at a time,
+# Pluvo so many a second of an organisation, and a call takes about one.
+_LANES = text(
     """
-    SELECT count(*) FROM message m
-      LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
-     WHERE m.state IN ('ready', 'sent') AND coalesce(d.state, '') NOT IN ('paused', 'quarantined')
-       AND coalesce(d.wait_until, now()) <= now()
+    SELECT l.number, CASE WHEN l.direction = 'completions' THEN coalesce((t.afas->>'parallel_calls')::int, 2)
+                          WHEN coalesce((t.pluvo->>'calls_per_second')::float, 5) > 0
+                          THEN least(:threads, ceil(coalesce((t.pluvo->>'calls_per_second')::float, 5)
+                                                    * coalesce((t.pluvo->>'people_per_call')::int, 1)))
+                          ELSE :threads END AS at_once
+      FROM (SELECT m.tenant_id, m.direction, count(*) AS number FROM message m
+             WHERE m.state IN ('ready', 'sent') GROUP BY m.tenant_id, m.direction) l
+      JOIN tenant t ON t.id = l.tenant_id
+      LEFT JOIN tenant_direction d ON d.tenant_id = l.tenant_id AND d.direction = l.direction
+     WHERE coalesce(d.state, '') NOT IN ('paused', 'quarantined') AND coalesce(d.wait_until, now()) <= now()
     """
 )
 _RUNS = text(
@@ -53,7 +61,6 @@ _TENANTS = text(
     SELECT t.slug, extract(epoch FROM {AFAS_ENDS} + 1) AS ends,
            (SELECT extract(epoch FROM now() - coalesce(r.finished_at, r.created_at)) FROM run r
              WHERE r.tenant_id = t.id AND r.direction = 'enrollments' AND r.snapshot = 'complete'
-               AND r.trigger <> 'preview' AND NOT r.options ? 'person'
                AND r.status NOT IN ('queued', 'running') ORDER BY r.id DESC LIMIT 1) AS snapshot_age,
            (SELECT count(*) FROM hold WHERE tenant_id = t.id AND state = 'open') AS holds,
            (SELECT count(*) FROM dead_letter WHERE tenant_id = t.id AND state = 'open') AS dead,
@@ -113,7 +120,7 @@ def read() -> Metrics:
         messages = _counted(connection, _MESSAGES)
         runs = _counted(connection, _RUNS)
         workers = connection.execute(_WORKERS, {"alive": ALIVE_SECONDS}).one()
-        may_go = int(connection.execute(_MAY_GO).scalar_one())
+        lanes = [(int(row.number), int(row.at_once)) for row in connection.execute(_LANES, {"threads": THREADS})]
         seen = vital_signs.read(connection)
         alive = _services(connection)
         found = connection.execute(_TENANTS, {"most": MOST, "tenants": MOST_TENANTS}).all()
@@ -127,7 +134,7 @@ def read() -> Metrics:
             "runs": {status: runs.get(status, 0) for status in ("queued", "running", "applying")},
             "workers": int(workers.processes),
             "threads": int(workers.threads),
-            "wanted_workers": wanted(may_go, runs.get("queued", 0) + runs.get("running", 0), used=bool(found)),
+            "wanted_workers": wanted(lanes, runs.get("queued", 0) + runs.get("running", 0), used=bool(found)),
             "services": {name: seen.get(name, "ok") == "ok" and name in alive for name in SERVICES},
             "alerts": _counted(connection, _ALERTS),
             "dead_elsewhere": int(connection.execute(_OUTSIDE).scalar_one()),
@@ -135,10 +142,14 @@ def read() -> Metrics:
         }
 
 
-def wanted(may_go: int, runs: int, *, used: bool) -> int:
-    """How many worker processes have enough to do: one where there are tenants at all, sixteen at most. Pure."""
-    busy = max(math.ceil(may_go / MESSAGES_A_PROCESS), math.ceil(runs / RUNS_A_PROCESS))
-    return min(MOST_WORKERS, max(int(used), busy))
+def wanted(lanes: list[tuple[int, int]], runs: int, *, used: bool) -> int:
+    """How many worker processes have enough to do: one where there are tenants at all. Pure.
+
+    ``lanes``: messages that may go, and how many of them at once are of use: ten thousand of one tenant need no more
+    processes than ten.
+    """
+    at_once = sum(min(number, most) for number, most in lanes)
+    return max(int(used), math.ceil(at_once / THREADS), math.ceil(runs / RUNS_A_PROCESS))
 
 
 def _counted(connection: Connection, statement: object) -> dict[str, int]:

@@ -35,7 +35,6 @@ from ops.http.api import (
     runs,
     system,
     tenants,
-    users,
 )
 from ops.http.api.answers import Document, ErrorDocument, failed, language_of, refusal, remote
 from ops.http.api.body import Bodies
@@ -44,7 +43,7 @@ from ops.problems import Problem
 from settings import SettingsError
 
 log = structlog.get_logger("ops.http.api")
-NOUNS = (system, tenants, check, people, links, holds, runs, completions, dead_letters, alerts, audit, users)
+NOUNS = (system, tenants, check, people, links, holds, runs, completions, dead_letters, alerts, audit)
 UNFIT = (SettingsError, SecretUnreadable, SecretDamaged, SettingsUnread, WrongSchema)
 ABOUT = """\
 The verbs of the command `koppeling`, with the same documents as its `--json`.

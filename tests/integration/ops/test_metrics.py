@@ -68,15 +68,6 @@ def test_what_waits_and_how_every_direction_is_doing(acme: int, url: str) -> Non
         " RETURNING id",
         t=acme,
     )
-    for number, trigger, options in ((1, "preview", "{}"), (2, "operator", '{"person": "80"}')):
-        run_sql(
-            "INSERT INTO run (id, batch, tenant_id, direction, trigger, status, snapshot, options)"
-            " VALUES (:id, 'b', :t, 'enrollments', :trigger, 'done', 'complete', CAST(:options AS jsonb)) RETURNING id",
-            id=f"02ZZZ{number}",
-            t=acme,
-            trigger=trigger,
-            options=options,
-        )
     run_sql("INSERT INTO worker (id, host, pid, threads, code_version) VALUES ('a', 'a', 1, 8, 'v') RETURNING id")
     run_sql("INSERT INTO service (name, worker) VALUES ('timetable', 'a') RETURNING name")
     with transaction() as connection:
@@ -154,8 +145,45 @@ def test_a_login_is_asked_for_where_others_can_reach_it(
 
 
 @pytest.mark.parametrize(
-    ("may_go", "runs", "used", "wanted"),
-    [(0, 0, False, 0), (0, 0, True, 1), (240, 0, True, 1), (241, 0, True, 2), (0, 9, True, 3), (10**6, 0, True, 16)],
+    ("lanes", "runs", "used", "wanted"),
+    [
+        ([], 0, False, 0),
+        ([], 0, True, 1),
+        ([(10_000, 8)], 0, True, 1),
+        ([(10, 5)], 0, True, 1),
+        ([(1, 5)] * 80, 0, True, 10),
+        ([(100, 2)] * 80, 0, True, 20),
+        ([], 9, True, 3),
+        ([(10_000, 8)], 9, True, 3),
+    ],
 )
-def test_as_many_workers_are_wanted_as_have_enough_to_do(may_go: int, runs: int, used: bool, wanted: int) -> None:
-    assert metrics.wanted(may_go, runs, used=used) == wanted
+def test_as_many_workers_are_wanted_as_have_enough_to_do(
+    lanes: list[tuple[int, int]], runs: int, used: bool, wanted: int
+) -> None:
+    assert metrics.wanted(lanes, runs, used=used) == wanted
+
+
+@pytest.mark.parametrize(
+    ("direction", "calls_per_second", "people_per_call", "wanted"),
+    [("enrollments", 5, 1, 1), ("enrollments", 0, 1, 1), ("completions", 5, 1, 1), ("enrollments", 100, 10, 1)],
+)
+def test_thousands_of_messages_of_one_tenant_want_one_worker(
+    acme: int, direction: str, calls_per_second: int, people_per_call: int, wanted: int
+) -> None:
+    run_sql(
+        "UPDATE tenant SET pluvo = pluvo || jsonb_build_object('calls_per_second', CAST(:calls AS int),"
+        " 'people_per_call', CAST(:people AS int)) RETURNING id",
+        calls=calls_per_second,
+        people=people_per_call,
+    )
+    run_sql(
+        "INSERT INTO message (tenant_id, kind, direction, subject_id, lock)"
+        " SELECT :tenant, 'enrollment.upsert', :direction, n, 'l' || n FROM generate_series(1, 3000) n RETURNING id",
+        tenant=acme,
+        direction=direction,
+    )
+
+    assert metrics.read()["wanted_workers"] == wanted
+
+    run_sql("UPDATE tenant_direction SET state = 'paused' RETURNING id")
+    assert metrics.read()["wanted_workers"] == 1

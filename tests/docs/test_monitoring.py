@@ -1,0 +1,79 @@
+"""deploy/prometheus and deploy/grafana: what they ask for is told by `/metrics`, and rules do what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ops.http.console.routes import ROUTERS
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy/prometheus"
+RULES: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "koppeling.rules.yaml").read_text(encoding="utf-8"))[
+    "groups"
+][0]["rules"]
+TRIED = yaml.safe_load((PROMETHEUS / "koppeling.rules.test.yaml").read_text(encoding="utf-8"))["tests"]
+DASHBOARD = json.loads((ROOT / "deploy/grafana/koppeling.json").read_text(encoding="utf-8"))
+TOLD = set(re.findall(r'"(koppeling_\w+)"', (ROOT / "ops/http/metrics.py").read_text(encoding="utf-8")))
+
+
+def named(text: str) -> set[str]:
+    return set(re.findall(r"\bkoppeling_\w+", text))
+
+
+def test_rules_and_dashboard_ask_for_what_is_told() -> None:
+    asked = [rule["expr"] for rule in RULES]
+    asked += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+    assert all(named(each) or "up{" in each for each in asked)
+    assert named(" ".join(asked)) <= TOLD
+
+
+def test_every_alert_is_tried_where_it_must_be_quiet_and_where_it_must_not() -> None:
+    names = {rule["alert"] for rule in RULES}
+
+    for test in TRIED:
+        assert {one["alertname"] for one in test["alert_rule_test"]} == names
+        assert named(" ".join(one["series"] for one in test["input_series"])) <= TOLD
+    quiet, loud = ([bool(one.get("exp_alerts")) for one in test["alert_rule_test"]] for test in TRIED)
+    assert not any(quiet)
+    assert all(loud)
+
+
+def test_every_alert_says_what_it_is_how_bad_and_which_page_helps() -> None:
+    pages = {re.sub(r"{[^}]+}", "{}", getattr(route, "path", "")) for one in ROUTERS for route in one.routes}
+
+    for rule in RULES:
+        assert set(rule["annotations"]) == {"summary", "page"}
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        path = re.sub(r"{{[^}]+}}", "{}", rule["annotations"]["page"].removeprefix("https://koppeling.example.com"))
+        assert path.partition("?")[0] in pages, path
+
+
+def test_the_rules_do_what_their_tests_say(tmp_path: Path) -> None:
+    """By Prometheus' own tool, where it is installed; elsewhere the rules at least are of its form."""
+    for rule in RULES:
+        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+        assert re.fullmatch(r"\d+[mh]", rule["for"])
+    if promtool := shutil.which("promtool"):
+        done = subprocess.run(
+            [promtool, "test", "rules", "koppeling.rules.test.yaml"],
+            cwd=PROMETHEUS, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_panels_of_the_dashboard_have_names_and_places_of_their_own() -> None:
+    panels = DASHBOARD["panels"]
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+
+    assert (
+        len({panel["title"] for panel in panels}) == len(panels) == len(set(places)) == len({p["id"] for p in panels})
+    )
+    assert all(panel["datasource"]["uid"] == "${source}" for panel in panels)
