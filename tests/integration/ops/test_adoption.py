@@ -79,9 +79,18 @@ def test_it_is_shown_in_words_and_written_to_a_private_file(world: World, tmp_pa
     assert "1  gekoppeld op e-mailadres, en het account heeft een andere naam" in done.stdout
     assert "Karin Bos" in done.stdout
     with file.open(newline="", encoding="utf-8-sig") as opened:
-        rows = list(csv.DictReader(opened))
+        rows = list(csv.DictReader(opened, delimiter=";"))  # as Dutch Excel reads it
     assert [row["group"] for row in rows] == [one["group"] for one in adoption("acme")["people"]]
     assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_dry_run_shows_links_to_accounts_of_another_name_under_a_heading_of_their_own(world: World) -> None:
+    done = CliRunner().invoke(app, ["sync", "acme", "--dry-run"])
+    assert done.exit_code == 3, done.output  # somebody is ambiguous
+    heading, person = done.stdout.partition("the account has another name: look at these first: 1\n")[1:]
+    assert heading
+    assert person.lstrip().startswith("81  ")
+    assert done.stdout.count("Karin Bos → Piet Jansen") == 1
 
 
 def test_after_the_first_run_there_is_nothing_to_adopt(world: World) -> None:
