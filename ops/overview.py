@@ -133,7 +133,7 @@ class Hour(TypedDict):
 class Overview(TypedDict):
     """``items`` are tenants: the page, those that need somebody first, then by slug.
 
-    ``resting``: paused or not begun, and nothing else.
+    ``resting``: paused or not begun, and nothing else. ``ready`` counts messages, to a thousand.
     """
 
     needing: int
@@ -201,9 +201,10 @@ _DAY = """
     SELECT floor(extract(epoch FROM created_at - :begin) / 3600)::int AS hour, status, count(*) AS count
       FROM run WHERE id >= :first AND {of} GROUP BY 1, 2 ORDER BY 1, 2
 """
+# The first thousand by number, which are the oldest: the ledger may hold a hundred thousand.
 _READY = """
     SELECT count(*) AS ready, CAST(extract(epoch FROM now() - min(created_at)) AS float) AS oldest
-      FROM message WHERE state = 'ready' AND {of}
+      FROM (SELECT created_at FROM message WHERE state = 'ready' AND {of} ORDER BY id LIMIT :cap) m
 """
 _WORKERS = "SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
 # For the header of every page, so each part is counted no further than is shown.
@@ -238,7 +239,7 @@ def document(limit: int = 100, cursor: str | None = None) -> Overview:
         items = _items(connection, shown, needs, unreached_ways)
         urgent = [any(need["code"] not in CALM for need in needs.get(one["id"], ())) for one in tenants]
         resting = sum(bool(needs.get(one["id"])) for one in tenants) - sum(urgent)
-        ready = asks.rows(_READY)[0]
+        ready = asks.rows(_READY, cap=CAP)[0]
         last = items[-1] if len(cut) > limit else None
         return {
             "needing": sum(urgent),

@@ -20,12 +20,13 @@ from sqlalchemy import event
 import settings
 from benchmarks.seed import Sizes, seed
 from models.session import engine
-from ops import audit, completions, holds, quality, status
+from ops import audit, completions, holds, overview, quality, status
 from ops.dead_letters import inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
 from ops.people import deciding, explain, links, search
 from ops.runs import history, progress
 from ops.runs.lines import LineFilters
+from ops.tenants import insight
 from tests.fixtures.postgres import new_database
 from tests.migrations.test_statements import PARTS, constants, numbered
 
@@ -119,6 +120,12 @@ def plans(seeded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dic
 
 
 LISTINGS: dict[str, Callable[[], Any]] = {
+    "what needs a person": overview.document,
+    "the inbox": overview.inbox,
+    "the number of every page's header": overview.waiting,
+    "what one tenant needs": lambda: overview.of("tenant-7"),
+    "a tenant's page": lambda: insight.insight("tenant-7", cursor="101"),
+    "a course's page": lambda: insight.course("tenant-7", "101"),
     "holds": holds.listing,
     "holds of a state": lambda: holds.listing(state="open"),
     "holds of a tenant": lambda: holds.listing(tenant="tenant-7"),
