@@ -48,7 +48,8 @@ _SERVER = text(
            current_setting('server_encoding') AS encoding,
            has_schema_privilege(current_schema(), 'CREATE') AS may_create,
            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
-           (SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm') AS trigrams
+           EXISTS (SELECT 1 FROM pg_indexes WHERE schemaname = current_schema() AND indexname = 'ix_person_search'
+                      AND indexdef LIKE '%USING gin%') AS trigrams
     """
 )
 _NOT_OURS = text(

@@ -43,8 +43,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "doctor_do.rights": "Grant it, or use the user that owns the tables.",
     "doctor.may_not_migrate": "This user may not make tables, so another one has to migrate.",
     "doctor_do.may_not_migrate": "Nothing has to be done, if `koppeling migrate` runs as the owner.",
-    "doctor.no_trigrams": "The server has no extension pg_trgm: people are found more slowly by a part of their name.",
-    "doctor_do.no_trigrams": "Install PostgreSQL's contrib package.",
+    "doctor.no_trigrams": "People are found by the beginning of their names alone: the extension pg_trgm was not there when the tables were made.",
+    "doctor_do.no_trigrams": "docs/operations.md has the lines for somebody who may create extensions.",
     "doctor.clock": (
         "The clocks of this machine and the database are {count} second apart.",
         "The clocks of this machine and the database are {count} seconds apart.",

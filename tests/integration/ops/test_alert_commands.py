@@ -370,3 +370,12 @@ def test_the_doctor_sees_a_database_that_takes_no_writes(
         connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'.encode())
 
     assert codes(document(koppeling, environment, "doctor"))["database"] == "read_only"
+
+
+def test_the_doctor_says_that_people_are_found_by_the_beginning_of_their_names(
+    acme: int, koppeling: Command, environment: dict[str, str]
+) -> None:
+    assert codes(document(koppeling, environment, "doctor"))["extensions"] == "ok"
+    run_sql("DROP INDEX ix_person_search")
+
+    assert codes(document(koppeling, environment, "doctor"))["extensions"] == "no_trigrams"

@@ -64,6 +64,8 @@ NEVER |= {"embedded_postgres", "simulators", "workers", "producers", "clients.ht
         ("dead-letters", "list"),
         ("runs", "list"),
         ("tenants", "list"),
+        ("alerts", "list"),
+        ("workers",),
         ("explain", "acme", "80"),
     ],
     ids=named,
