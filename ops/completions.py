@@ -319,6 +319,23 @@ def retry(number: int, *, who: str | None = None) -> Retried:
     return {"id": number, "tenant": now["slug"], "result": result}
 
 
+def retry_each(numbers: Sequence[int], *, who: str | None = None) -> int:
+    """The same for several, each by itself; how many. Raises Problem where one can't be tried: it says how many can."""
+    refused: list[Problem] = []
+    for number in numbers:
+        try:
+            retry(number, who=who)
+        except Problem as problem:
+            refused.append(problem)
+    done = len(numbers) - len(refused)
+    if refused and done:
+        why = Words(f"problem.{refused[0].code}", **refused[0].params)
+        raise Problem("retried_partly", count=done, of=len(numbers), why=why)
+    if refused:
+        raise refused[0]
+    return done
+
+
 def _send(connection: Connection, now: Row, message: Row | None, letters: Sequence[str], who: str) -> None:
     from models import ledger, locks  # noqa: PLC0415  lists need none of it
     from ops.dead_letters import replay  # noqa: PLC0415

@@ -32,6 +32,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.completion_written": "Completion {id} is written; the next run looks whether AFAS shows it.",
     "problem.completion_undated": "Completion {id} has no date: each run asks Pluvo's report again.",
     "problem.completion_no_row": "Completion {id} has no row in AFAS to be written to: enroll the person in AFAS, or link the account; the next run does the rest.",
+    "problem.retried_partly": ("{count} of {of} is tried again. {why}", "{count} of {of} are tried again. {why}"),
     "problem.slug_is_verb": "No new tenant can be called {slug}: `koppeling completions {slug}` is a command of its own. Choose another slug.",
     "cause.slug_is_verb": "{slug} is the name of a command: no tenant can be called so.",
     "action.slug_is_verb": "Choose another name.",

@@ -238,6 +238,16 @@ def test_what_waits_for_its_next_attempt_goes_at_once(classroom: Classroom) -> N
         completions.retry(item["id"])
 
 
+def test_of_several_those_that_can_go_are_tried_and_the_others_are_told(classroom: Classroom) -> None:
+    item = conflict(classroom)
+    other = conflict(classroom, 81)
+    assert completions.retry_each([item["id"]]) == 1
+    with pytest.raises(Problem, match=f"1 of 2 is tried again. Completion {item['id']} is under way."):
+        completions.retry_each([item["id"], other["id"]])
+    with pytest.raises(AlreadyDecided, match="is under way"):
+        completions.retry_each([item["id"], other["id"]])
+
+
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [

@@ -105,8 +105,7 @@ def act(
         if verb == "close":
             completions.close(list(seen), reason=reason, seen=seen)
         else:
-            for number in seen:
-                completions.retry(number)
+            completions.retry_each(list(seen))
     except Problem as problem:
         return _listed(request, filters, None, problem, reason=reason, completion=completion or [])
     query = urlencode({name: value for name, value in filters.items() if value})

@@ -75,7 +75,10 @@ def _told(row: Row, language: Language) -> Row:
         }
         for place, count in enumerate(row["trend"])
     ]
-    said = {"cause": faults.cause(row).say(language), "action": faults.action(row).say(language)}
+    cause = faults.cause(row)
+    # What is told in the reader's language need not stand before the remote's own words once more.
+    words = row["message"].removeprefix(cause.say("en")).lstrip(": ") or row["message"]
+    said = {"cause": cause.say(language), "action": faults.action(row).say(language), "message": words}
     return row | said | {"bars": bars}
 
 
