@@ -54,7 +54,8 @@ def names_in(path: str) -> set[str]:
         for node in tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign)
     ]
-    return found | {target.id for some in targets for target in some if isinstance(target, ast.Name)}  # fmt: skip
+    named = [node for some in targets for target in some for node in ast.walk(target)]  # also of two at once
+    return found | {node.id for node in named if isinstance(node, ast.Name)}
 
 
 def wrong_paths(text: str) -> Iterator[str]:
