@@ -11,6 +11,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "api.no_path": "There is nothing at this address: /api/openapi.json lists all there is.",
     "api.other_method": "This address takes another method: the header Allow names it.",
     "api.no_login": "A login is needed: send a token, with the header Authorization: Bearer kop_….",
+    "api.value": "A value has a character, or is of a size, that can't be stored.",
     "api.refused": "This can't be answered.",
     "api.too_large": "The body is larger than {most} bytes.",
     "api.not_json_type": "Send JSON, with the header Content-Type: application/json.",

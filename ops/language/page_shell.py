@@ -102,6 +102,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "error.text_500": "Nothing half-done is kept. Try again; if it stays, show the time below to whoever runs Koppeling: the log tells more.",
     "error.text_503": "Work goes on by itself when it does. Try again in a moment.",
     "error.fields": "Not understood: {names}.",
+    "error.value": "A value has a character, or is of a size, that can't be stored.",
     "error.at": "At {at}.",
     "error.to_overview": "To the overview",
     "error.to_inbox": "To what waits for a person",

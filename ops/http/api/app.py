@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -152,6 +152,8 @@ async def _remote(request: Request, found: Exception) -> Document:
 async def _database(request: Request, found: Exception) -> Document:
     if isinstance(found, StatementError) and isinstance(found.orig, UNFIT):
         return await _unfit(request, found.orig)  # a key that is missing while a secret is stored
+    if isinstance(found, DataError):  # NUL, a number without end
+        return failed("value", 422, language_of(request))
     if not is_away(found):
         return _broken(request, found)
     log.warning("database_away", error=type(found).__name__)

@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
@@ -73,7 +73,14 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _database(request: Request, error: Exception) -> Response:
-    """The database is away, or has no connection left: said as such, and worth another try."""
+    """The database is away, or has no connection left: said as such, and worth another try.
+
+    A value that it can't hold (NUL, a number without end) is the caller's; a statement that is wrong is ours.
+    """
+    if isinstance(error, DataError):
+        return show(request, 422, say("error.value", choices.language(request)))
+    if isinstance(error, ProgrammingError | IntegrityError):
+        return _anything(request, error)
     return show(request, 503, headers={"Retry-After": "5"})
 
 
