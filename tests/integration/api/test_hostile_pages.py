@@ -16,7 +16,7 @@ from tests.fixtures.world import World
 from tests.integration.api.conftest import Api, fill
 
 MARK = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}'
-HOSTILE = (MARK, "\0", "\u202e🙂" * 1500, "9" * 30, "\r\nSet-Cookie: a=b")
+HOSTILE = (MARK, "\0", "\u202e🙂" * 200, "9" * 30, "\r\nSet-Cookie: a=b")
 TRUE = {
     "slug": "acme",
     "person": "80",
