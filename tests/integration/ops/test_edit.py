@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,9 @@ from ops.problems import AlreadyDecided, Forbidden, NotThere, Problem
 from ops.tenants import edit, onboarding, onboarding_mail, onboarding_store
 from ops.tenants.onboarding import Draft, Refused
 from tests.integration.ops.conftest import run_sql, scalar
+from tests.integration.ops.test_command_line import Command, koppeling
 
+__all__ = ["koppeling"]  # a fixture
 FORBIDDEN: dict[str, Callable[[], Any]] = {
     "read": lambda: edit.read("acme"),
     "change": lambda: edit.change("acme", {"name": "X"}, 1, "tester"),
@@ -90,6 +93,17 @@ def test_the_second_of_two_in_one_draft_is_told_and_one_whose_draft_is_gone_too(
     with pytest.raises(AlreadyDecided, match="no longer being set up"):
         onboarding_store.give(now, "afas.member_id", "12345", "anna")
     assert scalar("SELECT count(*) FROM onboarding") == 0
+
+
+def test_who_is_being_set_up_is_listed_in_the_terminal(
+    configured: object, koppeling: Command, environment: dict[str, str]
+) -> None:
+    draft = onboarding_store.give(Draft(), "slug", "nova", "anna")
+    onboarding_store.give(draft, "name", "Nova", "anna")
+    (item,) = json.loads(koppeling("tenants", "add", "--list", "--json", **environment).stdout)["items"]
+    assert (item["slug"], item["name"], item["who"]) == ("nova", "Nova", "anna")
+    assert koppeling("tenants", "add", "nova", "--discard", **environment).returncode == 0
+    assert koppeling("tenants", "add", "--list", **environment).stdout == "Nobody is being set up.\n"
 
 
 def test_a_wrong_answer_moves_a_draft_on_for_whoever_gave_it(configured: object) -> None:
