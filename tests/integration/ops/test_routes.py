@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +14,14 @@ from starlette.routing import Mount
 from models.role import Role
 from ops import tokens, users
 from ops.access import NEEDS
+from ops.dead_letters import replay_batch
 from ops.http.access import OPEN, is_way_in
 from ops.http.app import make_app
 from ops.http.needs import NEEDED
 from simulators.core.server import running
 from tests.fixtures.asking import PASSWORD, Visitor
-from tests.integration.ops.conftest import scalar
+from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
+from tests.unit.ops.tenants.test_file import GOOD
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 # An id that nothing has, in whatever form a path wants one.
@@ -142,3 +144,73 @@ def test_a_route_that_nobody_declared_is_an_admins_alone(acme: int) -> None:
         assert ask(base, "GET", "/forgotten", bearer("operator", None)) == 403
         assert ask(base, "GET", "/forgotten", bearer("admin", ["acme"])) == 403
         assert ask(base, "GET", "/forgotten", bearer("admin", None)) == 200
+
+
+# What is found nowhere but in rows of the tenant ``beta``.
+THEIRS = ("beta", "01JRUNOFTHEIRS", "01JHOLDOFTHEIRS", "777001")
+# For all: what the installation itself is.
+PLACE = re.compile(r"\{(\w+)\}")
+OF_ALL = ("/api/openapi.json",)
+
+
+@pytest.fixture
+def theirs(acme: int, import_text: Callable[[str], object]) -> dict[str, str]:
+    """A second tenant with something on every page; its ids by the names that paths have for them."""
+    import_text(GOOD.replace('"acme"', '"beta"').replace('"12345"', '"67890"').replace("Acme", "Beta"))
+    number = int(scalar("SELECT id FROM tenant WHERE slug = 'beta'"))
+    run_sql(
+        "INSERT INTO run (id, batch, tenant_id, direction, trigger, status, finished_at)"
+        " VALUES ('01JRUNOFTHEIRS', 'B', :t, 'enrollments', 'operator', 'done_with_holds', now())",
+        t=number,
+    )
+    run_sql(
+        "INSERT INTO hold (id, tenant_id, run_id, guard, plan_hash)"
+        " VALUES ('01JHOLDOFTHEIRS', :t, '01JRUNOFTHEIRS', 'removals_run', 'x')",
+        t=number,
+    )
+    enrollment = add_enrollment(number, "777001")
+    letter = add_dead_letter(number, enrollment)
+    run_sql(
+        "INSERT INTO link (tenant_id, person_id, state) SELECT tenant_id, id, 'ambiguous' FROM person"
+        " WHERE tenant_id = :t",
+        t=number,
+    )
+    completion = run_sql(
+        "INSERT INTO completion (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id,"
+        " field, level, title, state)"
+        " SELECT :t, course_id, 'person:777001', '777001', id, 'p', 'F', 'training', 'T', 'conflict' FROM enrollment"
+        "  WHERE id = :e RETURNING id",
+        t=number,
+        e=enrollment,
+    )
+    alert = run_sql(
+        "INSERT INTO alert (tenant_id, kind, text) VALUES (:t, 'listing', 'of beta') RETURNING id", t=number
+    )
+    batch = replay_batch.create([letter], who="tester")
+    return {
+        **dict.fromkeys(("run", "run_id"), "01JRUNOFTHEIRS"),
+        **dict.fromkeys(("hold", "hold_id"), "01JHOLDOFTHEIRS"),
+        **dict.fromkeys(("person", "internal_id"), "777001"),
+        "letter": letter,
+        "batch": batch,
+        "slug": "beta",
+        "completions": str(completion),
+        "alerts": str(alert),
+    }
+
+
+def test_no_page_and_no_document_holds_anything_of_a_tenant_that_one_may_not_see(
+    base: str, theirs: dict[str, str]
+) -> None:
+    headers = bearer("admin", ["acme"])
+    for (method, path), verb in KNOWN.items():
+        if method != "GET" or path in OF_ALL or path.endswith("/events") or "{slug}" in path:
+            continue
+        places = {name: theirs.get(name, theirs.get(path.split("/")[-2], NOTHING)) for name in PLACE.findall(path)}
+        at = path.format(**places)
+        answer = requests.get(base + at, headers=headers, timeout=60, allow_redirects=False)
+        # An id that was asked for may be told back.
+        found = [word for word in THEIRS if word not in places.values() and word in answer.text]
+        assert (found, answer.status_code == 500) == ([], False), (at, verb)
+        if "{" in path:
+            assert answer.status_code in (403, 404), (at, answer.status_code)
