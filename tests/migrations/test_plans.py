@@ -42,7 +42,7 @@ LARGE = {
 ABOUT_ALL = {
     "workers.maintenance.retention._LINES": "once an hour: what is old, of all tenants",
     "workers.maintenance.retention._PEOPLE": "the same",
-    "ops.metrics._MAY_GO": "counts what waits, of all tenants, at most once in five seconds",
+    "ops.metrics._LANES": "counts what waits, of all tenants, at most once in five seconds",
     "ops.metrics._OLDEST": "the same",
     "workers.maintenance.probes._DUE": "reads messages only while a probe of a quarantine is due",
     "ops.dead_letters.inbox._COLUMNS": "begins statements that go on with a condition",
