@@ -1,7 +1,7 @@
 """Completions as an operator sees them: what is to be written into AFAS, what is not and why; close one, try one again.
 
 Closing accepts that AFAS keeps what it has: the completion alarms nobody any more, and is open again by itself once
-anything of what the operator saw differs (``models/completion_state.py::BASIS``).
+anything of what the operator saw differs (``models/completion_state.py::basis``).
 """
 
 from __future__ import annotations

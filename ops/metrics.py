@@ -61,6 +61,7 @@ _TENANTS = text(
     SELECT t.slug, extract(epoch FROM {AFAS_ENDS} + 1) AS ends,
            (SELECT extract(epoch FROM now() - coalesce(r.finished_at, r.created_at)) FROM run r
              WHERE r.tenant_id = t.id AND r.direction = 'enrollments' AND r.snapshot = 'complete'
+               AND r.trigger <> 'preview' AND NOT r.options ? 'person'
                AND r.status NOT IN ('queued', 'running') ORDER BY r.id DESC LIMIT 1) AS snapshot_age,
            (SELECT count(*) FROM hold WHERE tenant_id = t.id AND state = 'open') AS holds,
            (SELECT count(*) FROM dead_letter WHERE tenant_id = t.id AND state = 'open') AS dead,

@@ -6,9 +6,10 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict, cast
+from typing import cast
 
 from sqlalchemy import text
+from typing_extensions import TypedDict
 
 from models.base import utc_now
 from models.role import Role

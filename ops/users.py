@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
+from typing_extensions import TypedDict
 
 from models.advisory_locks import AdvisoryLock
 from models.role import Role

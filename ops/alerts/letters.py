@@ -6,6 +6,7 @@ Names that somebody typed stand in it as text. What AFAS or Pluvo said does not:
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,11 @@ from models.base import utc_now
 from ops import quality
 from ops.alerts import kinds
 from ops.alerts.needs import Line
-from ops.language import Language, say
+from ops.language import Language, Words, say
 from ops.quality import Quality
 from ops.terminal import csv_file
 
+_CODE = re.compile(r"`([^`]+)`")
 MOST_LINES = 100
 # What a finding may say of people beside their ids
 _NAMELESS = {"theirs": "…", "ours": "…"}
@@ -131,7 +133,13 @@ def putting_right(found: Quality, language: Language) -> Letter | None:
     parts = [
         Part(
             heading=headed,
-            told=say("mail.quality_line", language, number=count, what=quality.to_do(first).say(language)),
+            told=say(
+                "mail.quality_line",
+                language,
+                kind=Words(f"quality_kind.{code}"),
+                number=count,
+                what=quality.to_do(first).say(language),
+            ),
             page=f"{page}?code={code}",
             command=f"koppeling quality {found['tenant']}",
             test=test,
@@ -236,15 +244,20 @@ def _html(letter: Letter, language: Language) -> Iterable[str]:
     for headed, parts in _by_heading(letter.parts[:MOST_LINES]).items():
         yield f"<h2>{html.escape(headed)}</h2><ul>"
         for part in parts:
-            more = "".join(f"<br>{html.escape(one)}" for one in part.more)
+            more = "".join(f"<br>{_marked(one)}" for one in part.more)
             where = link(part)
             shown = html.escape(where or part.command)
             place = f'<a href="{shown}">{shown}</a>' if where else f"<code>{shown}</code>"
-            yield f"<li><strong>{html.escape(_sentence(part.told))}</strong>{more}<br>{place}</li>"
+            yield f"<li><strong>{_marked(_sentence(part.told))}</strong>{more}<br>{place}</li>"
         yield "</ul>"
     if len(letter.parts) > MOST_LINES:
         yield f"<p>{html.escape(say('mail.more', language, count=len(letter.parts) - MOST_LINES))}</p>"
     yield f"<hr><p>{html.escape(say('mail.foot', language))}</p></body></html>"
+
+
+def _marked(text_: str) -> str:
+    """Escaped, with what stands in backquotes as code."""
+    return _CODE.sub(r"<code>\1</code>", html.escape(text_))
 
 
 def _sentence(told: str) -> str:

@@ -37,8 +37,9 @@ _WANTED = text(
            jsonb_build_object('direction', d.direction, 'code', split_part(r.reason, ':', 1), 'run', r.id)
       FROM tenant_direction d CROSS JOIN LATERAL (
            SELECT id, status, reason FROM run
-            WHERE tenant_id = d.tenant_id AND direction = d.direction
+            WHERE tenant_id = d.tenant_id AND direction = d.direction AND trigger <> 'preview'
               AND status NOT IN ('queued', 'running', 'applying', 'stopped', 'dry_run', 'paused')
+              AND trigger NOT IN ('preview', 'dry_run')
             ORDER BY id DESC LIMIT 1) r
      WHERE r.status = 'failed' AND d.state NOT IN ('quarantined', 'paused')
        AND NOT EXISTS (SELECT 1 FROM alert a WHERE a.tenant_id = d.tenant_id AND a.kind = 'unreached'

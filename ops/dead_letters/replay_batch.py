@@ -24,7 +24,7 @@ from models.worker import live_workers
 from ops import access, audit, lookup
 from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
-from ops.problems import NotThere, Problem
+from ops.problems import AlreadyDecided, NotThere, Problem
 
 TICK_SECONDS = 0.2
 # Those that only have to be closed, as there is nothing to do, are many at times: no more than this in one go.
@@ -145,9 +145,13 @@ def create(
     rate: float = RATE,
     max_failures: int = MAX_FAILURES,
     reason: str | None = None,
+    alone: bool = False,
     who: str | None = None,
 ) -> str:
-    """Store a batch; nothing is sent yet. Returns its id."""
+    """Store a batch; nothing is sent yet. Returns its id.
+
+    ``alone``: raises AlreadyDecided where a replay that is under way has one of these letters.
+    """
     if not (rate > 0 and isfinite(rate)) or max_failures < 1:
         raise Problem("rate")
     access.need("dead_letters.replay")
@@ -156,6 +160,10 @@ def create(
     values = {"id": batch, "rate": rate, "max_failures": max_failures, "ids": ids, "reason": reason, "who": started_by}
     with transaction() as connection:
         refuse_others(connection, ids)
+        if alone:
+            connection.execute(_ONE_BY_ONE, {"class": AdvisoryLock.REPLAY_BATCH})
+            for other in rows(connection, _RUNNING, ids=ids):
+                raise AlreadyDecided("replay_running", who=other["started_by"], batch=other["id"])
         connection.execute(_CREATE, values)
         for part in rows(connection, _BY_TENANT, ids=ids):
             audit.record(
@@ -170,6 +178,11 @@ def create(
     return batch
 
 
+# No batch has the number 0 as its lock: that of an id is made of its letters.
+_ONE_BY_ONE = text("SELECT pg_advisory_xact_lock(:class, 0)")
+_RUNNING = """
+    SELECT id, started_by FROM replay_batch WHERE state = 'running' AND jsonb_exists_any(ids, :ids) ORDER BY id LIMIT 1
+"""
 _CREATE = text(
     """
     INSERT INTO replay_batch (id, rate, max_failures, ids, reason, started_by)

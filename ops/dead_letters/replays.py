@@ -123,7 +123,8 @@ def begin(
 ) -> Begun:
     """Send what can go, without waiting for any of it: the canary now, the rest by the timetable.
 
-    Raises Problem where none of them can be sent, or where they are more than ``UNASKED`` and no reason is given.
+    Raises Problem where none of them can be sent, or where they are more than ``UNASKED`` and no reason is given;
+    AlreadyDecided where somebody else's replay that is under way has one of them.
     """
     why = (reason or "").strip() or None
     with transaction() as connection:
@@ -134,7 +135,7 @@ def begin(
         raise Problem("nothing_to_replay", why=why_not[0]) if why_not else Problem("nothing_chosen")
     if len(going) > UNASKED and why is None:
         raise Problem("reason_for_many", count=len(going), most=UNASKED)
-    batch = replay_batch.create(going, rate=rate, max_failures=max_failures, reason=why, who=who)
+    batch = replay_batch.create(going, rate=rate, max_failures=max_failures, reason=why, alone=True, who=who)
     replay_batch.advance(batch)
     left_out = [told for told, _ in counted if told["result"] not in TAKEN]
     return {"batch": batch, "letters": len(going), "left_out": left_out}

@@ -74,6 +74,7 @@ NEEDED: Mapping[str, str] = {
     "POST /completions/{number}": "completions.retry",
     "GET /tenants/{slug}/quality": "quality.read",
     "GET /tenants/{slug}/quality.csv": "quality.read",
+    "POST /tenants/{slug}/quality": "quality.mail",
     "GET /tenants/{slug}/edit": "tenants.edit",
     "POST /tenants/{slug}/edit": "tenants.edit",
     "GET /tenants/{slug}/credentials": "tenants.credentials",

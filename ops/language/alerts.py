@@ -79,7 +79,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
         "Koppeling: {tenant}: {count} things to put right in AFAS",
     ),
     "mail.quality": "This can be put right in AFAS. Who is meant stands in the attached file, by number.",
-    "mail.quality_line": "{number} × {what}",
+    "mail.quality_line": "{kind}: {number}. {what}",
     "mail.more": ("and {count} more", "and {count} more"),
     "mail.foot": "Sent by Koppeling. Who is told: [tenants.alerts] in the tenants file, or KOPPELING_ALERT_MAIL.",
     "quality.mailed": (

@@ -49,6 +49,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "letters.before": "Before it: {id} ({error}), {state}.",
     "letters.attempts": "attempts",
     "letters.last_call": "the last call, masked:",
+    "problem.replay_running": "{who} is replaying these already: replay {batch}.",
     "problem.replay_over": "This replay was over before.",
     "letters.day": "{count} gave up {ago} days ago",
 }

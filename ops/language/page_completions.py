@@ -104,4 +104,10 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "audit.empty": "Nothing was changed by anybody.",
     "audit.empty_text": "Releases, decisions, replays, pauses and settings come here, with who, when and why.",
     "quality.to_completions": "Decide about them",
+    "quality.mail": "Mail it now",
+    "quality.mail_made": (
+        "{count} mail goes out to whoever keeps AFAS.",
+        "{count} mails go out to whoever keeps AFAS.",
+    ),
+    "did.quality_mail": "had the data quality mailed to {recipients}",
 }

@@ -62,6 +62,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "step.held": "Held: {guard}",
     "step.not_applied": "Only looked at",
     "step.applied": "{applied} of {planned} lines",
+    "step.changes": ("{count} change", "{count} changes"),
     "step.removed": ("{count} removal", "{count} removals"),
     "step.failed": ("{count} failed", "{count} failed"),
     "step.pending": ("{count} waits for its next attempt", "{count} wait for their next attempt"),

@@ -234,7 +234,9 @@ def _choices(row: Row, accounts: Sequence[Account]) -> Iterable[Choice]:
     holders = [one for one in accounts if one["same"]["email"] and one["pluvo_id"] and one["there"] is not False]
     for account in accounts:
         yield _link(row, account, holders, told)
-    if row["pluvo_id"] and row["state"] != "ignored":
+    if row["decision"] == "create" and row["state"] == "ambiguous":
+        yield _choice("create", None, "create_already", possible=False)
+    elif row["pluvo_id"] and row["state"] != "ignored":
         yield _choice("create", None, "create_linked", possible=False, **told, account=row["pluvo_id"])
     elif not row["email"]:
         yield _choice("create", None, "create_no_email", possible=False)
@@ -243,7 +245,8 @@ def _choices(row: Row, accounts: Sequence[Account]) -> Iterable[Choice]:
         yield _choice("create", None, "create_taken", possible=False, email=email, holder=holder)
     else:
         yield _choice("create", None, "create", **told, email=row["email"])
-    yield _choice("ignore", None, "ignore", **told)
+    ignored = row["state"] == "ignored"
+    yield _choice("ignore", None, "ignore_already" if ignored else "ignore", possible=not ignored, **told)
 
 
 def _events(events: Sequence[str]) -> Words:
@@ -256,17 +259,22 @@ def _link(row: Row, account: Account, holders: Sequence[Account], told: dict[str
     pluvo_id = account["pluvo_id"]
     if pluvo_id is None:
         return _choice("link", None, "link_to_be_made", possible=False, other=account["linked_to"])
+    if row["state"] == "linked" and pluvo_id == row["pluvo_id"]:
+        return _choice("link", pluvo_id, "link_already", possible=False, **told)
     if account["there"] is False:
         return _choice("link", pluvo_id, "link_gone", possible=False)
     if account["linked_to"]:
         return _choice("link", pluvo_id, "link_shared", **told, other=account["linked_to"])
     if row["email"] and not account["same"]["email"] and any(one["pluvo_id"] != pluvo_id for one in holders):
         return _choice("link", pluvo_id, "link_email_taken", after=row["email"])
-    changes = list(_changes(row, account))
-    if changes:
-        together = reduce(lambda first, second: Words("problem.and", first=first, second=second), changes)
-        return _choice("link", pluvo_id, "link_changes", **told, changes=together)
-    return _choice("link", pluvo_id, "link", **told)
+    return _link_freely(pluvo_id, list(_changes(row, account)), told)
+
+
+def _link_freely(pluvo_id: str, changes: Sequence[Words], told: dict[str, Any]) -> Choice:
+    if not changes:
+        return _choice("link", pluvo_id, "link", **told)
+    together = reduce(lambda first, second: Words("problem.and", first=first, second=second), changes)
+    return _choice("link", pluvo_id, "link_changes", **told, changes=together)
 
 
 def _changes(row: Row, account: Account) -> Iterable[Words]:

@@ -153,7 +153,7 @@ _WINDOW = """
      WHERE l.tenant_id = :tenant AND l.kind = 'removal' AND l.hold_id IS NULL
        AND l.created_at > now() - make_interval(days => :days)
        AND (l.outcome = 'removed' OR (l.outcome = 'pending' AND l.reason IS DISTINCT FROM 'superseded'))
-       AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run')
+       AND EXISTS (SELECT 1 FROM run r WHERE r.id = l.run_id AND r.status <> 'dry_run' AND r.trigger <> 'preview')
 """
 _LAST_PLAN = """
     SELECT count(*) FILTER (WHERE kind = 'removal') AS removals, count(*) FILTER (WHERE kind = 'create') AS creates,

@@ -17,11 +17,14 @@ import psutil
 import pytest
 import requests
 import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 
 from models.session import transaction
 from ops.http import server
 from ops.http.app import make_app
+from ops.http.console import live
 from ops.http.server import Limits
 
 SHORT = Limits(head_seconds=1, body_seconds=1, connections=8)
@@ -135,9 +138,12 @@ def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: A
         made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port))
         thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
+        while not made.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
         watching = [stack.enter_context(connect(port)) for _ in range(3)]
         for one in watching:
-            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: a\r\n\r\n" % (b"0" * 23))
+            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (b"0" * 23, port))
         for one in watching:
             seen = b""
             while b"data:" not in seen:
@@ -244,3 +250,28 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.1)  # between two looks
     raise AssertionError("it did not start")
+
+
+def test_who_listens_for_changes_does_not_keep_a_server_that_is_told_to_stop(configured: Any) -> None:
+    """A page that refreshes by itself has an answer open that never ends."""
+    listening = FastAPI()
+
+    @listening.get("/events")
+    def events(request: Request) -> StreamingResponse:
+        return live.stream(request, time.monotonic, seconds=0.1)
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        number = bound.getsockname()[1]
+        made = uvicorn.Server(server.config(listening, "127.0.0.1", number))
+        thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        while not made.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        with requests.get(f"http://127.0.0.1:{number}/events", stream=True, timeout=30) as answer:
+            lines = answer.iter_lines()
+            assert next(line for line in lines if line) == b"data: -"
+            made.should_exit = True
+            thread.join(60)
+        assert not thread.is_alive()

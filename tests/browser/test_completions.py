@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from models.tenant_settings import AlertSettings
 from ops import completions
 from simulators.afas.tenant import COMPLETION_FIELD
 from tests.browser.desk import Desk
@@ -166,3 +167,22 @@ def test_who_did_what_is_filtered_by_its_form(desk: Desk, look: Look) -> None:
     page.wait_for_url(re.compile(f"/completions/{one['id']}"))
     look.open("/audit?since=yesterday", status=422)
     look.open("/audit?cursor=then", status=422)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_the_list_is_mailed_to_whom_the_tenant_names_or_says_that_there_is_nobody(
+    desk: Desk, look: Look, javascript: bool
+) -> None:
+    slug = f"mails-{javascript}".lower()
+    world = desk.tenant(slug)
+    world.person(1, EVENT, email_primary="")
+    desk.sync(slug)
+    page = look.open(f"/tenants/{slug}/quality", language="en", javascript=javascript)
+    look.expected.append("status of 422")
+    page.get_by_role("button", name="Mail it now").click()
+    assert "names nobody who keeps AFAS" in page.locator(".problem").inner_text()
+    assert "no e-mail address" in look.text()
+    world.set_tenant(alerts=AlertSettings(quality_mail=("afas@example.org",)))
+    page.get_by_role("button", name="Mail it now").click()
+    page.get_by_text("1 mail goes out").wait_for()
+    assert [row["number"] for row in world.rows("SELECT count(*) AS number FROM alert_delivery")] >= [1]

@@ -13,6 +13,7 @@ import pytest
 
 from ops.language import say, template
 from ops.tenants import export, onboarding, onboarding_store
+from ops.tenants.check import check
 from ops.tenants.onboarding import Draft
 from ops.tenants.onboarding_steps import step_of
 from simulators.afas.tenant import AfasTenant, FreeField, OAuthClient
@@ -367,7 +368,7 @@ def test_every_step_can_be_used_by_everybody(
     look: Look, customer: Customer, axe: Callable[[Look], None], theme: Literal["light", "dark"], width: int
 ) -> None:
     language: Language = "nl" if theme == "light" else "en"
-    customer.until("")
+    draft = customer.until("")
     for step in STEPS:
         look.open(f"/onboard/{customer.slug}/{step}", language=language, theme=theme, width=width)
         axe(look)
@@ -375,3 +376,12 @@ def test_every_step_can_be_used_by_everybody(
     look.open("/onboard", language=language, theme=theme, width=width)
     axe(look)
     look.shot(f"onboard-{theme}-{width}")
+
+    onboarding_store.finish(draft, "terminal")
+    customer.pluvo.add_user("p1001@example.nl", "<b>Anders</b>")
+    customer.pluvo.trainings.clear()
+    check(customer.slug)
+    for place in ("live", "adoption"):
+        look.open(f"/onboard/{customer.slug}/{place}", language=language, theme=theme, width=width)
+        axe(look)
+        look.shot(f"onboard-{place}-{theme}-{width}")

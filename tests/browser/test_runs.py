@@ -181,7 +181,7 @@ def test_some_of_a_hold_is_released_and_the_rest_refused(desk: Desk, look: Look,
     place = f"/holds/{open_hold(slug)}"
     page = look.open(place, javascript=javascript)
     release = page.locator("button[value=chosen]")
-    assert ("Release 0 of 3 removals" if javascript else "Release the selected removals") == release.inner_text()
+    assert release.inner_text() == "Release the selected removals"
     page.check("tr:has-text('Persoon 2') input[name=line]")
     if javascript:
         assert release.inner_text() == "Release 1 of 3 removals"

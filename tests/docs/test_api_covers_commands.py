@@ -19,6 +19,7 @@ COVERED: dict[tuple[str, ...], str] = {
     ("alerts", "mutes"): "GET /alerts/mutes",
     ("alerts", "sent"): "GET /alerts/sent",
     ("alerts", "test"): "POST /alerts/test",
+    ("links", "import"): "POST /links/import",
     ("users", "list"): "GET /users",
     ("users", "show"): "GET /users/{number}",
     ("users", "add"): "POST /users",
@@ -95,7 +96,6 @@ NOT_COVERED: dict[tuple[str, ...], str] = {
     ("courses", "add"): DIALOGUE,
     ("tenants", "example"): "docs/tenants-file.md is the same text",
     ("tenants", "rotate-keys"): "needs the keys, which only this machine has",
-    ("links", "import"): "a file of many: over HTTP each link is set by itself",
 }
 
 

@@ -35,6 +35,7 @@ from ops.http.api import (
     runs,
     system,
     tenants,
+    users,
 )
 from ops.http.api.answers import Document, ErrorDocument, failed, language_of, refusal, remote
 from ops.http.api.body import Bodies
@@ -43,7 +44,7 @@ from ops.problems import Problem
 from settings import SettingsError
 
 log = structlog.get_logger("ops.http.api")
-NOUNS = (system, tenants, check, people, links, holds, runs, completions, dead_letters, alerts, audit)
+NOUNS = (system, tenants, check, people, links, holds, runs, completions, dead_letters, alerts, audit, users)
 UNFIT = (SettingsError, SecretUnreadable, SecretDamaged, SettingsUnread, WrongSchema)
 ABOUT = """\
 The verbs of the command `koppeling`, with the same documents as its `--json`.

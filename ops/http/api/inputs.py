@@ -17,7 +17,8 @@ SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 PERSON = r"^[0-9]{1,18}$"
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Refuse what PostgreSQL takes no text with: NUL, and half a character."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -45,9 +46,9 @@ def example(**values: JsonValue) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [values]})
 
 
-Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(storable)]
 Word = Annotated[str, Field(pattern=r"^[a-z_]{1,60}$", max_length=60)]
-Reason = Annotated[str, Field(min_length=1, max_length=1000, description="Why."), AfterValidator(_storable)]
+Reason = Annotated[str, Field(min_length=1, max_length=1000, description="Why."), AfterValidator(storable)]
 SlugText = Annotated[str, Field(pattern=SLUG, max_length=40)]
 PersonText = Annotated[str, Field(pattern=PERSON, max_length=18)]
 IdText = Annotated[str, Field(pattern=ID, max_length=26)]

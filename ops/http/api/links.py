@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from models.person import LinkState
@@ -23,9 +23,10 @@ from ops.http.api.inputs import (
     Slug,
     cursor_text,
     example,
+    storable,
 )
 from ops.http.api.need import need
-from ops.people import deciding, links, links_check
+from ops.people import deciding, links, links_check, links_import
 
 router = APIRouter(tags=["links"])
 
@@ -78,7 +79,7 @@ class SetLink(Body):
 
 
 class Decision(Body):
-    """``pluvo_id`` belongs to ``link``. ``seen``: the ``revision`` that it is based on; another one is refused."""
+    """``pluvo_id`` belongs to ``link``. ``seen``: the revision that was looked at, else it is refused (409)."""
 
     model_config = example(decision="create", reason="asked her")
 
@@ -86,6 +87,45 @@ class Decision(Body):
     pluvo_id: AccountText | None = None
     reason: Reason | None = None
     seen: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class LinkFile(Body):
+    """``csv`` as the command reads it: tenant,internal_id,pluvo_id (or pluvo_email).
+
+    ``sure``: also where an account is somebody else's already.
+    """
+
+    model_config = example(csv="tenant,internal_id,pluvo_id\nacme,80,7d4f9c1e-0b52-4c0b-9a55-0c1f0a6d2b11\n")
+
+    csv: Annotated[str, Field(max_length=500_000), AfterValidator(storable)]
+    sure: bool = False
+
+
+class LinksImported(TypedDict):
+    """How many lines did what."""
+
+    linked: int
+    moved: int
+    unchanged: int
+
+
+@router.post(
+    "/links/import", response_model=LinksImported, summary="Set many links", dependencies=[need("links.import")]
+)
+def import_links(given: LinkFile) -> Document:
+    """All lines are right, or nothing is stored."""
+    return Document(links_import.run_text(given.csv, "csv", who=access.actor().name, sure=given.sure))
+
+
+@router.post(
+    "/links/import/preview",
+    response_model=links_import.ImportPreview,
+    summary="Preview an import of links",
+    dependencies=[need("links.import")],
+)
+def preview_import(given: LinkFile) -> Document:
+    """What each line would do; nothing is stored. Asks Pluvo."""
+    return Document(links_import.preview_text(given.csv, "csv", sure=given.sure))
 
 
 @router.get("/links", response_model=LinkPage, summary="List links", dependencies=[need("links.read")])
@@ -110,11 +150,11 @@ def show_link(slug: Slug, internal_id: PersonId) -> Document:
 @router.get(
     "/tenants/{slug}/links/{internal_id}/candidates",
     response_model=deciding.Deciding,
-    summary="Show whose account it may be",
+    summary="Show who it may be",
     dependencies=[need("links.candidates")],
 )
 def show_candidates(slug: Slug, internal_id: PersonId) -> Document:
-    """AFAS beside the accounts as Pluvo has them now, and what each choice does. Asks Pluvo."""
+    """A person beside the accounts that may be theirs, as Pluvo has them now, and what each choice does."""
     return Document(deciding.candidates(slug, internal_id))
 
 
@@ -139,9 +179,14 @@ def set_link(slug: Slug, internal_id: PersonId, given: SetLink) -> Document:
 )
 def decide_link(slug: Slug, internal_id: PersonId, given: Decision) -> Document:
     """Remembered; the next run acts on it."""
-    who = access.actor().name
     done = links_check.decide_checked(
-        slug, internal_id, given.decision, given.pluvo_id, who=who, reason=given.reason, seen=given.seen
+        slug,
+        internal_id,
+        given.decision,
+        given.pluvo_id,
+        who=access.actor().name,
+        reason=given.reason,
+        seen=given.seen,
     )
     return Document(done)
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from ops.http.api.answers import Document
-from ops.http.api.inputs import Body, PersonId, Slug, SlugText, Text, cursor_text
+from ops.http.api.inputs import Body, PersonId, Slug, SlugText, Text, cursor_text, example
 from ops.http.api.need import need
 from ops.listing import MAX_LIMIT
 from ops.people.explain import Explained, explain
@@ -28,6 +28,8 @@ class Who(Body):
     ``limit`` and ``cursor`` are of the history.
     """
 
+    model_config = example(who="p.jansen@example.nl")
+
     who: Text
     ask: bool = False
     limit: Page = 100
@@ -36,6 +38,8 @@ class Who(Body):
 
 class Words(Body):
     """A name or parts of it, an address, or an id of AFAS or Pluvo."""
+
+    model_config = example(text="jansen")
 
     text: Annotated[Text, Field(max_length=MAX_TEXT)]
     tenant: SlugText | None = None

@@ -158,6 +158,28 @@ def test_answers_are_kept_by_nobody(api: Api) -> None:
     assert "no-store" in api("GET", "/tenants").headers["Cache-Control"]
 
 
+def test_without_a_login_or_a_page_of_ours_nothing_is_changed_and_the_answer_is_json(api: Api) -> None:
+    foreign = api("POST", "/tenants/acme/resume", json={}, headers={"Origin": "https://evil.example"})
+    assert error(foreign) == (403, "foreign_page")
+    wrong = api("GET", "/tenants", headers={"Authorization": "Bearer kop_nobody"})
+    assert error(wrong) == (401, "no_login")
+    assert "Bearer" in wrong.headers["WWW-Authenticate"]
+
+
+def test_a_token_opens_what_its_role_and_tenants_say_and_is_recorded_by_its_name(api: Api) -> None:
+    made = api.post("/tokens", name="reports", role="operator", tenants=["acme"], days=1)
+    shown = {"Authorization": f"Bearer {made['token']}", "Origin": "https://elsewhere.example"}
+    assert error(api("POST", "/tokens", json={"name": "x", "role": "admin"}, headers=shown)) == (403, "role")
+    paused = api("POST", "/tenants/acme/pause", json={"reason": "by a program"}, headers=shown)
+    assert paused.status_code == 200
+    api.post("/tenants/acme/resume")
+    whose = [one["who"] for one in api.get("/audit", verb="tenants pause")["items"]]
+    assert whose[0] == "token:reports"
+    assert made["token"] not in api("GET", "/tokens").text
+    api.post(f"/tokens/{made['id']}/revoke")
+    assert error(api("GET", "/tenants", headers=shown)) == (401, "no_login")
+
+
 def test_the_documents_that_describe_it_are_served_from_here(api: Api) -> None:
     described = api.get("/openapi.json")
     assert described["servers"] == [{"url": "/api"}]

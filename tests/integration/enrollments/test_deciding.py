@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from ops.cli.main import app
 from ops.language import say
-from ops.people import deciding, links_check, links_import
+from ops.people import deciding, links, links_check, links_import
 from ops.people.deciding import candidates
 from ops.people.explain import explain
 from ops.problems import AlreadyDecided, FileProblems, Problem
@@ -91,6 +92,38 @@ def test_who_decides_second_is_told_who_was_first_and_nothing_changes(world: Wor
     done = links_check.decide_checked("acme", "80", "link", by_id, who="bert", reason=None, seen=found["revision"])
     assert done["before"]
     assert (done["result"], done["before"]["decision"]) == ("linked", "ignore")
+
+
+def test_what_is_decided_already_can_not_be_chosen_again(world: World) -> None:
+    by_id, _ = ambiguous_pair(world)
+    links_check.decide_checked("acme", "80", "ignore", None, who="anna", reason=None)
+    assert choices(candidates("acme", "80"))["ignore", None] == (False, "choice.ignore_already")
+    links_check.decide_checked("acme", "80", "link", by_id, who="anna", reason=None)
+    told = choices(candidates("acme", "80"))
+    assert told["link", by_id] == (False, "choice.link_already")
+    assert told["create", None] == (False, "choice.create_linked")
+    assert told["ignore", None] == (True, "choice.ignore")
+
+
+def test_of_two_who_decide_at_the_same_moment_one_is_told_of_the_other(world: World) -> None:
+    ambiguous_pair(world)
+    seen = candidates("acme", "80")["revision"]
+    told: list[str] = []
+
+    def decide(who: str) -> None:
+        try:
+            links.decide("acme", "80", "ignore", None, who=who, seen=seen)
+            told.append("done")
+        except AlreadyDecided as late:
+            told.append(str(late.params["who"]))
+
+    both = [threading.Thread(target=decide, args=[who]) for who in ("anna", "bert")]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    (first,) = [row["who"] for row in world.rows("SELECT who FROM operator_action WHERE verb = 'links decide'")]
+    assert sorted(told) == sorted(["done", first])
 
 
 def test_without_pluvo_the_accounts_are_shown_as_they_were_and_it_says_so(world: World) -> None:

@@ -203,6 +203,9 @@ def test_a_hold_is_released_in_part_and_refused_from_its_page(world: World, site
     ("path", "status"),
     [
         ("/runs/01JNOSUCHRUN", 404),
+        ("/runs/01JNOSUCHRUN/events", 404),
+        ("/runs/01JNOSUCHRUN/lines.csv", 404),
+        ("/holds/01JNOSUCHHOLD/lines.csv", 404),
         ("/previews/01JNOSUCHRUN", 404),
         ("/holds/01JNOSUCHHOLD", 404),
         ("/runs?cursor=%27;--", 200),

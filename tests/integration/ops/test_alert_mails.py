@@ -62,6 +62,15 @@ def test_what_is_held_is_mailed_with_what_to_do_and_a_link(acme: int, box: Mailb
     assert "src=" not in box.text(subtype="html")
 
 
+def test_a_command_in_a_mail_is_marked_as_one(acme: int, box: Mailbox) -> None:
+    with transaction() as connection:
+        open_alert(connection, None, "relay", "stuck", "…", {})
+    notice()
+    later()
+
+    assert "<code>loop_troubled</code>" in box.text(subtype="html")
+
+
 def test_without_an_address_of_the_pages_a_mail_names_the_command(
     acme: int, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,14 @@ def test_a_failed_run_is_told_until_one_gets_through(acme: int) -> None:
     assert open_kinds() == []
 
 
+def test_a_preview_that_failed_is_told_to_who_asked_for_it_alone(acme: int) -> None:
+    a_run(acme, 1, "failed", "timeout")
+    run_sql("UPDATE run SET trigger = 'preview'")
+    watch.look()
+
+    assert open_kinds() == []
+
+
 def test_a_run_that_failed_at_a_call_is_told_by_what_was_not_reached_alone(acme: int) -> None:
     a_run(acme, 1, "failed", "timeout")
     with transaction() as connection:

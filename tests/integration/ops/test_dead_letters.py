@@ -15,7 +15,7 @@ from ops.dead_letters import faults, inbox, replay, replay_batch, replays
 from ops.dead_letters.inbox import Filters
 from ops.language import Language
 from ops.listing import rows
-from ops.problems import Forbidden, NotThere, Problem
+from ops.problems import AlreadyDecided, Forbidden, NotThere, Problem
 from ops.tenants import manage
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 
@@ -467,3 +467,30 @@ def test_lines_of_a_replay_are_paged_by_place(acme: int) -> None:
     second = replays.show(batch, limit=4, cursor=first["next"])
     assert [line["id"] for line in (*first["lines"], *second["lines"])] == letters
     assert second["next"] is None
+
+
+def test_of_two_operators_who_replay_a_group_at_once_the_second_is_told_who_was_first(acme: int) -> None:
+    # given
+    letters = many(acme, 40)
+    told: dict[str, str] = {}
+
+    def begin(who: str) -> None:
+        try:
+            told[who] = replays.begin(letters, reason="both at once", who=who)["batch"]
+        except AlreadyDecided as problem:
+            told[who] = str(problem)
+
+    # when
+    threads = [threading.Thread(target=begin, args=(who,)) for who in ("anna", "bert")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # then one replay is under way
+    (batch,) = replays.listing().items
+    first, second = sorted(told, key=lambda who: told[who] != batch["id"])
+    assert told[second] == f"{first} is replaying these already: replay {batch['id']}."
+    assert scalar("SELECT count(*) FROM message") == 1
+    # and once it is over the letters that are left can be replayed by anybody
+    replay_batch.cancel(batch["id"])
+    assert replays.begin(letters[1:], reason="the rest", who=second)["letters"] == 39

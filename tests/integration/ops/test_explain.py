@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -10,9 +11,10 @@ from ops.access import Actor, Role, acting
 from ops.people import links
 from ops.people.explain import explain
 from ops.people.next_action import said
-from ops.people.person import opened
+from ops.people.person import opened, replay
 from ops.people.timeline import WHAT
-from ops.problems import NotThere, Problem
+from ops.problems import Forbidden, NotThere, Problem
+from ops.runs.selection import run_person
 from ops.tenants import manage
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 
@@ -235,6 +237,30 @@ def test_who_looks_at_a_person_is_written_down_once_in_a_while(acme: int) -> Non
     # and whoever is erased is in no such row any more
     links.remove("acme", "80", erase=True, who="tester")
     assert scalar("SELECT count(*) FROM operator_action WHERE subject = '80'") == 0
+
+
+VIEWER, OPERATOR = (Actor(one, Role(one), frozenset({"acme"})) for one in ("viewer", "operator"))
+CHANGES: dict[str, Callable[[], object]] = {
+    "a run for one person": lambda: run_person("acme", "80"),
+    "sending again": lambda: replay("acme", "80"),
+    "a decision": lambda: links.decide("acme", "80", "ignore", None, who="x"),
+    "removing the link": lambda: links.remove("acme", "80", erase=False, who="x"),
+    "erasing": lambda: links.remove("acme", "80", erase=True, who="x"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_who_may_only_look_changes_nothing(acme: int, name: str) -> None:
+    add_dead_letter(acme, add_enrollment(acme, "80"))
+    with acting(VIEWER), pytest.raises(Forbidden):
+        CHANGES[name]()
+    if name == "erasing":
+        with acting(OPERATOR), pytest.raises(Forbidden):
+            CHANGES[name]()
+    with acting(Actor("elsewhere", Role.ADMIN, frozenset({"borg"}))), pytest.raises(NotThere):
+        CHANGES[name]()
+    assert scalar("SELECT count(*) FROM operator_action WHERE subject = '80'") == 0
+    assert scalar("SELECT count(*) FROM person") == 1
 
 
 def add_everything(tenant: int) -> None:

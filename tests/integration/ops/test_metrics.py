@@ -68,6 +68,15 @@ def test_what_waits_and_how_every_direction_is_doing(acme: int, url: str) -> Non
         " RETURNING id",
         t=acme,
     )
+    for number, trigger, options in ((1, "preview", "{}"), (2, "operator", '{"person": "80"}')):
+        run_sql(
+            "INSERT INTO run (id, batch, tenant_id, direction, trigger, status, snapshot, options)"
+            " VALUES (:id, 'b', :t, 'enrollments', :trigger, 'done', 'complete', CAST(:options AS jsonb)) RETURNING id",
+            id=f"02ZZZ{number}",
+            t=acme,
+            trigger=trigger,
+            options=options,
+        )
     run_sql("INSERT INTO worker (id, host, pid, threads, code_version) VALUES ('a', 'a', 1, 8, 'v') RETURNING id")
     run_sql("INSERT INTO service (name, worker) VALUES ('timetable', 'a') RETURNING name")
     with transaction() as connection:

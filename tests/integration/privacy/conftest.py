@@ -7,6 +7,7 @@ import json
 import pytest
 
 from models.session import _Pool, transaction
+from ops.people import person, search
 from ops.tenants import manage
 from producers.completions.webhook_events import store
 from simulators.pluvo.webhooks import event_body
@@ -67,6 +68,10 @@ def account(world: World) -> str:
     manage.pause("acme", reason=f"{NAME} phoned", direction=None, who="tester")
     manage.resume("acme", direction=None, who="tester")
     world.rows("UPDATE alert SET text = text || :name RETURNING id", name=NAME)
+    # a page on which somebody looked for them, and at them
+    search.keep(NAME)
+    search.keep(EMAIL, "acme")
+    person.opened("acme", str(PERSON))
     return account
 
 

@@ -48,6 +48,9 @@ def _mapping(
     counts = dict(zip(COUNTS, map(int, imported.split("-")), strict=True)) if imported else None
     values: dict[str, Any] = {"found": found, "tenant": tenant, "state": state, "states": list(LinkState)}
     values |= {"imported": counts, "typed": typed or {}}
+    # In some tenant of theirs: which one it is, the form says.
+    role = access.actor().role
+    values |= {"can_set": role >= access.NEEDS["links.set"], "can_import": role >= access.NEEDS["links.import"]}
     if problem is not None:
         return again(request, "links.html", problem, **values)
     return page(request, "links.html", **values)

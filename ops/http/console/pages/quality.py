@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
-from ops import quality
+from ops import access, quality
+from ops.alerts import verbs
 from ops.http.console import choices
 from ops.http.console.pages.completions import download
-from ops.http.console.render import page
+from ops.http.console.render import again, page
+from ops.problems import Problem
 from ops.terminal import csv_file
 
 router = APIRouter(include_in_schema=False)
@@ -20,24 +22,55 @@ SHOWN = 100
 
 
 @router.get("/tenants/{slug}/quality")
-def quality_(request: Request, slug: Slug, code: Word = None, cursor: Word = None) -> HTMLResponse:
-    """All of it by kind, or one kind."""
+def quality_(
+    request: Request,
+    slug: Slug,
+    code: Word = None,
+    cursor: Word = None,
+    mailed: Annotated[int | None, Query(ge=0, le=10_000)] = None,
+) -> HTMLResponse:
+    """All of it by kind, or one kind; ``mailed``: how many mails its form just made."""
+    return _listed(request, slug, code or None, cursor, mailed)
+
+
+def _listed(
+    request: Request,
+    slug: str,
+    code: str | None = None,
+    cursor: str | None = None,
+    mailed: int | None = None,
+    *,
+    problem: Problem | None = None,
+) -> HTMLResponse:
     language = choices.language(request)
     found = quality.document(slug)
-    part = quality.page(found, SHOWN, cursor, code=code or None)
+    part = quality.page(found, SHOWN, cursor, code=code)
     items = [
         {**one, "sentence": quality.told(one).say(language), "to_do": quality.to_do(one).say(language)}
         for one in part["items"]
     ]
-    return page(
-        request,
-        "quality.html",
-        found=found,
-        items=items,
-        next=part["next"],
-        code=code,
-        codes=[one for one in quality.CODES if found["counts"].get(one)],
-    )
+    context: dict[str, Any] = {
+        "found": found,
+        "items": items,
+        "next": part["next"],
+        "code": code,
+        "codes": [one for one in quality.CODES if found["counts"].get(one)],
+        "mailed": mailed,
+        "may_mail": access.may("quality.mail", slug),
+    }
+    if problem is not None:
+        return again(request, "quality.html", problem, **context)
+    return page(request, "quality.html", **context)
+
+
+@router.post("/tenants/{slug}/quality")
+def mail(request: Request, slug: Slug) -> Response:
+    """Mail it now, to whom the tenant names for it."""
+    try:
+        made = verbs.mail_quality(slug)
+    except Problem as problem:
+        return _listed(request, slug, problem=problem)
+    return RedirectResponse(f"/tenants/{slug}/quality?mailed={made}", 303)
 
 
 @router.get("/tenants/{slug}/quality.csv")

@@ -110,8 +110,9 @@ def lines_csv(request: Request, run_id: str, wanted: Annotated[LineQuery, Query(
 
 
 @router.get("/runs/{run_id}/events")
-async def events(request: Request, run_id: str) -> StreamingResponse:
+def events(request: Request, run_id: str) -> StreamingResponse:
     """Says when the page should look again; ends with the run."""
+    progress.look(run_id)  # what is not there, or may not be seen, is said before a stream begins
 
     def look() -> object:
         now = progress.look(run_id)
