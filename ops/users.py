@@ -25,7 +25,7 @@ from models.role import Role
 from models.session import transaction
 from ops import access, audit
 from ops.access import Actor
-from ops.listing import Page, Row, checked_limit, page, rows, where
+from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.problems import Forbidden, NotThere, Problem
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ _COLUMNS = """
              WHERE s.user_id = u.id AND s.expires_at > now() AND s.seen_at > now() - interval '12 hours') AS sessions
       FROM console_user u
 """
-_FILTERS = {"cursor": "lower(u.name) > lower(:cursor)"}
+# The cursor is a number: a name may be somebody's address, and a cursor stands in URLs.
+_FILTERS = {"cursor": "lower(u.name) > (SELECT lower(o.name) FROM console_user o WHERE o.id = :cursor)"}
 _INSERT = text(
     """
     INSERT INTO console_user (name, role, tenants, password_hash, password_at, created_by)
@@ -109,11 +110,11 @@ class UserDone(TypedDict):
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
     """Users by name."""
     access.check("users.read", None)
-    wanted = {"cursor": cursor}
+    wanted = {"cursor": number_cursor(cursor)}
     by_name = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY lower(u.name) LIMIT :limit"
     with transaction() as connection:
         found = rows(connection, by_name, limit=checked_limit(limit) + 1, **wanted)
-    return page(found, limit, "name")
+    return page(found, limit, "id")
 
 
 def show(name: str) -> Row:

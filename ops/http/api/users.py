@@ -81,11 +81,9 @@ class CreateToken(Access):
 
 
 @router.get("/users", response_model=UserPage, summary="List users", dependencies=[need("users.read")])
-def list_users(
-    limit: Limit = 100, cursor: Annotated[Text | None, Query(description="`next` of the page before.")] = None
-) -> Document:
+def list_users(limit: Limit = 100, cursor: NumberCursor = None) -> Document:
     """By name, with role, tenants and open sessions."""
-    return Document(users.listing(limit, cursor).document())
+    return Document(users.listing(limit, cursor_text(cursor)).document())
 
 
 @router.post("/users", response_model=users.UserItem, summary="Add a user", dependencies=[need("users.add")])

@@ -254,6 +254,8 @@ def test_users_are_told_of_page_by_page(anna: str) -> None:
     second = users.listing(4, first.next)
     assert [one["name"] for one in first.items + second.items] == ["Anna@example.nl", *(f"user{n}" for n in range(5))]
     assert second.next is None
+    # A cursor stands in addresses, where no name may.
+    assert str(first.next).isdigit()
 
 
 def test_whoever_was_told_of_by_an_issuer_keeps_their_number_and_takes_nobodys_name(anna: str) -> None:
