@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests. One server, one set of tenants and one Chromium for all of them.
+"""Fixtures of the browser tests. One Chromium for all of them, one server and set of tenants for each file.
 
 ``desk``  simulators, workers and ``serve``, with tenants that have something on every page (``seed.py``)
 ``look``  a Chromium page: ``look.open("/runs", language="nl", theme="dark", width=390, javascript=False)``
@@ -28,14 +28,6 @@ from tests.fixtures.servers import VARIABLES, Servers
 BROKER_NUMBER = 12
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep them in one process: the desk is made once."""
-    for item in items:
-        if item.path.is_relative_to(__file__.rpartition("/")[0]):
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 # For the package and not for the session: Playwright leaves an event loop in this thread as long as it lives.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
@@ -49,7 +41,8 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="package")
+# One for each file: what the tests of another one made would be on the pages.
+@pytest.fixture(scope="module")
 def desk(
     browser: Browser,
     servers: Servers,

@@ -1,7 +1,7 @@
 """What browser tests look at: ``koppeling up``, real workers, both simulators, tenants with something on every page.
 
-``desk.url`` is the console's address. Verbs can be called in this process too: the settings are in force. One desk is
-shared by all browser tests: a test that changes something makes a tenant of its own with ``desk.tenant("name")``.
+``desk.url`` is the console's address. Verbs can be called in this process too: the settings are in force. The tests of
+a file share one: a test that changes something makes a tenant of its own with ``desk.tenant("name")``.
 """
 
 from __future__ import annotations
