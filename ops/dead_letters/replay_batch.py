@@ -162,8 +162,7 @@ def create(
         refuse_others(connection, ids)
         if alone:
             connection.execute(_ONE_BY_ONE, {"class": AdvisoryLock.REPLAY_BATCH})
-            for other in rows(connection, _RUNNING, ids=ids):
-                raise AlreadyDecided("replay_running", who=other["started_by"], batch=other["id"])
+            refuse_running(connection, ids)
         connection.execute(_CREATE, values)
         for part in rows(connection, _BY_TENANT, ids=ids):
             audit.record(
@@ -176,6 +175,12 @@ def create(
                 detail={"letters": part["letters"], "rate": f"{rate:g}"},
             )
     return batch
+
+
+def refuse_running(connection: Connection, ids: list[str]) -> None:
+    """Raises AlreadyDecided where a replay that is under way has one of these letters."""
+    for other in rows(connection, _RUNNING, ids=ids):
+        raise AlreadyDecided("replay_running", who=other["started_by"], batch=other["id"])
 
 
 # No batch has the number 0 as its lock: that of an id is made of its letters.

@@ -129,7 +129,9 @@ def begin(
     why = (reason or "").strip() or None
     with transaction() as connection:
         counted = replay.count(connection, chosen)
-    going = sorted(letter for told, ids in counted if told["result"] in TAKEN for letter in ids)
+        going = sorted(letter for told, ids in counted if told["result"] in TAKEN for letter in ids)
+        if not going:  # somebody else may be at it: then that is what there is to say
+            replay_batch.refuse_running(connection, list(chosen))
     if not going:
         why_not = [Words(f"verdict.{told['code']}", **told["params"]) for told, _ in counted if told["code"]]
         raise Problem("nothing_to_replay", why=why_not[0]) if why_not else Problem("nothing_chosen")

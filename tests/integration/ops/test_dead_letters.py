@@ -494,3 +494,12 @@ def test_of_two_operators_who_replay_a_group_at_once_the_second_is_told_who_was_
     # and once it is over the letters that are left can be replayed by anybody
     replay_batch.cancel(batch["id"])
     assert replays.begin(letters[1:], reason="the rest", who=second)["letters"] == 39
+
+
+def test_who_comes_when_all_is_under_way_is_told_who_was_first(acme: int) -> None:
+    # given a replay whose canary is out already
+    letters = many(acme, 3)
+    batch = replays.begin(letters, reason="anna's", who="anna")["batch"]
+    # when / then
+    with pytest.raises(AlreadyDecided, match=f"anna is replaying these already: replay {batch}"):
+        replays.begin(letters[:1], reason="bert's", who="bert")
