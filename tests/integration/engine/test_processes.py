@@ -191,7 +191,7 @@ def test_dramatiqs_own_command_runs_everything(engine: Engine, arguments: list[s
     # given no process of ours but dramatiq's
     tenant = engine.tenant()
     argv = [sys.executable, "-m", "dramatiq", "workers", "tests.integration.engine.kinds", *arguments]
-    with subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **engine.environment}) as master:
+    with subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **engine.environment, "TEST_KINDS": "1"}) as master:
         try:
             engine.alive(2)
             # when

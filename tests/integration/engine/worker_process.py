@@ -9,11 +9,12 @@ import logging
 import os
 import sys
 
-import tests.integration.engine.kinds  # noqa: F401  declares the test actors
+from tests.integration.engine import kinds
 from workers.process import launcher
 from workers.process.worker import run_worker
 
 if __name__ == "__main__":
+    kinds.produce_nothing()
     launcher.STOP_SECONDS = float(os.environ.get("TEST_STOP_SECONDS", launcher.STOP_SECONDS))
     logging.basicConfig(level=logging.WARNING)
     sys.exit(run_worker(threads=int(sys.argv[1]), runners=int(sys.argv[2])))
