@@ -91,7 +91,7 @@ def test_a_person_has_one_sentence_both_sides_and_one_time_line(look: Look, lang
     assert look.page.inner_text("h1") == "Persoon 6"
     assert look.find(".lead").count() == 1
     told = look.page.inner_text("#timeline")
-    for word in ("Planned", "Called", "Completed", "Written") if language == "en" else ("Gepland", "Afgerond"):
+    for word in ("Planned", "Called", "Completed", "Written") if language == "en" else ("Gepland", "Voltooid"):
         assert word in told
     assert "p6@example.nl" in look.text()
     # who looked is written down, and shown
