@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests. One Chromium for all of them, one server and set of tenants for each file.
+"""Fixtures of the browser tests. One Chromium, one server and one set of tenants for each file.
 
 ``desk``  simulators, workers and ``serve``, with tenants that have something on every page (``seed.py``)
 ``look``  a Chromium page: ``look.open("/runs", language="nl", theme="dark", width=390, javascript=False)``
@@ -28,10 +28,10 @@ from tests.fixtures.servers import VARIABLES, Servers
 BROKER_NUMBER = 12
 
 
-# For the package and not for the session: Playwright leaves an event loop in this thread as long as it lives.
-@pytest.fixture(scope="package")
+# Not for the session: while Playwright lives, its event loop is in this thread's way, and other tests run their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, started once for a file."""
     place = chromium()
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
