@@ -12,7 +12,7 @@ from models.base import identity, instant, json, one_of
 from models.course_settings import CourseDefaults, CourseRule
 from models.crypto import Encrypted, bind_secrets
 from models.direction import Direction, Health
-from models.tenant_settings import AfasSettings, AlertSettings, PluvoSettings, RemovalSettings, stored
+from models.tenant_settings import AfasSettings, AlertSettings, Blackout, PluvoSettings, RemovalSettings, stored
 
 # The policy for leavers under which accounts made by us go to Pluvo's archive.
 ARCHIVING = "unenroll_and_archive"
@@ -33,6 +33,7 @@ class Tenant(SQLModel, table=True):
     pluvo: PluvoSettings = stored(PluvoSettings)
     removals: RemovalSettings = stored(RemovalSettings, default="{}")
     alerts: AlertSettings = stored(AlertSettings, default="{}")
+    blackout: list[Blackout] = stored(Blackout, many=True, default="[]")
     course_defaults: CourseDefaults = stored(CourseDefaults, default="{}")
     course_rules: list[CourseRule] = stored(CourseRule, many=True, default="[]")
     afas_client_secret: str | None = Field(default=None, sa_column=Column(Encrypted, nullable=True))

@@ -26,6 +26,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field as TableField
 
+from models import blackouts
+from models.blackouts import WEEK, Weekday
 from settings import parse_address, parse_quiet
 
 
@@ -68,6 +70,21 @@ def _day(value: Any) -> Any:
 
 Day = Annotated[Text, BeforeValidator(_day)]
 DateFormat = Annotated[Text, AfterValidator(_format)]
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)", re.ASCII)
+
+
+def _hours(value: str) -> str:
+    hours = value.replace(" ", "").replace("–", "-")
+    begin, _, end = hours.partition("-")
+    if not _HOURS.fullmatch(hours) or begin == end:
+        raise ValueError("must be hours such as 08:00-17:30")
+    return hours
+
+
+def _in_order(days: tuple[Weekday, ...]) -> tuple[Weekday, ...]:
+    return tuple(day for day in WEEK if day in days)
+
+
 Address = Annotated[Text, AfterValidator(parse_address)]
 Quiet = Annotated[Text, AfterValidator(parse_quiet)]
 
@@ -129,6 +146,23 @@ class RemovalSettings(Table):
     policy: Literal["keep", "unenroll", "unenroll_and_archive"] = "unenroll"
     confirm_after: int = 3600
     limits: Limits = Limits()
+
+
+class Blackout(Table):
+    """Hours in the tenant's zone in which no run begins that nobody asked for, on each of the days.
+
+    Over midnight they belong to the day on which they begin; ``00:00-24:00`` is a whole day.
+    """
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7), AfterValidator(_in_order)] = WEEK
+    hours: Annotated[Text, AfterValidator(_hours)]
+
+    def stored(self) -> blackouts.Blackout:
+        """As ``models.blackouts`` reads it."""
+        return {"days": self.days, "hours": self.hours}
+
+
+Blackouts = Annotated[tuple[Blackout, ...], Field(max_length=50)]
 
 
 class AlertSettings(Table):

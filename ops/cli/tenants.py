@@ -28,6 +28,7 @@ from ops.language import language_of
 from ops.listing import Row
 from ops.problems import Problem
 from ops.tenants import manage
+from ops.tenants.blackout_text import written
 from ops.terminal import output
 from ops.terminal.editor import edited
 from settings import format_duration
@@ -229,12 +230,13 @@ def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None
             one["name"],
             _health(one["enrollments"]),
             _health(one["completions"]),
+            output.ago(one["last_run_at"]),
             output.ago(one["next_run_at"]),
             one["afas_ends"],
         )
         for one in found.items
     ]
-    output.show_table(["slug", "name", "enrollments", "completions", "next run", "AFAS until"], rows)
+    output.show_table(["slug", "name", "enrollments", "completions", "last run", "next run", "AFAS until"], rows)
     show_next(found.next)
 
 
@@ -257,6 +259,9 @@ def _show_tenant(found: Row) -> None:
     for way in ("enrollments", "completions"):
         last = f", last run {found[way]['last_run']}" if found[way]["last_run"] else ""
         output.say(f"{way}: {_health(found[way])}, next run {output.ago(found[way]['next_run_at'])}{last}")
+    if found["blackout_until"]:
+        until = output.in_zone({"at": found["blackout_until"]}, found["timezone"])["at"]
+        output.say(f"blackout: until {until} no run begins by itself; `koppeling sync {found['slug']}` does at once.")
     for title, record in _parts(found):
         output.say("")
         known = [(key, value) for key, value in record.items() if value is not None]
@@ -276,6 +281,7 @@ def _parts(found: Row) -> list[tuple[str, Row]]:
     general = {
         "timezone": found["timezone"],
         "interval": format_duration(found["interval_seconds"]),
+        "blackout": written(found["blackout"]) or None,
         "environment id": found["envid"],
         "first complete read": found["first_complete_at"],
     }

@@ -158,6 +158,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "edit.help_timezone": "Such as Europe/Amsterdam.",
     "edit.ask_interval": "How often each direction runs",
     "edit.help_interval": "15m to 24h.",
+    "edit.ask_blackout": "Hours in which no run begins by itself",
+    "edit.help_blackout": "Such as mon-fri 08:00-17:30; sat 22:00-07:00. Without days: every day. Empty: none. What runs goes on, and your own run begins.",
     "edit.ask_afas_parallel_calls": "Calls to AFAS at once",
     "edit.help_afas_parallel_calls": "1 to 5.",
     "edit.ask_afas_secret_ends": "Last day of the secret of AFAS",

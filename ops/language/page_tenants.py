@@ -5,6 +5,7 @@ from __future__ import annotations
 SENTENCES: dict[str, str | tuple[str, str]] = {
     "tenants.title": "Tenants",
     "tenants.lead": "Customers: an AFAS environment with a Pluvo organisation each.",
+    "tenants.col_last": "Last run",
     "tenants.col_next": "Next run",
     "tenants.empty": "There are no tenants yet",
     "tenants.empty_text": "A tenant is one customer: an AFAS environment with a Pluvo organisation. Set one up here, or bring a file in with `koppeling tenants import`.",
@@ -85,6 +86,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "tenant.setting_name": "Name",
     "tenant.setting_timezone": "Time zone",
     "tenant.setting_interval": "Between two runs",
+    "tenant.setting_blackout": "No run begins by itself",
+    "tenant.blackout_until": "No run begins by itself until",
     "tenant.setting_member": "AFAS environment",
     "tenant.setting_auth": "Signs in to AFAS by",
     "tenant.setting_parallel": "AFAS calls at once",

@@ -97,6 +97,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "next.refused_by_operator": "Nothing has to be done.",
     "reason.plan_changed": "The newest plan says something else.",
     "next.plan_changed": "Nothing has to be done: the next run looks again.",
+    "reason.blackout": "It did not begin, as its time came in hours in which no run begins by itself.",
+    "next.blackout": "Nothing has to be done: a run begins after them. One that you ask for begins at once.",
     "reason.not_in_preview": "The plan that was looked at did not say this.",
     "next.not_in_preview": "Look at a new preview, then carry that out.",
     "reason.only_in_preview": "The plan that was looked at said this; it is not planned any more.",

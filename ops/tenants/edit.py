@@ -17,12 +17,13 @@ from models.session import transaction
 from models.tenant_settings import Limits
 from ops import access, lookup
 from ops.problems import Problem
-from ops.tenants import export, file_spec, importing
+from ops.tenants import blackout_text, export, file_spec, importing
+from ops.tenants.blackout_text import written
 from ops.tenants.file import problem_of
 from ops.tenants.importing import Imported
 
 # What can be changed, by its place in the file, in the order in which it is asked
-PLAIN = ("name", "timezone", "interval")
+PLAIN = ("name", "timezone", "interval", "blackout")
 AFAS = ("afas.parallel_calls", "afas.secret_ends")
 PLUVO = ("pluvo.calls_per_second", "pluvo.people_per_call", "pluvo.webhook_secret")
 REMOVALS = ("removals.policy", "removals.confirm_after")
@@ -71,7 +72,7 @@ def change(slug: str, given: Mapping[str, str], version: int, who: str) -> Impor
     document = _without_secrets(export.document(slug))
     for key, typed in given.items():
         if key in KEYS and not (key in SECRETS and not typed.strip()):
-            _put(document, key, _value(key, typed.strip()))
+            _put(document, key, _blackouts(typed) if key == "blackout" else _value(key, typed.strip()))
     (done,) = importing.apply([_valid(document)], who, verb="tenants edit", version=version)
     return done
 
@@ -82,8 +83,13 @@ def _valid(document: Mapping[str, Any]) -> file_spec.Tenant:
         return file_spec.Tenant.model_validate(document, context=context, extra="forbid")
     except ValidationError as error:
         found = [problem_of(one) for one in error.errors(include_url=False, include_input=False)]
-        told = {".".join(map(str, path)): said for path, said in found}
+        told = {_key(path): said for path, said in found}
         raise Problem("wrong_values", keys=", ".join(told), told=told) from None
+
+
+def _key(path: tuple[str | int, ...]) -> str:
+    """Of a blackout there is one field for all of them."""
+    return "blackout" if path[0] == "blackout" else ".".join(map(str, path))
 
 
 def _without_secrets(document: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +106,16 @@ def _text(spec: file_spec.Tenant, key: str) -> str:
         value = getattr(value, part)
     if key in ("interval", "removals.confirm_after"):
         return settings.format_duration(int(str(value)))
+    if key == "blackout":
+        return written(one.stored() for one in spec.blackout)
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _blackouts(typed: str) -> list[dict[str, Any]]:
+    try:
+        return blackout_text.read(typed)
+    except ValueError as error:
+        raise Problem("wrong_values", keys="blackout", told={"blackout": str(error)}) from None
 
 
 def _value(key: str, typed: str) -> str | int | float | Literal[""] | None:

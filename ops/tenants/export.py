@@ -16,7 +16,7 @@ from models.course import Course
 from models.course_settings import PLACES, CourseDefaults
 from models.session import session
 from models.tenant import Tenant
-from models.tenant_settings import AfasSettings, AlertSettings, CompletionRule, PluvoSettings, RemovalSettings
+from models.tenant_settings import AfasSettings, AlertSettings, Blackout, CompletionRule, PluvoSettings, RemovalSettings
 from ops import access, lookup
 from ops.problems import AlreadyDecided
 from ops.tenants.importing import SECRETS
@@ -72,6 +72,7 @@ def document(slug: str) -> dict[str, Any]:
             "name": tenant.name,
             "timezone": tenant.timezone,
             "interval": format_duration(tenant.interval_seconds),
+            **({"blackout": [_changed(one, Blackout) for one in tenant.blackout]} if tenant.blackout else {}),
             **{name: table for name, table in tables.items() if table},
             "removals": _removals(tenant.removals),
         }

@@ -162,6 +162,12 @@ def problem_of(detail: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
         said = _range(path, detail["msg"])
     elif kind == "tuple_type" and path[-1] in ("mail", "quality_mail"):
         said = 'must be a list of addresses: ["support@example.nl"]'
+    elif kind == "tuple_type" and path[-1] == "days":
+        said = 'must be a list of days: ["mon", "fri"]'
+    elif kind == "too_long" and path[-1] == "blackout":
+        said = f"must be at most {context['max_length']}"
+    elif kind == "too_short":
+        said = "is empty"
     elif kind == "string_too_long":
         said = f"is longer than {context['max_length']} characters"
     else:

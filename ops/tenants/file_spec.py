@@ -17,10 +17,13 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 from clients.afas import AFAS_HOSTS, normalise_token, parse_member_id
 from clients.http import checked_base_url
 from clients.pluvo import PLUVO_HOSTS, pluvo_base_url
+from models.blackouts import LEAST_MINUTES, free_minutes
 from models.course_settings import PLACES, CourseDefaults, CourseRule, CourseSettings
 from models.tenant_settings import (
     AfasSettings,
     AlertSettings,
+    Blackout,
+    Blackouts,
     PluvoSettings,
     RemovalSettings,
     Table,
@@ -202,6 +205,7 @@ class Tenant(Table):
     name: Text
     timezone: Text = "Europe/Amsterdam"
     interval: int = 3600
+    blackout: Blackouts = ()
     afas: Afas
     pluvo: Pluvo
     removals: Removals = Removals()
@@ -237,6 +241,13 @@ class Tenant(Table):
             if lacking := rule.lacking(info.data["course_defaults"]):
                 raise ValueError(f"what rule {number} links needs {lacking} in [tenants.course_defaults]")
         return rules
+
+    @field_validator("blackout")
+    @classmethod
+    def _leave_something(cls, found: tuple[Blackout, ...]) -> tuple[Blackout, ...]:
+        if free_minutes([one.stored() for one in found]) < LEAST_MINUTES:
+            raise ValueError("must leave an hour of the week at least, or no run would ever begin by itself")
+        return found
 
     @field_validator("slug")
     @classmethod

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -19,6 +18,7 @@ from sqlmodel import Session, select
 from typing_extensions import TypedDict
 
 import settings
+from models import blackouts
 from models import tenant as tables
 from models.advisory_locks import AdvisoryLock
 from models.base import utc_now
@@ -33,6 +33,7 @@ from ops import access, audit
 from ops.language import Words
 from ops.problems import AlreadyDecided, Problem
 from ops.tenants import RESERVED, file_spec
+from ops.tenants.blackout_text import written
 from producers.runs.request import begin_again
 from tenancy import health
 from tenancy.systems import SAME_ORGANISATION
@@ -182,11 +183,12 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
             "of real ones"
         )
     tenant_id = cast(int, stored.id)
+    done.changes += _set_blackout(stored, spec)
     done.changes += _set_rules(stored, spec)
     changed, ended = _set_courses(opened, tenant_id, spec)
     done.changes += changed
     done.warnings += _people_of(opened.connection(), tenant_id, ended)
-    _set_timetable(opened, tenant_id, spec.interval, Health.NEW if done.action == "created" else Health.HEALTHY)
+    _set_timetable(opened, tenant_id, spec, Health.NEW if done.action == "created" else Health.HEALTHY)
     if done.action == "updated":
         if not done.changes:
             done.action = "unchanged"
@@ -359,6 +361,14 @@ def _set_secrets(stored: tables.Tenant, before: dict[str, str | None], after: di
     return changes
 
 
+def _set_blackout(stored: tables.Tenant, spec: file_spec.Tenant) -> list[str]:
+    before, stored.blackout = stored.blackout or [], list(spec.blackout)
+    if before == stored.blackout:
+        return []
+    told = (written(one.stored() for one in these) or "none" for these in (before, stored.blackout))
+    return [f"blackout: {' → '.join(told)}"]
+
+
 def _set_rules(stored: tables.Tenant, spec: file_spec.Tenant) -> list[str]:
     before = stored.course_rules or []
     stored.course_rules = list(spec.course_rules)
@@ -433,18 +443,22 @@ def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
     return changes
 
 
-def _set_timetable(opened: Session, tenant_id: int, interval_seconds: int, state: Health) -> None:
+def _set_timetable(opened: Session, tenant_id: int, spec: file_spec.Tenant, state: Health) -> None:
     """Both directions have a place in the timetable, spread over the interval; a shorter one counts at once.
 
-    The timetable of a new tenant begins with the first run that an operator starts.
+    The timetable of a new tenant begins with the first run that an operator starts. None begins in a blackout.
     """
     stored = opened.exec(select(TenantDirection).where(TenantDirection.tenant_id == tenant_id))
     known = {row.direction: row for row in stored}
+    when, now = ([one.stored() for one in spec.blackout], spec.timezone), utc_now()
     for direction in Direction:
         # Spreading is all that is wanted of chance here.
-        at = utc_now() + timedelta(seconds=random.uniform(0.1, 1.0) * interval_seconds)  # noqa: S311  spreads first runs, guards nothing
+        seconds = random.uniform(0.1, 1.0) * spec.interval  # noqa: S311  spreads first runs, guards nothing
         row = known.get(direction)
         if row is None:
+            at = blackouts.next_begin(*when, now, seconds)
             opened.add(TenantDirection(tenant_id=tenant_id, direction=direction, next_run_at=at, state=state))
-        elif row.next_run_at is None or row.next_run_at > utc_now() + timedelta(seconds=interval_seconds):
-            row.next_run_at = at
+        elif row.next_run_at is None or row.next_run_at > blackouts.latest_begin(*when, now, spec.interval):
+            row.next_run_at = blackouts.next_begin(*when, now, seconds)
+        elif blackouts.free_from(*when, row.next_run_at) != row.next_run_at:
+            row.next_run_at = blackouts.next_begin(*when, row.next_run_at, 0)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, text
+from ulid import ULID
 
 import settings
+from models.blackouts import free_from
 from models.credential_end import AFAS_ENDS
 from models.direction import Direction, Health
 from models.session import transaction
@@ -19,8 +22,8 @@ from ops.tidy import tidy_up
 from tenancy import health
 
 _TENANTS = f"""
-    SELECT t.id, t.slug, t.name, t.interval_seconds, t.afas->>'environment' AS environment,
-           {AFAS_ENDS} AS afas_ends,
+    SELECT t.id, t.slug, t.name, t.interval_seconds, t.timezone, t.blackout, now() AS now,
+           t.afas->>'environment' AS environment, {AFAS_ENDS} AS afas_ends,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'enrollments') AS newest_enrollments,
            (SELECT max(r.id) FROM run r WHERE r.tenant_id = t.id AND r.direction = 'completions') AS newest_completions
       FROM tenant t
@@ -39,8 +42,9 @@ _COURSES = """
 
 
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
-    """The tenants by slug, with the health of both directions and the next run.
+    """The tenants by slug, with the health of both directions, the last and the next run.
 
+    ``blackout_until``: until when none begins by itself, where that is so now.
     ``afas_ends``: the last day of the credentials of AFAS, as somebody noted it or AFAS told it; None where nobody did.
     """
     with transaction() as connection:
@@ -58,8 +62,8 @@ def show(slug: str) -> Row:
         item = _with_health(connection, rows(connection, f"{_TENANTS} WHERE t.id = :tenant", tenant=tenant))[0]
         settings = rows(
             connection,
-            "SELECT timezone, interval_seconds, afas, pluvo, removals, alerts, course_defaults, course_rules, envid,"
-            "       settings_version, first_complete_at,"
+            "SELECT timezone, interval_seconds, blackout, afas, pluvo, removals, alerts, course_defaults, course_rules,"
+            "       envid, settings_version, first_complete_at,"
             "       afas_client_secret IS NOT NULL AS afas_client_secret, afas_token IS NOT NULL AS afas_token,"
             "       pluvo_client_secret IS NOT NULL AS pluvo_client_secret,"
             "       webhook_secret IS NOT NULL AS webhook_secret, alerts_secret IS NOT NULL AS alerts_secret"
@@ -81,6 +85,7 @@ def _item(item: Row, health: Mapping[Direction, Row]) -> Row:
     newest = {way: item[f"newest_{way}"] for way in Direction}
     # A direction that is paused or has not begun has no next run, whatever its place in the timetable says.
     resting = (Health.PAUSED, Health.NEW)
+    last = max((run for run in newest.values() if run), default=None)
     nexts = [row["next_run_at"] for row in health.values() if row and row["state"] not in resting]
     return {
         "slug": item["slug"],
@@ -89,9 +94,16 @@ def _item(item: Row, health: Mapping[Direction, Row]) -> Row:
         "environment": item["environment"],
         "afas_ends": item["afas_ends"],
         **{str(way): _health(row, newest[way]) for way, row in health.items()},
-        "last_run": max((run for run in newest.values() if run), default=None),
+        "last_run": last,
+        "last_run_at": ULID.from_str(last).datetime if last else None,
+        "blackout_until": _blackout_until(item),
         "next_run_at": min((at for at in nexts if at), default=None),
     }
+
+
+def _blackout_until(item: Row) -> datetime | None:
+    free = free_from(item["blackout"], item["timezone"], item["now"])
+    return None if free == item["now"] else free
 
 
 def _health(row: Row, last_run: str | None) -> Row:

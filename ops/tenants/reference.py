@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from models.blackouts import WEEK
 from ops.tenants import file_spec
 from ops.tenants.toml_text import value
 from settings import format_duration
@@ -27,6 +28,15 @@ WORDS: dict[str, tuple[str, Any]] = {
     "tenants.name": ("The customer's name, for people.", "Acme Opleidingen"),
     "tenants.timezone": ("Where the customer's days and nights are.", None),
     "tenants.interval": ("How often each direction runs.", None),
+    "tenants.blackout": (
+        "Hours in which no run begins by itself. A person's own begins; one that runs goes on.",
+        None,
+    ),
+    "tenants.blackout.days": ("The days on which they begin.", ["mon", "fri"]),
+    "tenants.blackout.hours": (
+        "In the customer's time zone, over midnight too; `00:00-24:00` is a whole day.",
+        "08:00-17:30",
+    ),
     "tenants.courses": ("One table for each AFAS event that is linked.", None),
     "tenants.course_defaults": ("What courses and rules share. A course's own value wins, key by key.", None),
     "tenants.course_rules": ("Links events without a block each. The first rule that covers an event counts.", None),
@@ -166,6 +176,8 @@ WORDS |= {
 _KINDS = {
     "tenants.alerts.mail": "list of at most 20 addresses",
     "tenants.alerts.quality_mail": "list of at most 20 addresses",
+    "tenants.blackout.days": "list of " + ", ".join(f"`{day}`" for day in WEEK),
+    "tenants.blackout.hours": "hours such as `08:00-17:30`",
     "tenants.alerts.quiet": "hours such as `22:00-07:00`",
     "tenants.afas.secret_ends": 'day such as `"2027-05-01"`',
     "tenants.course_rules.events": '`"all"`, or a list of ids and ranges',

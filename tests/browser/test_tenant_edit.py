@@ -43,15 +43,21 @@ def save(look: Look, **typed: str) -> None:
 
 @pytest.mark.parametrize("language", ["nl", "en"])
 def test_settings_are_changed_and_what_changed_is_told(look: Look, world: World, language: Language) -> None:
-    run_sql("UPDATE tenant SET interval_seconds = 3600, name = 'Edita' WHERE slug = 'edita'")
+    run_sql("UPDATE tenant SET interval_seconds = 3600, name = 'Edita', blackout = '[]' WHERE slug = 'edita'")
     look.open("/tenants/edita/edit", language=language, javascript=False)
     look.find('[name="removals.policy"]').select_option("keep" if language == "nl" else "unenroll")
-    save(look, interval="30m", name="Edita B.V.", removals__limits__creates_count="7")
+    hours = "ma-vr 08:00-17:30; zo 22:00-07:00" if language == "nl" else "mon-fri 08:00-17:30; sun 22:00-07:00"
+    save(look, interval="30m", name="Edita B.V.", removals__limits__creates_count="7", blackout=hours)
     assert look.page.url.endswith("/tenants/edita/edit")
     found = settings()
+    assert found["blackout"] == "mon-fri 08:00-17:30; sun 22:00-07:00"
     assert (found["interval"], found["name"], found["removals.limits.creates_count"]) == ("30m", "Edita B.V.", "7")
     assert found["removals.policy"] == ("keep" if language == "nl" else "unenroll")
-    assert "interval_seconds: 3600 → 1800" in look.find(".history").inner_text()
+    told = look.find(".history").inner_text()
+    assert "interval_seconds: 3600 → 1800" in told
+    assert "blackout: none → mon-fri 08:00-17:30; sun 22:00-07:00" in told
+    look.open("/tenants/edita", language=language)
+    assert hours in look.text()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +65,8 @@ def test_settings_are_changed_and_what_changed_is_told(look: Look, world: World,
     [
         ("interval", "5s"),
         ("timezone", "Mars/Olympus"),
+        ("blackout", "elke dag"),
+        ("blackout", "ma-vr 8:00-17:30"),
         ("afas.parallel_calls", "9"),
         ("afas.secret_ends", "morgen"),
         ("pluvo.people_per_call", "veel"),

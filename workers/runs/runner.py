@@ -33,6 +33,7 @@ from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, PlanChanged, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import lock_runs
 from tenancy import health, unreached
+from tenancy.blackouts import BY_THEMSELVES, put_off
 from workers.messages.interruptions import UNFIT
 
 MAX_CRASHES = 3
@@ -80,7 +81,7 @@ _CLAIM = text(
                                                     + (status = 'running')::int)
      WHERE id = :id AND tenant_id = :tenant AND {_CANDIDATE}
     RETURNING id, tenant_id, direction, options, fence, stop_requested, (progress ->> 'crashes')::int AS crashes,
-              trigger = 'preview' AS preview
+              trigger, trigger = 'preview' AS preview
     """  # noqa: S608  the condition is a constant
 )
 
@@ -129,6 +130,12 @@ def _claim(candidate: Candidate) -> RunLease | None:
         if state is not None and state.state in (("paused",) if row.preview else ("paused", "quarantined")):
             result.end(connection, row.id, row.tenant_id, state.state, state.reason)
             return None
+        # What began before, and was taken over or given back, goes on.
+        if row.fence == 1 and row.trigger in BY_THEMSELVES:
+            full = bool(row.options.get("full"))
+            if put_off(connection, row.tenant_id, row.direction, full=full):
+                result.end(connection, row.id, row.tenant_id, RunStatus.PAUSED, "blackout")
+                return None
         return RunLease(row.id, row.tenant_id, row.direction, row.options, row.fence, preview=row.preview)
 
 

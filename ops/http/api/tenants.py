@@ -42,7 +42,9 @@ class TenantItem(TypedDict):
     enrollments: Health
     completions: Health
     last_run: str | None
+    last_run_at: datetime | None
     next_run_at: datetime | None
+    blackout_until: datetime | None
 
 
 class TenantPage(TypedDict):
@@ -57,6 +59,7 @@ class TenantShown(TenantItem):
 
     timezone: str
     interval_seconds: int
+    blackout: list[dict[str, Any]]
     afas: dict[str, Any]
     pluvo: dict[str, Any]
     removals: dict[str, Any]

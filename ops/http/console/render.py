@@ -23,6 +23,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from models.blackouts import Blackout
 from models.session import DATABASE_TROUBLE
 from ops import access, overview
 from ops.http.access import known_of
@@ -30,6 +31,7 @@ from ops.http.console import choices, places, states, static_files, words
 from ops.language import SENTENCES, Language, say
 from ops.listing import Row
 from ops.problems import Problem
+from ops.tenants.blackout_text import written
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -146,6 +148,7 @@ def environment() -> Environment:
         lasting=_lasting,
         prose=words.prose,
         day_bars=_day_bars,
+        blackouts=_blackouts,
     )
     made.globals["m"] = made.get_template("macros.html").module
     return made
@@ -173,6 +176,10 @@ def _capped(value: int) -> str:
 
 def _lasting(seconds: float) -> str:
     return words.lasting(seconds, _view.get().language)
+
+
+def _blackouts(stored: list[Blackout]) -> str:
+    return written(stored, _view.get().language)
 
 
 def _here(**changed: str | int | None) -> str:

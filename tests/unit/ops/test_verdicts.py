@@ -103,7 +103,7 @@ def test_every_kind_of_message_has_a_rule_for_its_replay(kind: Kind) -> None:
 def test_every_tenant_has_one_full_time_a_week_in_its_own_night() -> None:
     monday = datetime(2026, 11, 23, tzinfo=UTC)
     for number in range(1, 30):
-        row = {"tenant_id": number, "timezone": "Europe/Amsterdam"}
+        row = {"tenant_id": number, "timezone": "Europe/Amsterdam", "blackout": []}
         times = [monday + timedelta(minutes=5 * step) for step in range(7 * 288)]
         full = [time for time in times if is_full_time(row, time)]
         assert full

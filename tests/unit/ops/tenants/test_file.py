@@ -90,6 +90,33 @@ def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
             'name = "A"\ninterval = "1 hour"',
             "4: tenants.interval: '1 hour' is no duration",
         ),
+        (
+            "[tenants.afas]",
+            '[[tenants.blackout]]\nhours = "8-17"\n[tenants.afas]',
+            "6: tenants.blackout.hours: must be hours such as 08:00-17:30",
+        ),
+        (
+            "[tenants.afas]",
+            '[[tenants.blackout]]\ndays = ["fri", "vr"]\nhours = "08:00-17:30"\n[tenants.afas]',
+            "6: tenants.blackout.days: must be 'mon', 'tue'",
+        ),
+        (
+            "[tenants.afas]",
+            '[[tenants.blackout]]\ndays = "mon"\nhours = "08:00-17:30"\n[tenants.afas]',
+            '6: tenants.blackout.days: must be a list of days: ["mon", "fri"]',
+        ),
+        (
+            "[tenants.afas]",
+            '[[tenants.blackout]]\ndays = []\nhours = "08:00-17:30"\n[tenants.afas]',
+            "6: tenants.blackout.days: is empty",
+        ),
+        ("[tenants.afas]", "[[tenants.blackout]]\n[tenants.afas]", "5: tenants.blackout: hours is missing"),
+        (
+            "[tenants.afas]",
+            '[[tenants.blackout]]\nhours = "00:05-24:00"\n[tenants.afas]',
+            "5: tenants.blackout: must leave an hour of the week",
+        ),
+        ("[tenants.afas]", "[tenants.blackout]\n[tenants.afas]", "5: tenants.blackout: must be an array of tables"),
         ('name = "Acme Opleidingen"', 'name = "A"\ntimezone = "Europe/Delft"', "4: tenants.timezone: is no time zone"),
         ('member_id = "O12345AA"', "member_id = 12345", "6: tenants.afas.member_id: must be text: write it between"),
         ('member_id = "O12345AA"', 'member_id = "123"', "6: tenants.afas.member_id: Type the AFAS member id"),
