@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import update
+from sqlalchemy import text, update
 from sqlalchemy.exc import StatementError
 from sqlmodel import select
 
 import settings
+from models.blackouts import WEEK
 from models.crypto import SecretDamaged, SecretUnreadable, decrypt, encrypt, fingerprint
 from models.direction import Direction
 from models.run import RunOptions
@@ -506,11 +508,41 @@ def courses_at_random(chance: random.Random) -> str:
     return "\n".join(written)
 
 
+ALWAYS_AT_WORK = """\
+[[tenants.blackout]]
+days = ["fri", "mon"]
+hours = "08:00 - 17:30"
+[[tenants.blackout]]
+hours = "18:00-16:30"
+"""
+
+
+def test_a_blackout_counts_for_the_next_run_at_once_and_so_does_its_end(import_text: Import) -> None:
+    import_text(GOOD)
+    # when nearly the whole day is covered
+    (done,) = import_text(GOOD + ALWAYS_AT_WORK)
+    # then
+    assert done.changes == ["blackout: none → mon, fri 08:00-17:30; 18:00-16:30"]
+    zone = ZoneInfo("Europe/Amsterdam")
+    times = [at.astimezone(zone) for at in next_runs()]
+    assert all(time(17 if at.weekday() in (0, 4) else 16, 30) <= at.time() < time(18) for at in times)
+    assert manage.show("acme")["blackout"][1] == {"days": list(WEEK), "hours": "18:00-16:30"}
+    # and when it is not any more
+    (done,) = import_text(GOOD)
+    assert done.changes == ["blackout: mon, fri 08:00-17:30; 18:00-16:30 → none"]
+    assert all(at < datetime.now(UTC) + timedelta(hours=1) for at in next_runs())
+
+
+def next_runs() -> list[datetime]:
+    with transaction() as connection:
+        return list(connection.execute(text("SELECT next_run_at FROM tenant_direction")).scalars())
+
+
 def test_whatever_is_imported_its_export_changes_nothing(import_text: Import) -> None:
     chance, tried = random.Random(7), 0
     head = GOOD[: GOOD.index("[[tenants.courses]]")]
     for _ in range(150):
-        text = head + courses_at_random(chance)
+        text = head + chance.choice(("", ALWAYS_AT_WORK)) + courses_at_random(chance)
         try:
             import_text(text)
         except FileProblems:
