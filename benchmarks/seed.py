@@ -64,7 +64,7 @@ _READING = _ulid("%(runs)s - %(tenants)s + p.tenant_id")
 _STATEMENTS = (
     """INSERT INTO tenant (id, slug, name, timezone, interval_seconds, afas, pluvo, removals, envid, first_complete_at)
        SELECT n, 'tenant-' || n, 'Tenant ' || n, 'Europe/Amsterdam', 3600,
-              jsonb_build_object('member_id', (10000 + n)::text),
+              jsonb_build_object('member_id', (10000 + n)::text, 'client_id', 'koppeling'),
               jsonb_build_object('organisation', 'org-' || n, 'client_id', 'koppeling'),
               '{"policy": "unenroll"}', 'env-' || n, now()
          FROM generate_series(1, %(tenants)s) n""",

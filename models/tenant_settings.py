@@ -278,6 +278,17 @@ class Stored(TypeDecorator[Any]):
             ) from None
 
 
+def completed(kind: type[Table], found: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they are stored, with the defaults of what the version that stored them did not know.
+
+    What can't be read comes as it is.
+    """
+    try:
+        return kind.model_validate(found).model_dump(exclude_none=True)
+    except ValidationError:
+        return found
+
+
 def stored(kind: type[Table], *, many: bool = False, default: str | None = None) -> Any:
     """A column of the kind; ``default`` is its SQL text, where all of its keys have defaults."""
     server = text(f"'{default}'::jsonb") if default is not None else None

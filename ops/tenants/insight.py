@@ -16,7 +16,15 @@ from typing_extensions import TypedDict
 from models.direction import Direction, Health
 from models.run import CourseResult
 from models.session import transaction
-from models.tenant_settings import AfasSettings, FieldMap, Limits, PluvoSettings, RemovalSettings
+from models.tenant_settings import (
+    AfasSettings,
+    CourseTarget,
+    FieldMap,
+    Limits,
+    PluvoSettings,
+    RemovalSettings,
+    completed,
+)
 from ops import lookup
 from ops.degraded import mark
 from ops.language import SENTENCES
@@ -250,7 +258,8 @@ def course(slug: str, event_id: str) -> CourseInsight:
             "tenant": slug,
             "timezone": tenant["timezone"],
             "environment": AfasSettings.model_validate(tenant["afas"]).environment,
-            "course": found[0] | {"fields": _in_order(found[0]["fields"])},
+            "course": found[0]
+            | {"fields": _in_order(found[0]["fields"]), "pluvo": completed(CourseTarget, found[0]["pluvo"])},
             "counts": {row["outcome"]: row["count"] for row in rows(connection, _COURSE_COUNTS, **key)},
             "roster": _roster(rows(connection, _RUNS_OF, tenant=number, limit=ROSTER_RUNS), event_id),
             "holds": rows(connection, _COURSE_HOLDS, tenant=number, event=event_id),

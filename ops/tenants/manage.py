@@ -13,6 +13,15 @@ from models.blackouts import free_from
 from models.credential_end import AFAS_ENDS
 from models.direction import Direction, Health
 from models.session import transaction
+from models.tenant_settings import (
+    AfasSettings,
+    AlertSettings,
+    CourseTarget,
+    PluvoSettings,
+    RemovalSettings,
+    Table,
+    completed,
+)
 from ops import access, audit, lookup, users
 from ops.degraded import mark
 from ops.language import Words
@@ -39,6 +48,13 @@ _COURSES = """
              WHERE e.tenant_id = c.tenant_id AND e.course_id = c.id AND e.state = 'enrolled') AS enrolled
       FROM course c WHERE tenant_id = :tenant ORDER BY active DESC, length(event_id), event_id
 """
+
+_STORED: Mapping[str, type[Table]] = {
+    "afas": AfasSettings,
+    "pluvo": PluvoSettings,
+    "removals": RemovalSettings,
+    "alerts": AlertSettings,
+}
 
 
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
@@ -71,7 +87,10 @@ def show(slug: str) -> Row:
             tenant=tenant,
         )[0]
         secrets = {name: settings.pop(name) for name in list(settings) if name.endswith(("_secret", "_token"))}
-        return item | settings | {"secrets": secrets, "courses": rows(connection, _COURSES, tenant=tenant)}
+        settings |= {name: completed(kind, settings[name]) for name, kind in _STORED.items()}
+        courses = rows(connection, _COURSES, tenant=tenant)
+        courses = [course | {"pluvo": completed(CourseTarget, course["pluvo"])} for course in courses]
+        return item | settings | {"secrets": secrets, "courses": courses}
 
 
 def _with_health(connection: Connection, items: Sequence[Row]) -> list[Row]:
