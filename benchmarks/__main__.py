@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_sync, million, scale, starting, write_backs
+from benchmarks import first_sync, million, pages, scale, starting, write_backs
 from benchmarks.peers.chart import svg
 from benchmarks.system import ROOT
 from benchmarks.targets import TARGETS, Found, Target
@@ -40,6 +40,7 @@ SIZES = {
     "enrollments": (1_000_000, "stored beside a first sync"),
     "messages": (20_000, "that do nothing"),
 }
+PAGE_TIMES = 20
 Measured = dict[str, Found]
 
 
@@ -117,6 +118,7 @@ def measurements(given: argparse.Namespace) -> list[tuple[Sequence[str], Callabl
             partial(write_backs.measure, given.write_backs, 4 * given.write_backs),
         ),
         (given.enrollments, ("million",), partial(million.measure, max(100, given.people // 4), given.enrollments)),
+        (given.enrollments, ("pages",), partial(pages.measure, given.enrollments, PAGE_TIMES)),
         (given.rows, ("unchanged",), partial(scale.unchanged, given.rows)),
     ]
     return [(names, measure) for size, names, measure in everything if size]
