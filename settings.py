@@ -21,6 +21,11 @@ from cryptography.fernet import Fernet
 
 PREFIX = "KOPPELING_"
 ROLES = ("viewer", "operator", "admin")
+# What follows, and what such an address may say: tenancy/redis_connection.py.
+REDIS = (
+    *("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
+    *("valkey", "valkeys", "valkey+sentinel", "valkeys+sentinel"),
+)
 FROM_FILE = (
     *("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL", "ALERT_WEBHOOK_SECRET"),
     "OIDC_CLIENT_SECRET",
@@ -240,7 +245,7 @@ def load() -> Settings:
     def url(*schemes: str) -> Callable[[str], str | None]:
         def check(text: str) -> str | None:
             if text.split("://", 1)[0] not in schemes or "://" not in text:
-                raise ValueError(f"must start with {schemes[0]}://")
+                raise ValueError(f"must start with {schemes[0]}:// (or {'://, '.join(schemes[1:])}://)")
             return text
 
         return check
@@ -298,7 +303,7 @@ def load() -> Settings:
             url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"),
             None,
         ),
-        redis_url=knob("REDIS_URL", url("redis", "rediss", "unix", "valkey", "valkeys"), None),
+        redis_url=knob("REDIS_URL", url(*REDIS), None),
         secret_keys=knob("SECRET_KEYS", _secret_keys, ()),
         allow_insecure_urls=knob("ALLOW_INSECURE_URLS", flag, False),
         integration_id=knob("INTEGRATION_ID", str, ""),

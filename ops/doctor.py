@@ -32,8 +32,8 @@ from ops.problems import Problem
 from ops.servers import environment
 from settings import SettingsError
 from tenancy import vital_signs
-from tenancy.rate_limit import redis_client
-from tenancy.redis_rights import fault
+from tenancy.redis_connection import connect
+from tenancy.redis_trouble import look
 
 OLDEST_POSTGRES = 15
 CLOCK_SECONDS = 5
@@ -77,6 +77,17 @@ _UNDELIVERED = text(
 )
 _MAILED = text("SELECT EXISTS (SELECT 1 FROM tenant WHERE jsonb_array_length(coalesce(alerts->'mail', '[]')) > 0)")
 _USED = text("SELECT EXISTS (SELECT 1 FROM tenant)")
+
+
+# What is the matter with the broker: its code here, and the parameter that tells more.
+_BROKER = {
+    "settings": ("broker_unfit", "told"),
+    "login": ("broker_login", ""),
+    "rights": ("broker_refuses", ""),
+    "unreachable": ("broker_unreachable", "error"),
+    "full": ("broker_full", "told"),
+    "read_only": ("broker_read_only", ""),
+}
 
 
 class Found(TypedDict):
@@ -279,18 +290,17 @@ def _broker() -> Iterator[Finding]:
     if not settings.get().redis_url:
         yield _wrong("broker", "no_broker")
         return
+    url = settings.get().need_redis()
     try:
-        client = redis_client(settings.get().need_redis())
-        refused = fault(client, redis_prefix())
-    except redis.AuthenticationError:
-        yield _wrong("broker", "broker_login")
+        prefix = redis_prefix()
+    except (SettingsError, *DATABASE_TROUBLE):  # told above; the prefix stands in the database
+        prefix = "koppeling:doctor"
+    trouble = look(url, prefix)
+    if trouble:
+        code, parameter = _BROKER[trouble.code]
+        yield _wrong("broker", code, **({parameter: trouble.text} if parameter else {}))
         return
-    except (redis.RedisError, SettingsError, *DATABASE_TROUBLE) as error:
-        yield _wrong("broker", "broker_unreachable", error=type(error).__name__)
-        return
-    if refused:
-        yield _wrong("broker", "broker_refuses")
-        return
+    client = connect(url)
     try:
         told: dict[str, Any] = client.info()
     except redis.RedisError:

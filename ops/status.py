@@ -18,7 +18,7 @@ from ops.alerts.kinds import CREDENTIAL_ENDS
 from ops.degraded import DEGRADED, mark
 from ops.listing import Row, rows
 from tenancy import vital_signs
-from tenancy.rate_limit import redis_client
+from tenancy.redis_connection import connect
 from tenancy.redis_rights import fault
 
 # With what is seen of it: all, or some tenants.
@@ -47,11 +47,10 @@ _NOTHING = dict.fromkeys(_NAMES, 0) | {"oldest_pending_seconds": 0.0}
 
 def broker() -> str:
     """``ok``, ``unreachable``, ``refuses`` (what the engine needs), or ``unknown`` where this command knows of none."""
-    url = settings.get().redis_url
-    if not url:
+    if not settings.get().redis_url:
         return "unknown"
     try:
-        return "refuses" if fault(redis_client(url), redis_prefix()) else "ok"
+        return "refuses" if fault(connect(settings.get().need_redis()), redis_prefix()) else "ok"
     except (redis.RedisError, *DATABASE_TROUBLE):
         return "unreachable"
 

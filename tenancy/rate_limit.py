@@ -14,6 +14,7 @@ import redis
 
 import settings
 from models.installation import redis_prefix
+from tenancy.redis_connection import connect
 
 # Keeps two numbers per key, in microseconds: the theoretical arrival time of the next call, and when that was written.
 # A clock that was set back since takes the first one back with it. Returns how long to wait.
@@ -40,12 +41,6 @@ class RateLimited(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"next call allowed in {seconds:.1f} s")
         self.seconds = seconds
-
-
-@lru_cache(maxsize=4)
-def redis_client(url: str) -> redis.Redis:
-    """One client a process for small shared state. Never retries by itself, never waits long."""
-    return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3)
 
 
 class _Alone:
@@ -77,7 +72,7 @@ class RateLimit:
         interval = 1.0 / self.per_second
         burst = max(0.2, interval)
         try:
-            script = redis_client(settings.get().need_redis()).register_script(_SCRIPT)
+            script = connect(settings.get().need_redis()).register_script(_SCRIPT)
             granted, wait = script(
                 keys=[f"{redis_prefix()}:rate_limit:{self.key}"],
                 args=[int(interval * 1e6), int(burst * 1e6), int(self.patience_seconds * 1e6)],

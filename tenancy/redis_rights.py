@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 
 import redis
+from redis.exceptions import AskError, ClusterCrossSlotError
 
 # What docs/deployment.md gives to a user of a shared server; the prefix of the keys stands before it.
 ACL = "resetchannels -@all +@connection +@read +@write +@scripting +time -@dangerous"
+CLUSTER = "CLUSTER"
 _SECONDS = 60
 _SCRIPT = "redis.call('HSETNX', KEYS[1], ARGV[1], 1); redis.call('HDEL', KEYS[1], ARGV[1]); return redis.call('TIME')"
 
@@ -36,6 +38,8 @@ def fault(client: redis.Redis, prefix: str) -> str | None:
     asked.eval(_SCRIPT, 1, f"{key}:e", "a")
     asked.delete(f"{key}:s", f"{key}:z", f"{key}:u", f"{key}:h", f"{key}:l", f"{key}:e")
     for result in asked.execute(raise_on_error=False):
+        if isinstance(result, AskError | ClusterCrossSlotError):
+            return f"{CLUSTER} {result}"
         if isinstance(result, redis.ResponseError):
             return str(result)
         if isinstance(result, redis.RedisError):

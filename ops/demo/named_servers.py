@@ -14,6 +14,7 @@ from models.session import engine_for, transaction
 from ops.problems import Problem
 from ops.tenants import manage
 from simulators.sample_data.tenants import TENANTS
+from tenancy.redis_connection import connect
 
 
 @contextmanager
@@ -28,13 +29,12 @@ def named_servers() -> Iterator[None]:
         if found.database_url:
             _remove_tenants(found.need_database())
         if found.redis_url:
-            _forget(found.redis_url)
+            _forget(connect(found.need_redis()))
 
 
-def _forget(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        for key in client.scan_iter(f"{settings.get().redis_prefix}:*", count=1000):
-            client.delete(key)
+def _forget(client: redis.Redis) -> None:
+    for key in client.scan_iter(f"{settings.get().redis_prefix}:*", count=1000):
+        client.delete(key)
 
 
 def _free_database(url: str) -> None:

@@ -16,13 +16,12 @@ from typing import Any
 import redis
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 import settings
 from clients.pluvo import waiting
 from models.installation import redis_prefix
 from models.worker import STANDING_BY
+from tenancy import redis_connection
 from workers.messages.delivery import HOOKS
 from workers.messages.envelope import Envelope, encode
 from workers.messages.time_limit import LeaseTimeLimit
@@ -30,7 +29,6 @@ from workers.messages.time_limit import LeaseTimeLimit
 # Ours are text; a foreign one may be any bytes.
 RedisId = str | bytes
 QUEUES = ("enrollments", "completions")
-SOCKET_TIMEOUT_SECONDS = 3
 HEARTBEAT_TIMEOUT_MS = 30_000
 MEMORY = "memory"
 # The id names the delivery: if its body is there already, it was pushed before.
@@ -99,7 +97,6 @@ class LedgerBroker(RedisBroker):
         )
         self._consumer_class = consumer_class
         self.actor_options |= HOOKS
-        self._url: str | None = None
         self._connecting = threading.Lock()
         # Redis ids that this process holds, by queue: fetched and not acknowledged yet.
         self.held: dict[str, set[RedisId]] = {}
@@ -117,18 +114,12 @@ class LedgerBroker(RedisBroker):
 
     def connect(self) -> redis.Redis:
         """The client. Commands are never repeated by it: a repeated fetch or push would double messages."""
-        url = settings.get().need_redis()
+        client = redis_connection.connect(settings.get().need_redis())
         with self._connecting:
-            if url != self._url:
-                self.client = redis.Redis.from_url(
-                    url,
-                    socket_timeout=SOCKET_TIMEOUT_SECONDS,
-                    socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
-                    retry=Retry(NoBackoff(), 0),
-                )
-                self.scripts = {name: self.client.register_script(script) for name, script in _SCRIPTS.items()}
-                self._url = url
-            return self.client
+            if client is not self.client:
+                self.scripts = {name: client.register_script(script) for name, script in _SCRIPTS.items()}
+                self.client = client
+            return client
 
     def key(self, *parts: str) -> str:
         """``prefix:part…``"""

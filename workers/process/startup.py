@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 
 import psycopg
-import redis
 from sqlalchemy.exc import DBAPIError
 
 import settings
@@ -15,10 +14,7 @@ from migrations.run import WrongSchema
 from migrations.usable import Unfit, database, keys
 from models.crypto import SecretUnreadable
 from models.installation import redis_prefix
-from tenancy.redis_rights import fault
-from workers.broker import broker as ledger_broker
-
-RIGHTS = "The user of KOPPELING_REDIS_URL may not do all that is needed: docs/deployment.md has the ACL line."
+from tenancy.redis_trouble import look
 
 
 def check() -> None:
@@ -47,11 +43,6 @@ def check_or_exit() -> None:
 
 def broker() -> None:
     """The broker lets this process do all that it needs. One that is away for the moment, or full, is waited for."""
-    try:
-        refused = fault(ledger_broker.connect(), redis_prefix())
-    except redis.AuthenticationError as error:
-        raise Unfit(f"The broker refuses this user ({error}): check KOPPELING_REDIS_URL.") from None
-    except redis.RedisError:
-        return
-    if refused and "NOPERM" in refused.upper().replace("NO PERMISSIONS", "NOPERM"):
-        raise Unfit(f"{RIGHTS} Redis says: {refused}")
+    trouble = look(settings.get().need_redis(), redis_prefix())
+    if trouble and not trouble.passes:
+        raise Unfit(trouble.text)

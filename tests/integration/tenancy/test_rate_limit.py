@@ -9,14 +9,15 @@ import pytest
 import settings
 from models.installation import redis_prefix
 from ops.servers.embedded.process import free_port
-from tenancy.rate_limit import RateLimit, RateLimited, redis_client
+from tenancy.rate_limit import RateLimit, RateLimited
+from tenancy.redis_connection import connect
 
 
 def test_a_clock_that_is_set_back_delays_nobody(configured: settings.Settings) -> None:
     """What was written an hour ahead was written by a clock that stood an hour ahead."""
     rate_limit = RateLimit("https://a.example.org", 1.0, 5.0)
     rate_limit()
-    client = redis_client(settings.get().need_redis())
+    client = connect(settings.get().need_redis())
     key = f"{redis_prefix()}:rate_limit:https://a.example.org"
     stored = client.get(key)
     assert isinstance(stored, bytes)
