@@ -25,16 +25,17 @@ _INSERT = text(
     VALUES (:id, :batch, :tenant, :direction, :trigger, CAST(:options AS jsonb), 'queued')
     """
 )
-# Those that were refused before they had a plan, since the last run that ended in another way. What was planned waits
-# in the ledger and goes on by itself; such a run has the state of its direction as its reason. Whoever only wanted to
-# look looks again.
+# Those that were refused before they had a plan, since the last run that was not. What was planned waits in the ledger
+# and goes on by itself; such a run has the state of its direction as its reason. Whoever only wanted to look looks
+# again, and what they saw did nothing of what was refused.
 _REFUSED = text(
     """
-    SELECT options, bool_or(trigger = 'reopened') AS tried FROM run
-     WHERE tenant_id = :tenant AND direction = :direction AND status = 'quarantined'
-       AND reason IS DISTINCT FROM 'quarantined' AND trigger NOT IN ('preview', 'dry_run')
-       AND id > coalesce((SELECT max(id) FROM run WHERE tenant_id = :tenant AND direction = :direction
-                             AND status <> 'quarantined'), '')
+    WITH doing AS (
+        SELECT id, trigger, options, status = 'quarantined' AND reason IS DISTINCT FROM 'quarantined' AS refused
+          FROM run
+         WHERE tenant_id = :tenant AND direction = :direction AND trigger NOT IN ('preview', 'dry_run'))
+    SELECT options, bool_or(trigger = 'reopened') AS tried FROM doing
+     WHERE refused AND id > coalesce((SELECT max(id) FROM doing WHERE NOT refused), '')
      GROUP BY options ORDER BY min(id)
     """
 )

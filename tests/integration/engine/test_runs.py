@@ -14,6 +14,7 @@ import pytest
 
 from clients.errors import AFAS, Unauthorized, Unavailable
 from models import ledger
+from models.base import new_id
 from models.message import Kind
 from models.outcomes import RowOutcome
 from models.run import RunOptions, RunStatus
@@ -352,6 +353,46 @@ def test_a_run_whose_messages_wait_goes_on_with_them_and_does_not_begin_again(en
     assert manage.resume(slug, direction=None, who="tester") == ["enrollments"]
     # then
     assert engine.value("SELECT count(*) FROM run") == 1
+
+
+def test_what_was_refused_begins_again_whoever_looked_meanwhile_and_not_once_it_was_done(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    # given a run that was refused, and somebody who looked at a plan after that
+    tenant = engine.tenant()
+    slug = engine.value("SELECT slug FROM tenant WHERE id = :id", id=tenant)
+
+    def refused(lease: RunLease) -> None:
+        raise Unauthorized("token_refused", "AFAS does not accept the token", status=401)
+
+    def resumed() -> list[str]:
+        assert manage.resume(slug, direction=None, who="tester") == ["enrollments"]
+        return [row.id for row in engine.execute("SELECT id FROM run WHERE status = 'queued' ORDER BY id")]
+
+    producer["do"] = refused
+    request(tenant)
+    lease = runs.claim()
+    assert lease is not None
+    runs.work(lease)
+    for trigger in ("preview", "dry_run"):
+        engine.execute(
+            """INSERT INTO run (id, batch, tenant_id, direction, trigger, status, finished_at)
+               VALUES (:id, 'x', :t, 'enrollments', :trigger, 'dry_run', now())""",
+            id=new_id(),
+            t=tenant,
+            trigger=trigger,
+        )
+    # when
+    (again,) = resumed()
+    # and that one has its plan when its direction is stopped
+    engine.execute("UPDATE run SET status = 'applying' WHERE id = :id", id=again)
+    with transaction() as connection:
+        health.quarantine(connection, tenant, "enrollments", "token_refused", "no", None)
+    line(engine, tenant, again, "pending")
+    finalizer.finalize()
+    assert run(engine, again).status == "quarantined"
+    # then
+    assert resumed() == []
 
 
 def state_of(direction: str = "enrollments") -> tuple[Any, ...]:
