@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, text
 
 from models.outcomes import NEEDS_DECISION, RemovalOutcome, RowOutcome, zeros
-from models.run import UNFINISHED, RunStatus, SnapshotState
+from models.run import RunStatus, SnapshotState
 from tenancy import unreached
 
 _FIND = text(
-    """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, fence FROM run
-        WHERE id = :id AND tenant_id = :tenant FOR UPDATE"""
+    """SELECT id, tenant_id, direction, status, rows_without_line, snapshot, fence, finished_at IS NOT NULL AS ended
+         FROM run WHERE id = :id AND tenant_id = :tenant FOR UPDATE"""
 )
 _LINES = text(
     """SELECT is_row, outcome, count(*) AS number, sum(calls) AS calls FROM plan_line
@@ -50,6 +50,8 @@ class CountedRun:
     rows_without_line: dict[str, int]
     snapshot: str | None
     fence: int
+    # Before: one of which held lines were released is applied once more
+    ended: bool
 
 
 @dataclass
@@ -103,7 +105,7 @@ def store(connection: Connection, run: CountedRun, counted: Count, status: str, 
             "pending": counted.removals.get(RemovalOutcome.PENDING, 0),
         },
     ).rowcount
-    if run.status in UNFINISHED:  # one that is counted again says nothing of how the systems are now
+    if not run.ended:  # one that is counted again says nothing of how the systems are now
         unreached.ended(connection, run.tenant_id, run.direction, status)
     for statement in _FORGET_READ:
         connection.execute(statement, {"id": run.id, "tenant": run.tenant_id})

@@ -477,6 +477,34 @@ def test_counting_an_older_run_again_tells_nothing_of_a_system_that_a_newer_one_
     assert state_of() == ("degraded", "afas: connect_failed")
 
 
+def test_releasing_what_an_older_run_held_tells_nothing_of_a_system_that_a_newer_one_could_not_reach(
+    engine: Engine, producer: dict[str, Any]
+) -> None:
+    tenant = engine.tenant()
+
+    def go() -> str:
+        begun = request(tenant)
+        lease = runs.claim()
+        assert lease is not None
+        runs.work(lease)
+        finalizer.finalize()
+        return begun
+
+    older = go()
+
+    def fail(lease: RunLease) -> None:
+        raise Unavailable("connect_failed", "no connection", system="AFAS")
+
+    producer["do"] = fail
+    go()
+    # when its lines are decided about, and it is counted again
+    engine.execute("UPDATE run SET status = 'applying' WHERE id = :id", id=older)
+    finalizer.finalize()
+    # then
+    assert run(engine, older).status == "done"
+    assert state_of() == ("degraded", "afas: connect_failed")
+
+
 @pytest.mark.parametrize("moment", ["after the run failed", "while it reads"])
 def test_nobody_is_told_that_a_system_gives_no_answer_to_a_direction_that_was_paused(
     engine: Engine, producer: dict[str, Any], moment: str
