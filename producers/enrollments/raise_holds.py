@@ -24,9 +24,12 @@ _INSERT = text(
        VALUES (:id, :tenant, :run, :guard, :event, :hash, CAST(:measure AS jsonb),
                now() + make_interval(days => :days))"""
 )
+# Whoever decides names the plan that was looked at, so each one that brings lines is noted, whatever it is a part of.
 _RENEW = text(
     """
-    UPDATE hold SET run_id = :run, plan_hash = :hash, measure = CAST(:measure AS jsonb)
+    UPDATE hold
+       SET plan_hash = :hash, run_id = CASE WHEN :whole THEN :run ELSE run_id END,
+           measure = CASE WHEN :whole THEN CAST(:measure AS jsonb) ELSE measure END
      WHERE id = :id AND tenant_id = :tenant
     """
 )
@@ -162,9 +165,9 @@ def _raise(connection: Connection, context: RunContext, trip: Tripped, plan_hash
         "measure": dumps(trip.measure),
         "days": EXPIRY_DAYS,
         "complete": [*complete, trip.event_id],
+        "whole": not (person or trip.stays),
     }
-    if not (found and (person or trip.stays)):
-        connection.execute(_RENEW if found else _INSERT, values)
+    connection.execute(_RENEW if found else _INSERT, values)
     if not trip.stays:
         connection.execute(_FORGET_LINES, values)
     context.tell_sizes(connection, held=connection.execute(_LINES, values).rowcount)

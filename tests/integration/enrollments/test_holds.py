@@ -510,6 +510,23 @@ def test_two_thousand_held_lines_are_paged(world: World) -> None:
     assert (found["count"], found["events"]) == (2001, [{"event_id": "340", "lines": 2001, "open_lines": 2001}])
 
 
+def test_who_releases_all_that_they_looked_at_releases_nobody_who_was_put_there_since(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (looked_at,) = holds(world)
+    # when a run for one person puts another line there
+    _leave(world, 5)
+    world.sync(person="5")
+    (now,) = holds(world)
+    assert (now["id"], now["people"]) == (looked_at["id"], ["1", "2", "3", "4", "5"])
+    # then
+    chosen: dict[str, Any] = {"events": [], "persons": [], **WHO}
+    with pytest.raises(AlreadyDecided, match="look again"):
+        ops_holds.release(now["id"], plan_hash=looked_at["plan_hash"], **chosen)
+    assert ops_holds.release(now["id"], plan_hash=now["plan_hash"], **chosen)["released"] == 5
+
+
 def test_a_hold_shows_how_many_rows_the_last_readings_had(world: World) -> None:
     _fill(world)
     for internal_id in (31, 32):
