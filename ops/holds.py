@@ -52,6 +52,7 @@ _LINE_FILTERS = {
         SELECT o.event_id, length(o.internal_id), o.internal_id FROM hold_line o
          WHERE o.id = :cursor AND o.hold_id = :hold)""",
 }
+_STANDS = "SELECT 1 FROM hold_line WHERE id = :cursor AND hold_id = :hold AND tenant_id = :tenant_id"
 _EVENTS = """
     SELECT event_id, count(*) AS lines, count(*) FILTER (WHERE state = 'open') AS open_lines FROM hold_line
      WHERE hold_id = :hold AND tenant_id = :tenant GROUP BY event_id ORDER BY length(event_id), event_id
@@ -124,7 +125,8 @@ def show(
     """One hold with its lines (names and addresses included: an operator must see what would happen).
 
     ``reads``: how many rows the last seven readings had, newest first; ``events``: its lines by event. Of a line,
-    ``reason`` says why it was dropped.
+    ``reason`` says why it was dropped. Raises AlreadyDecided where a later run put other lines in place of those of the
+    page before.
     """
     if state is not None and state not in set(HoldLineState):
         raise Problem("state_one_of", listed=", ".join(HoldLineState))
@@ -133,6 +135,8 @@ def show(
         hold = _one(connection, hold_id)
         wanted = {"hold": hold_id, "tenant_id": hold["tenant_id"], "event": event, "state": state}
         wanted |= {"cursor": number_cursor(cursor)}
+        if cursor is not None and not rows(connection, _STANDS, **wanted):
+            raise AlreadyDecided("hold_renewed", hold=hold_id)
         statement = _LINES.format(where=where(_LINE_FILTERS, wanted))
         found = rows(connection, statement, limit=checked_limit(limit) + 1, **wanted)
         events = rows(connection, _EVENTS, hold=hold_id, tenant=hold["tenant_id"])

@@ -119,6 +119,11 @@ def plans(seeded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dic
         settings.get.cache_clear()
 
 
+def from_the_second_on() -> None:
+    """The lines of the newest hold, a page at a time."""
+    holds.show("last", state="open", cursor=holds.show("last", state="open", limit=1)["next"])
+
+
 LISTINGS: dict[str, Callable[[], Any]] = {
     "what needs a person": overview.document,
     "the inbox": overview.inbox,
@@ -129,7 +134,7 @@ LISTINGS: dict[str, Callable[[], Any]] = {
     "holds": holds.listing,
     "holds of a state": lambda: holds.listing(state="open"),
     "holds of a tenant": lambda: holds.listing(tenant="tenant-7"),
-    "lines of a hold": lambda: holds.show("last", state="open", cursor="1"),
+    "lines of a hold": from_the_second_on,
     "a hold to be released": lambda: holds.preview("last"),
     "lines of a run": lambda: history.lines("last", LineFilters(outcome="failed", event="340"), cursor="1"),
     "previews": lambda: history.listing(trigger="preview"),

@@ -527,6 +527,21 @@ def test_who_releases_all_that_they_looked_at_releases_nobody_who_was_put_there_
     assert ops_holds.release(now["id"], plan_hash=now["plan_hash"], **chosen)["released"] == 5
 
 
+def test_the_next_page_of_a_hold_that_a_run_renewed_meanwhile_is_refused_and_not_empty(world: World) -> None:
+    _fill(world)
+    _leave(world, 1, 2, 3, 4)
+    world.sync()
+    (hold,) = holds(world)
+    first = ops_holds.show(hold["id"], limit=2)
+    assert first["next"] is not None
+    # when
+    world.sync()
+    # then
+    with pytest.raises(AlreadyDecided, match="look again"):
+        ops_holds.show(hold["id"], limit=2, cursor=first["next"])
+    assert len(ops_holds.show(hold["id"])["lines"]) == 4
+
+
 def test_a_hold_shows_how_many_rows_the_last_readings_had(world: World) -> None:
     _fill(world)
     for internal_id in (31, 32):
