@@ -37,10 +37,12 @@ COLUMNS = ("code", "event_id", "internal_id", "external_id", "name", "value", "s
 # Of each kind at most so many are told.
 MOST = 2000
 
+# Not one that stopped because another plan was looked at: in the place of reasons its lines tell what differs.
 _NEWEST_RUN = """
     SELECT id, coalesce(finished_at, created_at) AS read_at, courses, unlinked FROM run
      WHERE tenant_id = :tenant AND direction = 'enrollments' AND NOT options ? 'person'
-       AND snapshot IS NOT NULL AND status <> 'dry_run' ORDER BY id DESC LIMIT 1
+       AND snapshot IS NOT NULL AND status <> 'dry_run' AND reason IS DISTINCT FROM 'plan_changed'
+     ORDER BY id DESC LIMIT 1
 """
 # What is rejected by now, with what the newest run read of it: the person's own row shows the last that was usable.
 _REJECTED = """

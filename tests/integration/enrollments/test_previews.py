@@ -10,6 +10,7 @@ import pytest
 from models.run import PREVIEW, RunOptions
 from models.session import transaction
 from ops import holds as ops_holds
+from ops import quality
 from ops.documents import RunShown
 from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.runs import history, lines, previews, start
@@ -180,6 +181,18 @@ def test_a_stopped_run_names_what_is_planned_now_and_what_was_then(world: World)
     # a new look at it can be carried out
     assert execute(world, look(world))["status"] == "done"
     assert world.roster() == world.expected()
+
+
+def test_what_is_wrong_with_the_data_is_told_also_after_a_run_that_stopped_for_its_plan(world: World) -> None:
+    # given a row of nobody, which changes after somebody looked
+    fill(world, 3)
+    world.afas.change(340, 3, shown={"internal_id": "3a"})
+    world.sync()
+    preview = look(world)
+    world.afas.rename(3, "Nieuwe Naam")
+    assert execute(world, preview)["reason"] == "plan_changed"
+    # then
+    assert "no_internal_id" in quality.document("acme")["counts"]
 
 
 def test_what_changes_by_itself_stops_nothing(world: World) -> None:
