@@ -57,14 +57,18 @@ _HELD = f"""
         SELECT l.id FROM hold h JOIN hold_line l ON l.hold_id = h.id
          WHERE {_older("h.created_at")} AND (l.before IS NOT NULL OR l.after IS NOT NULL) LIMIT :bite))
 """  # noqa: S608  constants only
-# A plan that was only looked at, for a day.
-_PREVIEWS = """
-    DELETE FROM run WHERE id = ANY(ARRAY(
-        SELECT id FROM run
-         WHERE trigger = 'preview' AND status NOT IN ('queued', 'running', 'applying')
-           AND created_at < now() - least(make_interval(secs => :age), interval '24 hours')
-         ORDER BY id LIMIT :bite))
+# A plan that was only looked at, for a day. Its lines first: there may be a hundred thousand.
+_OLD_PREVIEW = f"""
+    r.trigger = 'preview' AND r.status {_OVER}
+    AND r.created_at < now() - least(make_interval(secs => :age), interval '24 hours')
 """
+_PREVIEW_LINES = f"""
+    DELETE FROM plan_line WHERE id = ANY(ARRAY(
+        SELECT l.id FROM run r JOIN plan_line l ON l.run_id = r.id WHERE {_OLD_PREVIEW} LIMIT :bite))
+"""  # noqa: S608  constants only
+_PREVIEWS = f"""
+    DELETE FROM run WHERE id = ANY(ARRAY(SELECT r.id FROM run r WHERE {_OLD_PREVIEW} ORDER BY r.id LIMIT :bite))
+"""  # noqa: S608  constants only
 # A run deletes what it read when it ends; this is for a run that could not.
 _READ = """
     DELETE FROM {table} WHERE id = ANY(ARRAY(
@@ -122,7 +126,8 @@ RULES = (
     Rule("hold_line emptied", "payload_retention", _HELD),
     Rule("snapshot_row deleted", "payload_retention", _READ.format(table="snapshot_row")),
     Rule("directory_user deleted", "payload_retention", _READ.format(table="directory_user")),
-    Rule("preview deleted", "payload_retention", _PREVIEWS, bite=20),
+    Rule("preview_line deleted", "payload_retention", _PREVIEW_LINES),
+    Rule("preview deleted", "payload_retention", _PREVIEWS),
     _delete("run", "created_at", "ledger_retention", f"status {_OVER}"),
     _delete("change", "at", "ledger_retention"),
     _delete("webhook_event", "received_at", "ledger_retention"),
