@@ -164,21 +164,19 @@ def execute(run_id: str, *, who: str | None = None) -> Executed:
     Raises AlreadyDecided where a run does or did so already, Problem for a preview that shows no plan.
     """
     from producers.runs.request import lock_runs, request_run  # noqa: PLC0415  looking needs no ledger
-    from tenancy import health  # noqa: PLC0415
 
     with transaction() as connection:
         run_id, row = _preview(connection, run_id)
         access.check("previews.execute", row["tenant"])
         if row["status"] != RunStatus.DRY_RUN:
             raise Problem("preview_unfinished", run=run_id, status=row["status"])
-        lock_runs(connection, row["tenant_id"], row["direction"])
+        (chosen,) = start.chosen(connection, [row["tenant"]], everyone=False, direction=Direction.ENROLLMENTS)
+        options = _expecting(row, {})
+        start.begin_timetable(connection, chosen.id, "operator", options)
+        lock_runs(connection, chosen.id, row["direction"])
         for before in rows(connection, _CARRIED_OUT, run=run_id, tenant=row["tenant_id"]):
             if before["status"] not in _IN_VAIN:
                 raise AlreadyDecided("preview_executed", run=before["run"], status=before["status"])
-        (chosen,) = start.chosen(connection, [row["tenant"]], everyone=False, direction=Direction.ENROLLMENTS)
-        options = _expecting(row, {})
-        if "person" not in options:
-            health.begin(connection, chosen.id)
         started = request_run(connection, chosen.id, row["direction"], trigger="operator", options=options)
         did = {"run": started, "plan_hash": row["plan_hash"]}
         audit.record(connection, who=who, verb="previews execute", tenant_id=chosen.id, subject=run_id, detail=did)

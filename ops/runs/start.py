@@ -128,14 +128,24 @@ def start(
             if tenant.state == Health.PAUSED:
                 started.paused.append(tenant)
                 continue
-            if "person" not in options and trigger != PREVIEW:
-                health.begin(connection, tenant.id)
-            run = request.request_run(
-                connection, tenant.id, direction, trigger=trigger, options=options, batch=started.batch
-            )
+            run = ask(connection, tenant.id, direction, trigger, options, batch=started.batch)
             if run not in started.run_ids:
                 started.run_ids.append(run)
     return started
+
+
+def ask(
+    connection: Connection, tenant: int, direction: str, trigger: str, options: RunOptions, *, batch: str | None = None
+) -> str:
+    """Queue a run, or join the one that waits; its id."""
+    begin_timetable(connection, tenant, trigger, options)
+    return request.request_run(connection, tenant, direction, trigger=trigger, options=options, batch=batch)
+
+
+def begin_timetable(connection: Connection, tenant: int, trigger: str, options: RunOptions) -> None:
+    """A tenant is begun with the first run of everybody. Comes before the lock on its runs, for whoever takes both."""
+    if "person" not in options and trigger != PREVIEW:
+        health.begin(connection, tenant)
 
 
 # What belongs to one plan, and not to a run like it.
@@ -158,9 +168,7 @@ def again(run_id: str, *, who: str | None = None) -> Again:
         if looking and row["direction"] != Direction.ENROLLMENTS:
             raise Problem("preview_enrollments")
         trigger = PREVIEW if looking else "operator"
-        if "person" not in options and not looking:
-            health.begin(connection, tenant.id)
-        found = request.request_run(connection, tenant.id, row["direction"], trigger=trigger, options=options)
+        found = ask(connection, tenant.id, row["direction"], trigger, options)
         audit.record(connection, who=who, verb="runs again", tenant_id=tenant.id, subject=run_id, detail={"run": found})
     return {"run": found, "tenant": row["tenant"], "before": run_id}
 

@@ -60,17 +60,11 @@ def request_run(
     wanted = json.dumps(options or {})
     key = {"tenant": tenant_id, "direction": direction, "trigger": trigger, "options": wanted}
     lock_runs(connection, tenant_id, direction)
-    queued = connection.execute(
-        _QUEUED,
-        key,
-    ).scalar()
+    queued = connection.execute(_QUEUED, key).scalar()
     if queued:
         return str(queued)
     run_id = new_id()
-    connection.execute(
-        _INSERT,
-        key | {"id": run_id, "batch": batch or run_id},
-    )
+    connection.execute(_INSERT, key | {"id": run_id, "batch": batch or run_id})
     connection.execute(text("NOTIFY koppeling_runs"))
     return run_id
 

@@ -16,6 +16,7 @@ from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.runs import history, lines, previews, start
 from ops.runs.lines import LineFilters
 from producers.runs import request
+from tests.fixtures.beside import beside
 from tests.fixtures.looking import enrolled, holds, outcomes
 from tests.fixtures.world import WRITES, World, now_removals
 from workers.maintenance import retention
@@ -97,6 +98,22 @@ def test_what_a_preview_showed_is_done_and_no_second_time(world: World) -> None:
     assert [one["run"] for one in previews.show(preview)["carried_out"]] == [run["id"]]
     with pytest.raises(AlreadyDecided, match=run["id"]):
         previews.execute(preview, who="somebody else")
+
+
+def test_carrying_out_a_plan_and_starting_a_run_at_the_same_moment_never_block_each_other(world: World) -> None:
+    # given a new tenant, whose timetable begins with either
+    world.person(1)
+    preview = look(world)
+    world.rows("UPDATE tenant_direction SET state = 'new' RETURNING id")
+    # when somebody starts a run who has its directions already and wants its runs next
+    started = (
+        ("UPDATE tenant_direction SET state = 'healthy' WHERE tenant_id = %s", world.tenant_id),
+        ("SELECT pg_advisory_xact_lock(7301004, hashtext(%s))", f"{world.tenant_id}:enrollments"),
+    )
+    failed = beside(started, lambda: previews.execute(preview, who="tester"))
+    # then
+    assert failed == []
+    assert len(previews.show(preview)["carried_out"]) == 1
 
 
 def a_newcomer(world: World) -> None:
