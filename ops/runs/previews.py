@@ -22,7 +22,7 @@ from ops.documents import Batch, PlannedLine, RunDocument, RunShown
 from ops.listing import MAX_LIMIT, Row, rows
 from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.runs import history, start
-from ops.runs.lines import ANY, LineFilters
+from ops.runs.lines import ANY, LineFilters, lines
 
 # A run that ended so did nothing of the plan: it may be asked for again.
 _IN_VAIN = (RunStatus.FAILED, RunStatus.QUARANTINED, RunStatus.STOPPED, RunStatus.PAUSED)
@@ -120,17 +120,19 @@ def with_plans(batch: Batch) -> Batch:
 
 
 def _with_plan(run: RunDocument) -> RunDocument:
-    planned: list[PlannedLine] = []
-    found: PreviewShown | None = None
-    cursor: str | None = None
-    while run["run"] is not None and (found is None or cursor is not None):
-        found = show(run["run"], limit=MAX_LIMIT, cursor=cursor)
-        planned += [
-            cast(PlannedLine, {name: line[name] for name in PlannedLine.__annotations__})
-            for line in cast(list[dict[str, object]], found["run"]["lines"])
-        ]
-        cursor = found["run"]["next"]
-    return run | {"plan": {"hash": found["run"]["plan_hash"] if found else None, "lines": planned}}
+    if run["run"] is None:
+        return run | {"plan": {"hash": None, "lines": []}}
+    part = history.show(run["run"], limit=MAX_LIMIT)
+    plan, found, cursor = part["plan_hash"], part["lines"], part["next"]
+    while cursor is not None:
+        more = lines(run["run"], limit=MAX_LIMIT, cursor=cursor)
+        found += more["items"]
+        cursor = more["next"]
+    planned = [
+        cast(PlannedLine, {name: line[name] for name in PlannedLine.__annotations__})
+        for line in cast(list[dict[str, object]], found)
+    ]
+    return run | {"plan": {"hash": plan, "lines": planned}}
 
 
 def expecting(slug: str, given: str, options: RunOptions) -> RunOptions:

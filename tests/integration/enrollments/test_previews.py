@@ -116,6 +116,16 @@ def test_carrying_out_a_plan_and_starting_a_run_at_the_same_moment_never_block_e
     assert len(previews.show(preview)["carried_out"]) == 1
 
 
+def test_the_whole_plan_of_a_preview_is_told_whatever_its_length(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "MAX_LIMIT", 2)
+    for internal_id in range(1, 6):
+        world.person(internal_id)
+    preview = look(world)
+    (told,) = previews.with_plans({"batch": "B", "runs": history.by_ids([preview])})["runs"]
+    assert told["plan"]["hash"] == previews.show(preview)["run"]["plan_hash"]
+    assert [line["internal_id"] for line in told["plan"]["lines"]] == ["1", "2", "3", "4", "5"]
+
+
 def a_newcomer(world: World) -> None:
     world.person(99)
 
