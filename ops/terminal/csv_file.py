@@ -67,7 +67,7 @@ def harmless_cell(value: Any) -> str:
     """Text for a spreadsheet: nothing in it is run as a formula.
 
     A spreadsheet may split at another sign than we wrote, so what follows such a sign is made harmless like what begins
-    a cell.
+    a cell. A sign alone is none, and neither is the lack of a value.
     """
-    text = "" if value is None else output.shown(value)
-    return _FORMULA.sub("'", text)
+    text = "" if value is None or value in ([], {}) else output.shown(value)
+    return text if text == "-" else _FORMULA.sub("'", text)

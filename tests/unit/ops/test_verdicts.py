@@ -147,6 +147,11 @@ def test_what_becomes_a_cell_where_another_sign_separates_is_no_formula_either(v
     assert csv_file.harmless_cell(value) == written
 
 
+@pytest.mark.parametrize(("value", "written"), [(None, ""), ([], ""), ({}, ""), (0, "0"), (False, "no"), ("-", "-")])
+def test_a_cell_that_says_nothing_has_no_sign_before_it(value: object, written: str) -> None:
+    assert csv_file.harmless_cell(value) == written
+
+
 def test_names_cant_move_the_cursor_of_a_terminal() -> None:
     assert harmless("Piet\x1b[2J\u202eJansen") == "Piet�[2J�Jansen"
 
