@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from models.run import PREVIEW
 from models.session import transaction
 from ops.cli import main
+from ops.terminal import output, watch
 from producers.runs import request
 from tests.fixtures.looking import holds
 from tests.fixtures.terminal import terminal
@@ -202,6 +204,21 @@ def test_what_is_watched_is_drawn_until_somebody_ends_it(world: World, words: tu
         screen.interrupt()
         assert screen.ended() == 0
     assert "Traceback" not in screen.seen
+
+
+def test_a_watch_outlasts_a_database_that_is_away_and_nothing_else(
+    typed: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    nobody_listens = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    draws: list[Callable[[], object]] = [nobody_listens.connect, lambda: output.say("it is back"), lambda: 1 / 0]
+
+    def draw() -> None:
+        draws.pop(0)()
+
+    with pytest.raises(ZeroDivisionError):
+        watch.watch(draw, every=0)
+    assert capsys.readouterr().out.partition("does not answer")[2].count("it is back") == 1
 
 
 def _environment() -> dict[str, str]:
