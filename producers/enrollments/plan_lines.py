@@ -125,6 +125,6 @@ def plan_hash(connection: Connection, context: RunContext, targets: Targets) -> 
     """The plan's fingerprint: what would be done gives the same hash, whatever run it is in."""
     digest = hashlib.sha256()
     values = {"run": context.run_id, "tenant": context.tenant_id, "targets": json.dumps(targets)}
-    for does in connection.execution_options(yield_per=1000).execute(_HASH, values).scalars():
+    for does in connection.execute(_HASH, values, execution_options={"yield_per": 1000}).scalars():
         digest.update(does.encode())
     return digest.hexdigest()[:32]

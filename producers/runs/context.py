@@ -25,37 +25,68 @@ WRITTEN = {
 }
 
 
+# Of tables that are looked at in a transaction it has this lock until the end of it.
+_LOOKED_AT = text(
+    """
+    SELECT count(DISTINCT relation) FROM pg_locks
+     WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode = 'ShareUpdateExclusiveLock' AND granted
+       AND relation = ANY(CAST(:tables AS regclass[]))
+    """
+)
+
+
 class Sizes:
     """Tells PostgreSQL how much a large run has written so far.
 
     It looks by itself only once in a while, and until then takes many new rows for a handful, for which it loops within
     loops: 3,000 rows took 18 s, 5,000 more than a statement may. A look costs as much as storing thousands of rows, so
-    only tables that grew by many are looked at, and only before the step that reads them. While something else looks at
-    a table it can't, and goes on knowing nothing. So a large run does without loops as well, and forgets the plans that
-    were made while tables were small: those with which foreign keys are checked read a whole table for each row.
+    only tables that grew by many are looked at, and only before the step that reads them.
+
+    While something else looks at a table it can't, and goes on knowing nothing. Until it can, the run does without
+    loops, and forgets the plans that were made while tables were small: those with which foreign keys are checked read
+    a whole table for each row. Nobody else does without them: whoever changes little would read all that there is.
     """
 
     def __init__(self) -> None:
         self._written: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
+        # A table that grew by many could not be looked at
+        self._blind = False
+        # This transaction does without loops
+        self._hashes = False
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Count what was written."""
         self._written.update({name: counts[name] for name in WRITTEN.keys() & counts.keys()})
 
-    def prepare(self, connection: Connection) -> None:
-        """Have a large run's transaction join its many rows by hashing them, whatever they are taken for."""
-        if any(rows > BULK_ROWS for rows in self._written.values()):
-            connection.execute(text("SET LOCAL enable_nestloop = off"))
+    @contextmanager
+    def planning(self, connection: Connection) -> Iterator[None]:
+        """The statements of a transaction, which may be without loops."""
+        self._hashes = False
+        self._avoid_loops(connection)
+        yield
+        if self._hashes:  # the connection goes to others, and its plans with it
             connection.execute(text("DISCARD PLANS"))
 
     def tell(self, connection: Connection) -> None:
         """Have it look at what has half as much again as the last time; never waits for another look."""
         grown = [name for name, rows in self._written.items() if rows > max(BULK_ROWS, 1.5 * self._told[name])]
-        if grown:
-            connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(sorted(WRITTEN[name] for name in grown))}"))
+        if not grown:
+            return
+        tables = sorted(WRITTEN[name] for name in grown)
+        connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}"))
+        self._blind = connection.execute(_LOOKED_AT, {"tables": tables}).scalar_one() < len(tables)
+        if self._blind:
+            self._avoid_loops(connection)
+        else:
             self._told.update({name: self._written[name] - self._told[name] for name in grown})
-        self.prepare(connection)
+
+    def _avoid_loops(self, connection: Connection) -> None:
+        """Have it join what it does not know by hashing, whatever it is taken for."""
+        if self._blind:
+            connection.execute(text("SET LOCAL enable_nestloop = off"))
+            connection.execute(text("DISCARD PLANS"))
+            self._hashes = True
 
 
 class RunContext(Protocol):
@@ -96,8 +127,7 @@ class PreviewContext:
     def writing(self, **progress: int) -> Iterator[Connection]:
         """A plain transaction."""
         self.progress(**progress)
-        with transaction() as connection:
-            self._sizes.prepare(connection)
+        with transaction() as connection, self._sizes.planning(connection):
             yield connection
 
     def progress(self, **counts: int) -> None:

@@ -88,8 +88,8 @@ class RunLease:
         with transaction() as connection:
             # Either locks the run's row.
             self._verify(self._show(connection, progress) if progress else connection.execute(_LOCK, self._key).first())
-            self._sizes.prepare(connection)
-            yield connection
+            with self._sizes.planning(connection):
+                yield connection
             if time.monotonic() - begun > RENEW_SECONDS:
                 connection.execute(_RENEW, {"lease": LEASE_SECONDS, **self._key})
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import event, text
 
+import settings
 from models import locks
 from models.run import RunStatus
 from models.session import engine, transaction
 from models.tables import metadata
 from producers.enrollments import preview
-from producers.runs.context import BULK_ROWS, Sizes
+from producers.runs.context import BULK_ROWS, WRITTEN, Sizes
 from tests.fixtures.world import World
 
 NEWCOMERS = 2500
@@ -26,7 +28,18 @@ CURSOR, STATEMENT, CONTEXT = 1, 2, 4  # connection, cursor, statement, parameter
 STEP = 20  # people or rows in hand at once, where the test says so
 
 
-def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World) -> None:
+@contextmanager
+def _looking_at(*tables: str) -> Iterator[None]:
+    """As while autovacuum, or another large run, looks at these tables."""
+    url = settings.get().need_database().replace("+psycopg", "", 1)
+    with psycopg.connect(url) as other:
+        names = sql.SQL(", ").join(map(sql.Identifier, tables))
+        other.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(names))
+        yield
+
+
+@pytest.mark.parametrize("looked_at", [(), WRITTEN.values()], ids=["", "while something else looks at the tables"])
+def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World, looked_at: Iterable[str]) -> None:
     # given: a small tenant whose tables have been analysed, and then very many people at once
     world.set_tenant(removals={"policy": "unenroll", "confirm_after": 3600, "limits": {"creates_count": 1_000_000}})
     for number in range(40):
@@ -49,7 +62,8 @@ def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World) -> Non
     event.listen(engine(), "after_cursor_execute", after)
 
     # when
-    run = world.begin()
+    with _looking_at(*looked_at) if looked_at else nullcontext():
+        run = world.begin()
 
     # then
     assert run.status == RunStatus.APPLYING
@@ -57,16 +71,31 @@ def test_a_tenant_that_grows_suddenly_is_planned_in_seconds(world: World) -> Non
     assert max(slowest) < MOST_SECONDS
 
 
-def test_only_a_large_run_does_without_loops_and_plans_of_small_tables(world: World) -> None:
+def test_only_a_large_run_of_which_postgresql_knows_nothing_does_without_loops(world: World) -> None:
     sizes = Sizes()
-    for people, loops, forgotten in ((BULK_ROWS, "on", 0), (1, "off", 1)):
+
+    def told(people: int) -> tuple[str, str, int]:
+        """With loops before it is told, and after; how often plans were forgotten."""
         sizes.add({"people": people})
-        with transaction() as connection, _seen() as statements:
-            sizes.prepare(connection)
-            assert connection.execute(text("SHOW enable_nestloop")).scalar_one() == loops
-        assert sum("DISCARD PLANS" in statement for statement, _ in statements) == forgotten
-    with transaction() as connection:
-        assert connection.execute(text("SHOW enable_nestloop")).scalar_one() == "on"
+        with _seen() as statements, transaction() as connection, sizes.planning(connection):
+            loops = text("SHOW enable_nestloop")
+            before = connection.execute(loops).scalar_one()
+            sizes.tell(connection)
+            after = connection.execute(loops).scalar_one()
+        with transaction() as connection:
+            assert connection.execute(loops).scalar_one() == "on"
+        return before, after, sum("DISCARD PLANS" in statement for statement, _ in statements)
+
+    assert told(BULK_ROWS) == ("on", "on", 0)
+    # while it can look, nothing else is needed
+    assert told(1) == ("on", "on", 0)
+    # while it can't, plans of before are forgotten, and those that were made meanwhile
+    with _looking_at("person"):
+        assert told(BULK_ROWS) == ("on", "off", 2)
+        assert told(1) == ("off", "off", 3)
+    # and as soon as it can
+    assert told(0) == ("off", "off", 2)
+    assert told(0) == ("on", "on", 0)
 
 
 def _cost_of_a_dry_run(rows: int) -> float:
