@@ -41,7 +41,9 @@ Expect = Annotated[
 Dry = Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until nothing more can be done now.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait at most; the run goes on.")]
-Csv = Annotated[Path | None, typer.Option("--csv", help=f"With --dry-run: write the plan to this CSV file. {AS_EXCEL}")]
+_TO_FILE = f"write the plan to this CSV file. {AS_EXCEL}"
+Csv = Annotated[Path | None, typer.Option("--csv", help=f"With --dry-run: {_TO_FILE}")]
+CsvOfEither = Annotated[Path | None, typer.Option("--csv", help=f"With --dry-run, or --preview --wait: {_TO_FILE}")]
 COLUMNS = (
     "tenant",
     "status",
@@ -77,7 +79,7 @@ def sync(
     preview: Preview = False,
     expect_plan: Expect = None,
     timeout: Timeout = "30m",
-    csv: Csv = None,
+    csv: CsvOfEither = None,
     json: Json = False,
 ) -> None:
     """Bring enrollments from AFAS to Pluvo."""

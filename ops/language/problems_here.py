@@ -41,7 +41,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.no_instant": "{option}: write a day or a time such as 2026-11-22 or 2026-11-22T14:00Z.",
     "problem.no_day": "{option}: write a day such as 2026-11-22.",
     "problem.no_duration": "{option}: {said}",
-    "problem.csv_dry_run": "--csv goes with --dry-run.",
+    "problem.csv_dry_run": "--csv goes with --dry-run, or with --preview --wait.",
     "problem.simulate_what": "Simulate afas or pluvo, not {system!r}.",
     "problem.cant_listen": "Can't listen ({why}): choose another --port.",
     "problem.demo_batch": "A batch of {direction} was not over after {seconds} s.",
