@@ -142,7 +142,7 @@ def list_runs(
     direction: OfDirection = None,
     status: RunStatus | None = None,
     trigger: Annotated[
-        Word | None, Query(description="operator, schedule, nightly, webhook, preview or dry_run.")
+        Word | None, Query(description="operator, schedule, nightly, webhook, reopened, preview or dry_run.")
     ] = None,
     batch: Annotated[str | None, Query(pattern=ID, max_length=26, description="Only those started together.")] = None,
     since: Moment = None,
