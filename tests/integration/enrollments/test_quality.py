@@ -126,8 +126,11 @@ def test_a_spreadsheet_gets_sentences_and_runs_no_formula(world: World) -> None:
 
 @pytest.mark.parametrize("code", quality.CODES)
 def test_every_code_has_words_for_what_is_wrong_and_what_to_do(code: str) -> None:
-    about = {"code": code, "params": {}}
-    for words in (quality.told(about), quality.to_do(about)):  # type: ignore[arg-type]
+    about: quality.Finding = {
+        "code": code, "event_id": None, "internal_id": None, "external_id": None, "name": None, "value": None,
+        "params": {}, "since": None,
+    }  # fmt: skip
+    for words in (quality.told(about), quality.to_do(about)):
         assert words.code in SENTENCES
     assert f"quality_kind.{code}" in SENTENCES
 
