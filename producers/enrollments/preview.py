@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import dumps
@@ -34,14 +34,6 @@ _BEGIN = text(
 _FAIL = text(
     """
     UPDATE run SET status = :status, reason = :reason, finished_at = now() WHERE id = :run AND tenant_id = :tenant
-    """
-)
-_RECORD = text(
-    """
-    UPDATE run
-       SET outcomes = CAST(:outcomes AS jsonb), finished_at = now(), calls_afas = :afas, calls_pluvo = :pluvo,
-           held_removals = :held, looked = CAST(:looked AS jsonb)
-     WHERE id = :run AND tenant_id = :tenant
     """
 )
 
@@ -121,15 +113,15 @@ _LINES = text(
      ORDER BY 1, 2
     """  # noqa: S608  constants only
 )
-_ONLY_IN_PLUVO = text(
-    """
-    SELECT d.pluvo_id, d.name, d.email, d.archived FROM directory_user d
-     WHERE d.run_id = :run
-       AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id)
-       AND NOT EXISTS (SELECT 1 FROM plan_line l WHERE l.run_id = :run AND l.match_account = d.pluvo_id)
-     ORDER BY d.name, d.pluvo_id
-    """
-)
+_NOBODYS = """
+    FROM directory_user d
+   WHERE d.run_id = :run AND d.tenant_id = :tenant
+     AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id)
+     AND NOT EXISTS (SELECT 1 FROM plan_line l
+                      WHERE l.run_id = :run AND l.tenant_id = d.tenant_id AND l.match_account = d.pluvo_id)
+"""
+_ONLY_IN_PLUVO = text(f"SELECT d.pluvo_id, d.name, d.email, d.archived {_NOBODYS} ORDER BY d.name, d.pluvo_id")
+_UNUSED = text(f"SELECT count(*) {_NOBODYS}")
 
 
 class PreviewOver(Exception):
@@ -182,21 +174,8 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
     run = {"run": context.run_id, "tenant": context.tenant_id}
     with context.writing() as connection:
         rows = connection.execute(_LINES, run | {"usable": usable}).all()
-        outcomes = count(row.outcome for row in rows if row.is_row)
-        removals = Counter(row.outcome for row in rows if not row.is_row)
-        record_run(connection, context, plan, RunStatus.DRY_RUN)
-        connection.execute(
-            _RECORD,
-            run
-            | {
-                "outcomes": dumps(outcomes),
-                "afas": calls["afas"],
-                "pluvo": calls["pluvo"],
-                "held": removals[RemovalOutcome.HELD],
-                "looked": dumps(_looked(plan, None)),
-            },
-        )
-        unused = connection.execute(_ONLY_IN_PLUVO, {"run": context.run_id}).all()
+        came_to = _record(connection, context, tenant, plan, calls)
+        unused = connection.execute(_ONLY_IN_PLUVO, run).all() if came_to.adoption else []
     lines = [
         PlannedLine(
             event_id=row.event_id,
@@ -220,24 +199,33 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
         reasons=plan.reasons,
         courses=[snapshot.as_json() for snapshot in plan.snapshots],
         rows=plan.rows,
-        outcomes=outcomes,
+        outcomes=came_to.outcomes,
         lines=lines,
-        removals=removals[RemovalOutcome.REMOVED],
-        held_removals=removals[RemovalOutcome.HELD],
+        removals=came_to.removed,
+        held_removals=came_to.held,
         unconfirmed=plan.unconfirmed,
         calls=calls,
         unlinked=plan.linking.unlinked,
-        adoption=_adoption(lines, accounts) if tenant.first_complete_at is None else None,
+        adoption=_adoption(came_to.adoption, accounts) if came_to.adoption else None,
+    )
+
+
+def _adoption(counts: AdoptionCounts, only_in_pluvo: list[UnusedAccount]) -> Adoption:
+    return Adoption(
+        by_afas_id=counts["by_afas_id"],
+        by_email=counts["by_email"],
+        shared=counts["shared"],
+        to_create=counts["to_create"],
+        ambiguous=counts["ambiguous"],
+        only_in_pluvo=only_in_pluvo,
     )
 
 
 # The same counted, without a line for each row that needs nothing.
 _COUNTS = text(
     f"""
-    WITH line AS (
-        SELECT {WOULD_BE} AS outcome, is_row, action, reason, internal_id
-          FROM plan_line WHERE run_id = :run AND tenant_id = :tenant)
-    SELECT outcome, is_row, count(*) AS lines FROM line GROUP BY outcome, is_row
+    SELECT {WOULD_BE} AS outcome, is_row, count(*) AS lines
+      FROM plan_line WHERE run_id = :run AND tenant_id = :tenant GROUP BY 1, 2
     """  # noqa: S608  constants only
 )
 _ADOPTED = text(
@@ -251,15 +239,6 @@ _ADOPTED = text(
      WHERE run_id = :run AND tenant_id = :tenant AND (action IN ('link', 'create') OR outcome = 'ambiguous')
     """
 )
-_UNUSED = text(
-    """
-    SELECT count(*) FROM directory_user d
-     WHERE d.run_id = :run AND d.tenant_id = :tenant
-       AND NOT EXISTS (SELECT 1 FROM link l WHERE l.tenant_id = d.tenant_id AND l.pluvo_id = d.pluvo_id)
-       AND NOT EXISTS (SELECT 1 FROM plan_line l
-                        WHERE l.run_id = :run AND l.tenant_id = d.tenant_id AND l.match_account = d.pluvo_id)
-    """
-)
 _END = text(
     """
     UPDATE run
@@ -271,6 +250,16 @@ _END = text(
 )
 
 
+@dataclass(frozen=True)
+class _CameTo:
+    """What a plan would come to: rows by outcome, removals, and before a first run who comes to which account."""
+
+    outcomes: dict[str, int]
+    removed: int
+    held: int
+    adoption: AdoptionCounts | None
+
+
 def preview_run(lease: RunContext) -> None:
     """The same as a run that a worker does: it ends as ``dry_run`` and keeps its lines, for a day.
 
@@ -279,31 +268,39 @@ def preview_run(lease: RunContext) -> None:
     tenant, _ = load(lease.tenant_id)
     systems = systems_of(tenant)
     plan = make_plan(lease, tenant, systems)
-    calls = systems.counts.take()
-    key = {"run": lease.run_id, "tenant": lease.tenant_id}
-    first = tenant.first_complete_at is None
     with lease.writing() as connection:
-        counted = connection.execute(_COUNTS, key).all()
-        removals = {row.outcome: row.lines for row in counted if not row.is_row}
-        outcomes = zeros(Direction.ENROLLMENTS) | plan.rows_without_line
-        for row in counted:
-            if row.is_row:
-                outcomes[row.outcome] = outcomes.get(row.outcome, 0) + row.lines
-        record_run(connection, lease, plan, RunStatus.DRY_RUN)
-        connection.execute(
-            _END,
-            key
-            | {
-                "afas": calls["afas"],
-                "pluvo": calls["pluvo"],
-                "outcomes": dumps(outcomes),
-                "removed": removals.get(RemovalOutcome.REMOVED, 0),
-                "held": removals.get(RemovalOutcome.HELD, 0),
-                "looked": dumps(_looked(plan, _adopted(connection, lease) if first else None)),
-            },
-        )
+        _record(connection, lease, tenant, plan, systems.counts.take())
         forget_rows(connection, lease)
         connection.execute(text("NOTIFY koppeling_runs"))
+
+
+def _record(connection: Connection, context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> _CameTo:
+    """Count the plan and end its run, while what was read is still there."""
+    key = {"run": context.run_id, "tenant": context.tenant_id}
+    counted = connection.execute(_COUNTS, key).all()
+    outcomes = Counter(zeros(Direction.ENROLLMENTS) | plan.rows_without_line)
+    outcomes.update({row.outcome: row.lines for row in counted if row.is_row})
+    removals = {row.outcome: row.lines for row in counted if not row.is_row}
+    came_to = _CameTo(
+        outcomes=dict(outcomes),
+        removed=removals.get(RemovalOutcome.REMOVED, 0),
+        held=removals.get(RemovalOutcome.HELD, 0),
+        adoption=_adopted(connection, context) if tenant.first_complete_at is None else None,
+    )
+    record_run(connection, context, plan, RunStatus.DRY_RUN)
+    connection.execute(
+        _END,
+        key
+        | {
+            "afas": calls["afas"],
+            "pluvo": calls["pluvo"],
+            "outcomes": dumps(came_to.outcomes),
+            "removed": came_to.removed,
+            "held": came_to.held,
+            "looked": dumps(_looked(plan, came_to.adoption)),
+        },
+    )
+    return came_to
 
 
 def _adopted(connection: Connection, context: RunContext) -> AdoptionCounts:
@@ -322,20 +319,3 @@ def _adopted(connection: Connection, context: RunContext) -> AdoptionCounts:
 def _looked(plan: Plan, adoption: AdoptionCounts | None) -> Looked:
     targets = {event: list(target) for event, target in plan.targets.items()}
     return {"targets": targets, "guards": plan.judged, "adoption": adoption}
-
-
-def count(found: Iterable[str]) -> dict[str, int]:
-    """All outcomes with their numbers, also those that did not occur."""
-    return zeros(Direction.ENROLLMENTS) | Counter(found)
-
-
-def _adoption(lines: Sequence[PlannedLine], only_in_pluvo: list[UnusedAccount]) -> Adoption:
-    reasons = [str(line["reason"]) for line in lines if line["action"] in ("link", "create")]
-    return Adoption(
-        by_afas_id=sum(reason == "by_afas_id" for reason in reasons),
-        by_email=sum(reason == "by_email" for reason in reasons),
-        shared=sum(reason.startswith("same_person_as:") for reason in reasons),
-        to_create=sum(line["action"] == "create" for line in lines),
-        ambiguous=len({line["internal_id"] for line in lines if line["outcome"] == "ambiguous"}),
-        only_in_pluvo=only_in_pluvo,
-    )

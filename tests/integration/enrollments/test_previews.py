@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Unpack
+from typing import Any, Unpack
 
 import pytest
 
@@ -124,6 +124,30 @@ def test_the_whole_plan_of_a_preview_is_told_whatever_its_length(world: World, m
     (told,) = previews.with_plans({"batch": "B", "runs": history.by_ids([preview])})["runs"]
     assert told["plan"]["hash"] == previews.show(preview)["run"]["plan_hash"]
     assert [line["internal_id"] for line in told["plan"]["lines"]] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_dry_run_is_kept_with_the_numbers_of_a_preview(world: World) -> None:
+    def kept(run_id: str) -> dict[str, Any]:
+        (found,) = world.rows(
+            """SELECT status, plan_hash, rows, outcomes, removed, held_removals, pending_removals, looked
+                 FROM run WHERE id = :id AND calls_afas > 0""",
+            id=run_id,
+        )
+        return found
+
+    # given a first run to come
+    world.pluvo.add_user("docent@example.org", "Docent")
+    world.person(1)
+    planned = world.plan()
+    assert planned.adoption is not None
+    assert [one["email"] for one in planned.adoption.only_in_pluvo] == ["docent@example.org"]
+    assert kept(planned.run_id) == kept(look(world))
+    # and then somebody who left
+    fill(world, 5)
+    world.afas.remove(340, 5)
+    planned = world.plan()
+    assert (planned.removals, kept(planned.run_id)["removed"]) == (1, 1)
+    assert kept(planned.run_id) == kept(look(world))
 
 
 def a_newcomer(world: World) -> None:
