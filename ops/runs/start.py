@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from models.base import new_id
 from models.direction import Direction, Health
 from models.run import PREVIEW, UNFINISHED, RunOptions, RunStatus
-from models.session import connect_alone, transaction
+from models.session import DATABASE_TROUBLE, connect_alone, is_away, transaction
 from models.worker import live_workers
 from ops import access, audit, lookup
 from ops.documents import Again, Batch, Watched
@@ -180,12 +180,18 @@ def wait(
 ) -> bool:
     """Wait until nothing more can be done now; False when the time is up first. The runs go on by themselves.
 
-    ``watch`` sees the runs' rows at each look, with ``applied`` (settled plan lines) and ``planned``.
+    ``watch`` sees the runs' rows at each look, with ``applied`` (settled plan lines) and ``planned``. A database that
+    is away for a while ends nothing.
     """
     give_up = time.monotonic() + timeout_seconds
 
     def over() -> bool:
-        found = _look(started.run_ids)
+        try:
+            found = _look(started.run_ids)
+        except DATABASE_TROUBLE as error:
+            if not is_away(error):
+                raise
+            return False
         watch(found)
         return all(run["over"] for run in found)
 

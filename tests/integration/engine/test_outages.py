@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from models.advisory_locks import AdvisoryLock
 from models.base import new_id
 from models.direction import Direction
-from models.session import transaction
+from models.session import DATABASE_TROUBLE, transaction
 from ops.dead_letters import replay_batch
 from ops.documents import Watched
 from ops.runs import start, timetable
@@ -137,6 +137,25 @@ def test_a_command_waits_for_its_runs_also_when_no_connection_is_left_to_listen_
         finally:
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     assert looks == ["queued", "done"]
+
+
+def test_a_command_waits_for_its_runs_also_when_its_connections_were_ended(engine: Engine, database_url: str) -> None:
+    started = start.Started("batch", Direction.ENROLLMENTS, [queue_run(engine, engine.tenant())])
+    looks: list[str] = []
+
+    def watch(found: list[Watched]) -> None:
+        looks.append(found[0]["status"])
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("UPDATE run SET status = 'done'")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    assert start.wait(started, 60, watch)
+    assert looks == ["queued", "done"]
+    with suppress(*DATABASE_TROUBLE):  # the next who asks gets a new connection
+        engine.value("SELECT 1")
 
 
 @pytest.mark.parametrize("thread", ["relay", "runner", "Thread-"])
