@@ -216,9 +216,7 @@ def release(
     chosen = {"events": list(events), "persons": persons, "lines": list(lines)}
     with transaction() as connection:
         hold_id = lookup.full_id(connection, "hold", hold_id)
-        hold = _open(connection, hold_id, "holds.release")
-        if plan_hash is not None and plan_hash != hold["plan_hash"]:
-            raise AlreadyDecided("hold_renewed", hold=hold_id)
+        hold = _open(connection, hold_id, "holds.release", plan_hash)
         done = decide_holds.release(
             connection,
             hold_id,
@@ -251,22 +249,25 @@ def _no_lines(connection: Connection, hold: Row) -> Problem:
     return Problem("hold_no_lines", hold=hold["id"])
 
 
-def refuse(hold_id: str, *, reason: str, who: str | None = None) -> Refused:
-    """Never do what is held; the same lines are not raised again."""
+def refuse(hold_id: str, *, plan_hash: str | None = None, reason: str, who: str | None = None) -> Refused:
+    """Never do what is held; the same lines are not raised again. ``plan_hash`` and errors as for ``release``."""
     from producers.enrollments import decide_holds  # noqa: PLC0415  as above
 
     audit.need_reason(reason, _KEPT)
     with transaction() as connection:
         hold_id = lookup.full_id(connection, "hold", hold_id)
-        hold = _open(connection, hold_id, "holds.refuse")
+        hold = _open(connection, hold_id, "holds.refuse", plan_hash)
         done = decide_holds.refuse(connection, hold_id, reason=reason, who=who or access.actor().name)
         about = {"tenant_id": hold["tenant_id"], "subject": hold_id, "reason": reason}
         audit.record(connection, who=who, verb="holds refuse", **about)
     return {"hold": hold_id, "tenant": hold["tenant"], "run": hold["run"], "refused": done["refused"]}
 
 
-def _open(connection: Connection, hold_id: str, verb: str) -> Row:
-    """The hold that somebody may decide, locked: of two operators the second sees what the first decided."""
+def _open(connection: Connection, hold_id: str, verb: str, plan_hash: str | None) -> Row:
+    """The hold that somebody may decide, locked: of two operators the second sees what the first decided.
+
+    Raises AlreadyDecided also where its lines are of another plan than was looked at.
+    """
     access.check(verb, _one(connection, hold_id)["tenant"])
     connection.execute(text("SELECT id FROM hold WHERE id = :hold FOR UPDATE"), {"hold": hold_id})
     hold = _one(connection, hold_id)
@@ -275,4 +276,6 @@ def _open(connection: Connection, hold_id: str, verb: str) -> Row:
             by, at = hold["decided_by"], told_at(hold["decided_at"], hold["timezone"])
             raise AlreadyDecided("hold_decided_by", hold=hold_id, done=Words(f"hold.{hold['state']}"), who=by, at=at)
         raise AlreadyDecided("hold_decided", hold=hold_id, state=hold["state"])
+    if plan_hash is not None and plan_hash != hold["plan_hash"]:
+        raise AlreadyDecided("hold_renewed", hold=hold_id)
     return hold

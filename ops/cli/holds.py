@@ -36,6 +36,7 @@ COLUMNS = ("id", "tenant", "guard", "event_id", "state", "lines", "created_at", 
 CSV_COLUMNS = ("event_id", "internal_id", "action", "before", "after", "state", "reason", "absent_since", "decided_at")
 Events = Annotated[list[str] | None, typer.Option("--event", help="Only lines of this event; may be repeated.")]
 People = Annotated[list[str] | None, typer.Option("--person", help="Only of this person; may be repeated.")]
+Plan = Annotated[str | None, typer.Option("--plan", help="Only while the hold is of this plan (its plan_hash).")]
 
 
 @app.command("list", epilog=example("koppeling holds list", "koppeling holds list --all --tenant acme"))
@@ -126,9 +127,7 @@ def release(
     line: Annotated[
         list[int] | None, typer.Option("--line", help="Only this line (its id in JSON); may be repeated.")
     ] = None,
-    plan: Annotated[
-        str | None, typer.Option("--plan", help="Only while the hold is of this plan (its plan_hash).")
-    ] = None,
+    plan: Plan = None,
     who: Who = None,
     json: Json = False,
 ) -> None:
@@ -148,8 +147,8 @@ def release(
 
 
 @app.command("refuse", epilog=example('koppeling holds refuse 01J… --reason "the filter in AFAS was wrong"'))
-def refuse(hold: HoldId, reason: Reason, who: Who = None, json: Json = False) -> None:
+def refuse(*, hold: HoldId, reason: Reason, plan: Plan = None, who: Who = None, json: Json = False) -> None:
     """Never do what is held; the same lines are not raised again."""
     with at_database():
-        done = holds.refuse(hold, reason=reason, who=named(who))
+        done = holds.refuse(hold, plan_hash=plan, reason=reason, who=named(who))
     show(done, json, lambda _: output.say(f"{done['refused']} refused."))

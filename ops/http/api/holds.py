@@ -95,9 +95,10 @@ class Release(Part):
 
 
 class Refuse(Body):
-    """The whole hold."""
+    """The whole hold. ``plan_hash``: as for a release."""
 
     reason: Reason
+    plan_hash: HashText | None = None
 
 
 @router.get("", response_model=HoldPage, summary="List holds", dependencies=[need("holds.read")])
@@ -148,4 +149,4 @@ def release_hold(hold: HoldId, given: Release) -> Document:
 )
 def refuse_hold(hold: HoldId, given: Refuse) -> Document:
     """Never do what is held; the same lines are not raised again."""
-    return Document(holds.refuse(hold, reason=given.reason))
+    return Document(holds.refuse(hold, plan_hash=given.plan_hash, reason=given.reason))

@@ -127,6 +127,8 @@ def test_a_run_is_accepted_with_its_address_and_not_waited_for(api: Api) -> None
 
 def test_of_two_who_decide_the_second_is_told_that_it_is_decided(api: Api, shared_world: World) -> None:
     kept = fill(shared_world)
+    other = api.post(f"/holds/{kept['hold']}/refuse", 409, reason="het filter was fout", plan_hash="0")
+    assert other["error"]["code"] == "hold_renewed"
     done = api.post(f"/holds/{kept['hold']}/refuse", reason="het filter was fout")
     assert done["refused"] == 8
     late = api.post(f"/holds/{kept['hold']}/release", 409, reason="toch wel")

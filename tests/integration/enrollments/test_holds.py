@@ -510,7 +510,7 @@ def test_two_thousand_held_lines_are_paged(world: World) -> None:
     assert (found["count"], found["events"]) == (2001, [{"event_id": "340", "lines": 2001, "open_lines": 2001}])
 
 
-def test_who_releases_all_that_they_looked_at_releases_nobody_who_was_put_there_since(world: World) -> None:
+def test_who_decides_about_all_that_they_looked_at_decides_about_nobody_who_was_put_there_since(world: World) -> None:
     _fill(world)
     _leave(world, 1, 2, 3, 4)
     world.sync()
@@ -524,6 +524,8 @@ def test_who_releases_all_that_they_looked_at_releases_nobody_who_was_put_there_
     chosen: dict[str, Any] = {"events": [], "persons": [], **WHO}
     with pytest.raises(AlreadyDecided, match="look again"):
         ops_holds.release(now["id"], plan_hash=looked_at["plan_hash"], **chosen)
+    with pytest.raises(AlreadyDecided, match="look again"):
+        ops_holds.refuse(now["id"], plan_hash=looked_at["plan_hash"], **WHO)
     assert ops_holds.release(now["id"], plan_hash=now["plan_hash"], **chosen)["released"] == 5
 
 

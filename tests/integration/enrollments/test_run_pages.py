@@ -188,6 +188,8 @@ def test_a_hold_is_released_in_part_and_refused_from_its_page(world: World, site
     site.act(f"{place}/release", which="chosen", line=[lines["2"]], reason="she left", plan=hold["plan_hash"])
     assert "released: 1 go on, 0 were dropped, 3 still held" in site.look(place)
     assert "Give a reason" in site.act(f"{place}/refuse", 422, why="").text
+    assert "changed since the page" in site.act(f"{place}/refuse", 409, why="they only moved", plan="0").text
+    assert site.look(place).count(f'name="plan" value="{hold["plan_hash"]}"') == 2
     site.act(f"{place}/refuse", why="they only moved")
     shown = site.look(place)
     assert "they only moved" in shown

@@ -24,6 +24,7 @@ PAGE = 50
 LINES = 100
 CSV_COLUMNS = ("event_id", "internal_id", "action", "before", "after", "state", "reason", "absent_since", "decided_at")
 Reason = Annotated[str, Form(max_length=400)]
+Plan = Annotated[str, Form(max_length=80)]
 
 
 @router.get("/holds")
@@ -103,10 +104,10 @@ def release(request: Request, hold_id: str, given: Annotated[Chosen, Form()]) ->
 
 
 @router.post("/holds/{hold_id}/refuse")
-def refuse(request: Request, hold_id: str, why: Reason = "") -> Response:
-    """Never do what is held."""
+def refuse(request: Request, hold_id: str, why: Reason = "", plan: Plan = "") -> Response:
+    """Never do what is held. ``plan``: as for a release."""
     try:
-        holds.refuse(hold_id, reason=why)
+        holds.refuse(hold_id, plan_hash=plan or None, reason=why)
     except Problem as problem:
         return _refused(request, hold_id, problem, {"why": why})
     return RedirectResponse(f"/holds/{hold_id}", 303)
