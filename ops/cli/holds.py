@@ -73,12 +73,14 @@ def show_(
 ) -> None:
     """Show a hold: what it counted, the last readings, and the lines it keeps back, before and after."""
 
-    def page(size: int, after: str | None) -> Page:
-        found = holds.show(hold, event=event, state=state, limit=size, cursor=after)
-        return Page(found["lines"], found["next"])
-
     with at_database():
         if csv:
+            one = holds.show(hold, limit=1)["id"]  # by the next page, "last" may be another one
+
+            def page(size: int, after: str | None) -> Page:
+                found = holds.show(one, event=event, state=state, limit=size, cursor=after)
+                return Page(found["lines"], found["next"])
+
             csv_file.write(csv, CSV_COLUMNS, csv_file.every(page, cursor), language_of(None))
             return
         found = holds.show(hold, event=event, state=state, limit=limit, cursor=cursor)

@@ -115,7 +115,8 @@ def show_(
         raise Problem("watch_alone")
     with at_database():
         if csv:
-            every = csv_file.every(lambda size, after: _page(run, chosen, size, after), cursor)
+            one = lines.lines(run, chosen, limit=1)["run"]  # by the next page, "last" may be another one
+            every = csv_file.every(lambda size, after: _page(one, chosen, size, after), cursor)
             csv_file.write(csv, lines.COLUMNS, every, language_of(None))
             return
 

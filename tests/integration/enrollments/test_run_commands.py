@@ -16,8 +16,10 @@ from sqlalchemy import create_engine
 
 from models.run import PREVIEW
 from models.session import transaction
+from ops import holds as ops_holds
 from ops.cli import main
-from ops.terminal import output, watch
+from ops.runs import lines
+from ops.terminal import csv_file, output, watch
 from producers.runs import request
 from tests.fixtures.looking import holds
 from tests.fixtures.terminal import terminal
@@ -152,6 +154,41 @@ def test_runs_and_their_lines_become_files(world: World, typed: Callable[..., Sa
     out = typed("runs", "list", "--since", "2020-01-01", "--batch", run.batch, "--json")[1]
     assert [item["id"] for item in json.loads(out)["items"]] == [run.id]
     assert typed("runs", "list", "--since", "2090-01-01", "--json")[1] == '{\n  "items": [],\n  "next": null\n}\n'
+
+
+def test_a_file_of_the_last_run_or_hold_is_of_one_of_them_also_when_others_come_meanwhile(
+    world: World, typed: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def followed(read: Callable[..., Any], comes: Callable[[], object]) -> Callable[..., Any]:
+        def reading(*given: Any, **named: Any) -> Any:
+            found = read(*given, **named)
+            comes()
+            return found
+
+        return reading
+
+    # given pages of two lines, and after each of them a run and a hold that are newer
+    monkeypatch.setattr(csv_file, "MAX_LIMIT", 2)
+    newer = iter("XYZ")
+    add_hold = """INSERT INTO hold (id, tenant_id, run_id, guard, plan_hash)
+                  SELECT 'Z' || :letter, tenant_id, id, 'removals_run', 'x' FROM run ORDER BY id LIMIT 1 RETURNING id"""
+    monkeypatch.setattr(lines, "lines", followed(lines.lines, world.begin))
+    monkeypatch.setattr(ops_holds, "show", followed(ops_holds.show, lambda: world.rows(add_hold, letter=next(newer))))
+    world.set_tenant(removals=now_removals(event_count=1, event_percent=10))
+    for internal_id in range(1, 6):
+        world.person(internal_id)
+    world.sync()
+    file = tmp_path / "lines.csv"
+
+    def written(noun: str) -> list[str]:
+        assert typed(noun, "show", "last", "--csv", str(file))[0] == 0
+        return [row["internal_id"] for row in csv.DictReader(file.open(encoding="utf-8-sig"))]
+
+    assert written("runs") == ["1", "2", "3", "4", "5"]
+    for internal_id in (1, 2, 3):
+        world.afas.remove(340, internal_id)
+    world.sync()
+    assert written("holds") == ["1", "2", "3"]
 
 
 def test_people_are_told_times_in_the_tenants_zone_and_scripts_in_utc(world: World, typed: Callable[..., Said]) -> None:

@@ -99,14 +99,14 @@ def _show(request: Request, found: RunShown, wanted: LineQuery) -> HTMLResponse:
 def lines_csv(request: Request, run_id: str, wanted: Annotated[LineQuery, Query()]) -> Response:
     """Its lines as a file."""
     chosen = wanted.chosen
-    lines.lines(run_id, chosen, limit=1)  # as above
+    run_id = lines.lines(run_id, chosen, limit=1)["run"]  # as above; and by the next page, "last" may be another one
 
     def part(size: int, after: str | None) -> Page:
         found = lines.lines(run_id, chosen, limit=size, cursor=after)
         return Page([dict(line) for line in found["items"]], found["next"])
 
     text = csv_file.lines(lines.COLUMNS, csv_file.every(part), choices.language(request))
-    return as_csv(request, text, f"run-{run_id[:26]}")
+    return as_csv(request, text, f"run-{run_id}")
 
 
 @router.get("/runs/{run_id}/events")
