@@ -41,9 +41,10 @@ _FILTERS = {
     "since": "r.id >= :since",
     "cursor": "r.id < :cursor",
 }
+# Locked: of one that ends at this moment, how it ended.
 _TO_STOP = """
     SELECT r.id, r.tenant_id, r.status, t.slug AS tenant
-      FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run
+      FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run FOR UPDATE OF r
 """
 # What a completions run counted without planning anything, as it stands now. What has no date was in no report, so the
 # newest run tells of it.
@@ -216,7 +217,9 @@ def stop(run_id: str, *, who: str | None = None) -> Stopped:
 
     with transaction() as connection:
         run_id = lookup.full_id(connection, "run", run_id)
-        run = rows(connection, _TO_STOP, run=run_id)[0]
+        run = next(iter(rows(connection, _TO_STOP, run=run_id)), None)
+        if run is None:  # gone with its tenant while somebody waited for it
+            raise lookup.none_of("run", run_id)
         access.check("runs.stop", run["tenant"])
         stopping = run["status"] in UNFINISHED
         if stopping:

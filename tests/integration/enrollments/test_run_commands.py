@@ -18,9 +18,11 @@ from models.run import PREVIEW
 from models.session import transaction
 from ops import holds as ops_holds
 from ops.cli import main
-from ops.runs import lines
+from ops.problems import NotThere
+from ops.runs import history, lines
 from ops.terminal import csv_file, output, watch
 from producers.runs import request
+from tests.fixtures.beside import beside
 from tests.fixtures.looking import holds
 from tests.fixtures.terminal import terminal
 from tests.fixtures.world import World, now_removals
@@ -256,6 +258,22 @@ def test_a_watch_outlasts_a_database_that_is_away_and_nothing_else(
     with pytest.raises(ZeroDivisionError):
         watch.watch(draw, every=0)
     assert capsys.readouterr().out.partition("does not answer")[2].count("it is back") == 1
+
+
+def test_who_stops_a_run_that_ends_at_this_moment_is_told_so_and_stops_nothing(world: World) -> None:
+    with transaction() as connection:
+        run = request.request_run(connection, world.tenant_id, "enrollments", trigger="operator")
+    told: list[object] = []
+
+    def stop() -> None:
+        told.append(history.stop(run, who="tester"))
+
+    assert beside([("UPDATE run SET status = 'done' WHERE id = %s", run)], stop) == []
+    assert told == [{"run": run, "status_before": "done", "stopping": False}]
+    assert world.rows("SELECT verb FROM operator_action") == []
+    # nor one that goes with its tenant
+    (gone,) = beside([("DELETE FROM run WHERE id = %s", run)], stop)
+    assert isinstance(gone, NotThere)
 
 
 def _environment() -> dict[str, str]:
