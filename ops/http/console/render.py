@@ -110,8 +110,10 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
     return HTMLResponse(body, status)
 
 
-def again(request: Request, template: str, problem: Problem, **context: Any) -> HTMLResponse:
-    """The page of a form with what was typed (``typed``) and what is wrong with it."""
+def again(request: Request, template: str, problem: Problem | None, **context: Any) -> HTMLResponse:
+    """The page of a form; where there is a problem, with what was typed (``typed``) and what is wrong with it."""
+    if problem is None:
+        return page(request, template, **context)
     return page(request, template, problem.status, problem=problem.say(choices.language(request)), **context)
 
 

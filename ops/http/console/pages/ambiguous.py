@@ -50,9 +50,7 @@ def _one(request: Request, slug: str, person: str, problem: Problem | None = Non
         "speak": speaking(request),
         "history": audit.of(found["internal_id"], slug),
     }
-    if problem is not None:
-        return again(request, "decide.html", problem, **values)
-    return page(request, "decide.html", **values)
+    return again(request, "decide.html", problem, **values)
 
 
 @router.post("/tenants/{slug}/people/{person}/decide")

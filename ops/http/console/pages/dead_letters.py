@@ -13,7 +13,7 @@ from ops import access, audit
 from ops.dead_letters import MAX_FAILURES, RATE, faults, inbox, replay, replays
 from ops.dead_letters.inbox import Filters
 from ops.http.console import choices
-from ops.http.console.render import again, page
+from ops.http.console.render import again
 from ops.language import Language, Words
 from ops.listing import MAX_LIMIT, Row
 from ops.problems import Problem
@@ -60,9 +60,7 @@ def _groups(request: Request, filters: Filters, problem: Problem | None = None, 
         "may": may("dead_letters.discard"),
         "typed": typed,
     }
-    if problem is not None:
-        return again(request, "dead_letters.html", problem, **context)
-    return page(request, "dead_letters.html", **context)
+    return again(request, "dead_letters.html", problem, **context)
 
 
 def _told(row: Row, language: Language) -> Row:
@@ -97,9 +95,7 @@ def _group(
         "may": may("dead_letters.discard"),
         "typed": typed,
     }
-    if problem is not None:
-        return again(request, "dead_letter_group.html", problem, **context)
-    return page(request, "dead_letter_group.html", **context)
+    return again(request, "dead_letter_group.html", problem, **context)
 
 
 @router.post("/dead-letters/discard")
@@ -204,9 +200,7 @@ def _preview(
         "may": may("replays.start"),
         "typed": typed,
     }
-    if problem is not None:
-        return again(request, "replay_preview.html", problem, **context)
-    return page(request, "replay_preview.html", **context)
+    return again(request, "replay_preview.html", problem, **context)
 
 
 _SHAPES = {
@@ -264,9 +258,7 @@ def _letter(request: Request, letter: str, problem: Problem | None = None, **typ
         "may": may("dead_letters.discard"),
         "typed": typed,
     }
-    if problem is not None:
-        return again(request, "dead_letter.html", problem, **context)
-    return page(request, "dead_letter.html", **context)
+    return again(request, "dead_letter.html", problem, **context)
 
 
 @router.post("/dead-letters/{letter}")

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from models.person import LinkState
 from ops import access
 from ops.http.console.pages.people import Cursor, person_at, speaking
-from ops.http.console.render import again, page
+from ops.http.console.render import again
 from ops.people import links, links_check, links_import
 from ops.problems import Problem
 
@@ -51,9 +51,7 @@ def _mapping(
     # In some tenant of theirs: which one it is, the form says.
     role = access.actor().role
     values |= {"can_set": role >= access.NEEDS["links.set"], "can_import": role >= access.NEEDS["links.import"]}
-    if problem is not None:
-        return again(request, "links.html", problem, **values)
-    return page(request, "links.html", **values)
+    return again(request, "links.html", problem, **values)
 
 
 @router.post("/links")
@@ -87,9 +85,7 @@ def import_form(request: Request) -> HTMLResponse:
 def _import(request: Request, problem: Problem | None = None, **more: Any) -> HTMLResponse:
     values: dict[str, Any] = {"told": None, "content": "", "name": "", "sure": False, "typed": {}} | more
     values |= {"speak": speaking(request), "most": MOST_BYTES, "shown": SHOWN_LINES}
-    if problem is not None:
-        return again(request, "links_import.html", problem, **values)
-    return page(request, "links_import.html", **values)
+    return again(request, "links_import.html", problem, **values)
 
 
 @router.post("/links/import/preview")

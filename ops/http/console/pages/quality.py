@@ -11,7 +11,7 @@ from ops import access, quality
 from ops.alerts import verbs
 from ops.http.console import choices
 from ops.http.console.pages.completions import download
-from ops.http.console.render import again, page
+from ops.http.console.render import again
 from ops.problems import Problem
 from ops.terminal import csv_file
 
@@ -58,9 +58,7 @@ def _listed(
         "mailed": mailed,
         "may_mail": access.may("quality.mail", slug),
     }
-    if problem is not None:
-        return again(request, "quality.html", problem, **context)
-    return page(request, "quality.html", **context)
+    return again(request, "quality.html", problem, **context)
 
 
 @router.post("/tenants/{slug}/quality")
