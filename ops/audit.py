@@ -51,7 +51,7 @@ _FILTERS = {
 _SEEN = "(CAST(:visible AS text[]) IS NULL OR t.slug = ANY(:visible))"
 _OF = text(
     f"""{_COLUMNS} WHERE a.subject = :subject AND (CAST(:slug AS text) IS NULL OR t.slug = :slug) AND {_SEEN}
-         ORDER BY a.id LIMIT 200"""
+         ORDER BY a.id DESC LIMIT 200"""
 )
 _RECENT = text(f"{_COLUMNS} WHERE {_SEEN} ORDER BY a.id DESC LIMIT :limit")
 _RECENT_OF = text(f"{_COLUMNS} WHERE t.slug = :slug AND {_SEEN} ORDER BY a.at DESC LIMIT :limit")
@@ -123,8 +123,11 @@ def record_each(
 
 
 def of(subject: str, slug: str | None = None) -> list[Done]:
-    """What was done with one thing, oldest first; of an id that only one tenant has no ``slug`` is needed."""
-    return _read(_OF, subject=subject, slug=slug, visible=access.visible())
+    """What was done with one thing, oldest first: the newest 200 of it.
+
+    Of an id that only one tenant has no ``slug`` is needed.
+    """
+    return _read(_OF, subject=subject, slug=slug, visible=access.visible())[::-1]
 
 
 def recent(slug: str | None = None, limit: int = 20) -> list[Done]:

@@ -75,3 +75,14 @@ def test_many_rows_at_once_are_each_of_their_tenant_and_checked(done: int) -> No
     ):
         audit.record_each(connection, verb="dead-letters discard", subjects=[(done, "3")])
     assert run_sql("SELECT count(*) FROM operator_action WHERE subject = '3'") == 0
+
+
+def test_what_was_decided_last_is_told_however_often_somebody_looked_before(done: int) -> None:
+    run_sql(
+        "INSERT INTO operator_action (tenant_id, who, verb, subject)"
+        " SELECT :t, 'vera', 'people open', '80' FROM generate_series(1, 250)",
+        t=done,
+    )
+    with transaction() as connection:
+        audit.record(connection, who="bert", verb="links remove", tenant_id=done, subject="80")
+    assert [one["verb"] for one in audit.of("80", "acme")][-2:] == ["people open", "links remove"]
