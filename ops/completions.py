@@ -1,7 +1,7 @@
 """Completions as an operator sees them: what is to be written into AFAS, what is not and why; close one, try one again.
 
 Closing accepts that AFAS keeps what it has: the completion alarms nobody any more, and is open again by itself once
-anything of what the operator saw differs (``models/completion_state.py::basis``).
+anything of what the operator saw differs (``models/completion_state.py::basis``), or somebody tries it again.
 """
 
 from __future__ import annotations
@@ -107,6 +107,13 @@ _AGAIN = text(
     """
     UPDATE completion SET state = CASE WHEN sending_at IS NULL THEN 'pending' ELSE 'sending' END, reason = NULL,
            changed_at = now()
+     WHERE id = :id AND tenant_id = :tenant
+    """
+)
+# Who tries it again wants to hear how that ends, also where it ends as it was when it was closed.
+_REOPEN = text(
+    """
+    UPDATE completion SET closed_for = NULL, closed_at = NULL, closed_by = NULL, closed_reason = NULL
      WHERE id = :id AND tenant_id = :tenant
     """
 )
@@ -302,7 +309,7 @@ def _record(connection: Connection, verb: str, now: Row, who: str | None, reason
 
 
 def retry(number: int, *, who: str | None = None) -> Retried:
-    """Try one again now: AFAS is looked at first, as before every write.
+    """Try one again now: AFAS is looked at first, as before every write. One that was closed is open again.
 
     Raises Problem where there is nothing to try: it is settled, has no date, or no row in AFAS to be written to.
     """
@@ -314,6 +321,7 @@ def retry(number: int, *, who: str | None = None) -> Retried:
         now = rows(connection, _LOCKED, **key)[0]
         _refuse_retry(now, message)
         result = "queued" if message is None else "hurried"
+        connection.execute(_REOPEN, {"id": now["id"], "tenant": now["tenant_id"]})
         _send(connection, now, message, letters, who or access.actor().name)
         _record(connection, "completions retry", now, who)
     return {"id": number, "tenant": now["slug"], "result": result}

@@ -191,12 +191,17 @@ def test_what_is_tried_again_looks_at_afas_first(classroom: Classroom) -> None:
     assert [one["verb"] for one in done] == ["completions retry", "completions retry"]
 
 
+def refuse(classroom: Classroom) -> None:
+    """From now on AFAS takes no date."""
+    body = '{"externalMessage":"Het evenement is afgesloten."}'
+    classroom.world.fault("afas", "status", status=500, body=body, match={"method": "PUT"})
+
+
 def refused(classroom: Classroom) -> Row:
     """AFAS refused the date, so there is a dead letter."""
     classroom.enroll(80)
     classroom.complete(80, LATE)
-    body = '{"externalMessage":"Het evenement is afgesloten."}'
-    classroom.world.fault("afas", "status", status=500, body=body, match={"method": "PUT"})
+    refuse(classroom)
     classroom.run()
     classroom.world.clear_faults()
     return completions.find_one([SLUG, "80", "340"])
@@ -219,6 +224,19 @@ def test_closing_a_failed_one_discards_its_dead_letter_for_the_same_reason(class
     (letter,) = classroom.world.rows("SELECT state, closed_by, closed_reason FROM dead_letter")
     assert letter == {"state": "discarded", "closed_by": "anna", "closed_reason": "AFAS keeps it empty"}
     assert classroom.run().outcomes["failed"] == 0
+
+
+def test_a_closed_one_that_is_tried_again_is_open_also_where_it_fails_as_before(classroom: Classroom) -> None:
+    item = refused(classroom)
+    completions.close([item["id"]], reason="the event is closed")
+    assert completions.listing(tenant=SLUG).items == []
+    # when somebody tries it again after all
+    refuse(classroom)
+    completions.retry(item["id"], who="bert")
+    classroom.world.drain()
+    # then they hear that it failed
+    (back,) = completions.listing(tenant=SLUG).items
+    assert (back["state"], back["reason"], back["closed"]) == ("failed", item["reason"], False)
 
 
 def test_what_waits_for_its_next_attempt_goes_at_once(classroom: Classroom) -> None:
