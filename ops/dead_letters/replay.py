@@ -52,7 +52,9 @@ _FACTS = """
       LEFT JOIN webhook_event v ON d.kind = 'completion.fetch' AND v.id = d.subject_id AND v.tenant_id = d.tenant_id
      WHERE d.id = ANY(:ids) ORDER BY d.id
 """
-# Letters of which the judge reads the same make one group: it judges the first of each, however many there are.
+# Letters of which the judge reads the same make one group: it judges the first of each, however many there are. What it
+# reads of the first is of the same moment: one that was sent or closed in between would speak for all of its group.
+_ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 _ALIKE = """
     WITH facts AS (
         SELECT d.id, d.kind, d.direction, d.state,
@@ -233,7 +235,11 @@ def preview(connection: Connection, ids: list[str]) -> list[Line]:
 
 
 def count(connection: Connection, ids: Sequence[str]) -> list[tuple[Verdicts, list[str]]]:
-    """The same of however many, counted by verdict and reason: with the ids of each, the largest first."""
+    """The same of however many, counted by verdict and reason: with the ids of each, the largest first.
+
+    It comes first in its transaction, of which everything is read as at one moment.
+    """
+    connection.execute(_ONE_MOMENT)
     alike = {row["first"]: row["ids"] for row in rows(connection, _ALIKE, ids=list(ids))}
     told: dict[tuple[str, str | None, str | None], tuple[Verdicts, list[str]]] = {}
     for facts in _facts(connection, list(alike)):

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from models.session import transaction
 from ops import access, audit
@@ -503,3 +504,27 @@ def test_who_comes_when_all_is_under_way_is_told_who_was_first(acme: int) -> Non
     # when / then
     with pytest.raises(AlreadyDecided, match=f"anna is replaying these already: replay {batch}"):
         replays.begin(letters[:1], reason="bert's", who="bert")
+
+
+def test_a_letter_that_is_sent_while_all_are_counted_does_not_speak_for_the_others(
+    acme: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given letters of one group, of which the first is sent by somebody once they are grouped
+    letters = many(acme, 30)
+    read = replay._facts
+
+    def meanwhile(connection: Connection, ids: list[str]) -> list[replay.Facts]:
+        sent = threading.Thread(
+            target=run_sql,
+            args=("UPDATE dead_letter SET state = 'replayed' WHERE id = :id",),
+            kwargs={"id": letters[0]},
+        )
+        sent.start()
+        sent.join()
+        return read(connection, ids)
+
+    monkeypatch.setattr(replay, "_facts", meanwhile)
+    # when
+    found = replays.preview(letters)
+    # then all of it is told as it was at one moment
+    assert [(one["result"], one["count"]) for one in found["verdicts"]] == [("will_do", 30)]
