@@ -528,3 +528,14 @@ def test_a_letter_that_is_sent_while_all_are_counted_does_not_speak_for_the_othe
     found = replays.preview(letters)
     # then all of it is told as it was at one moment
     assert [(one["result"], one["count"]) for one in found["verdicts"]] == [("will_do", 30)]
+
+
+def test_letters_that_are_gone_do_not_end_the_list_of_a_replay(acme: int) -> None:
+    letters = many(acme, 7)
+    batch = replay_batch.create(letters, who="tester")
+    run_sql("DELETE FROM dead_letter WHERE id = :id", id=letters[1])
+    first = replays.show(batch, limit=4)
+    second = replays.show(batch, limit=4, cursor=first["next"])
+    told = [line["id"] for line in (*first["lines"], *second["lines"])]
+    assert told == [letter for letter in letters if letter != letters[1]]
+    assert second["next"] is None
