@@ -79,10 +79,8 @@ class Begun(TypedDict):
     left_out: list[replay.Verdicts]
 
 
-class Shown(TypedDict):
-    """A batch. ``counts``: of its letters by result; ``canary``: the first that was sent; ``failures``: the newest new
-    dead letters; ``lines``: a page of all, ``next`` the place after which more come.
-    """
+class ReplayItem(TypedDict):
+    """A batch as a listing has it. ``position``: how many of its letters were gone through."""
 
     id: str
     state: str
@@ -95,6 +93,13 @@ class Shown(TypedDict):
     letters: int
     created_at: datetime
     finished_at: datetime | None
+
+
+class Shown(ReplayItem):
+    """With ``counts`` of its letters by result; ``canary``: the first that was sent; ``failures``: the newest new dead
+    letters; ``lines``: a page of all, ``next`` the place after which more come.
+    """
+
     counts: dict[str, int]
     canary: replay.Line | None
     failures: list[replay.Line]

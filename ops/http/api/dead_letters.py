@@ -99,26 +99,10 @@ class LetterShown(Letter):
     before: list[dict[str, Any]]
 
 
-class ReplayItem(TypedDict):
-    """A replay in a listing."""
-
-    id: str
-    state: str
-    started_by: str
-    reason: str | None
-    rate: float
-    max_failures: int
-    failures_in_a_row: int
-    position: int
-    letters: int
-    created_at: datetime
-    finished_at: datetime | None
-
-
 class ReplayPage(TypedDict):
     """Replays, newest first."""
 
-    items: list[ReplayItem]
+    items: list[replays.ReplayItem]
     next: str | None
 
 
