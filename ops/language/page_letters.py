@@ -92,7 +92,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "replays.col_who": "Who",
     "replays.col_begun": "Begun",
     "replays.state_running": "running",
-    "replays.state_done": "all sent",
+    "replays.state_done": "over",
     "replays.state_stopped": "stopped by failures",
     "replays.state_cancelled": "cancelled",
     "replays.told_running": (
@@ -103,6 +103,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
         "All {count} are sent; {failures} failed again.",
         "All {count} are sent; {failures} failed again.",
     ),
+    "replays.told_left": "Over: still open, as they could not be sent: {left} of {count}. {failures} failed again.",
     "replays.told_stopped": (
         "Stopped at {sent} of {count}: {failures} failed again. The rest stays as it is.",
         "Stopped at {sent} of {count}: {failures} failed again. The rest stays as it is.",

@@ -9,6 +9,7 @@ import pytest
 
 from ops.dead_letters import inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
+from ops.tenants import manage
 from tests.browser.desk import Desk
 from tests.browser.look import NARROW, WIDE, Look
 from tests.browser.seed import HOSTILE
@@ -169,6 +170,15 @@ def test_a_replay_under_way_is_cancelled_and_says_by_whom(desk: Desk, look: Look
     page.get_by_text("cancelled it").wait_for()
     assert "cancelled" in look.text()
     assert replays.show(batch)["state"] == "cancelled"
+
+
+def test_what_a_pause_kept_from_being_sent_is_told_once_a_replay_is_over(desk: Desk, look: Look) -> None:
+    letters_of(desk, "holiday", {"Enter a valid email address": 2})
+    batch = replay_batch.create(inbox.choose([], Filters("holiday"), everything=False), who="anna")
+    manage.pause("holiday", reason="closed until Monday", direction=None, who="anna")
+    replay_batch.advance(batch)
+    look.open(f"/replays/{batch}", language="en")
+    assert "Over: still open, as they could not be sent: 2 of 2. 0 failed again." in look.text()
 
 
 def test_what_is_ticked_is_replayed_or_discarded(desk: Desk, look: Look) -> None:
