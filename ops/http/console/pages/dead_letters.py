@@ -151,7 +151,8 @@ def chosen(
         if verb == "discard":
             inbox.discard(ids, reason=reason)
             return RedirectResponse(_address(filters, state="discarded"), 303)
-        found = replays.preview(inbox.choose(ids, Filters(), everything=False))
+        ids = inbox.choose(ids, Filters(), everything=False)
+        found = replays.preview(ids)
         if found["goes"] == found["letters"] <= replays.UNASKED:
             return RedirectResponse(f"/replays/{replays.begin(ids)['batch']}", 303)
     except Problem as problem:
