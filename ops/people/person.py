@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from models.session import transaction
 from ops import access, audit, lookup
-from ops.dead_letters import replay_batch
+from ops.dead_letters import replays
 from ops.lookup import checked_id
 from ops.problems import Problem
 
@@ -40,7 +40,10 @@ def opened(slug: str, internal_id: str) -> None:
 
 
 def replay(slug: str, internal_id: str) -> str:
-    """Send all open dead letters of a person again; the batch's id. Raises Problem when there is none."""
+    """Send all open dead letters of a person again; the batch's id.
+
+    Raises Problem when there is none that can be sent, AlreadyDecided where somebody is at it.
+    """
     access.check("dead_letters.replay", slug)
     internal_id = checked_id(internal_id)
     with transaction() as connection:
@@ -50,6 +53,4 @@ def replay(slug: str, internal_id: str) -> str:
         letters = list(connection.execute(_LETTERS, values).scalars())
     if not letters:
         raise Problem("no_open_letter", internal_id=internal_id)
-    batch = replay_batch.create(letters, who=access.actor().name)
-    replay_batch.advance(batch)
-    return batch
+    return replays.begin(letters)["batch"]

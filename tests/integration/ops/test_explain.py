@@ -334,3 +334,16 @@ def test_an_answer_takes_less_than_a_second_among_a_hundred_thousand(acme: int) 
     # then
     assert [answer["found"] for answer in answers] == [True, True, False]
     assert seconds / len(answers) < 1
+
+
+def test_what_gave_up_of_a_person_is_sent_again_or_it_is_said_why_not(acme: int) -> None:
+    letter = add_dead_letter(acme, add_enrollment(acme, "80"))
+    run_sql("UPDATE tenant_direction SET state = 'paused', reason = 'holiday' WHERE direction = 'enrollments'")
+    with pytest.raises(Problem, match="acme is paused: holiday"):
+        replay("acme", "80")
+    assert scalar("SELECT count(*) FROM replay_batch") == 0
+    run_sql("UPDATE tenant_direction SET state = 'healthy', reason = NULL")
+    batch = replay("acme", "80")
+    assert scalar("SELECT ids->>0 FROM replay_batch WHERE id = :id", id=batch) == letter
+    with pytest.raises(Problem, match="80 has no dead letter that is open"):
+        replay("acme", "80")
