@@ -17,3 +17,7 @@ class BatchState(StrEnum):
     DONE = "done"
     STOPPED = "stopped"
     CANCELLED = "cancelled"
+
+
+# Which batches have letters of a tenant, or had some: the reason that somebody gave for one may name a person of it.
+BATCHES_OF_TENANT = "id IN (SELECT subject FROM operator_action WHERE tenant_id = :tenant AND verb = 'replays start')"

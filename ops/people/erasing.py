@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from models.base import listed
 from models.crypto import Encrypted
+from models.dead_letter import BATCHES_OF_TENANT
 from models.folding import fold_email, spellings
 from models.outcomes import OPEN
 from models.run import EMPTIED
@@ -35,6 +36,7 @@ from models.tables import metadata
 ERASED = "<erased>"
 # Held in one transaction, in the order in which all other code takes them.
 _LOCKS = (
+    f"SELECT id FROM replay_batch WHERE state = 'running' AND {BATCHES_OF_TENANT} ORDER BY id FOR UPDATE",  # noqa: S608
     """SELECT id FROM run WHERE tenant_id = :tenant AND (status IN ('queued', 'running')
            OR status = 'dry_run' AND finished_at IS NULL) ORDER BY id FOR UPDATE""",
     """SELECT m.id FROM message m WHERE m.tenant_id = :tenant AND m.kind = 'enrollment.upsert' AND m.subject_id IN
@@ -205,6 +207,8 @@ _CODES = {
 # The customer's own words for what is taught.
 _SETTINGS = {"course"}
 _TITLES = {"title", "field"}
+# Tables without a tenant: which of their rows are about people of one.
+_OF_TENANT = {"replay_batch": BATCHES_OF_TENANT}
 # Rows of other people: what stands in these columns is theirs.
 _THEIRS = {"person", "snapshot_row", "directory_user"}
 # Lists of accounts: an account of the person's is taken out, not made unrecognisable.
@@ -240,12 +244,13 @@ def _stored(column: Column[Any]) -> Any:
 def _clean_others(connection: Connection, tenant: int, known: Known) -> Iterator[tuple[str, int]]:
     owners = _Owners(connection, tenant)
     for table in metadata.sorted_tables:
-        columns = _columns(table) if "tenant_id" in table.c and table.name not in _SETTINGS else []
-        if not columns:
+        columns = _columns(table) if table.name in _OF_TENANT or "tenant_id" in table.c else []
+        if not columns or table.name in _SETTINGS:
             continue
         asked = [table.c.id, *(table.c[name] for name in ("internal_id", "person_id") if name in table.c), *columns]
-        query = select(*asked).where(table.c.tenant_id == tenant, text(_mentions(columns)))
-        found = connection.execute(query, _patterns(known)).mappings().all()
+        of_tenant = text(_OF_TENANT.get(table.name, "tenant_id = :tenant"))
+        query = select(*asked).where(of_tenant, text(_mentions(columns)))
+        found = connection.execute(query, {"tenant": tenant, **_patterns(known)}).mappings().all()
         cleaned = 0
         for row in found:
             cleaner = Cleaner(known, owners.of(table, row))

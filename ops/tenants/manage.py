@@ -11,6 +11,7 @@ from ulid import ULID
 import settings
 from models.blackouts import free_from
 from models.credential_end import AFAS_ENDS
+from models.dead_letter import BATCHES_OF_TENANT
 from models.direction import Direction, Health
 from models.session import transaction
 from models.tenant_settings import (
@@ -220,6 +221,8 @@ _REMOVE_LOCKS = (
     "SELECT id FROM person WHERE tenant_id = :id ORDER BY id FOR UPDATE",
     "SELECT id FROM tenant WHERE id = :id FOR UPDATE",
 )
+# Letters of other tenants may be in such a replay: it stays, without what somebody wrote about it.
+_FORGET_WHY = text(f"UPDATE replay_batch SET reason = NULL WHERE {BATCHES_OF_TENANT}")  # noqa: S608  a constant
 
 
 def remove(slug: str, *, who: str) -> dict[str, int]:
@@ -233,6 +236,7 @@ def remove(slug: str, *, who: str) -> dict[str, int]:
     access.check("tenants.remove", None)  # what goes with it is of the installation: its alerts, its record
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
+        connection.execute(_FORGET_WHY, {"tenant": tenant})
         for lock in _REMOVE_LOCKS:
             connection.execute(text(lock), {"id": tenant})
         erased: dict[str, int] = {}

@@ -530,6 +530,13 @@ def test_a_letter_that_is_sent_while_all_are_counted_does_not_speak_for_the_othe
     assert [(one["result"], one["count"]) for one in found["verdicts"]] == [("will_do", 30)]
 
 
+def test_what_somebody_wrote_about_a_replay_goes_with_the_tenant(acme: int) -> None:
+    batch = replay_batch.create(many(acme, 2), reason="Piet Jansen phoned", who="tester")
+    manage.remove("acme", who="tester")
+    assert replays.show(batch)["letters"] == 2
+    assert scalar("SELECT reason FROM replay_batch WHERE id = :id", id=batch) is None
+
+
 def test_letters_that_are_gone_do_not_end_the_list_of_a_replay(acme: int) -> None:
     letters = many(acme, 7)
     batch = replay_batch.create(letters, who="tester")

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from models.session import _Pool, transaction
+from ops.dead_letters import replay_batch
 from ops.people import person, search
 from ops.tenants import manage
 from producers.completions.webhook_events import store
@@ -68,6 +69,8 @@ def account(world: World) -> str:
     manage.pause("acme", reason=f"{NAME} phoned", direction=None, who="tester")
     manage.resume("acme", direction=None, who="tester")
     world.rows("UPDATE alert SET text = text || :name RETURNING id", name=NAME)
+    # why somebody sent letters again
+    replay_batch.cancel(replay_batch.create(["D"], reason=f"{NAME} <{OLD_EMAIL}> phoned", who="tester"))
     # a page on which somebody looked for them, and at them
     search.keep(NAME)
     search.keep(EMAIL, "acme")

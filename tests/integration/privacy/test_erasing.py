@@ -29,7 +29,7 @@ def test_the_scene_is_worth_it(world: World, account: str) -> None:
         "person.email", "person.applied_name", "link.pluvo_id", "link.candidates", "enrollment.told_account",
         "hold_line.before", "plan_line.before", "plan_line.after", "plan_line.email", "change.before", "change.after",
         "dead_letter.message", "dead_letter.history", "webhook_event.body", "webhook_event.ref", "message.lock",
-        "operator_action.reason", "run.options", "completion.pluvo_id",
+        "operator_action.reason", "run.options", "completion.pluvo_id", "replay_batch.reason",
     }  # fmt: skip
 
 

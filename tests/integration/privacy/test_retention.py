@@ -36,7 +36,7 @@ def test_after_the_retention_of_payloads_names_stand_only_with_the_people_themse
 
     assert traces(world, OLD_NAME, NAME, OLD_EMAIL, EMAIL, "weer.anders@example.org", "p81@example.nl") <= PEOPLE | {
         "dead_letter.message", "dead_letter.history",  # written into the scene as it never would be
-        "operator_action.reason",  # an operator's own words
+        "operator_action.reason", "replay_batch.reason",  # an operator's own words
     }  # fmt: skip
 
 
