@@ -280,11 +280,14 @@ _DECIDE = text(
 )
 
 
-def remove(slug: str, internal_id: str, *, erase: bool, who: str, reason: str | None = None) -> dict[str, int]:
+def remove(
+    slug: str, internal_id: str, *, erase: bool, who: str, reason: str | None = None, seen: int | None = None
+) -> dict[str, int]:
     """Forget the link, so that the next run matches anew, but not by an AFAS id on that account; ``erase`` removes all
     that is known of the person here.
 
-    Nothing changes in AFAS or Pluvo. Returns rows by table.
+    ``seen``: the revision of the link as it was looked at; AlreadyDecided where it is another one by now. Nothing
+    changes in AFAS or Pluvo. Returns rows by table.
     """
     access.check("people.erase" if erase else "links.remove", slug)
     internal_id = checked_id(internal_id)
@@ -294,6 +297,7 @@ def remove(slug: str, internal_id: str, *, erase: bool, who: str, reason: str | 
         tenant = lookup.tenant_id(connection, slug)
         person = lookup.person_id(connection, tenant, internal_id, slug)
         locks.hold(connection, person)
+        refuse_unseen(connection, tenant, internal_id, seen)
         connection.execute(_NOT_THEIRS, {"tenant": tenant, "person": person, "theirs": None})
         count = connection.execute(
             text("DELETE FROM link WHERE person_id = :person AND tenant_id = :tenant"),

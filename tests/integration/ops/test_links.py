@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ops.people import links, links_import
-from ops.problems import FileProblems, Problem
+from ops.people.explain import explain
+from ops.problems import AlreadyDecided, FileProblems, Problem
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 
 ONE, TWO = "0b0e1f00-0000-4000-8000-000000000001", "0b0e1f00-0000-4000-8000-000000000002"
@@ -169,3 +170,24 @@ def test_a_file_that_makes_no_sense_is_one_line(acme: int, tmp_path: Path, conte
     with pytest.raises(FileProblems) as caught:
         links_import.run(file, who="tester")
     assert said in caught.value.lines[0]
+
+
+def test_a_link_that_somebody_set_since_it_was_looked_at_is_not_removed(acme: int) -> None:
+    # given
+    links.set_link("acme", "80", ONE, who="anna")
+    seen = revision()
+    # when somebody else puts it right first
+    links.set_link("acme", "80", TWO, who="bert")
+    with pytest.raises(AlreadyDecided, match="bert decided about 80 first"):
+        links.remove("acme", "80", erase=False, who="anna", seen=seen)
+    # then it stays, and goes once it was looked at
+    assert links.show("acme", "80")["pluvo_id"] == TWO
+    links.remove("acme", "80", erase=False, who="anna", seen=revision())
+    assert links.show("acme", "80")["pluvo_id"] is None
+
+
+def revision() -> int:
+    """That of the link as somebody sees it who looks at the person now."""
+    link = explain("acme", "80")["people"][0]["link"]
+    assert link is not None
+    return int(link["revision"])

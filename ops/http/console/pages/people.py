@@ -142,9 +142,7 @@ def _shown(request: Request, slug: str, told: Explained, problem: Problem | None
         "ledger_days": kept_for.ledger_retention // 86400,
         "erase_reasons": links.ERASE_REASONS,
     }
-    if problem is not None:
-        return again(request, "person.html", problem, **values)
-    return page(request, "person.html", **values)
+    return again(request, "person.html", problem, **values)
 
 
 def _never_seen(request: Request, slug: str, person: str, told: Explained) -> HTMLResponse:
@@ -155,10 +153,12 @@ def _never_seen(request: Request, slug: str, person: str, told: Explained) -> HT
 @router.post("/tenants/{slug}/people/{person}")
 def act(
     request: Request,
+    *,
     slug: Slug,
     person: PersonId,
     verb: Annotated[str, Form(max_length=20)],
     reason: Annotated[str, Form(max_length=400)] = "",
+    seen: Annotated[int | None, Form(ge=0, le=2_000_000_000)] = None,
 ) -> Response:
     """Work on them now, send again what gave up, forget their link, or erase them."""
     here = person_at(slug, person)
@@ -170,7 +170,7 @@ def act(
             return RedirectResponse(f"{here}?batch={replay(slug, person)}", 303)
         if verb == "unlink":
             audit.need_reason(reason, Words("why.link"))
-            links.remove(slug, person, erase=False, who=who, reason=reason)
+            links.remove(slug, person, erase=False, who=who, reason=reason, seen=seen)
             return RedirectResponse(here, 303)
         if verb == "erase":
             links.remove(slug, person, erase=True, who=who, reason=reason)
