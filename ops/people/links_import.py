@@ -104,7 +104,8 @@ def run_text(content: str, name: str, *, who: str, ask: bool = True, sure: bool 
     counts = {"linked": 0, "moved": 0, "unchanged": 0}
     with transaction() as connection:
         links.hold_known(connection, [(judged.number(one), one.internal_id) for one in entries])
-        for entry in entries:
+        # In one order for everybody: files with the same new people would wait for each other.
+        for entry in sorted(entries, key=lambda one: (judged.number(one), one.internal_id)):
             number = judged.number(entry)
             done = links.link_person(connection, number, entry.internal_id, entry.account, who=who, verb="links import")
             counts[done] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,23 @@ def revision() -> int:
     link = explain("acme", "80")["people"][0]["link"]
     assert link is not None
     return int(link["revision"])
+
+
+def test_two_files_with_the_same_new_people_do_not_wait_for_each_other(acme: int, tmp_path: Path) -> None:
+    # given the same people in opposite orders
+    lines = [f"acme,{number},{ONE[:-4]}{number}" for number in range(1000, 1300)]
+    done: list[dict[str, int]] = []
+
+    def run(name: str, those: list[str]) -> None:
+        file = tmp_path / name
+        file.write_text("\n".join(["tenant,internal_id,pluvo_id", *those]))
+        done.append(links_import.run(file, who=name))
+
+    # when
+    threads = [threading.Thread(target=run, args=one) for one in (("a.csv", lines), ("b.csv", lines[::-1]))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # then
+    assert sorted(one["linked"] for one in done) == [0, 300]
