@@ -88,3 +88,16 @@ def test_another_method_is_no_way_in(api: Api, method: str) -> None:
     for path in ("/", "/tenants/acme", "/runs", "/holds", "/settings/users", "/dead-letters", "/api/docs"):
         answer = requests.request(method, api.url + path, headers={"Origin": api.url}, timeout=60)
         assert answer.status_code in (400, 404, 405), (method, path)
+
+
+def test_a_file_of_links_may_be_as_large_once_more_when_its_preview_sends_it_back(api: Api) -> None:
+    # given a file of nearly the largest size, whose ends of lines a browser makes two characters
+    content = ("a,b,c\n" * 80_000).replace("\n", "\r\n")
+    answer = requests.post(
+        f"{api.url}/links/import",
+        files={"content": (None, content), "name": (None, "links.csv")},
+        headers={"Origin": api.url, "Accept-Language": "en"},
+        timeout=60,
+    )
+    # then what is wrong with it is in the file
+    assert "links.csv:1: the header is" in answer.text, re.sub("<[^>]+>", " ", answer.text)[-600:]

@@ -18,6 +18,8 @@ router = APIRouter(include_in_schema=False)
 PAGE = 100
 # Of a file that comes by a form; larger ones go by the command.
 MOST_BYTES = 500_000
+# The same once more in a form of ours, where each end of a line is two characters. Starlette takes 1 MB.
+MOST_TEXT = 2 * MOST_BYTES
 SHOWN_LINES = 500
 COUNTS = ("linked", "moved", "unchanged")
 
@@ -92,7 +94,7 @@ def _import(request: Request, problem: Problem | None = None, **more: Any) -> HT
 def preview(
     request: Request,
     file: Annotated[UploadFile | None, File()] = None,
-    content: Annotated[str, Form(max_length=MOST_BYTES)] = "",
+    content: Annotated[str, Form(max_length=MOST_TEXT)] = "",
     name: Annotated[str, Form(max_length=200)] = "",
     sure: Annotated[bool, Form()] = False,
 ) -> HTMLResponse:
@@ -120,7 +122,7 @@ def _text_of(file: UploadFile) -> str:
 @router.post("/links/import")
 def run(
     request: Request,
-    content: Annotated[str, Form(max_length=MOST_BYTES)],
+    content: Annotated[str, Form(max_length=MOST_TEXT)],
     name: Annotated[str, Form(max_length=200)] = "links.csv",
     sure: Annotated[bool, Form()] = False,
 ) -> Response:
