@@ -120,6 +120,9 @@ def import_(
     *,
     file: Annotated[Path, typer.Argument(help="CSV: tenant,internal_id,pluvo_id (or pluvo_email).")],
     preview: Annotated[bool, typer.Option("--preview", help="Say what each line would do, and store nothing.")] = False,
+    seen: Annotated[
+        str | None, typer.Option("--seen", help="What `--preview --json` gave: refuse, if a link changed since.")
+    ] = None,
     yes: Yes = False,
     who: Who = None,
     language: InLanguage = None,
@@ -132,7 +135,7 @@ def import_(
         show(told, json, lambda document: _show_preview(document, language_of(language)))
         raise typer.Exit(0 if told["fits"] else 1)
     with at_database():
-        done = links_import.run(file, who=named(who), ask=True, sure=yes)
+        done = links_import.run(file, who=named(who), ask=True, sure=yes, seen=seen)
     show(done, json, lambda _: output.say(", ".join(f"{count} {what}" for what, count in done.items()) + "."))
 
 

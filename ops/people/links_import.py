@@ -9,14 +9,16 @@ Addresses are looked up in Pluvo (reading only): each must be the address of exa
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlmodel import col, select
 from typing_extensions import TypedDict
 
@@ -29,7 +31,7 @@ from models.translate import is_email
 from ops import access, lookup
 from ops.language import Words
 from ops.people import links, links_check
-from ops.problems import FileProblems, Problem
+from ops.problems import AlreadyDecided, FileProblems, Problem
 from ops.terminal import files
 from tenancy.systems import systems_of
 
@@ -65,9 +67,13 @@ class PreviewLine(TypedDict):
 
 
 class ImportPreview(TypedDict):
-    """Every line of a file, in order; ``fits``: none is refused, so that it can be imported."""
+    """Every line of a file, in order; ``fits``: none is refused, so that it can be imported.
+
+    ``seen``: what the file says and the links that were there; who gives it to the import is told when they changed.
+    """
 
     fits: bool
+    seen: str
     counts: dict[str, int]
     lines: list[PreviewLine]
 
@@ -84,17 +90,25 @@ class _Judged:
     def number(self, entry: Entry) -> int:
         return cast(int, self.tenants[entry.tenant].id)
 
+    @property
+    def people(self) -> list[tuple[int, str]]:
+        """Who they are about: (tenant, internal id)."""
+        return [(self.number(one), one.internal_id) for one in self.entries if one.tenant in self.tenants]
 
-def run(path: Path, *, who: str, ask: bool = False, sure: bool = True) -> dict[str, int]:
+
+def run(path: Path, *, who: str, ask: bool = False, sure: bool = True, seen: str | None = None) -> dict[str, int]:
     """Import a file. Returns ``{"linked": 3, "moved": 0, "unchanged": 1}``; raises FileProblems with file and line.
 
-    ``ask``: every account is looked up in Pluvo. Not ``sure``: accounts that somebody else has are refused.
+    ``ask``: every account is looked up in Pluvo. Not ``sure``: accounts that somebody else has are refused. ``seen``:
+    of the preview that was looked at; AlreadyDecided where a link of the file is another one by now.
     """
     access.need("links.import")
-    return run_text(files.read_text(path, MAX_BYTES), str(path), who=who, ask=ask, sure=sure)
+    return run_text(files.read_text(path, MAX_BYTES), str(path), who=who, ask=ask, sure=sure, seen=seen)
 
 
-def run_text(content: str, name: str, *, who: str, ask: bool = True, sure: bool = False) -> dict[str, int]:
+def run_text(
+    content: str, name: str, *, who: str, ask: bool = True, sure: bool = False, seen: str | None = None
+) -> dict[str, int]:
     """The same with the text of a file of this name."""
     access.need("links.import")
     judged = _judge(content, name, ask=ask, sure=sure)
@@ -103,7 +117,9 @@ def run_text(content: str, name: str, *, who: str, ask: bool = True, sure: bool 
         raise FileProblems([_at(name, line, what) for line, what in sorted(problems, key=lambda one: one[0])])
     counts = {"linked": 0, "moved": 0, "unchanged": 0}
     with transaction() as connection:
-        links.hold_known(connection, [(judged.number(one), one.internal_id) for one in entries])
+        links.hold_known(connection, judged.people)
+        if seen is not None and seen != _seen(judged, _links_of(connection, judged.people)):
+            raise AlreadyDecided("links_changed_meanwhile")
         # In one order for everybody: files with the same new people would wait for each other.
         for entry in sorted(entries, key=lambda one: (judged.number(one), one.internal_id)):
             number = judged.number(entry)
@@ -125,13 +141,12 @@ def preview_text(content: str, name: str, *, sure: bool = False) -> ImportPrevie
     wrong: dict[int, Words] = {}
     for line, what in judged.problems:
         wrong.setdefault(line, what)
-    before = _links_of(
-        [(judged.number(one), one.internal_id) for one in judged.entries if one.tenant in judged.tenants]
-    )
+    with transaction() as connection:
+        before = _links_of(connection, judged.people)
     lines = [_preview(entry, wrong.get(entry.line), before, judged) for entry in judged.entries]
     counts = Counter(line["result"] for line in lines)
     told = {name: counts[name] for name in ("linked", "moved", "unchanged", "refused")}
-    return {"fits": not counts["refused"], "counts": told, "lines": lines}
+    return {"fits": not counts["refused"], "seen": _seen(judged, before), "counts": told, "lines": lines}
 
 
 def _preview(
@@ -169,12 +184,18 @@ _LINKS = text(
 )
 
 
-def _links_of(people: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[str, str | None]]:
+def _links_of(
+    connection: Connection, people: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], tuple[str, str | None]]:
     """State and account of the links that these people have, (tenant, internal id)."""
     values = {"tenants": [tenant for tenant, _ in people], "ids": [internal_id for _, internal_id in people]}
-    with transaction() as connection:
-        found = connection.execute(_LINKS, values)
-        return {(row.tenant_id, row.internal_id): (row.state, row.pluvo_id) for row in found}
+    found = connection.execute(_LINKS, values)
+    return {(row.tenant_id, row.internal_id): (row.state, row.pluvo_id) for row in found}
+
+
+def _seen(judged: _Judged, before: dict[tuple[int, str], tuple[str, str | None]]) -> str:
+    told = [(one.tenant, one.internal_id, one.account) for one in judged.entries]
+    return hashlib.sha256(json.dumps([told, sorted(before.items())]).encode()).hexdigest()[:32]
 
 
 def _judge(content: str, name: str, *, ask: bool, sure: bool) -> _Judged:

@@ -15,6 +15,7 @@ from ops.http.api.answers import Document
 from ops.http.api.inputs import (
     AccountText,
     Body,
+    HashText,
     Limit,
     NumberCursor,
     OfTenant,
@@ -92,13 +93,15 @@ class Decision(Body):
 class LinkFile(Body):
     """``csv`` as the command reads it: tenant,internal_id,pluvo_id (or pluvo_email).
 
-    ``sure``: also where an account is somebody else's already.
+    ``sure``: also where an account is somebody else's already. ``seen``: of the preview that was looked at; what is
+    otherwise by now is refused (409).
     """
 
     model_config = example(csv="tenant,internal_id,pluvo_id\nacme,80,7d4f9c1e-0b52-4c0b-9a55-0c1f0a6d2b11\n")
 
     csv: Annotated[str, Field(max_length=500_000), AfterValidator(storable)]
     sure: bool = False
+    seen: HashText | None = None
 
 
 class LinksImported(TypedDict):
@@ -114,7 +117,8 @@ class LinksImported(TypedDict):
 )
 def import_links(given: LinkFile) -> Document:
     """All lines are right, or nothing is stored."""
-    return Document(links_import.run_text(given.csv, "csv", who=access.actor().name, sure=given.sure))
+    who = access.actor().name
+    return Document(links_import.run_text(given.csv, "csv", who=who, sure=given.sure, seen=given.seen))
 
 
 @router.post(

@@ -202,6 +202,26 @@ def test_a_file_of_addresses_says_who_each_one_is(world: World) -> None:
     assert (second["pluvo_id"], second["result"]) == (None, "refused")
 
 
+def test_a_file_is_not_imported_over_what_somebody_decided_since_it_was_looked_at(world: World, tmp_path: Any) -> None:
+    one, two, three = (str(world.pluvo.add_user(f"a{n}@example.nl", f"A {n}")["id"]) for n in range(3))
+    text = f"tenant,internal_id,pluvo_id\nacme,80,{one}\nacme,81,{two}\n"
+    seen = links_import.preview_text(text, "links.csv")["seen"]
+    # when somebody else links one of them elsewhere first
+    links_check.set_checked("acme", "81", three, sure=False, who="anna", reason=None)
+    with pytest.raises(AlreadyDecided, match="changed since it was looked at"):
+        links_import.run_text(text, "links.csv", who="bert", seen=seen)
+    file = tmp_path / "links.csv"
+    file.write_text(text)
+    refused = CliRunner().invoke(app, ["links", "import", str(file), "--seen", seen])
+    assert isinstance(refused.exception, AlreadyDecided)
+    # then nothing is stored, and all of it once it was looked at again
+    assert [item["pluvo_id"] for item in links.listing().items] == [three]
+    again = links_import.preview_text(text, "links.csv")
+    assert (again["counts"]["moved"], again["seen"] == seen) == (1, False)
+    done = links_import.run_text(text, "links.csv", who="bert", seen=again["seen"])
+    assert done == {"linked": 1, "moved": 1, "unchanged": 0}
+
+
 @pytest.mark.parametrize("text", ["", "a,b,c\n1,2,3\n", 'tenant,internal_id,pluvo_id\n"acme,80\n', "\0\n"])
 def test_what_is_no_such_file_is_told_as_such(world: World, text: str) -> None:
     with pytest.raises(FileProblems):

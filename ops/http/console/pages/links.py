@@ -12,7 +12,7 @@ from ops import access
 from ops.http.console.pages.people import Cursor, person_at, speaking
 from ops.http.console.render import again
 from ops.people import links, links_check, links_import
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 
 router = APIRouter(include_in_schema=False)
 PAGE = 100
@@ -124,11 +124,16 @@ def run(
     request: Request,
     content: Annotated[str, Form(max_length=MOST_TEXT)],
     name: Annotated[str, Form(max_length=200)] = "links.csv",
+    seen: Annotated[str | None, Form(max_length=40)] = None,
     sure: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Import what was looked at: all of it or nothing."""
+    """Import what was looked at: all of it or nothing. What changed since is shown once more."""
+    name = name or "links.csv"
     try:
-        done = links_import.run_text(content, name or "links.csv", who=access.actor().name, ask=True, sure=sure)
+        done = links_import.run_text(content, name, who=access.actor().name, ask=True, sure=sure, seen=seen)
+    except AlreadyDecided as problem:
+        told = links_import.preview_text(content, name, sure=sure)
+        return _import(request, problem, told=told, content=content, name=name, sure=sure)
     except Problem as problem:
         return _import(request, problem, sure=sure)
     return RedirectResponse(f"/links?imported={'-'.join(str(done[one]) for one in COUNTS)}", 303)
