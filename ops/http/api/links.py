@@ -28,6 +28,7 @@ from ops.http.api.inputs import (
 )
 from ops.http.api.need import need
 from ops.people import deciding, links, links_check, links_import
+from ops.people.person import opened
 
 router = APIRouter(tags=["links"])
 
@@ -158,8 +159,13 @@ def show_link(slug: Slug, internal_id: PersonId) -> Document:
     dependencies=[need("links.candidates")],
 )
 def show_candidates(slug: Slug, internal_id: PersonId) -> Document:
-    """A person beside the accounts that may be theirs, as Pluvo has them now, and what each choice does."""
-    return Document(deciding.candidates(slug, internal_id))
+    """A person beside the accounts that may be theirs, as Pluvo has them now, and what each choice does.
+
+    Who looked is recorded.
+    """
+    found = deciding.candidates(slug, internal_id)
+    opened(slug, found["internal_id"])
+    return Document(found)
 
 
 @router.put(

@@ -189,3 +189,13 @@ def test_the_documents_that_describe_it_are_served_from_here(api: Api) -> None:
         assert f"/api{one}" in page.text
     assert "http://" not in page.text.replace("http://www.w3.org", "")
     assert "https://" not in page.text
+
+
+def test_who_looks_at_a_person_is_recorded_whichever_way_they_look(api: Api) -> None:
+    # given somebody at whom nobody has looked yet
+    looked = "/audit?verb=people open&subject={}"
+    assert api.get(looked.format(70))["items"] == []
+    # when they are looked at beside the accounts that may be theirs
+    api.get("/tenants/acme/links/70/candidates")
+    # then
+    assert [one["subject"] for one in api.get(looked.format(70))["items"]] == ["70"]

@@ -11,6 +11,7 @@ from ops import access, audit
 from ops.http.console.pages.people import Cursor, speaking
 from ops.http.console.render import again, page
 from ops.people import deciding, links_check
+from ops.people.person import opened
 from ops.problems import Problem
 from ops.tenants import names
 
@@ -27,7 +28,7 @@ def ambiguous(
     reason: Annotated[str | None, Query(max_length=60)] = None,
     cursor: Cursor = None,
 ) -> HTMLResponse:
-    """Everybody who waits for a decision, the longest first."""
+    """Everybody who waits for a decision, the person who is known the longest first."""
     found = deciding.waiting(PAGE, cursor, tenant=tenant or None, reason=reason or None)
     return page(request, "ambiguous.html", found=found, tenant=tenant, reason=reason)
 
@@ -36,12 +37,13 @@ def ambiguous(
 def one(
     request: Request, slug: Slug, person: PersonId, done: Annotated[str | None, Query(max_length=20)] = None
 ) -> HTMLResponse:
-    """AFAS beside each account, and what follows from each choice."""
+    """AFAS beside each account, and what follows from each choice. Who looked is recorded."""
     return _one(request, slug, person, done=done)
 
 
 def _one(request: Request, slug: str, person: str, problem: Problem | None = None, **more: Any) -> HTMLResponse:
     found = deciding.candidates(slug, person)
+    opened(slug, found["internal_id"])
     values: dict[str, Any] = {"done": None, "typed": {}} | more
     values |= {
         "slug": slug,
