@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 import settings
 from clients.afas import AFAS_HOSTS, AfasClient, OAuth, Token, afas_base_url
-from clients.errors import Misconfigured
+from clients.errors import AFAS, PLUVO, Misconfigured, Unavailable
 from clients.http import Call, checked_base_url
 from clients.pluvo import PLUVO_HOSTS, Combiner, PluvoClient, SchemaMemory, pluvo_base_url
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings
 from tenancy.call_slots import call_slot
-from tenancy.rate_limit import RateLimit
+from tenancy.rate_limit import RateLimit, RateLimited
 
+# How long somebody who waits for the answer lets a call wait for its turn.
+AT_ONCE_SECONDS = 20.0
 # Whether two tenants, rows ``t`` and ``o``, have one Pluvo organisation: the same name, or the same address.
 _OWN = f"'https://' || ({{0}}->>'organisation') || '{PLUVO_HOSTS}'"
 _ADDRESS = f"lower(rtrim(coalesce({{0}}->>'base_url', {_OWN}), '/'))"
@@ -70,8 +72,10 @@ def afas_address(config: AfasSettings) -> str:
     return address(config.base_url, afas_base_url(config.member_id, config.environment), AFAS_HOSTS)
 
 
-def afas_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float = 120.0) -> AfasClient:
-    """The AFAS client of a tenant."""
+def afas_of(
+    tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float = 120.0, *, at_once: bool = False
+) -> AfasClient:
+    """The AFAS client of a tenant. ``at_once``: see ``systems_at_once``."""
     config = tenant.afas
     base = afas_address(config)
     if config.auth == "oauth":
@@ -79,9 +83,32 @@ def afas_of(tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: f
     else:
         auth = Token(tenant.afas_token or "")
     hold: Callable[[], AbstractContextManager[None]] = partial(call_slot, base, config.parallel_calls, patience_seconds)
+    if at_once:
+        hold = partial(_slot_at_once, hold)
     return AfasClient(
         base_url=base, auth=auth, integration_id=settings.get().integration_id or None, call_slot=hold, on_call=on_call
     )
+
+
+@contextmanager
+def _slot_at_once(hold: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold())
+        except TimeoutError:
+            raise _no_slot(AFAS) from None
+        yield
+
+
+def _turn_at_once(limit: RateLimit) -> None:
+    try:
+        limit()
+    except RateLimited:
+        raise _no_slot(PLUVO) from None
+
+
+def _no_slot(system: str) -> Unavailable:
+    return Unavailable("no_slot", "no call came free in time: other work has them all.", system=system)
 
 
 @lru_cache(maxsize=1024)
@@ -97,19 +124,26 @@ def _combiner(tenant_id: int, settings_version: int, patience_seconds: float, pe
 
 
 def pluvo_of(
-    tenant: Tenant, on_call: Callable[[Call], None], patience_seconds: float, *, combine: bool = False
+    tenant: Tenant,
+    on_call: Callable[[Call], None],
+    patience_seconds: float,
+    *,
+    combine: bool = False,
+    at_once: bool = False,
 ) -> PluvoClient:
     """The Pluvo client of a tenant; it waits for the rate limit at most ``patience_seconds`` before a call.
 
     ``combine``: it may share calls with those who do so too in other threads, if the tenant's settings say so.
+    ``at_once``: see ``systems_at_once``.
     """
     config = tenant.pluvo
     base = address(config.base_url, pluvo_base_url(config.organisation), PLUVO_HOSTS)
+    limit = RateLimit(base, config.calls_per_second, patience_seconds)
     return PluvoClient(
         base_url=base,
         client_id=config.client_id,
         client_secret=tenant.pluvo_client_secret or "",
-        wait_for_rate_limit=RateLimit(base, config.calls_per_second, patience_seconds),
+        wait_for_rate_limit=partial(_turn_at_once, limit) if at_once else limit,
         on_call=on_call,
         memory=_memory(base, tenant.settings_version),
         combiner=_combiner(tenant.id or 0, tenant.settings_version, patience_seconds, config.people_per_call)
@@ -142,6 +176,19 @@ def systems_of(
     return Systems(
         afas=afas_of(tenant, heard),
         pluvo=pluvo_of(tenant, heard, patience_seconds, combine=combine),
+        member_id=tenant.afas.member_id,
+        counts=counts,
+    )
+
+
+def systems_at_once(tenant: Tenant) -> Systems:
+    """Both clients for somebody who waits for the answer: Unavailable (``no_slot``) where a run or others have all
+    calls for longer than ``AT_ONCE_SECONDS``.
+    """
+    counts = Counts()
+    return Systems(
+        afas=afas_of(tenant, counts, AT_ONCE_SECONDS, at_once=True),
+        pluvo=pluvo_of(tenant, counts, AT_ONCE_SECONDS, at_once=True),
         member_id=tenant.afas.member_id,
         counts=counts,
     )

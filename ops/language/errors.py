@@ -69,6 +69,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "action.connect_failed": "Correct organisation (Pluvo), member_id (AFAS) or base_url; if right, look at the network.",
     "cause.tls_failed": "The certificate of {system} is not trusted.",
     "action.tls_failed": "Correct base_url; if it is right, look at the certificates that this machine trusts.",
+    "cause.no_slot": "No call to {system} came free in time: a run or other work has them all.",
+    "action.no_slot": "Try again in a few minutes, or when the run is over.",
     "cause.timeout": "{system} did not answer in time.",
     "action.timeout": "Check again in a few minutes; if it stays, show this line to whoever runs that system.",
     "cause.connection_broken": "The connection to {system} broke before the answer was whole.",

@@ -28,10 +28,9 @@ from ops.people.unseen import Asked
 from ops.problems import Problem
 from producers.enrollments.course_rules import CourseFile, ask_targets, judge, read_file
 from producers.enrollments.event_list import AfasEvent, EventList
-from tenancy.systems import Systems, systems_of
+from tenancy.systems import Systems, systems_at_once
 
 TAKE = 200  # rows of one person
-PATIENCE_SECONDS = 20.0
 
 
 def ask(slug: str, who: str, *, known: bool = False) -> Asked:
@@ -47,7 +46,7 @@ def ask(slug: str, who: str, *, known: bool = False) -> Asked:
         tenant = lookup.tenant(opened, slug)
         file = read_file(opened, tenant.id or 0)
         opened.expunge_all()
-    systems = systems_of(tenant, patience_seconds=PATIENCE_SECONDS)
+    systems = systems_at_once(tenant)
     connectors = _connectors(file)
     if not connectors:
         raise Problem("ask_no_connector", slug=slug)

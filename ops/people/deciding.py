@@ -23,10 +23,9 @@ from ops.people import links, links_check
 from ops.people.candidates import CANDIDATES
 from ops.people.next_action import Next
 from producers.enrollments.plan_lines import our_ref
-from tenancy.systems import systems_of
+from tenancy.systems import systems_at_once
 
 MOST = 20  # accounts that are looked at live
-PATIENCE_SECONDS = 15.0
 _PERSON = f"""
     SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, l.pluvo_id, l.state, l.reason, l.decision,
            coalesce(l.revision, 0) AS revision, {CANDIDATES},
@@ -149,7 +148,7 @@ def candidates(slug: str, internal_id: str) -> Deciding:
     live: dict[str, PluvoUser] = {}
     unasked: Next | None = None
     try:
-        pluvo = systems_of(tenant, patience_seconds=PATIENCE_SECONDS).pluvo
+        pluvo = systems_at_once(tenant).pluvo
         live = {one: user for one in list(stored)[:MOST] if (user := pluvo.get_user(one))}
         if row["email"]:
             found = pluvo.find_users(emails=[row["email"]], refs=[our_ref(tenant.afas.member_id, internal_id)])

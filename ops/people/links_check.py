@@ -16,7 +16,7 @@ from ops.language import Words
 from ops.lookup import checked_account, checked_id
 from ops.people import links
 from ops.problems import Problem
-from tenancy.systems import systems_of
+from tenancy.systems import systems_at_once
 
 _OTHER = text(
     """
@@ -34,7 +34,7 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
     if other and not sure:
         raise Problem("account_taken", pluvo_id=pluvo_id, other=other, internal_id=internal_id, slug=slug)
     try:
-        found = systems_of(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
+        found = systems_at_once(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
     except RemoteError as error:
         raise Problem("pluvo_account_unasked", slug=slug, pluvo_id=pluvo_id, said=error.message) from None
     if found is None:
@@ -95,7 +95,7 @@ def accounts(
             given.setdefault(fold_account(pluvo_id), internal_id)
     if ask:
         try:
-            absent = _absent(systems_of(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
+            absent = _absent(systems_at_once(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
         except RemoteError as error:
             raise Problem("pluvo_users_unasked", slug=tenant.slug, said=error.message) from None
         missing = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) in absent]
@@ -131,7 +131,7 @@ def new_account(slug: str, internal_id: str) -> None:
     if not email:
         return
     try:
-        found = systems_of(tenant).pluvo.find_users(emails=[email])
+        found = systems_at_once(tenant).pluvo.find_users(emails=[email])
     except RemoteError as error:
         raise Problem("pluvo_address_unasked", slug=slug, internal_id=internal_id, said=error.message) from None
     holder = next((user for user in found if same_email(user.email, email)), None)

@@ -33,7 +33,7 @@ from ops.language import Words
 from ops.people import links, links_check
 from ops.problems import AlreadyDecided, FileProblems, Problem
 from ops.terminal import files
-from tenancy.systems import systems_of
+from tenancy.systems import systems_at_once
 
 HEADERS = (["tenant", "internal_id", "pluvo_id"], ["tenant", "internal_id", "pluvo_email"])
 MAX_LINES = 200_000
@@ -283,7 +283,7 @@ def _tenants(entries: list[Entry], problems: list[tuple[int, Words]]) -> dict[st
 
 def _look_up(entries: list[Entry], tenant: Tenant) -> list[tuple[int, Words]]:
     """Put the account's id in the place of its address. Returns what could not be found."""
-    pluvo = systems_of(tenant).pluvo
+    pluvo = systems_at_once(tenant).pluvo
     problems: list[tuple[int, Words]] = []
     for start in range(0, len(entries), LOOK_UP_AT_ONCE):
         part = entries[start : start + LOOK_UP_AT_ONCE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from ops.people import deciding, links, links_check, links_import
 from ops.people.deciding import candidates
 from ops.people.explain import explain
 from ops.problems import AlreadyDecided, FileProblems, Problem
+from tenancy import systems
+from tenancy.call_slots import call_slot
 from tests.fixtures.looking import outcomes, reasons
 from tests.fixtures.world import World
 
@@ -285,3 +288,27 @@ def test_asking_is_an_option_of_the_command(world: World) -> None:
     shown = CliRunner().invoke(app, ["explain", "acme", "1070", "--ask", "--language", "nl"])
     assert shown.exit_code == 0, shown.output
     assert "1070 zit in evenement 555, dat niet gekoppeld is." in shown.stdout
+
+
+def test_where_a_run_has_all_calls_to_afas_it_is_said_so_within_moments(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "AT_ONCE_SECONDS", 0.1)
+    tenant = links_check.tenant_of("acme")
+    with ExitStack() as run:
+        for _ in range(tenant.afas.parallel_calls):
+            run.enter_context(call_slot(systems.afas_address(tenant.afas), tenant.afas.parallel_calls))
+        (told,) = asked(world)
+    assert told.endswith("No call to AFAS came free in time: a run or other work has them all.")
+
+
+def test_where_a_run_has_all_calls_to_pluvo_a_decision_is_refused_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_id, _ = ambiguous_pair(world)
+    monkeypatch.setattr(systems, "AT_ONCE_SECONDS", 0.0)
+    world.rows("INSERT INTO installation (id, version) VALUES ('test', '0') RETURNING id")
+    world.rows("UPDATE tenant SET pluvo = jsonb_set(pluvo, '{calls_per_second}', '0.001') RETURNING id")
+    assert candidates("acme", "80")["unasked"] is not None
+    with pytest.raises(Problem, match="no call came free in time"):
+        links_check.decide_checked("acme", "80", "link", by_id, who="anna", reason=None)
