@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -83,8 +84,9 @@ def _show_candidates(found: deciding.Deciding, language: Language) -> None:
     if found["unasked"]:
         output.say(said(found["unasked"], language))
     columns = ("pluvo_id", "name", "email", "archived", "linked_to", "there")
-    if found["candidates"]:
-        output.show_table(columns, [[one[column] for column in columns] for one in found["candidates"]])  # type: ignore[literal-required]
+    accounts: Sequence[Mapping[str, object]] = found["candidates"]
+    if accounts:
+        output.show_table(columns, [[one[column] for column in columns] for one in accounts])
     command = f"koppeling links decide {found['tenant']} {found['internal_id']}"
     for choice in found["choices"]:
         what = " ".join(filter(None, [choice["choice"], choice["pluvo_id"]]))
