@@ -24,9 +24,7 @@ COLUMNS = ("event_id", "internal_id", "external_id", "name", "value")
 @app.command("quality", epilog=example("koppeling quality acme", "koppeling quality acme --csv quality.csv"))
 def quality_(
     slug: Slug,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", help=f"Write all of it to a CSV file. {csv_file.AS_EXCEL}")
-    ] = None,
+    csv: Csv = None,
     mail: Annotated[
         bool, typer.Option("--mail", help="Mail it, by ids alone, to those in quality_mail of [tenants.alerts].")
     ] = False,
