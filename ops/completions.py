@@ -6,7 +6,7 @@ anything of what the operator saw differs (``models/completion_state.py::basis``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, text
 from typing_extensions import TypedDict
@@ -16,7 +16,7 @@ from models.direction import Direction
 from models.message import Kind, MessageState, Priority
 from models.session import transaction
 from ops import access, audit, lookup
-from ops.language import SENTENCES, Words
+from ops.language import SENTENCES, Language, Words
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_id
 from ops.problems import AlreadyDecided, NotThere, Problem
@@ -246,6 +246,12 @@ def to_do(item: Row) -> Words:
     codes = (f"next.{item['reason']}", f"action.{item['reason']}", f"next.{item['state']}")
     found = next((code for code in codes if code in SENTENCES), "next.pending")
     return Words(found, system="AFAS")
+
+
+def sentences(items: Iterable[Row], language: Language) -> Iterator[Row]:
+    """The items with where each stands (``sentence``) and what to do (``to_do``) in words."""
+    for one in items:
+        yield {**one, "sentence": told(one).say(language), "to_do": to_do(one).say(language)}
 
 
 # ----------------------------------------------------------------------------------------------------- deciding

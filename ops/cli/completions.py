@@ -23,7 +23,7 @@ from ops.cli.common import (
     show_page,
 )
 from ops.language import Language, language_of, say
-from ops.listing import Page, Row
+from ops.listing import Row
 from ops.terminal import csv_file, output
 
 app = group("Bring completion dates from Pluvo to AFAS. With list, show, close or retry: those that there are.")
@@ -67,16 +67,8 @@ def list_(
         found = completions.listing(limit, cursor, tenant=slug, state=state, everything=everything, event=event)
     chosen = language_of(language)
     if csv:
-        csv_file.write(csv, CSV_COLUMNS, sentences(found, chosen), chosen)
+        csv_file.write(csv, CSV_COLUMNS, completions.sentences(found.items, chosen), chosen)
     show_page(found, json, COLUMNS, say("completion.none", chosen))
-
-
-def sentences(found: Page, language: Language) -> list[Row]:
-    """The items with where each stands and what to do, in words."""
-    return [
-        {**item, "sentence": completions.told(item).say(language), "to_do": completions.to_do(item).say(language)}
-        for item in found.items
-    ]
 
 
 @app.command("show", epilog=example("koppeling completions show acme 80 340", "koppeling completions show 17"))

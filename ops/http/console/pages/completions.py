@@ -11,8 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from models.completion_state import CLOSABLE
 from ops import access, completions
 from ops.http.console import choices
-from ops.http.console.render import again, page
-from ops.language import Language
+from ops.http.console.render import again
 from ops.listing import MAX_LIMIT, Row
 from ops.problems import Problem
 from ops.terminal import csv_file
@@ -46,7 +45,7 @@ def _listed(
     found = completions.listing(SHOWN, cursor, tenant=filters["tenant"], state=filters["state"], event=filters["event"])
     context: dict[str, Any] = {
         "found": found,
-        "items": _said(found.items, choices.language(request)),
+        "items": list(completions.sentences(found.items, choices.language(request))),
         "counts": completions.counts(filters["tenant"]),
         "filters": filters,
         "query": urlencode({name: value for name, value in filters.items() if value}),
@@ -54,16 +53,7 @@ def _listed(
         "may": access.actor().role >= access.NEEDS["completions.close"],
         "typed": typed,
     }
-    if problem is not None:
-        return again(request, "completions.html", problem, **context)
-    return page(request, "completions.html", **context)
-
-
-def _said(items: list[Row], language: Language) -> list[Row]:
-    return [
-        item | {"sentence": completions.told(item).say(language), "to_do": completions.to_do(item).say(language)}
-        for item in items
-    ]
+    return again(request, "completions.html", problem, **context)
 
 
 @router.get("/completions.csv")
@@ -74,7 +64,7 @@ def as_csv(request: Request, tenant: Word = None, state: Word = None, event: Wor
     cursor: str | None = None
     while len(rows) < MOST_IN_FILE:
         part = completions.listing(MAX_LIMIT, cursor, tenant=tenant or None, state=state or None, event=event or None)
-        rows += _said(part.items, language)
+        rows += completions.sentences(part.items, language)
         cursor = part.next
         if cursor is None:
             break
@@ -135,7 +125,7 @@ def completion(request: Request, number: Number) -> HTMLResponse:
 
 def _one(request: Request, number: int, problem: Problem | None = None, **typed: Any) -> HTMLResponse:
     found = completions.show([str(number)])
-    (item,) = _said([found], choices.language(request))
+    (item,) = completions.sentences([found], choices.language(request))
     context: dict[str, Any] = {
         "found": item | {"shown": completions.shown(found["found"])},
         "closable": found["state"] in CLOSABLE and not found["closed"],
@@ -143,9 +133,7 @@ def _one(request: Request, number: int, problem: Problem | None = None, **typed:
         "may": access.actor().role >= access.NEEDS["completions.close"],
         "typed": typed,
     }
-    if problem is not None:
-        return again(request, "completion.html", problem, **context)
-    return page(request, "completion.html", **context)
+    return again(request, "completion.html", problem, **context)
 
 
 @router.post("/completions/{number}")
