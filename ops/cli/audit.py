@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,6 @@ from ops.language import language_of
 from ops.terminal import csv_file
 
 app = group()
-Csv = Annotated[Path | None, typer.Option("--csv", help=f"Write this page to a CSV file. {csv_file.AS_EXCEL}")]
 COLUMNS = ("id", "at", "who", "verb", "tenant", "subject", "reason", "detail")
 
 
@@ -40,7 +40,7 @@ def audit_(
     since: Annotated[str | None, typer.Option("--since", help="At this time or later.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Before this time.")] = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help=f"Write this page to a CSV file. {csv_file.AS_EXCEL}")
+        Path | None, typer.Option("--csv", help=f"Write them, older ones too, to this CSV file. {csv_file.AS_EXCEL}")
     ] = None,
     language: InLanguage = None,
     limit: Limit = 100,
@@ -48,17 +48,17 @@ def audit_(
     json: Json = False,
 ) -> None:
     """List who did what, when and why: every verb that changed something, newest first."""
+    listed = partial(
+        audit.listing,
+        tenant=tenant,
+        who=who,
+        verb=verb,
+        subject=subject,
+        since=instant(since, "--since"),
+        until=instant(until, "--until"),
+    )
     with at_database():
-        found = audit.listing(
-            limit,
-            cursor,
-            tenant=tenant,
-            who=who,
-            verb=verb,
-            subject=subject,
-            since=instant(since, "--since"),
-            until=instant(until, "--until"),
-        )
-    if csv:
-        csv_file.write(csv, COLUMNS, found.items, language_of(language))
+        found = listed(limit, cursor)
+        if csv:
+            csv_file.write(csv, COLUMNS, csv_file.every(listed, cursor), language_of(language))
     show_page(found, json, COLUMNS, "Nothing was changed.")

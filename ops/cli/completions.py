@@ -55,7 +55,7 @@ def list_(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are settled or closed.")] = False,
     event: Annotated[str | None, typer.Option("--event", help="Only of this event.")] = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help=f"Write this page of them to a CSV file. {csv_file.AS_EXCEL}")
+        Path | None, typer.Option("--csv", help=f"Write them, older ones too, to this CSV file. {csv_file.AS_EXCEL}")
     ] = None,
     language: InLanguage = None,
     limit: Limit = 100,
@@ -63,11 +63,13 @@ def list_(
     json: Json = False,
 ) -> None:
     """List completions that are not settled, newest first: what is to be written, what is not, and why."""
-    with at_database():
-        found = completions.listing(limit, cursor, tenant=slug, state=state, everything=everything, event=event)
+    listed = partial(completions.listing, tenant=slug, state=state, everything=everything, event=event)
     chosen = language_of(language)
-    if csv:
-        csv_file.write(csv, CSV_COLUMNS, completions.sentences(found.items, chosen), chosen)
+    with at_database():
+        found = listed(limit, cursor)
+        if csv:
+            every = completions.sentences(csv_file.every(listed, cursor), chosen)
+            csv_file.write(csv, CSV_COLUMNS, every, chosen)
     show_page(found, json, COLUMNS, say("completion.none", chosen))
 
 

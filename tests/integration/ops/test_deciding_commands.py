@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.listing import MAX_LIMIT
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 from tests.integration.ops.test_command_line import Command, koppeling, one_line
 from tests.unit.ops.tenants.test_file import GOOD
@@ -128,3 +129,28 @@ def test_data_quality_and_the_record_are_listed_and_written_as_files(
     assert "moving" in listed.stdout
     assert "moving" in record.read_text(encoding="utf-8-sig")
     assert json.loads(koppeling("audit", "--verb", "nothing", "--json", **environment).stdout)["items"] == []
+
+
+def test_the_file_of_a_listing_holds_also_what_comes_after_its_page(
+    koppeling: Command, environment: dict[str, str], acme: int, tmp_path: Path
+) -> None:
+    # given more of each than a page has
+    run_sql(
+        "INSERT INTO operator_action (who, verb, subject) SELECT 'eve', 'alerts test', n::text"
+        " FROM generate_series(1, :many) n",
+        many=MAX_LIMIT + 1,
+    )
+    run_sql(
+        "INSERT INTO completion (tenant_id, course_id, subject, internal_id, pluvo_id, field, level, title, state)"
+        " SELECT :t, id, 'person:' || n, n::text, 'a', 'U1', 'training', 'BHV', 'orphan'"
+        "   FROM course CROSS JOIN generate_series(1, 3) n WHERE tenant_id = :t",
+        t=acme,
+    )
+    record, dates = tmp_path / "audit.csv", tmp_path / "completions.csv"
+    # when
+    koppeling("audit", "--who", "eve", "--csv", str(record), **environment)
+    page = koppeling("completions", "list", "--limit", "2", "--csv", str(dates), "--json", **environment)
+    # then what is printed stays a page
+    assert len(record.read_text(encoding="utf-8-sig").splitlines()) == MAX_LIMIT + 2
+    assert len(dates.read_text(encoding="utf-8-sig").splitlines()) == 4
+    assert len(json.loads(page.stdout)["items"]) == 2

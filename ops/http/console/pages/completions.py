@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from models.completion_state import CLOSABLE
 from ops import access, completions
 from ops.http.console import choices
 from ops.http.console.render import again
-from ops.listing import MAX_LIMIT, Row
+from ops.listing import MAX_LIMIT
 from ops.problems import Problem
 from ops.terminal import csv_file
 
@@ -20,7 +21,6 @@ router = APIRouter(include_in_schema=False)
 Word = Annotated[str | None, Query(max_length=80)]
 Typed = Annotated[str, Form(max_length=400)]
 SHOWN = 50
-MOST_IN_FILE = 50_000
 COLUMNS = (
     *("tenant", "event_id", "internal_id", "pluvo_id", "state", "reason", "completed_on", "found", "field", "title"),
     *("changed_at", "closed_by", "closed_reason", "sentence", "to_do"),
@@ -59,15 +59,10 @@ def _listed(
 @router.get("/completions.csv")
 def as_csv(request: Request, tenant: Word = None, state: Word = None, event: Word = None) -> Response:
     """All of the list, for a spreadsheet."""
+    listed = partial(completions.listing, tenant=tenant or None, state=state or None, event=event or None)
+    listed(1)  # what can't be asked is said before a file begins
     language = choices.language(request)
-    rows: list[Row] = []
-    cursor: str | None = None
-    while len(rows) < MOST_IN_FILE:
-        part = completions.listing(MAX_LIMIT, cursor, tenant=tenant or None, state=state or None, event=event or None)
-        rows += completions.sentences(part.items, language)
-        cursor = part.next
-        if cursor is None:
-            break
+    rows = completions.sentences(csv_file.every(listed), language)
     return download("completions.csv", csv_file.lines(COLUMNS, rows, language))
 
 
