@@ -138,7 +138,7 @@ def import_(
         raise typer.Exit(0 if told["fits"] else 1)
     with at_database():
         done = links_import.run(file, who=named(who), ask=True, sure=yes, seen=seen)
-    show(done, json, lambda _: output.say(", ".join(f"{count} {what}" for what, count in done.items()) + "."))
+    show(done, json, lambda _: output.say(f"{_counted(done, language_of(language))}."))
 
 
 def _show_preview(found: links_import.ImportPreview, language: Language) -> None:
@@ -147,7 +147,12 @@ def _show_preview(found: links_import.ImportPreview, language: Language) -> None
         for one in found["lines"]
     ]
     output.show_table(("line", "tenant", "internal_id", "pluvo_id", ""), rows)
-    output.say(f"{output.counted(found['counts'])}. Nothing is stored.")
+    counted = _counted({what: count for what, count in found["counts"].items() if count}, language)
+    output.say(f"{counted or '-'}. {say('line.nothing_stored', language)}")
+
+
+def _counted(counts: Mapping[str, int], language: Language) -> str:
+    return ", ".join(say(f"line.count_{what}", language, count=count) for what, count in counts.items())
 
 
 @app.command("decide", epilog=example("koppeling links decide acme 80 create"))

@@ -45,4 +45,9 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "line.moved": "is moved: was linked to {before}",
     "line.unchanged": "no change",
     "line.refused": "{why}",
+    "line.count_linked": "{count} linked",
+    "line.count_moved": "{count} moved",
+    "line.count_unchanged": "{count} unchanged",
+    "line.count_refused": "{count} refused",
+    "line.nothing_stored": "Nothing is stored.",
 }

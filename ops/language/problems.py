@@ -106,6 +106,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.links_header": "the header is {first} or {second}",
     "problem.links_too_many": "more than {most} lines: split the file",
     "problem.links_three_values": "needs three values",
+    "problem.links_no_csv": "is no line of CSV: look at its quotation marks",
     "problem.links_no_address": "is no e-mail address",
     "problem.links_twice": "{slug} {internal_id} is in line {line} already",
     "problem.links_no_tenant": "there is no tenant {named!r}",

@@ -22,8 +22,9 @@ from models.session import session
 from models.tenant_settings import FieldMap
 from models.translate import Record, translate
 from ops import access, lookup
-from ops.language import SENTENCES, Words
+from ops.language import Words
 from ops.people.next_action import Next
+from ops.people.unasked import why
 from ops.people.unseen import Asked
 from ops.problems import Problem
 from producers.enrollments.course_rules import CourseFile, ask_targets, judge, read_file
@@ -56,9 +57,7 @@ def ask(slug: str, who: str, *, known: bool = False) -> Asked:
         try:
             rows += [(fields, row) for row in _read(systems.afas, connector, fields, internal_id)]
         except RemoteError as error:
-            code = f"cause.{error.code}"
-            why = Words(code, system="AFAS") if code in SENTENCES else error.code
-            failed.append(_sentence("failed", connector=connector, why=why))
+            failed.append(_sentence("failed", connector=connector, why=why(error)))
     today = datetime.now(ZoneInfo(tenant.timezone)).date()
     records = {
         event: translate(row, fields, event, today)

@@ -16,12 +16,13 @@ from clients.pluvo import PluvoUser, same_email
 from models.folding import clearly_other_name, fold_account, fold_name
 from models.session import transaction
 from ops import access, lookup
-from ops.language import SENTENCES, Words
+from ops.language import Words
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_id
 from ops.people import links, links_check
 from ops.people.candidates import CANDIDATES
 from ops.people.next_action import Next
+from ops.people.unasked import why
 from producers.enrollments.plan_lines import our_ref
 from tenancy.systems import systems_at_once
 
@@ -154,9 +155,7 @@ def candidates(slug: str, internal_id: str) -> Deciding:
             found = pluvo.find_users(emails=[row["email"]], refs=[our_ref(tenant.afas.member_id, internal_id)])
             live |= {user.id: user for user in found[:MOST]}
     except RemoteError as error:
-        code = f"cause.{error.code}"
-        why = Words(code, system="Pluvo") if code in SENTENCES else error.code
-        unasked = {"code": "choice.unasked", "params": {"why": why}, "verb": None}
+        unasked = {"code": "choice.unasked", "params": {"why": why(error)}, "verb": None}
     with transaction() as connection:
         whose = _whose(connection, number, person, [*stored, *live])
     accounts = [_account(one, stored.get(one), live.get(one), unasked is None, whose) for one in {**stored, **live}]

@@ -15,6 +15,7 @@ from ops import lookup
 from ops.language import Words
 from ops.lookup import checked_account, checked_id
 from ops.people import links
+from ops.people.unasked import why
 from ops.problems import Problem
 from tenancy.systems import systems_at_once
 
@@ -36,7 +37,7 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
     try:
         found = systems_at_once(tenant).pluvo.get_user(fold_account(pluvo_id.strip()))
     except RemoteError as error:
-        raise Problem("pluvo_account_unasked", slug=slug, pluvo_id=pluvo_id, said=error.message) from None
+        raise Problem("pluvo_account_unasked", slug=slug, pluvo_id=pluvo_id, said=why(error)) from None
     if found is None:
         raise Problem("no_pluvo_user", pluvo_id=pluvo_id)
 
@@ -97,7 +98,7 @@ def accounts(
         try:
             absent = _absent(systems_at_once(tenant).pluvo, {fold_account(account) for _, account in wanted.values()})
         except RemoteError as error:
-            raise Problem("pluvo_users_unasked", slug=tenant.slug, said=error.message) from None
+            raise Problem("pluvo_users_unasked", slug=tenant.slug, said=why(error)) from None
         missing = [(line, account) for line, (_, account) in wanted.items() if fold_account(account) in absent]
         problems += [(line, Words("problem.no_pluvo_user_in_file", pluvo_id=account)) for line, account in missing]
     return problems
@@ -133,7 +134,7 @@ def new_account(slug: str, internal_id: str) -> None:
     try:
         found = systems_at_once(tenant).pluvo.find_users(emails=[email])
     except RemoteError as error:
-        raise Problem("pluvo_address_unasked", slug=slug, internal_id=internal_id, said=error.message) from None
+        raise Problem("pluvo_address_unasked", slug=slug, internal_id=internal_id, said=why(error)) from None
     holder = next((user for user in found if same_email(user.email, email)), None)
     if holder:
         raise _taken(slug, internal_id, tenant, holder)

@@ -31,6 +31,7 @@ from models.translate import is_email
 from ops import access, lookup
 from ops.language import Words
 from ops.people import links, links_check
+from ops.people.unasked import why
 from ops.problems import AlreadyDecided, FileProblems, Problem
 from ops.terminal import files
 from tenancy.systems import systems_at_once
@@ -235,14 +236,14 @@ def _read(content: str, path: str) -> tuple[list[Entry], bool]:
                 entries.append(Entry(reader.line_num, *values))
             if reader.line_num > MAX_LINES:
                 raise FileProblems([_at(path, reader.line_num, Words("problem.links_too_many", most=MAX_LINES))])
-    except csv.Error as error:
-        problems.append(_at(path, reader.line_num, str(error)))
+    except csv.Error:
+        problems.append(_at(path, reader.line_num, Words("problem.links_no_csv")))
     if problems:
         raise FileProblems(problems)
     return entries, by_email
 
 
-def _at(path: str, line: int, what: Words | str) -> Words:
+def _at(path: str, line: int, what: Words) -> Words:
     return Words("problem.at", place=f"{path}:{line}", what=what)
 
 
@@ -290,7 +291,7 @@ def _look_up(entries: list[Entry], tenant: Tenant) -> list[tuple[int, Words]]:
         try:
             users, unread = pluvo.look_up(emails=[entry.account for entry in part])
         except RemoteError as error:
-            raise Problem("pluvo_addresses_unasked", slug=tenant.slug, said=error.message) from None
+            raise Problem("pluvo_addresses_unasked", slug=tenant.slug, said=why(error)) from None
         for entry in part:
             found = sorted({user.id for user in users if same_email(user.email, entry.account)})
             if entry.account.strip() in unread:

@@ -190,6 +190,8 @@ def test_a_file_is_looked_at_line_by_line_and_nothing_is_stored(world: World, tm
     assert world.rows("SELECT internal_id FROM person ORDER BY 1") == [{"internal_id": "80"}, {"internal_id": "81"}]
     shown = CliRunner().invoke(app, ["links", "import", str(file), "--preview"])
     assert (shown.exit_code, "2 refused. Nothing is stored." in shown.stdout) == (1, True)
+    dutch = CliRunner().invoke(app, ["links", "import", str(file), "--preview", "--language", "nl"])
+    assert "1 gekoppeld, 1 verplaatst, 1 ongewijzigd, 2 geweigerd. Er is niets opgeslagen." in dutch.stdout
     # who is sure may share an account; an unknown tenant and a double line are told by line
     file.write_text("tenant,internal_id,pluvo_id\n" + "\n".join(lines[:4]) + "\n")
     assert links_import.preview(file, sure=True)["fits"] is True
@@ -310,5 +312,5 @@ def test_where_a_run_has_all_calls_to_pluvo_a_decision_is_refused_with_the_reaso
     world.rows("INSERT INTO installation (id, version) VALUES ('test', '0') RETURNING id")
     world.rows("UPDATE tenant SET pluvo = jsonb_set(pluvo, '{calls_per_second}', '0.001') RETURNING id")
     assert candidates("acme", "80")["unasked"] is not None
-    with pytest.raises(Problem, match="no call came free in time"):
+    with pytest.raises(Problem, match="No call to Pluvo came free in time"):
         links_check.decide_checked("acme", "80", "link", by_id, who="anna", reason=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.language import say
 from ops.people import links_check, links_import
 from ops.problems import FileProblems, Problem
 from tests.fixtures.looking import link
@@ -27,8 +28,10 @@ def test_an_account_is_looked_up_before_somebody_is_linked_to_it(world: World) -
     with pytest.raises(Problem, match="no user with the id"):
         links_check.account("acme", "81", "00000000-0000-0000-0000-000000000000", sure=True)
     world.fault("pluvo", "status", status=502)
-    with pytest.raises(Problem, match="can't be asked"):
+    with pytest.raises(Problem, match="can't be asked") as unasked:
         links_check.account("acme", "81", free, sure=False)
+    # then a page says why in its language
+    assert say("cause.server_error", "nl", system="Pluvo") in unasked.value.say("nl")
 
 
 def test_a_file_of_links_is_looked_up_before_anything_is_stored(world: World, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_file_with_a_wrong_line_is_not_imported_at_all(acme: int, tmp_path: Pa
         ("tenant,internal_id,pluvo_email\nacme,1.001,p@example.nl\n", ":2: '1.001' is no internal id"),
         ("tenant,internal_id,pluvo_email\nacme,1E+03,p@example.nl\n", ":2: '1E+03' is no internal id"),
         ("tenant,internal_id,pluvo_id\nac\0me,80,0b0e0000\n", ":2: there is no tenant"),
-        ('tenant,internal_id,pluvo_id\n"acme', ":2: "),
+        ('tenant,internal_id,pluvo_id\n"acme', ":2: is no line of CSV"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_one_line(acme: int, tmp_path: Path, content: str, said: str) -> None:
