@@ -181,10 +181,16 @@ _LAST = """
     SELECT who, at, verb, detail FROM operator_action
      WHERE tenant_id = :tenant AND subject = :subject AND verb LIKE 'links %' ORDER BY id DESC LIMIT 1
 """
-_REVISION = """
-    SELECT l.revision FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id
-     WHERE p.tenant_id = :tenant AND p.internal_id = :subject
+# Of a person ``p`` and their link ``l``: what it was when somebody looked. A link that was removed and made anew counts
+# its own changes from the start again, so what operators decided counts too.
+REVISION = """
+    coalesce(l.revision, 0) + (SELECT CAST(count(*) AS int) FROM operator_action a
+                                WHERE a.tenant_id = p.tenant_id AND a.subject = p.internal_id AND a.verb LIKE 'links %')
 """
+_REVISION = f"""
+    SELECT {REVISION} FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.tenant_id = p.tenant_id
+     WHERE p.tenant_id = :tenant AND p.internal_id = :subject
+"""  # noqa: S608  a constant
 
 
 def last_decision(connection: Connection, tenant: int, internal_id: str) -> Decided | None:

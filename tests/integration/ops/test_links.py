@@ -187,6 +187,16 @@ def test_a_link_that_somebody_set_since_it_was_looked_at_is_not_removed(acme: in
     assert links.show("acme", "80")["pluvo_id"] is None
 
 
+def test_a_link_that_was_removed_and_made_anew_is_not_the_one_that_was_looked_at(acme: int) -> None:
+    links.set_link("acme", "80", ONE, who="anna")
+    seen = revision()
+    links.remove("acme", "80", erase=False, who="bert")
+    links.set_link("acme", "80", TWO, who="bert")
+    with pytest.raises(AlreadyDecided, match="bert decided about 80 first"):
+        links.decide("acme", "80", "ignore", None, who="anna", seen=seen)
+    assert links.show("acme", "80")["pluvo_id"] == TWO
+
+
 def revision() -> int:
     """That of the link as somebody sees it who looks at the person now."""
     link = explain("acme", "80")["people"][0]["link"]
