@@ -42,7 +42,8 @@ Text = Annotated[_Line, AfterValidator(_storable)]
 FieldName = Annotated[_Line, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
-Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
+# JSON has no NaN, which is neither below a limit nor above one
+Percent = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
 Level = Literal["training", "course"]
 
 
@@ -119,7 +120,7 @@ class PluvoSettings(Table):
 
     organisation: Text
     client_id: Text
-    calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000)] = 5
+    calls_per_second: Annotated[float, Field(strict=True, ge=0, le=1000, allow_inf_nan=False)] = 5
     people_per_call: Annotated[int, Field(strict=True, ge=1, le=25)] = 1
     other_name: Literal["link", "ambiguous"] = "link"
     base_url: Text | None = None

@@ -35,6 +35,7 @@ _WORDS = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number, without quotes",
     "float_parsing": "must be a number, without quotes",
+    "finite_number": "must be a number, without quotes",
     "bool_type": "must be true or false, without quotes",
     "string_too_short": "is empty",
     "string_pattern_mismatch": "must be letters, digits and underscores only",

@@ -180,6 +180,16 @@ def test_a_good_file_gives_defaults_and_the_digits_of_the_member_id() -> None:
             "14: tenants.pluvo.people_per_call: must",
         ),
         ('client_secret = "s2"', 'client_secret = "s2"\npeople_per_call = 2.5', "14: tenants.pluvo.people_per_call"),
+        (
+            'client_secret = "s2"',
+            'client_secret = "s2"\ncalls_per_second = nan',
+            "14: tenants.pluvo.calls_per_second: must be a number",
+        ),
+        (
+            'policy = "unenroll"',
+            "limits.event_percent = nan",
+            "16: tenants.removals.limits.event_percent: must be a number",
+        ),
         ('policy = "unenroll"', 'policy = "delete"', "16: tenants.removals.policy: must be 'keep'"),
         (
             'policy = "unenroll"',
