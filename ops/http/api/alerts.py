@@ -46,7 +46,7 @@ class MutePage(TypedDict):
 
 
 class Delivery(TypedDict):
-    """A mail, or a call of a webhook. ``about``: news, digest or test."""
+    """A mail, or a call of a webhook. ``about``: news, digest or test; ``items``: how many things it tells."""
 
     id: int
     tenant: str | None
@@ -58,6 +58,8 @@ class Delivery(TypedDict):
     attempts: int
     created_at: datetime
     sent_at: datetime | None
+    next_at: datetime | None
+    items: int
 
 
 class DeliveryPage(TypedDict):

@@ -63,6 +63,7 @@ REFUSALS = {
     413: "The body is too large.",
     415: "The body is not sent as JSON.",
     422: "A value is not as it should be, or what is asked for can't be done.",
+    500: "Something broke here: `place` says where, and so does the log.",
     502: "AFAS or Pluvo refused, or did not answer.",
     503: "The database can't be reached, or a key is missing.",
 }

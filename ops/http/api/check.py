@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -15,7 +14,6 @@ from ops.runs.adoption import AdoptionReport, adoption
 from ops.tenants import check as checks
 from ops.tenants import events
 from ops.tenants.check_contract import ContractDocument, check_contract
-from ops.tenants.check_findings import FindingDocument
 from ops.tenants.handover import Handover, handover
 from ops.tenants.show_fields import FieldsDocument, show_fields
 
@@ -24,34 +22,12 @@ Unlinked = Annotated[bool, Query(description="Only events that are not linked.")
 Connector = Annotated[Text | None, Query(description="The name of a GetConnector; else the one in use.")]
 
 
-class EventShown(TypedDict):
-    """An event of AFAS. ``by``: block or rule; ``why`` it is not linked."""
-
-    event_id: str
-    people: int
-    values: dict[str, str]
-    linked: bool
-    by: str | None
-    target: str | None
-    why: str | None
-    column: str | None
-
-
 class EventPage(TypedDict):
     """Events of AFAS. ``failed``: the code of what kept AFAS from being read to the end."""
 
-    items: list[EventShown]
+    items: list[events.EventItem]
     next: str | None
     failed: str | None
-
-
-class Checked(TypedDict):
-    """What a check found."""
-
-    tenant: str
-    ok: bool
-    checked_at: datetime
-    probes: list[FindingDocument]
 
 
 @router.get("/events", response_model=EventPage, summary="List the events of AFAS", dependencies=[need("events.run")])
@@ -69,16 +45,18 @@ def list_fields(slug: Slug, language: InLanguage, connector: Connector = None) -
     return Document(show_fields(slug, connector, language=language))
 
 
-@router.get("/check", response_model=Checked, summary="Show the last check", dependencies=[need("tenants.read")])
+@router.get(
+    "/check", response_model=checks.CheckDocument, summary="Show the last check", dependencies=[need("tenants.read")]
+)
 def last_check(slug: Slug, language: InLanguage) -> Document:
     """What it found, without trying anything."""
     return Document(checks.last_check(slug, language))
 
 
-@router.post("/check", response_model=Checked, summary="Check a tenant", dependencies=[need("check.run")])
+@router.post("/check", response_model=checks.CheckDocument, summary="Check a tenant", dependencies=[need("check.run")])
 def run_check(slug: Slug, language: InLanguage) -> Document:
     """Try both sides, reading only: one line a finding, with what to do about a fault."""
-    return Document(checks.check(slug, lambda _: None, language=language))
+    return Document(checks.check(slug, language=language))
 
 
 @router.post(

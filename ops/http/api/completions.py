@@ -23,7 +23,10 @@ READ = [need("completions.read")]
 
 
 class Completion(TypedDict):
-    """A finished course of a person. ``basis``: what a decision about it is based on; ``found``: what AFAS holds."""
+    """A finished course of a person. ``basis``: what a decision about it is based on; ``found``: what AFAS holds.
+
+    ``completed_raw``: as Pluvo told it; ``value``: as it is written; ``puts``: how often that was tried.
+    """
 
     id: int
     tenant: str
@@ -33,9 +36,16 @@ class Completion(TypedDict):
     state: str
     reason: str | None
     completed_on: date | None
+    completed_raw: str | None
     title: str | None
+    level: str | None
     field: str | None
+    value: str | None
     found: str | None
+    first_seen_at: datetime | None
+    written_at: datetime | None
+    verified_at: datetime | None
+    puts: int
     changed_at: datetime | None
     closed: bool
     closed_at: datetime | None

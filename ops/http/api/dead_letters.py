@@ -47,6 +47,7 @@ class Letter(TypedDict):
     id: str
     tenant: str | None
     kind: str
+    direction: str | None
     internal_id: str | None
     event_id: str | None
     error: str
@@ -57,6 +58,12 @@ class Letter(TypedDict):
     last_failed_at: datetime
     state: str
     fingerprint: str
+    code_version: str | None
+    replays: int
+    run: str | None
+    closed_at: datetime | None
+    closed_by: str | None
+    closed_reason: str | None
 
 
 class LetterPage(TypedDict):
@@ -67,9 +74,14 @@ class LetterPage(TypedDict):
 
 
 class Group(TypedDict):
-    """Those of one kind of fault. ``trend``: how many gave up on each of the last days, today last."""
+    """Those of one kind of fault. ``trend``: how many gave up on each of the last days, today last.
+
+    ``tenant``: the first of them by slug; ``newest``: the id of the last one that gave up.
+    """
 
     fingerprint: str
+    tenant: str | None
+    newest: str
     kind: str
     error: str
     message: str | None

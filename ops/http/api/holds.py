@@ -50,6 +50,10 @@ class Hold(TypedDict):
     measure: dict[str, Any]
     plan_hash: str
     timezone: str
+    open_lines: int
+    decided_at: datetime | None
+    decided_by: str | None
+    decided_reason: str | None
 
 
 class HoldItem(Hold):

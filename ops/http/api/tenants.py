@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -33,12 +33,13 @@ class Health(TypedDict):
 
 
 class TenantItem(TypedDict):
-    """A tenant in a listing."""
+    """A tenant in a listing. ``afas_ends``: the last day of the credentials of AFAS, where somebody knows it."""
 
     slug: str
     tenant: str
     name: str
     environment: str | None
+    afas_ends: date | None
     enrollments: Health
     completions: Health
     last_run: str | None
@@ -63,6 +64,7 @@ class TenantShown(TenantItem):
     afas: dict[str, Any]
     pluvo: dict[str, Any]
     removals: dict[str, Any]
+    alerts: dict[str, Any]
     course_defaults: dict[str, Any] | None
     course_rules: list[dict[str, Any]]
     envid: str | None

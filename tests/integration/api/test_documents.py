@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from models.session import transaction
 from ops.cli.main import app
+from ops.http.api.app import make_api
 from tests.fixtures.world import World
 from tests.integration.api.conftest import Api, fill
 
@@ -19,6 +22,32 @@ def printed(*words: str) -> Any:
     """What the command prints."""
     done = CliRunner().invoke(app, [*words, "--json"])
     return json.loads(done.stdout)
+
+
+DESCRIBED = make_api().openapi()
+
+
+def undescribed(path: str, method: str, told: Any) -> list[str]:
+    """What an answer has that the OpenAPI document does not name."""
+    fitting = [one for one in DESCRIBED["paths"] if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", one), path)]
+    operation = DESCRIBED["paths"][min(fitting, key=lambda one: one.count("{"))][method]
+    return list(_undescribed(operation["responses"]["200"]["content"]["application/json"]["schema"], told, ""))
+
+
+def _undescribed(schema: dict[str, Any], told: Any, place: str) -> Iterator[str]:
+    if "$ref" in schema:
+        schema = DESCRIBED["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for one in schema.get("anyOf", ()):
+        if told is not None and one.get("type") != "null":
+            yield from _undescribed(one, told, place)
+    if isinstance(told, list):
+        for each in told:
+            yield from _undescribed(schema.get("items", {}), each, f"{place}[]")
+    for key, value in told.items() if isinstance(told, dict) else ():
+        named, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        if named and key not in named:
+            yield f"{place}.{key}"
+        yield from _undescribed(named.get(key, others if isinstance(others, dict) else {}), value, f"{place}.{key}")
 
 
 @pytest.mark.parametrize(
@@ -56,8 +85,10 @@ def printed(*words: str) -> Any:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_the_api_answers_what_the_command_prints(api: Api, words: tuple[str, ...], path: str) -> None:
-    told = api.post(path) if path.endswith("contract") else api.get(path)
+    method = "post" if path.endswith("contract") else "get"
+    told = api.post(path) if method == "post" else api.get(path)
     assert told == printed(*words)
+    assert undescribed(path.partition("?")[0], method, told) == []
 
 
 @pytest.mark.parametrize("verb", ["status", "overview"])
