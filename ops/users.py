@@ -43,6 +43,7 @@ _COLUMNS = """
       FROM console_user u
 """
 # The cursor is a number: a name may be somebody's address, and a cursor stands in URLs.
+_THERE = text("SELECT EXISTS (SELECT 1 FROM console_user WHERE id = :cursor)")
 _FILTERS = {"cursor": "lower(u.name) > (SELECT lower(o.name) FROM console_user o WHERE o.id = :cursor)"}
 _INSERT = text(
     """
@@ -114,6 +115,8 @@ def listing(limit: int = 100, cursor: str | None = None) -> Page:
     by_name = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY lower(u.name) LIMIT :limit"
     with transaction() as connection:
         found = rows(connection, by_name, limit=checked_limit(limit) + 1, **wanted)
+        if wanted["cursor"] is not None and not found and not connection.execute(_THERE, wanted).scalar():
+            raise Problem("cursor_gone")  # nobody comes after somebody who is gone, and that is no end of the list
     return page(found, limit, "id")
 
 

@@ -17,6 +17,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.limit": "--limit is 1 to {most}.",
     "page.limit": "A page has 1 to {most} rows.",
     "problem.cursor": "--cursor: give the 'next' of the page before.",
+    "problem.cursor_gone": "Whom the page before ended with is gone meanwhile: begin again without --cursor.",
+    "page.cursor_gone": "Whom the page before ended with is gone meanwhile: begin again with the first page.",
     "page.cursor": "The cursor is not the 'next' of the page before.",
     "problem.direction": "--direction is enrollments or completions, not {word!r}.",
     "page.direction": "The direction is enrollments or completions, not {word!r}.",

@@ -256,6 +256,10 @@ def test_users_are_told_of_page_by_page(anna: str) -> None:
     assert second.next is None
     # A cursor stands in addresses, where no name may.
     assert str(first.next).isdigit()
+    # Where whom it names is gone, the list does not seem to end there.
+    users.remove(first.items[-1]["name"])
+    with pytest.raises(Problem, match="gone meanwhile: begin again"):
+        users.listing(4, first.next)
 
 
 def test_whoever_was_told_of_by_an_issuer_keeps_their_number_and_takes_nobodys_name(anna: str) -> None:
