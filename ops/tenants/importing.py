@@ -334,7 +334,8 @@ def _wanted(spec: file_spec.Tenant, kept: dict[str, str | None]) -> dict[str, st
 
 
 def _listed(lacking: list[str]) -> str | Words:
-    return lacking[0] if len(lacking) == 1 else Words("problem.and", first=lacking[0], second=lacking[1])
+    *others, last = lacking
+    return Words("problem.and", first=", ".join(others), second=last) if others else last
 
 
 def _keepable(stored: tables.Tenant, spec: file_spec.Tenant, secrets: dict[str, str | None]) -> dict[str, str | None]:

@@ -439,6 +439,14 @@ def test_a_stored_secret_is_sent_to_no_other_address(acme: int, old: str, new: s
         imported_again(written.replace(old, new))
 
 
+def test_every_secret_that_lacks_is_named(acme: int) -> None:
+    written = export.exported("acme", to_edit=True).replace("12345", "67890").replace('"acme"', '"other"')
+    written = written.replace('slug = "other"', 'slug = "acme"')
+    written += '\n[tenants.alerts]\nwebhook = "https://example.nl/hook"\n'
+    with pytest.raises(Problem, match=r"afas\.client_secret, pluvo\.client_secret and alerts\.webhook_secret"):
+        imported_again(written)
+
+
 def test_a_token_is_not_kept_for_another_address(import_text: Import) -> None:
     import_text(GOOD.replace('client_id = "app"\nclient_secret = "s1"', f'auth = "token"\ntoken = "{"A" * 64}"'))
     written = export.exported("acme", to_edit=True)
