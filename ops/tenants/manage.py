@@ -178,10 +178,20 @@ def rotate_keys(*, who: str, new: bool = False) -> int:
         raise Problem("key_of_environment")
     with new_key.replaced(found.home):
         changed = _reencrypt(who)
+        _wait_for_writers()
         # Whoever read the old key just before may have stored something under it meanwhile.
         while _under_others():
             _reencrypt(who)
     return changed
+
+
+def _wait_for_writers() -> None:
+    """Until all is stored, or given up, that was begun before: some of it is under the key of then."""
+    from models.stored_secrets import encrypted_columns  # noqa: PLC0415  only needed here
+
+    for table in sorted({table for table, _ in encrypted_columns()}):
+        with transaction() as connection:
+            connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
 
 
 def _under_others() -> bool:

@@ -79,6 +79,38 @@ def test_a_rotation_killed_in_the_middle_leaves_all_readable_and_the_next_one_en
     assert sorted(one.name for one in home.glob("secret.key*")) == ["secret.key", "secret.key.lock"]
 
 
+def test_what_is_still_being_stored_under_the_old_key_is_waited_for(
+    koppeling: Command, tmp_path: Path, home: Path
+) -> None:
+    # given a secret that somebody stores under the key of before, and has not committed yet
+    there = {"KOPPELING_HOME": str(home)}
+    tenants_file = tmp_path / "tenants.toml"
+    tenants_file.write_text(GOOD)
+    with ensure_postgres(home) as postgres:
+        assert koppeling("tenants", "import", str(tenants_file), **there).returncode == 0
+        (old,) = keys(home)
+        command = [sys.executable, "-m", "ops.cli", "tenants", "rotate-keys", "--new"]
+        with psycopg.connect(postgres.url.replace("+psycopg", "", 1)) as other:
+            late = crypto.encrypt("{}", crypto.place_of("nova", "draft_secrets"), old)
+            other.execute("INSERT INTO onboarding (slug, who, draft_secrets) VALUES ('nova', 'x', %s)", (late,))
+            # when the key is replaced meanwhile
+            rotating = subprocess.Popen(command, cwd=ROOT, env=os.environ | there)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            with psycopg.connect(postgres.url.replace("+psycopg", "", 1), autocommit=True) as watching:
+                while rotating.poll() is None and watching.execute(waiting).fetchone() == (0,):
+                    time.sleep(0.02)
+            assert rotating.poll() is None
+            other.commit()
+        assert rotating.wait(120) == 0
+        # then the new key alone reads it
+        (new,) = keys(home)
+        assert new != old
+        with psycopg.connect(postgres.url.replace("+psycopg", "", 1)) as other:
+            found = other.execute("SELECT draft_secrets FROM onboarding").fetchone()
+    assert found is not None
+    assert found[0][: crypto.FINGERPRINT_BYTES] == crypto.fingerprint(new)
+
+
 def test_what_runs_reads_and_writes_with_the_new_key_without_a_restart(home: Path) -> None:
     # given a process that knows the key of this home
     environment.make_home_key(home)
