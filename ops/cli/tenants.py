@@ -182,12 +182,13 @@ def edit(slug: Slug, who: Who = None, json: Json = False) -> None:
             if changed == written:
                 raise Problem("nothing_changed")
             try:
+                _, version = export.versioned(slug)
                 before, stored = stored, export.exported(slug, to_edit=True)
                 export.refuse_changed(slug, before, stored)
                 specs = tenants_file.parse(changed, name=f"{slug}.toml", folder=Path(), keep_secrets=True)
                 if [one.slug for one in specs] != [slug]:
                     raise Problem("one_tenant_in_file", slug=slug)
-                done = importing.apply(specs, named(who), verb="tenants edit")
+                done = importing.apply(specs, named(who), verb="tenants edit", version=version)
                 break
             except Problem as problem:
                 output.say(str(problem), error=True)

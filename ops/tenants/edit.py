@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 import settings
-from models.session import transaction
 from models.tenant_settings import Limits
-from ops import access, lookup
+from ops import access
 from ops.problems import Problem
 from ops.tenants import blackout_text, export, file_spec, importing
 from ops.tenants.blackout_text import written
@@ -48,10 +47,7 @@ class Settings(TypedDict):
 def read(slug: str) -> Settings:
     """The settings as they are now, with what holds where nothing was said."""
     access.check("tenants.edit", slug)
-    with transaction() as connection:
-        tenant_id = lookup.tenant_id(connection, slug)
-        version = importing.version(connection, tenant_id)
-    document = export.document(slug)
+    document, version = export.versioned(slug)
     spec = _valid(_without_secrets(document))
     return {
         "tenant": slug,

@@ -50,6 +50,11 @@ def refuse_changed(slug: str, before: str, now: str) -> None:
 
 def document(slug: str) -> dict[str, Any]:
     """A tenant as the file has it; of a secret that is stored ``True``."""
+    return versioned(slug)[0]
+
+
+def versioned(slug: str) -> tuple[dict[str, Any], int]:
+    """The same, and the version of its settings: what is stored on top of it is refused once that is another."""
     access.check("tenants.export", slug)
     with session() as opened:
         tenant = opened.exec(
@@ -84,7 +89,7 @@ def document(slug: str) -> dict[str, Any]:
         named = sorted((one for one in courses if one.rule is None), key=lambda one: (len(one.event_id), one.event_id))
         if named:
             found["courses"] = [course_document(one, defaults) for one in named]
-        return found
+        return found, tenant.settings_version
 
 
 def _changed(settings: BaseModel, kind: type[BaseModel]) -> dict[str, object]:

@@ -122,11 +122,6 @@ _VERSION = text("SELECT settings_version FROM tenant WHERE id = :id")
 _LOCKED_VERSION = text("SELECT settings_version FROM tenant WHERE slug = :slug FOR NO KEY UPDATE")
 
 
-def version(connection: Connection, tenant_id: int) -> int:
-    """Of a tenant's settings: another one after each change."""
-    return int(connection.execute(_VERSION, {"id": tenant_id}).scalar_one())
-
-
 def _refuse_changed(connection: Connection, slug: str, decided_on: int | None) -> None:
     now = connection.execute(_LOCKED_VERSION, {"slug": slug}).scalar()
     if now != decided_on:

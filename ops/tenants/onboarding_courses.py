@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlmodel import select
 
 from models.course import Course
@@ -35,14 +37,14 @@ def courses_of(slug: str) -> Draft:
 
 
 def add_courses(draft: Draft, who: str) -> Imported:
-    """Store the new courses as an import does."""
-    (done,) = importing.apply([_with_courses(draft)], who, verb="courses add")
+    """Store the new courses as an import does. Raises AlreadyDecided where somebody changed the tenant meanwhile."""
+    now, version = export.versioned(draft.slug)
+    (done,) = importing.apply([_with_courses(draft, now)], who, verb="courses add", version=version)
     return done
 
 
-def _with_courses(draft: Draft) -> file_spec.Tenant:
+def _with_courses(draft: Draft, now: dict[str, Any]) -> file_spec.Tenant:
     """The tenant as it is stored now, with the new courses."""
-    now = export.document(draft.slug)
     for column in importing.SECRETS.values():
         table, key = column.split(".")
         now.get(table, {}).pop(key, None)

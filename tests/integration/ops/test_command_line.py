@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import psycopg
 import pytest
 
 import settings
+from models.advisory_locks import AdvisoryLock
 from models.session import engine_for
 from ops.cli import main
 from tests.unit.ops.tenants.test_file import GOOD
@@ -238,6 +241,38 @@ def test_what_somebody_else_changed_meanwhile_is_not_undone_by_an_edit(
     assert '+policy = "keep"' in run.stderr
     shown = json.loads(koppeling("tenants", "show", "acme", "--json", **environment).stdout)
     assert (shown["name"], shown["removals"]["policy"]) == ("Acme Opleidingen", "keep")
+
+
+def test_what_somebody_else_stores_while_an_edit_waits_for_its_turn_is_not_undone(
+    koppeling: Command, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given somebody who is storing just when another one's edit is to be stored
+    file = tmp_path / "tenants.toml"
+    file.write_text(GOOD)
+    koppeling("tenants", "import", str(file), **environment)
+    program = "import sys; p = sys.argv[1]; t = open(p).read().replace('Opleidingen', 'X'); open(p, 'w').write(t)"
+    monkeypatch.setenv("EDITOR", f'{sys.executable} -c "{program}"')
+    url = environment["KOPPELING_DATABASE_URL"].replace("+psycopg", "")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as watching:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [AdvisoryLock.TENANTS_IMPORT])
+
+        def store() -> None:
+            give_up = time.monotonic() + 60
+            while watching.execute(waiting).fetchone() == (0,) and time.monotonic() < give_up:
+                time.sleep(0.02)
+            other.execute("UPDATE tenant SET interval_seconds = 7200, settings_version = settings_version + 1")
+            other.commit()
+
+        with ThreadPoolExecutor(1) as pool:
+            stored = pool.submit(store)
+            run = koppeling("tenants", "edit", "acme", **environment)
+            stored.result()
+    # then what was stored first stays
+    assert run.returncode == 2
+    assert "acme was changed by somebody else meanwhile" in run.stderr
+    shown = json.loads(koppeling("tenants", "show", "acme", "--json", **environment).stdout)
+    assert (shown["name"], shown["interval_seconds"]) == ("Acme Opleidingen", 7200)
 
 
 def test_the_example_is_a_file_that_can_be_imported_and_exported(

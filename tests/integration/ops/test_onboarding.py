@@ -9,17 +9,21 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import text
 
 import settings
+from models.advisory_locks import AdvisoryLock
 from models.crypto import SecretDamaged
+from models.session import transaction
 from ops.language import SENTENCES
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.tenants import (
     export,
     importing,
@@ -334,6 +338,33 @@ def test_more_courses_take_the_columns_of_the_newest_and_leave_all_else(customer
     assert {**after, "courses": []} == {**before, "courses": []}
     with pytest.raises(Problem, match="has course 341 already"):
         onboarding_courses.add_courses(draft, "tester")
+
+
+def test_of_two_who_add_courses_at_once_neither_switches_off_the_others(customer: Customer) -> None:
+    # given two with a course each, who have read the tenant and wait for their turn
+    onboarding_store.finish(customer.until("", other={"events": "340"}), "tester")
+    customer.pluvo.add_offer_event("Event 342", "afas-342")
+    customer.afas.enroll(342, 1001, name="Piet Jansen", email_primary="p@example.nl", external_id="0001")
+    drafts = [
+        customer.until("", onboarding_courses.courses_of("nova"), other={"events": event, f"title.{event}": "-"})
+        for event in ("341", "342")
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        with transaction() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
+            adding = [pool.submit(onboarding_courses.add_courses, draft, "tester") for draft in drafts]
+            waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            while connection.execute(waiting).scalar_one() < 2:
+                assert not any(one.done() for one in adding)
+                time.sleep(0.02)
+        refused = [one.exception(PATIENCE_SECONDS) for one in adding]
+    # then one of them is stored, and the other one is told to look again
+    (told,) = filter(None, refused)
+    assert isinstance(told, AlreadyDecided)
+    event = "342" if refused[0] is None else "341"
+    assert scalar("SELECT count(*) FROM course WHERE active") == 2
+    onboarding_courses.add_courses(drafts[event == "342"], "tester")
+    assert scalar("SELECT array_agg(event_id ORDER BY event_id) FROM course WHERE active") == ["340", "341", "342"]
 
 
 def replaced(customer: Customer, system: str, **given: str) -> Draft:
