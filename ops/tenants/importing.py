@@ -7,7 +7,7 @@ or that no rule covers any more, becomes inactive, and its people are not leaver
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -80,7 +80,7 @@ def apply(
     who: str,
     *,
     replace_lost: bool = False,
-    only_new: bool = False,
+    first: Callable[[Session], None] | None = None,
     dry_run: bool = False,
     version: int | None = None,
     verb: str = "tenants import",
@@ -91,15 +91,15 @@ def apply(
     ``version``: of the settings that it was decided on (of one tenant); AlreadyDecided where they are others by now.
 
     ``replace_lost``: a stored secret whose key is lost counts as absent; else SecretUnreadable.
-    ``only_new``: none of them may be there already.
+    ``first``: what else is done in the transaction, before any of them is looked at.
     ``verb``: what the record of operators' verbs says.
     """
     for spec in specs:
         access.check(access.verb_of(verb), spec.slug)
     with session() as opened:
         opened.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TENANTS_IMPORT})
-        if only_new:
-            refuse_stored(opened.connection(), *(spec.slug for spec in specs))
+        if first is not None:
+            first(opened)
         for spec in specs if version is not None else ():
             _refuse_changed(opened.connection(), spec.slug, version)
         done = [_apply_one(opened, spec, replace_lost, who, verb) for spec in specs]
@@ -111,14 +111,6 @@ def apply(
         return done
 
 
-def refuse_stored(connection: Connection, *slugs: str) -> None:
-    """Raise Problem where one of what is being set up was stored by somebody else meanwhile."""
-    stored = connection.execute(text("SELECT slug FROM tenant WHERE slug = ANY(:slugs)"), {"slugs": list(slugs)})
-    for slug in stored.scalars():
-        raise AlreadyDecided("stored_meanwhile", slug=slug)
-
-
-_VERSION = text("SELECT settings_version FROM tenant WHERE id = :id")
 _LOCKED_VERSION = text("SELECT settings_version FROM tenant WHERE slug = :slug FOR NO KEY UPDATE")
 
 

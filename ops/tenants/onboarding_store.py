@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from models.base import utc_now
 from models.direction import Health
@@ -53,35 +53,40 @@ def give(draft: Draft, name: str, given: str, who: str) -> Draft:
     try:
         after = answer(draft, name, given)
         if name == "slug":
-            after = _begin(draft, after, who)
+            return _begin(draft, after, who)
         if name == "pluvo.organisation":
             _refuse_same(draft, after)
     except Refused as refused:
         refused.question = name
         if refused.draft.slug and refused.draft != draft:
-            refused.draft = _keep(refused.draft, who)
+            refused.draft = _kept(refused.draft, who)
         raise
-    return _keep(after, who)
+    return _kept(after, who)
 
 
 def _begin(draft: Draft, after: Draft, who: str) -> Draft:
-    """Take a slug that nobody has, in place of the one that was given before; the same one again is no fault."""
+    """Take a slug that nobody has, in place of the one that was given before; the same one again is no fault.
+
+    What was answered under the old one goes with it, or all of it stays where it is.
+    """
     if after.slug in RESERVED:
-        refused = Refused("slug_is_verb", slug=after.slug)
-        refused.draft = draft
-        raise refused
-    with transaction() as connection:
-        taken = connection.execute(_TAKEN, {"slug": after.slug}).scalar()
-        if not taken and (
-            after.slug == draft.slug or connection.execute(_BEGIN, {"slug": after.slug, "who": who}).rowcount
-        ):
-            if draft.slug != after.slug:
-                connection.execute(_FORGET, {"slug": draft.slug})
-                return replace(after, revision=None)
-            return after
-    refused = Refused("slug_taken" if taken else "slug_begun", slug=after.slug)
+        raise _refused(draft, "slug_is_verb", slug=after.slug)
+    with session() as opened:
+        connection = opened.connection()
+        if connection.execute(_TAKEN, {"slug": after.slug}).scalar():
+            raise _refused(draft, "slug_taken", slug=after.slug)
+        if after.slug == draft.slug:
+            return _keep(opened, after, who)
+        if not connection.execute(_BEGIN, {"slug": after.slug, "who": who}).rowcount:
+            raise _refused(draft, "slug_begun", slug=after.slug)
+        _forget(opened, draft)
+        return _keep(opened, replace(after, revision=None), who)
+
+
+def _refused(draft: Draft, code: str, **parameters: str) -> Refused:
+    refused = Refused(code, **parameters)
     refused.draft = draft
-    raise refused
+    return refused
 
 
 def _refuse_same(draft: Draft, after: Draft) -> None:
@@ -90,27 +95,44 @@ def _refuse_same(draft: Draft, after: Draft) -> None:
     with transaction() as connection:
         other = connection.execute(_SAME, key).scalar()
     if other:
-        refused = Refused("same_tenant", slug=other)
-        refused.draft = draft
-        raise refused
+        raise _refused(draft, "same_tenant", slug=other)
 
 
-def _keep(draft: Draft, who: str) -> Draft:
+def _kept(draft: Draft, who: str) -> Draft:
     if not draft.kept:
         return draft
     with session() as opened:
-        importing.refuse_stored(opened.connection(), draft.slug)
-        row = opened.exec(select(Onboarding).where(Onboarding.slug == draft.slug).with_for_update()).one_or_none()
-        if draft.revision is not None and row is None:
-            raise AlreadyDecided("draft_gone", slug=draft.slug)
-        if draft.revision is not None and row is not None and row.updated_at != draft.revision:
-            raise AlreadyDecided("draft_moved", slug=draft.slug, name=row.who)
-        row = row or Onboarding(slug=draft.slug, who=who)
-        row.answers, row.facts = dict(draft.answers), dict(draft.facts)
-        row.draft_secrets = json.dumps(dict(draft.secrets)) if draft.secrets else None
-        row.who, row.updated_at = who, utc_now()
-        opened.add(row)
-        return replace(draft, by=who, revision=row.updated_at)
+        _refuse_stored(opened, draft.slug)
+        return _keep(opened, draft, who)
+
+
+def _keep(opened: Session, draft: Draft, who: str) -> Draft:
+    row = _unmoved(opened, draft) or Onboarding(slug=draft.slug, who=who)
+    row.answers, row.facts = dict(draft.answers), dict(draft.facts)
+    row.draft_secrets = json.dumps(dict(draft.secrets)) if draft.secrets else None
+    row.who, row.updated_at = who, utc_now()
+    opened.add(row)
+    return replace(draft, by=who, revision=row.updated_at)
+
+
+def _unmoved(opened: Session, draft: Draft) -> Onboarding | None:
+    """The row of a draft, for the rest of the transaction. Raises AlreadyDecided where it is another by now."""
+    row = opened.exec(select(Onboarding).where(Onboarding.slug == draft.slug).with_for_update()).one_or_none()
+    if draft.revision is not None and row is None:
+        raise AlreadyDecided("draft_gone", slug=draft.slug)
+    if draft.revision is not None and row is not None and row.updated_at != draft.revision:
+        raise AlreadyDecided("draft_moved", slug=draft.slug, name=row.who)
+    return row
+
+
+def _refuse_stored(opened: Session, slug: str) -> None:
+    if opened.connection().execute(_TAKEN, {"slug": slug}).scalar():
+        raise AlreadyDecided("stored_meanwhile", slug=slug)
+
+
+def _forget(opened: Session, draft: Draft) -> None:
+    if (row := _unmoved(opened, draft)) is not None:
+        opened.delete(row)
 
 
 def resumed(slug: str | None) -> Draft:
@@ -157,11 +179,17 @@ def _meant(connection: Connection, slug: str | None) -> str:
 
 
 def finish(draft: Draft, who: str) -> Imported:
-    """Store the tenant as an import does, and forget the draft."""
+    """Store the tenant as an import does, and forget the draft: both or neither.
+
+    Raises AlreadyDecided where somebody else answered meanwhile, or ended it: nothing is stored then.
+    """
     access.check("tenants.add", None)
-    (done,) = importing.apply([valid(onboarding.document(draft))], who, only_new=True, verb="tenants add")
-    with transaction() as connection:
-        connection.execute(_FORGET, {"slug": draft.slug})
+
+    def end(opened: Session) -> None:
+        _refuse_stored(opened, draft.slug)
+        _forget(opened, draft)
+
+    (done,) = importing.apply([valid(onboarding.document(draft))], who, first=end, verb="tenants add")
     return done
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from types import MappingProxyType
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 import settings
 from models.advisory_locks import AdvisoryLock
@@ -282,7 +283,7 @@ def test_a_name_may_be_given_again_or_changed_by_going_back(customer: Customer) 
     draft = onboarding.back(customer.until("name"))
     same = onboarding_store.give(draft, "slug", "", "tester")
     assert (same.slug, same.answers["slug"]) == ("nova", "nova")
-    other = onboarding_store.give(draft, "slug", "nova-2", "tester")
+    other = onboarding_store.give(onboarding.back(same), "slug", "nova-2", "tester")
     assert other.slug == "nova-2"
     assert scalar("SELECT array_agg(slug) FROM onboarding") == ["nova-2"]
 
@@ -310,6 +311,52 @@ def test_a_tenant_that_was_stored_meanwhile_is_left_as_it_is(customer: Customer)
     # then nothing is changed, and no secret kept
     assert scalar("SELECT name FROM tenant") == "Renamed since"
     assert scalar("SELECT count(*) FROM onboarding") == 0
+
+
+def store(draft: Draft) -> object:
+    return onboarding_store.finish(draft, "tester")
+
+
+def rename(draft: Draft) -> object:
+    return onboarding_store.give(draft.without("slug"), "slug", "nova-2", "tester")
+
+
+def test_what_somebody_else_answered_meanwhile_is_neither_stored_over_nor_forgotten(customer: Customer) -> None:
+    # given one who looks at the whole of it, while somebody else answers otherwise
+    seen = customer.until("")
+    onboarding_store.give(onboarding_store.resumed("nova").without("send_invite"), "send_invite", "yes", "bert")
+    # then neither storing it, nor another name for it, does away with that
+    for step in (store, rename):
+        with pytest.raises(AlreadyDecided, match="bert answered for nova meanwhile"):
+            step(seen)
+    assert scalar("SELECT count(*) FROM tenant") == 0
+    assert scalar("SELECT array_agg(slug) FROM onboarding") == ["nova"]
+    assert onboarding_store.resumed("nova").answers["send_invite"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("broken", "step"),
+    [
+        ("BEFORE DELETE ON onboarding", store),
+        ("BEFORE INSERT ON operator_action", store),
+        ("BEFORE UPDATE ON onboarding", rename),
+        ("BEFORE DELETE ON onboarding", rename),
+    ],
+)
+def test_an_end_between_two_steps_leaves_the_whole_draft_and_no_tenant(
+    customer: Customer, broken: str, step: Callable[[Draft], object]
+) -> None:
+    draft = customer.until("")
+    before = scalar("SELECT jsonb_agg(to_jsonb(o)) FROM onboarding o")
+    run_sql("CREATE FUNCTION ends() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'ended'; END $$")
+    run_sql(f"CREATE TRIGGER ends {broken} FOR EACH ROW EXECUTE FUNCTION ends()")
+    try:
+        with pytest.raises(DBAPIError, match="ended"):
+            step(draft)
+    finally:
+        run_sql("DROP FUNCTION ends CASCADE")
+    assert scalar("SELECT count(*) FROM tenant") == 0
+    assert scalar("SELECT jsonb_agg(to_jsonb(o)) FROM onboarding o") == before
 
 
 def test_a_draft_under_a_lost_key_is_named_and_can_be_forgotten(
