@@ -309,6 +309,15 @@ def test_the_second_of_two_people_is_told_and_keeps_what_was_typed(look: Look, c
     assert here(look) == "connector"
 
 
+def test_who_stores_second_is_shown_what_comes_then(look: Look, customer: Customer) -> None:
+    customer.until("")
+    look.open(f"/onboard/{customer.slug}/begin")
+    onboarding_store.finish(onboarding_store.resumed(customer.slug), "bert")
+    go_on(look)
+    assert here(look) == "live"
+    assert customer.stored == 1
+
+
 def test_an_answer_of_before_is_changed_and_what_was_tried_with_it_is_tried_again(
     look: Look, customer: Customer
 ) -> None:

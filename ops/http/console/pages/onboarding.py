@@ -90,17 +90,20 @@ def forget(slug: Slug) -> Response:
 
 @router.post("/onboard/{slug}/begin")
 def store(request: Request, slug: Slug, seen: Annotated[str, Form(max_length=40)] = "") -> Response:
-    """Make it a tenant."""
-    draft = _draft(slug)
-    if pending(draft) is not None:
-        return _to(draft)
-    if problem := _moved(draft, seen):
-        return _step(request, draft, LAST, problem=problem)
+    """Make it a tenant. Who presses twice, or second, is shown what comes then."""
     try:
-        onboarding_store.finish(draft, access.actor().name)
-    except Problem as problem:
-        return _step(request, draft, LAST, problem=problem)
-    return RedirectResponse(f"/onboard/{slug}/live", 303)
+        draft = _draft(slug)
+        if pending(draft) is not None:
+            return _to(draft)
+        if problem := _moved(draft, seen):
+            return _step(request, draft, LAST, problem=problem)
+        try:
+            onboarding_store.finish(draft, access.actor().name)
+        except Problem as problem:
+            return _step(request, _draft(slug), LAST, problem=problem)
+        return RedirectResponse(f"/onboard/{slug}/live", 303)
+    except NotThere:
+        return resume(slug)
 
 
 @router.post("/onboard/{slug}/{step}")
