@@ -117,13 +117,20 @@ class Words:
 def say(code: str, language: Language, /, **parameters: object) -> str:
     """The sentence of a code, e.g. ``say("action.throttled", "nl")``. Raises KeyError for a code without one.
 
-    A parameter that is not given, as in what an older release stored, is shown as ``?``; ``Words`` are said as well.
+    A parameter that is not given, as in what an older release stored, is shown as ``?``; ``Words``, and lists of them,
+    are said as well.
     """
-    parameters = {name: one.say(language) if isinstance(one, Words) else one for name, one in parameters.items()}
+    parameters = {name: _said(one, language) for name, one in parameters.items()}
     found = template(code, language)
     if not isinstance(found, str):
         found = found[parameters.get("count") != 1]
     return found.format_map(_Given(parameters))
+
+
+def _said(value: object, language: Language) -> object:
+    if isinstance(value, list) and any(isinstance(one, Words) for one in value):
+        return "; ".join(str(_said(one, language)) for one in value)
+    return value.say(language) if isinstance(value, Words) else value
 
 
 def template(code: str, language: Language) -> Sentence:

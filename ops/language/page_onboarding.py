@@ -146,7 +146,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "edit.title": "Settings of {name}",
     "edit.what": "What is changed here is checked like the tenants file and holds from the next run on. Events are added on their own page; everything else is in `koppeling tenants edit {slug}`.",
     "edit.save": "Save the settings",
-    "edit.wrong": "This can't be used. {what}",
+    "edit.wrong": "This can't be used: {what}",
     "edit.part_plain": "General",
     "edit.part_afas": "AFAS",
     "edit.part_pluvo": "Pluvo",

@@ -6,6 +6,20 @@ What such a class says is found again by its text, in this order: a sentence tha
 from __future__ import annotations
 
 SENTENCES: dict[str, str | tuple[str, str]] = {
+    "value.member_id": (
+        "Type the AFAS member id: five digits such as 12345, or an environment such as O12345AA, a user such as "
+        "12345.jansen, or the address of your AFAS (https://12345.rest.afas.online/)."
+    ),
+    "value.token": "This is not an AFAS token: paste all of <token>…</token>, its 64 characters, or its base64 form.",
+    "value.organisation": "Type the organisation as in https://<organisation>.pluvo.com: letters, digits and hyphens.",
+    "value.address": "must be an address such as {form}; no user, query or fragment",
+    "value.host": (
+        "must be https on a host under {hosts}, without a port; KOPPELING_ALLOW_INSECURE_URLS=1 permits others "
+        "(simulators, proxies)"
+    ),
+    "value.webhook": "must be https://host/path: no user, port, query or fragment",
+    "value.mail": "is no e-mail address such as support@example.nl",
+    "value.mails": 'must be a list of addresses: ["support@example.nl"]',
     "value.nul": "has a character (NUL) that can't be stored",
     "value.format": "must write a whole date that can be read back, such as %Y-%m-%d or %d-%m-%Y",
     "value.day": "must be a day such as 2027-05-01",

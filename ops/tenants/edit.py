@@ -6,19 +6,16 @@ Secrets stand nowhere here, but for the webhook's, which is only taken. Courses 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 import settings
 from models.tenant_settings import Limits
 from ops import access
-from ops.problems import Problem
 from ops.tenants import blackout_text, export, file_spec, importing
 from ops.tenants.blackout_text import written
-from ops.tenants.file import problem_of
+from ops.tenants.file import WrongValues, judge_one, words
 from ops.tenants.importing import Imported
 
 # What can be changed, by its place in the file, in the order in which it is asked
@@ -48,7 +45,7 @@ def read(slug: str) -> Settings:
     """The settings as they are now, with what holds where nothing was said."""
     access.check("tenants.edit", slug)
     document, version = export.versioned(slug)
-    spec = _valid(_without_secrets(document))
+    spec = judge_one(_without_secrets(document))
     return {
         "tenant": slug,
         "name": spec.name,
@@ -60,7 +57,7 @@ def read(slug: str) -> Settings:
 
 
 def change(slug: str, given: Mapping[str, str], version: int, who: str) -> Imported:
-    """Store what is given; what is left out stays. Raises Problem, with what is wrong in ``told``.
+    """Store what is given; what is left out stays. Raises WrongValues.
 
     Raises AlreadyDecided where somebody changed it meanwhile.
     """
@@ -69,23 +66,8 @@ def change(slug: str, given: Mapping[str, str], version: int, who: str) -> Impor
     for key, typed in given.items():
         if key in KEYS and not (key in SECRETS and not typed.strip()):
             _put(document, key, _blackouts(typed) if key == "blackout" else _value(key, typed.strip()))
-    (done,) = importing.apply([_valid(document)], who, verb="tenants edit", version=version)
+    (done,) = importing.apply([judge_one(document)], who, verb="tenants edit", version=version)
     return done
-
-
-def _valid(document: Mapping[str, Any]) -> file_spec.Tenant:
-    context = {"folder": Path(), "allow_insecure_urls": True, "keep_secrets": True}
-    try:
-        return file_spec.Tenant.model_validate(document, context=context, extra="forbid")
-    except ValidationError as error:
-        found = [problem_of(one) for one in error.errors(include_url=False, include_input=False)]
-        told = {_key(path): said for path, said in found}
-        raise Problem("wrong_values", keys=", ".join(told), told=told) from None
-
-
-def _key(path: tuple[str | int, ...]) -> str:
-    """Of a blackout there is one field for all of them."""
-    return "blackout" if path[0] == "blackout" else ".".join(map(str, path))
 
 
 def _without_secrets(document: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +93,7 @@ def _blackouts(typed: str) -> list[dict[str, Any]]:
     try:
         return blackout_text.read(typed)
     except ValueError as error:
-        raise Problem("wrong_values", keys="blackout", told={"blackout": str(error)}) from None
+        raise WrongValues("wrong_values", keys="blackout", told={"blackout": words(str(error))}) from None
 
 
 def _value(key: str, typed: str) -> str | int | float | Literal[""] | None:

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 import settings
 from ops.language import Words, values
-from ops.problems import FileProblems
+from ops.problems import FileProblems, Problem
 from ops.tenants import file_spec
 from ops.tenants.file_spec import Tenant
 from ops.tenants.toml_lines import Lines
@@ -93,6 +93,30 @@ def judge(document: Mapping[str, Any], *, keep_secrets: bool = False) -> list[Te
         placed = sorted({(".".join(str(part)[:MAX_NAME] for part in path), what) for path, what in found})
         raise FileProblems([_at(path, words(what)) for path, what in placed[:MAX_TOLD]])
     return tenants
+
+
+class WrongValues(Problem):
+    """What can't be used: ``told`` says of each key why."""
+
+    def __init__(self, code: str, /, *, keys: str, told: Mapping[str, Words | str]) -> None:
+        super().__init__(code, keys=keys)
+        self.told = told
+
+
+def judge_one(document: Mapping[str, Any]) -> Tenant:
+    """The same for one tenant that was stored or asked for: its addresses were judged then. Raises WrongValues."""
+    context = {"folder": Path(), "allow_insecure_urls": True, "keep_secrets": True}
+    try:
+        return Tenant.model_validate(document, context=context, extra="forbid")
+    except ValidationError as error:
+        found = [problem_of(one) for one in error.errors(include_url=False, include_input=False)]
+        told = {_key(path): words(said) for path, said in found}
+        raise WrongValues("wrong_values", keys=", ".join(told), told=told) from None
+
+
+def _key(path: tuple[str | int, ...]) -> str:
+    """Of a blackout there is one field for all of them."""
+    return "blackout" if path[:1] == ("blackout",) else ".".join(map(str, path))
 
 
 def _judged(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from ops.tenants.file import problem_of
+from ops.tenants.file import problem_of, words
 from ops.tenants.onboarding import LEFT_OUT, OURS, Draft, Question, Refused, pending, validated
 from ops.tenants.onboarding_trials import TRIALS
 
@@ -69,7 +69,7 @@ def _well_formed(draft: Draft, name: str) -> Draft:
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             if tuple(detail["loc"][: len(path)]) == path:
-                said = problem_of(detail)[1]
+                said = words(problem_of(detail)[1])
                 raise Refused(f"form_{path[-1]}" if path[-1] in FORMS else "form", said=said) from None
         return draft
     return draft

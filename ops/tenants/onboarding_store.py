@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, text
 from sqlmodel import Session, select
 
@@ -19,10 +17,11 @@ from models.direction import Health
 from models.onboarding import Onboarding
 from models.session import session, transaction
 from ops import access
+from ops.language import Words
 from ops.listing import Row, rows
 from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.tenants import RESERVED, file_spec, importing, onboarding
-from ops.tenants.file import problem_of
+from ops.tenants.file import WrongValues, judge_one
 from ops.tenants.importing import Imported
 from ops.tenants.onboarding import Draft, Refused
 from ops.tenants.onboarding_answers import answer
@@ -195,11 +194,8 @@ def finish(draft: Draft, who: str) -> Imported:
 
 def valid(document: Mapping[str, object]) -> file_spec.Tenant:
     """A tenant of a tenants file. Raises Problem that says what is wrong."""
-    # What was stored or given before may have any address: it was judged then.
-    context = {"folder": Path(), "allow_insecure_urls": True, "keep_secrets": True}
     try:
-        return file_spec.Tenant.model_validate(document, context=context, extra="forbid")
-    except ValidationError as error:
-        told = [problem_of(one) for one in error.errors(include_url=False, include_input=False)]
-        lines = [f"{'.'.join(map(str, path))}: {what}" for path, what in told]
-        raise Problem("no_tenant_yet", told="; ".join(lines)) from None
+        return judge_one(document)
+    except WrongValues as wrong:
+        told = [Words("problem.at", place=key, what=what) for key, what in wrong.told.items()]
+        raise Problem("no_tenant_yet", told=told) from None

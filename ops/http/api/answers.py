@@ -122,4 +122,6 @@ def remote(found: RemoteError, language: Language) -> Document:
 def _param(value: object) -> object:
     if isinstance(value, Words):
         return {"code": value.code, "params": {name: _param(one) for name, one in value.params.items()}}
+    if isinstance(value, list):
+        return [_param(one) for one in value]
     return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -37,6 +37,7 @@ from ops.tenants import (
 )
 from ops.tenants.check import check
 from ops.tenants.onboarding import Draft, Refused
+from ops.tenants.onboarding_words import refusal
 from simulators.afas.tenant import COMPLETION_FIELD, GET_CONNECTOR, AfasTenant, FreeField, OAuthClient, Otp
 from simulators.pluvo.switches import ApiClient
 from simulators.pluvo.tenant import PluvoTenant
@@ -311,6 +312,28 @@ def test_a_tenant_that_was_stored_meanwhile_is_left_as_it_is(customer: Customer)
     # then nothing is changed, and no secret kept
     assert scalar("SELECT name FROM tenant") == "Renamed since"
     assert scalar("SELECT count(*) FROM onboarding") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "dutch"),
+    [
+        ("afas.member_id", "nonsense", "Typ het AFAS-lidnummer: vijf cijfers zoals 12345"),
+        ("pluvo.organisation", "a b", "Typ de organisatie zoals in https://"),
+        ("slug", "Groot!", "moet a-z, 0-9"),
+        ("name", "x" * 501, "is langer dan 500 tekens"),
+    ],
+)
+def test_why_an_answer_cannot_be_right_is_told_in_dutch(customer: Customer, name: str, given: str, dutch: str) -> None:
+    told = refusal(customer.refused(name, given), "nl")
+    assert dutch in told
+
+
+def test_what_makes_no_tenant_is_told_in_dutch(customer: Customer) -> None:
+    with pytest.raises(Problem) as caught:
+        onboarding_store.valid({"slug": "nova", "name": "Nova", "interval": "5s", "odd": 1})
+    assert "interval: moet 15m tot 24h zijn, niet 5s" in caught.value.say("nl")
+    assert "odd: onbekende sleutel" in caught.value.say("nl")
+    assert "interval: must be 15m to 24h, not 5s" in str(caught.value)
 
 
 def store(draft: Draft) -> object:

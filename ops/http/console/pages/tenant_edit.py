@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -12,9 +12,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from ops import access, audit
 from ops.http.console import choices, forms
 from ops.http.console.render import page
-from ops.language import SENTENCES, Language, say
+from ops.language import SENTENCES, Language, Words, say
 from ops.problems import Problem
 from ops.tenants import edit, manage, onboarding, onboarding_courses, onboarding_credentials, onboarding_steps
+from ops.tenants.file import WrongValues
 from ops.tenants.onboarding import Draft, Question, Refused
 from ops.tenants.onboarding_words import refusal
 
@@ -60,7 +61,7 @@ def _settings(
     problem: Problem | None = None,
 ) -> HTMLResponse:
     language = choices.language(request)
-    told = cast(dict[str, str], problem.params.get("told", {})) if problem else {}
+    told = _told(problem)
     parts = [(part, [_setting(key, found, typed or {}, told, language) for key in keys]) for part, keys in PARTS]
     return page(
         request,
@@ -73,8 +74,14 @@ def _settings(
     )
 
 
+def _told(problem: Problem | None) -> dict[str, Words]:
+    """What is said beside a value: why it can't be used."""
+    told = problem.told if isinstance(problem, WrongValues) else {}
+    return {key: Words("edit.wrong", what=why) for key, why in told.items()}
+
+
 def _setting(
-    key: str, found: edit.Settings, typed: Mapping[str, str], told: Mapping[str, str], language: Language
+    key: str, found: edit.Settings, typed: Mapping[str, str], told: Mapping[str, Words], language: Language
 ) -> dict[str, Any]:
     code = key.replace(".", "_")
     secret = key in edit.SECRETS
@@ -82,9 +89,6 @@ def _setting(
     helps = next((say(one, language) for one in (f"edit.help_{code}", ending) if one in SENTENCES), None)
     if secret and key in found["secrets"]:
         helps = say("wizard.kept_secret", language)
-    error = None
-    if key in told:
-        error = say("edit.wrong", language, what=told[key] if language == "en" or not helps else helps)
     policies = [(one, say(f"edit.policy_{one}", language)) for one in edit.POLICIES]
     return {
         "name": key,
@@ -93,7 +97,7 @@ def _setting(
         "value": "" if secret else typed.get(key, found["values"][key]),
         "options": policies if key == "removals.policy" else (),
         "help": helps,
-        "error": error,
+        "error": told[key].say(language) if key in told else None,
         "maxlength": 5000 if secret else 500,
         "autocomplete": "new-password" if secret else "off",
     }
