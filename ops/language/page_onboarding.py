@@ -147,6 +147,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "edit.what": "What is changed here is checked like the tenants file and holds from the next run on. Events are added on their own page; everything else is in `koppeling tenants edit {slug}`.",
     "edit.save": "Save the settings",
     "edit.wrong": "This can't be used: {what}",
+    "edit.stored_now": "Stored meanwhile: {value}",
     "edit.part_plain": "General",
     "edit.part_afas": "AFAS",
     "edit.part_pluvo": "Pluvo",

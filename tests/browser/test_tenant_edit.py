@@ -98,6 +98,9 @@ def test_the_second_of_two_who_change_settings_is_told(look: Look, world: World)
     assert "edita was changed by somebody else meanwhile" in look.text()
     assert settings()["interval"] == "2h"
     assert look.find('[name="interval"]').input_value() == "45m"
+    # and sees what the other one stored, before it is written over
+    assert say("edit.stored_now", "en", value="2h") in look.text()
+    assert look.find(".field.wrong").count() == 1
     save(look)
     assert settings()["interval"] == "45m"
 

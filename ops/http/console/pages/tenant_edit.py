@@ -13,7 +13,7 @@ from ops import access, audit
 from ops.http.console import choices, forms
 from ops.http.console.render import page
 from ops.language import SENTENCES, Language, Words, say
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.tenants import edit, manage, onboarding, onboarding_courses, onboarding_credentials, onboarding_steps
 from ops.tenants.file import WrongValues
 from ops.tenants.onboarding import Draft, Question, Refused
@@ -61,7 +61,7 @@ def _settings(
     problem: Problem | None = None,
 ) -> HTMLResponse:
     language = choices.language(request)
-    told = _told(problem)
+    told = _told(problem, found, typed or {})
     parts = [(part, [_setting(key, found, typed or {}, told, language) for key in keys]) for part, keys in PARTS]
     return page(
         request,
@@ -74,10 +74,15 @@ def _settings(
     )
 
 
-def _told(problem: Problem | None) -> dict[str, Words]:
-    """What is said beside a value: why it can't be used."""
-    told = problem.told if isinstance(problem, WrongValues) else {}
-    return {key: Words("edit.wrong", what=why) for key, why in told.items()}
+def _told(problem: Problem | None, found: edit.Settings, typed: Mapping[str, str]) -> dict[str, Words]:
+    """What is said beside a value: why it can't be used, or what somebody else stored there meanwhile."""
+    if isinstance(problem, WrongValues):
+        return {key: Words("edit.wrong", what=why) for key, why in problem.told.items()}
+    if not isinstance(problem, AlreadyDecided):
+        return {}
+    others = {key: now for key, now in found["values"].items() if typed.get(key, now).strip() != now}
+    named = {key: Words(f"edit.policy_{now}") if key == "removals.policy" else now for key, now in others.items()}
+    return {key: Words("edit.stored_now", value=now or Words("none")) for key, now in named.items()}
 
 
 def _setting(
