@@ -150,8 +150,8 @@ def set_up(dialogue: Dialogue, draft: Draft) -> ImportDocument:
         raise typer.Exit(3 if dialogue.terminal else 2) from None
     finish = onboarding_store.finish if draft.tenant is None else onboarding_courses.add_courses
     done = finish(draft, dialogue.who)
-    for change in done.changes + done.warnings:
-        output.say(f"  {change}", error=True)
+    for one in done.changed + done.warned:
+        output.say(f"  {one.say(dialogue.language)}", error=True)
     if not draft.facts.get("day_fields") and draft.tenant is None:
         dialogue.say("told.no_write_back")
     if draft.answers.get("afas.environment", "production") != "production":

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ops.language import (
     adoption,
@@ -27,6 +27,7 @@ from ops.language import (
     fields,
     findings,
     handover,
+    imports,
     onboarding,
     page_alerts,
     page_completions,
@@ -69,6 +70,7 @@ FILES: Mapping[str, Mapping[str, Sentence]] = {
     "fields": fields.SENTENCES,
     "findings": findings.SENTENCES,
     "handover": handover.SENTENCES,
+    "imports": imports.SENTENCES,
     "reasons": reasons.SENTENCES,
     "users": users.SENTENCES,
     "problems": problems.SENTENCES,
@@ -112,6 +114,17 @@ class Words:
 
     def __str__(self) -> str:
         return self.say("en")
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; ``read`` makes them of it again."""
+        params = {name: one.document() if isinstance(one, Words) else one for name, one in self.params.items()}
+        return {"code": self.code, "params": params}
+
+    @staticmethod
+    def read(document: Mapping[str, Any]) -> Words:
+        """What ``document`` gave. A code of a newer release is told by KeyError when it is said."""
+        params = {name: Words.read(one) if isinstance(one, dict) else one for name, one in document["params"].items()}
+        return Words(document["code"], **params)
 
 
 def say(code: str, language: Language, /, **parameters: object) -> str:

@@ -63,15 +63,25 @@ class ImportDocument(TypedDict):
 
 @dataclass
 class Imported:
-    """What the import did to one tenant; ``changes`` and ``warnings`` are lines for people, never with a secret."""
+    """What the import did to one tenant, and warns of: lines for people, never with a secret."""
 
     slug: str
     action: str
-    changes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    changed: list[Words] = field(default_factory=list)
+    warned: list[Words] = field(default_factory=list)
+
+    @property
+    def changes(self) -> list[str]:
+        """What changed, in English."""
+        return [str(one) for one in self.changed]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is warned of, in English."""
+        return [str(one) for one in self.warned]
 
     def document(self) -> ImportDocument:
-        """The JSON shape."""
+        """The JSON shape, in English: scripts read it."""
         return {"tenant": self.slug, "action": self.action, "changes": self.changes, "warnings": self.warnings}
 
 
@@ -105,7 +115,7 @@ def apply(
         done = [_apply_one(opened, spec, replace_lost, who, verb) for spec in specs]
         opened.flush()
         for one in done:
-            one.warnings += _judge_sharing(opened, one.slug)
+            one.warned += _judge_sharing(opened, one.slug)
         if dry_run:
             opened.rollback()
         return done
@@ -127,17 +137,13 @@ _SHARING = text(
 )
 
 
-def _judge_sharing(opened: Session, slug: str) -> list[str]:
+def _judge_sharing(opened: Session, slug: str) -> list[Words]:
     """Warn of other tenants of the same Pluvo organisation. Raises Problem where accounts could not be told apart."""
     found = opened.connection().execute(_SHARING, {"slug": slug}).all()
     for other in found:
         if other.same_member:
             raise Problem("same_refs", slug=slug, other=other.slug)
-    return [
-        f"shares the Pluvo organisation {other.named} with {other.slug}: neither takes the other's accounts, and who "
-        "is in both under one address waits for a decision"
-        for other in found
-    ]
+    return [Words("warning.shares", named=other.named, other=other.slug) for other in found]
 
 
 def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who: str, verb: str) -> Imported:
@@ -154,43 +160,41 @@ def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who:
         stored = tables.Tenant(slug=spec.slug, name=spec.name, timezone=spec.timezone, interval_seconds=spec.interval)
         secrets: dict[str, str | None] = {}
         after = _wanted(spec, {})
-        done.changes += _set_plain(stored, spec, new=True) + _set_secrets(stored, secrets, after)
+        done.changed += _set_plain(stored, spec, new=True) + _set_secrets(stored, secrets, after)
         opened.add(stored)
         opened.flush()  # gives it its number
     else:
         _refuse_others_links(opened, stored, spec)
         secrets = _secrets(opened, stored, replace_lost)
         after = _wanted(spec, _keepable(stored, spec, secrets))
-        done.changes += _set_plain(stored, spec, new=False) + _set_secrets(stored, secrets, after)
+        done.changed += _set_plain(stored, spec, new=False) + _set_secrets(stored, secrets, after)
     by_rule = spec.course_rules and spec.course_defaults.pluvo.send_invite
     invites = by_rule or any(course.pluvo.send_invite for course in spec.courses)
     if spec.afas.environment != "production" and invites:
-        done.warnings.append(
-            f"send_invite is ignored: this is an AFAS environment for {spec.afas.environment}, whose people are copies "
-            "of real ones"
-        )
+        done.warned.append(Words("warning.send_invite", environment=spec.afas.environment))
     tenant_id = cast(int, stored.id)
-    done.changes += _set_blackout(stored, spec)
-    done.changes += _set_rules(stored, spec)
+    done.changed += _set_blackout(stored, spec)
+    done.changed += _set_rules(stored, spec)
     changed, ended = _set_courses(opened, tenant_id, spec)
-    done.changes += changed
-    done.warnings += _people_of(opened.connection(), tenant_id, ended)
+    done.changed += changed
+    done.warned += _people_of(opened.connection(), tenant_id, ended)
     _set_timetable(opened, tenant_id, spec, Health.NEW if done.action == "created" else Health.HEALTHY)
     if done.action == "updated":
-        if not done.changes:
+        if not done.changed:
             done.action = "unchanged"
             return done
         stored.settings_version += 1
         stored.updated_at = utc_now()
     if spec.afas.auth == "token" and not after["afas_token"]:
-        done.changes.append(f"no AFAS token yet: make one with `koppeling token {spec.slug}`")
+        done.changed.append(Words("change.no_token", slug=spec.slug))
     connection = opened.connection()
     # A connector may have been the wrong one as well as a secret or an address.
     if any(change.startswith(("afas.", "pluvo.", "course")) for change in done.changes):
         for way in health.try_again(connection, tenant_id):
             begin_again(connection, tenant_id, way)
-            done.changes.append(f"{way}: no longer quarantined")
-    audit.record(connection, who=who, verb=verb, tenant_id=tenant_id, detail={"changes": done.changes})
+            done.changed.append(Words("change.reopened", direction=str(way)))
+    detail = {"changes": done.changes, "codes": [one.document() for one in done.changed]}
+    audit.record(connection, who=who, verb=verb, tenant_id=tenant_id, detail=detail)
     return done
 
 
@@ -208,8 +212,8 @@ def _plain(spec: file_spec.Tenant) -> Mapping[str, object]:
     }
 
 
-def _set_plain(stored: tables.Tenant, spec: file_spec.Tenant, *, new: bool) -> list[str]:
-    changes: list[str] = []
+def _set_plain(stored: tables.Tenant, spec: file_spec.Tenant, *, new: bool) -> list[Words]:
+    changes: list[Words] = []
     if not new and any(getattr(stored.afas, key) != getattr(spec.afas, key) for key in ("member_id", "environment")):
         stored.envid = None  # another environment on purpose: the next complete read names it again
     for column, value in _plain(spec).items():
@@ -219,7 +223,7 @@ def _set_plain(stored: tables.Tenant, spec: file_spec.Tenant, *, new: bool) -> l
     return changes
 
 
-def differences(name: str, before: Any, after: Any) -> Iterator[str]:
+def differences(name: str, before: Any, after: Any) -> Iterator[Words]:
     """Lines such as ``afas.parallel_calls: 2 → 3``."""
     if isinstance(before, BaseModel) and isinstance(after, BaseModel):
         before, after = before.model_dump(), after.model_dump()
@@ -227,13 +231,13 @@ def differences(name: str, before: Any, after: Any) -> Iterator[str]:
         for key in sorted(before.keys() | after.keys()):
             yield from differences(f"{name}.{key}", before.get(key), after.get(key))
     elif before != after and isinstance(after, tuple):
-        yield f"{name}: changed"  # addresses of people, which no record of operators' verbs keeps
+        yield Words("change.changed", key=name)  # addresses of people, which no record of operators' verbs keeps
     elif before != after:
-        yield f"{name}: {_shown(before)} → {_shown(after)}"
+        yield Words("change.value", key=name, before=_shown(before), after=_shown(after))
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+def _shown(value: Any) -> Words | str:
+    return Words("none") if value is None else str(value)
 
 
 def _refuse_others_links(opened: Session, stored: tables.Tenant, spec: file_spec.Tenant) -> None:
@@ -338,53 +342,55 @@ def _keepable(stored: tables.Tenant, spec: file_spec.Tenant, secrets: dict[str, 
     }
 
 
-def _set_secrets(stored: tables.Tenant, before: dict[str, str | None], after: dict[str, str | None]) -> list[str]:
+def _set_secrets(stored: tables.Tenant, before: dict[str, str | None], after: dict[str, str | None]) -> list[Words]:
     changes = []
     for column, value in after.items():
         old = before.get(column)
         if value != old:
-            changes.append(f"{SECRETS[column]}: {'removed' if value is None else 'changed' if old else 'set'}")
+            what = "removed" if value is None else "changed" if old else "set"
+            changes.append(Words(f"change.{what}", key=SECRETS[column]))
         if value != old or not before:
             setattr(stored, column, value)
     return changes
 
 
-def _set_blackout(stored: tables.Tenant, spec: file_spec.Tenant) -> list[str]:
+def _set_blackout(stored: tables.Tenant, spec: file_spec.Tenant) -> list[Words]:
     before, stored.blackout = stored.blackout or [], list(spec.blackout)
     if before == stored.blackout:
         return []
-    told = (written(one.stored() for one in these) or "none" for these in (before, stored.blackout))
-    return [f"blackout: {' → '.join(told)}"]
+    old, new = (written(one.stored() for one in these) or Words("none") for these in (before, stored.blackout))
+    return [Words("change.value", key="blackout", before=old, after=new)]
 
 
-def _set_rules(stored: tables.Tenant, spec: file_spec.Tenant) -> list[str]:
+def _set_rules(stored: tables.Tenant, spec: file_spec.Tenant) -> list[Words]:
     before = stored.course_rules or []
     stored.course_rules = list(spec.course_rules)
     if before == stored.course_rules:
         return []
-    told = [f"course rule {number}: {rule.name}" for number, rule in enumerate(spec.course_rules, 1)]
-    return [*(told or ["course rules: none any more"]), "what they link changes in the next run"]
+    told = [Words("change.rule", number=number, rule=rule.name) for number, rule in enumerate(spec.course_rules, 1)]
+    return [*(told or [Words("change.no_rules")]), Words("change.next_run")]
 
 
-def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> tuple[list[str], list[Course]]:
+def _set_courses(opened: Session, tenant_id: int, spec: file_spec.Tenant) -> tuple[list[Words], list[Course]]:
     """What changes, and the courses that are switched off."""
     stored = {one.event_id: one for one in opened.exec(select(Course).where(Course.tenant_id == tenant_id))}
-    changes = []
+    changes: list[Words] = []
     for course in spec.courses:
         columns = course.columns() | {"rule": None, "active": True}
         known = stored.pop(course.event_id, None)
         if known is None:
             opened.add(Course(tenant_id=tenant_id, event_id=course.event_id, **columns))
-            changes.append(f"course {course.event_id}: added")
+            changes.append(Words("change.course_added", event=course.event_id))
         else:
-            changes += [f"course {course.event_id}: {line}" for line in _update_course(known, columns)]
+            told = _update_course(known, columns)
+            changes += [Words("change.course", event=course.event_id, what=what) for what in told]
     # What a rule links is brought in line by the next run: only AFAS and Pluvo know the rest.
     ended = [one for one in stored.values() if one.active and not _still_linked(one, spec.course_rules)]
     for gone in ended:
         gone.active = False
-    changes += [f"course {one.event_id}: inactive, no longer in the file" for one in ended if one.rule is None]
+    changes += [Words("change.course_off", event=one.event_id) for one in ended if one.rule is None]
     if by_rule := sum(one.rule is not None for one in ended):
-        changes.append(f"courses of rules: {by_rule} inactive, no rule covers them any more; nobody is removed")
+        changes.append(Words("change.rules_off", courses=by_rule))
     return changes, ended
 
 
@@ -396,37 +402,34 @@ _PEOPLE = text(
 )
 
 
-def _people_of(connection: Connection, tenant_id: int, ended: Sequence[Course]) -> list[str]:
+def _people_of(connection: Connection, tenant_id: int, ended: Sequence[Course]) -> list[Words]:
     """Whom it concerns that courses are switched off."""
     courses = [one.id for one in ended]
     people = connection.execute(_PEOPLE, {"tenant": tenant_id, "courses": courses}).scalar() if courses else 0
     if not people:
         return []
     events = ", ".join(one.event_id for one in ended[:SHOWN]) + (", …" if len(ended) > SHOWN else "")
-    return [f"switched off: {events}. Of {people} enrolled people nobody is taken out, and nothing changes any more"]
+    return [Words("warning.switched_off", events=events, people=people)]
 
 
 def _still_linked(course: Course, rules: Sequence[CourseRule]) -> bool:
     return course.rule is not None and any(rule.covers(course.event_id) for rule in rules)
 
 
-_MOVE = "its people are enrolled there by the next run; the one after takes them out of the old place, under the guards"
-
-
-def _update_course(known: Course, columns: dict[str, Any]) -> list[str]:
+def _update_course(known: Course, columns: dict[str, Any]) -> list[Words]:
     changes = []
     for column, value in columns.items():
         before = getattr(known, column)
         if before == value:
             continue
         if column == "rules":
-            changes.append("completions: changed")
+            changes.append(Words("change.completions"))
         elif column == "rule":
-            changes.append("linked by a block of its own, not by a rule any more")
+            changes.append(Words("change.own_block"))
         else:
             changes += differences(column, before, value)
         if column == "pluvo" and before.place != value.place:
-            changes.append(_MOVE)
+            changes.append(Words("change.moved"))
         known.change(column, value)
     return changes
 

@@ -60,6 +60,24 @@ def test_settings_are_changed_and_what_changed_is_told(look: Look, world: World,
     assert hours in look.text()
 
 
+def test_what_changed_is_told_in_the_readers_language_whoever_recorded_it(look: Look, world: World) -> None:
+    run_sql("UPDATE tenant SET webhook_secret = NULL WHERE slug = 'edita'")
+    edit.change("edita", {"pluvo.webhook_secret": "geheim"}, edit.read("edita")["version"], "anna")
+    run_sql(  # as a release of before recorded it
+        "INSERT INTO operator_action (tenant_id, who, verb, detail)"
+        """ VALUES (:t, 'bert', 'tenants import', '{"changes": ["course 340: added"]}')""",
+        t=world.tenant_id,
+    )
+    said: list[tuple[Language, str]] = [("nl", "ingesteld"), ("en", "set")]
+    for language, word in said:
+        look.open("/tenants/edita/edit", language=language)
+        assert f"pluvo.webhook_secret: {word}" in look.find(".history").inner_text()
+        assert "course 340: added" in look.find(".history").inner_text()
+        look.open("/audit", language=language)
+        assert f"pluvo.webhook_secret: {word}" in look.text()
+        assert "codes" not in look.text()
+
+
 @pytest.mark.parametrize(
     ("key", "typed"),
     [

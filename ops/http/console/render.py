@@ -8,6 +8,7 @@ button is shown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -143,6 +144,7 @@ def environment() -> Environment:
     }
     made.filters.update(
         when=_when,
+        changes=_changes,
         at=_at,
         ident=words.ident,
         number=_number,
@@ -162,6 +164,10 @@ def _say(code: str, /, **parameters: object) -> str:
 
 def _when(at: datetime | str | None, zone: str | None = None) -> Markup:
     return words.when(at, _view.get().language, zone)
+
+
+def _changes(detail: Mapping[str, Any]) -> list[str]:
+    return words.changes(detail, _view.get().language)
 
 
 def _at(at: datetime, zone: str | None = None) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from ops.language import Language, say
+from ops.language import Language, Words, say
 
 ZONE = "Europe/Amsterdam"
 MONTHS = {
@@ -38,6 +41,20 @@ def relative(at: datetime, now: datetime, language: Language) -> str:
         return say("time.now", language)
     unit, count = _unit(abs(seconds))
     return say(f"time.{unit}_ago" if seconds > 0 else f"time.in_{unit}", language, count=count)
+
+
+def changes(detail: Mapping[str, Any], language: Language) -> list[str]:
+    """What an import changed, of what was recorded: in English where only that is, or where only a newer release
+    knows the code.
+    """
+    return [_change(*one, language) for one in zip_longest(detail["changes"], detail.get("codes", ()))]
+
+
+def _change(english: str, code: Mapping[str, Any] | None, language: Language) -> str:
+    try:
+        return Words.read(code).say(language) if code else english
+    except KeyError:
+        return english
 
 
 def lasting(seconds: float, language: Language) -> str:

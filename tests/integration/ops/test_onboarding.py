@@ -328,12 +328,15 @@ def test_why_an_answer_cannot_be_right_is_told_in_dutch(customer: Customer, name
     assert dutch in told
 
 
-def test_what_makes_no_tenant_is_told_in_dutch(customer: Customer) -> None:
+def test_what_makes_no_tenant_and_what_an_import_did_is_told_in_dutch(customer: Customer) -> None:
     with pytest.raises(Problem) as caught:
         onboarding_store.valid({"slug": "nova", "name": "Nova", "interval": "5s", "odd": 1})
     assert "interval: moet 15m tot 24h zijn, niet 5s" in caught.value.say("nl")
     assert "odd: onbekende sleutel" in caught.value.say("nl")
     assert "interval: must be 15m to 24h, not 5s" in str(caught.value)
+    done = onboarding_store.finish(customer.until(""), "tester")
+    assert done.changes[-2:] == ["course 340: added", "course 341: added"]
+    assert [one.say("nl") for one in done.changed][-2:] == ["evenement 340: toegevoegd", "evenement 341: toegevoegd"]
 
 
 def store(draft: Draft) -> object:
