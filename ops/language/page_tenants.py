@@ -180,6 +180,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "did.tenants_add": "set it up",
     "did.tenants_edit": "changed its settings",
     "did.tenants_credentials": "replaced its credentials",
+    "did.courses_add": "linked more events",
+    "did.token": "made a token of AFAS",
     "problem.no_course": "{slug} has no course for event {event!r}: `koppeling tenants show {slug}` lists them.",
     "page.no_course": "{slug} has no course for event {event!r}.",
 }

@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po
 
 from clients.afas import errors as of_afas
 from clients.pluvo import errors as of_pluvo
+from ops.http.console.pages.tenant_edit import CHANGES
 from ops.language import FILES, FOLDER, SENTENCES, Language, language_of, say
 
 
@@ -83,6 +84,11 @@ def test_no_code_has_two_sentences() -> None:
 def test_a_sentence_comes_in_both_languages() -> None:
     assert say("action.throttled", "en") == "Wait a moment and check again."
     assert say("action.throttled", "nl") == "Wacht even en controleer opnieuw."
+
+
+def test_every_change_of_a_tenant_is_told_in_words() -> None:
+    codes = {verb: "did." + verb.replace(" ", "_").replace("-", "_") for verb in CHANGES}
+    assert [verb for verb, code in codes.items() if code not in SENTENCES] == []
 
 
 def test_braces_in_a_value_stay_and_a_value_that_lacks_is_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
