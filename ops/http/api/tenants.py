@@ -80,7 +80,7 @@ class TenantShown(TenantItem):
 
 
 class ImportedPage(TypedDict):
-    """What an import did with each tenant."""
+    """What an import did, or would do, with each tenant."""
 
     items: list[importing.ImportDocument]
 
@@ -160,8 +160,24 @@ def list_tenants(limit: Limit = 100, cursor: Cursor = None) -> Document:
 )
 def import_tenants(given: Import) -> Document:
     """By slug: all of it or nothing. A secret that is left out stays as it is stored. See docs/tenants-file.md."""
+    return _imported(given)
+
+
+@router.post(
+    "/tenants/import/preview",
+    response_model=ImportedPage,
+    summary="Preview an import of tenants",
+    dependencies=[need("tenants.import")],
+)
+def preview_import(given: Import) -> Document:
+    """What it would change, and whom it concerns that events are switched off; nothing is stored."""
+    return _imported(given, dry_run=True)
+
+
+def _imported(given: Import, *, dry_run: bool = False) -> Document:
     specs = tenants_file.judge({"tenants": given.tenants}, keep_secrets=True)
-    return Document({"items": [one.document() for one in importing.apply(specs, access.actor().name)]})
+    done = importing.apply(specs, access.actor().name, dry_run=dry_run)
+    return Document({"items": [one.document() for one in done]})
 
 
 @router.get("/tenants/{slug}", response_model=TenantShown, summary="Show a tenant", dependencies=[need("tenants.read")])

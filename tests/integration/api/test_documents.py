@@ -176,7 +176,10 @@ def test_a_document_with_tenants_is_imported_as_their_file_would_be(api: Api, sh
         "afas": {"member_id": "12345", "client_id": "koppeling", "base_url": known["afas"]["base_url"]},
         "pluvo": {"organisation": "acme", "client_id": "koppeling", "base_url": known["pluvo"]["base_url"]},
     }
+    (told,) = api.post("/tenants/import/preview", tenants=[tenant])["items"]
+    assert api.get("/tenants/acme") == known
     (done,) = api.post("/tenants/import", tenants=[tenant])["items"]
+    assert done == told
     assert done["action"] == "updated"
     assert "name: Acme → Acme Opleidingen" in done["changes"]
     assert api.get("/tenants/acme")["secrets"] == known["secrets"]
