@@ -46,9 +46,11 @@ _FORGET = text("DELETE FROM onboarding WHERE slug = :slug")
 def give(draft: Draft, name: str, given: str, who: str) -> Draft:
     """Answer a question and keep the new draft. Raises Refused, with the draft to go on with, which is kept too.
 
-    Raises AlreadyDecided where somebody else answered meanwhile, or ended it: nothing is kept then.
+    Raises AlreadyDecided where somebody else answered meanwhile, or ended it: nothing is kept then. Who may change a
+    tenant that is there was asked by what began such a draft, and is again when it is stored.
     """
-    access.check("tenants.add", None)
+    if draft.kept:
+        access.check("tenants.add", None)
     try:
         after = answer(draft, name, given)
         if name == "slug":

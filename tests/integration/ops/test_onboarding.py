@@ -23,8 +23,10 @@ import settings
 from models.advisory_locks import AdvisoryLock
 from models.crypto import SecretDamaged
 from models.session import transaction
+from ops import access
+from ops.access import Actor, Role
 from ops.language import SENTENCES
-from ops.problems import AlreadyDecided, Problem
+from ops.problems import AlreadyDecided, Forbidden, Problem
 from ops.tenants import (
     export,
     importing,
@@ -470,6 +472,17 @@ def test_credentials_are_replaced_once_they_work_and_end_a_quarantine(customer: 
     del customer.pluvo.clients["id"]
     assert check("nova")["ok"]
     assert scalar("SELECT count(*) FROM onboarding") == 0
+
+
+def test_an_admin_of_one_tenant_replaces_its_credentials_and_adds_courses(customer: Customer) -> None:
+    onboarding_store.finish(customer.until("", other={"events": "340"}), "tester")
+    with access.acting(Actor("anna", Role.ADMIN, frozenset({"nova"}))):
+        replaced(customer, "pluvo", client_secret="s2")
+        draft = customer.until("", onboarding_courses.courses_of("nova"), other={"events": "341"})
+        assert onboarding_courses.add_courses(draft, "anna").changes == ["course 341: added"]
+        # and nothing else that becomes a tenant
+        with pytest.raises(Forbidden):
+            onboarding_store.give(Draft(), "slug", "borg", "anna")
 
 
 def test_credentials_change_their_kind_in_place(customer: Customer) -> None:
