@@ -23,6 +23,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
         "shares the Pluvo organisation {named} with {other}: neither takes the other's accounts, and who is in both "
         "under one address waits for a decision"
     ),
+    "warning.another": "another tenant",
     "warning.send_invite": "send_invite is ignored: this is an AFAS environment for {environment}, whose people are copies of real ones",
     "warning.switched_off": "switched off: {events}. Of {people} enrolled people nobody is taken out, and nothing changes any more",
 }

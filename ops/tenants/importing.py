@@ -139,11 +139,13 @@ _SHARING = text(
 
 def _judge_sharing(opened: Session, slug: str) -> list[Words]:
     """Warn of other tenants of the same Pluvo organisation. Raises Problem where accounts could not be told apart."""
-    found = opened.connection().execute(_SHARING, {"slug": slug}).all()
-    for other in found:
+    warned = []
+    for other in opened.connection().execute(_SHARING, {"slug": slug}).all():
+        named = other.slug if access.actor().sees(other.slug) else Words("warning.another")
         if other.same_member:
-            raise Problem("same_refs", slug=slug, other=other.slug)
-    return [Words("warning.shares", named=other.named, other=other.slug) for other in found]
+            raise Problem("same_refs", slug=slug, other=named)
+        warned.append(Words("warning.shares", named=other.named, other=named))
+    return warned
 
 
 def _apply_one(opened: Session, spec: file_spec.Tenant, replace_lost: bool, who: str, verb: str) -> Imported:

@@ -24,7 +24,8 @@ from models.session import session, transaction
 from models.stored_secrets import stored_under
 from models.tables import metadata
 from models.tenant import Tenant
-from ops import status
+from ops import access, status
+from ops.access import Actor, Role
 from ops.people import links
 from ops.problems import FileProblems, Problem
 from ops.runs import start, timetable
@@ -162,6 +163,15 @@ def test_two_tenants_of_one_pluvo_organisation_are_warned_of(import_text: Import
     assert [bool(one.warnings) for one in done] == [True, True]
     assert "with borg" in done[0].warnings[0]
     assert "with acme" in done[1].warnings[0]
+
+
+def test_a_tenant_that_one_may_not_see_is_not_named_where_an_organisation_is_shared(import_text: Import) -> None:
+    import_text(GOOD + GOOD.replace("O12345AA", "O67890AA").replace('slug = "acme"', 'slug = "borg"'))
+    with access.acting(Actor("anna", Role.ADMIN, frozenset({"acme"}))):
+        (done,) = import_text(GOOD.replace("Acme Opleidingen", "Acme"))
+        assert done.warnings[0].startswith("shares the Pluvo organisation acme with another tenant:")
+        with pytest.raises(Problem, match="acme and another tenant have the same AFAS member_id"):
+            import_text(GOOD.replace("O12345AA", "O67890AA"))
 
 
 def test_one_afas_member_and_one_pluvo_organisation_make_one_tenant(import_text: Import) -> None:
