@@ -40,6 +40,7 @@ _NOT_LIVE = """
       JOIN tenant_direction d ON d.tenant_id = t.id AND d.direction = 'enrollments' AND d.state = :new
      ORDER BY t.id DESC LIMIT 100
 """
+_LAST = text("SELECT who, updated_at FROM onboarding WHERE slug = :slug FOR UPDATE")
 _FORGET = text("DELETE FROM onboarding WHERE slug = :slug")
 
 
@@ -160,11 +161,17 @@ def not_live() -> list[Row]:
         return rows(connection, _NOT_LIVE, new=Health.NEW)
 
 
-def discard(slug: str | None) -> str:
-    """Forget the draft of a slug, or the only one, without a look into it; gives its slug. Raises Problem."""
+def discard(slug: str | None, seen: str = "") -> str:
+    """Forget the draft of a slug, or the only one, without a look into it; gives its slug. Raises Problem.
+
+    ``seen``: when it was answered last, as far as who forgets it knows; AlreadyDecided where somebody did so since.
+    """
     access.check("tenants.add", None)
     with transaction() as connection:
         wanted = _meant(connection, slug)
+        for who, at in connection.execute(_LAST, {"slug": wanted}):
+            if seen and at.isoformat() != seen:
+                raise AlreadyDecided("draft_moved", slug=wanted, name=who)
         connection.execute(_FORGET, {"slug": wanted})
     return wanted
 

@@ -309,6 +309,26 @@ def test_the_second_of_two_people_is_told_and_keeps_what_was_typed(look: Look, c
     assert here(look) == "connector"
 
 
+def forget(look: Look) -> None:
+    button = look.find('form[action$="/forget"] button')
+    button.evaluate("one => one.closest('details').open = true")
+    with look.page.expect_navigation():
+        button.click()
+
+
+def test_what_somebody_else_answered_meanwhile_is_not_forgotten_unseen(look: Look, customer: Customer) -> None:
+    draft = customer.until("pluvo")
+    look.open(f"/onboard/{customer.slug}/pluvo", language="nl")
+    onboarding_store.give(draft, "pluvo.organisation", customer.slug, "bert")
+    look.expected.append("status of 409")
+    forget(look)
+    assert say("page.draft_moved", "nl", name="bert") in look.text()
+    # and whoever has seen it may
+    forget(look)
+    assert look.page.url.endswith("/onboard")
+    assert customer.slug not in [one["slug"] for one in onboarding_store.listing()]
+
+
 def test_who_stores_second_is_shown_what_comes_then(look: Look, customer: Customer) -> None:
     customer.until("")
     look.open(f"/onboard/{customer.slug}/begin")

@@ -89,8 +89,13 @@ def test_the_second_of_two_in_one_draft_is_told_and_one_whose_draft_is_gone_too(
         onboarding_store.give(his, "name", "Novum", "bert")
     now = onboarding_store.resumed("nova")
     assert (now.answers["name"], now.by) == ("Nova", "anna")
+    # nor is it forgotten by who has not seen that
+    assert his.revision is not None
+    with pytest.raises(AlreadyDecided, match="anna answered for nova meanwhile"):
+        onboarding_store.discard("nova", his.revision.isoformat())
     # and when it is forgotten meanwhile, it does not come back
-    onboarding_store.discard("nova")
+    assert now.revision is not None
+    onboarding_store.discard("nova", now.revision.isoformat())
     with pytest.raises(AlreadyDecided, match="no longer being set up"):
         onboarding_store.give(now, "afas.member_id", "12345", "anna")
     assert scalar("SELECT count(*) FROM onboarding") == 0

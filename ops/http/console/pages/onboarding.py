@@ -24,6 +24,8 @@ from ops.tenants.onboarding_words import refusal
 router = APIRouter(include_in_schema=False)
 Slug = Annotated[str, Path(max_length=40)]
 StepName = Annotated[str, Path(max_length=20)]
+# When the draft that is shown was answered last
+Seen = Annotated[str, Form(max_length=40)]
 FIRST, LAST = STEPS[0], STEPS[-1]
 # So long somebody else who answered is told of
 NEARBY = timedelta(minutes=30)
@@ -82,14 +84,18 @@ def step(request: Request, slug: Slug, step: StepName) -> Response:
 
 
 @router.post("/onboard/{slug}/forget")
-def forget(slug: Slug) -> Response:
-    """Forget what was given."""
-    onboarding_store.discard(slug)
+def forget(request: Request, slug: Slug, seen: Seen = "") -> Response:
+    """Forget what was given, as it was looked at."""
+    try:
+        onboarding_store.discard(slug, seen)
+    except AlreadyDecided as problem:
+        draft = _draft(slug)
+        return _step(request, draft, onboarding_steps.now(draft), problem=problem)
     return RedirectResponse("/onboard", 303)
 
 
 @router.post("/onboard/{slug}/begin")
-def store(request: Request, slug: Slug, seen: Annotated[str, Form(max_length=40)] = "") -> Response:
+def store(request: Request, slug: Slug, seen: Seen = "") -> Response:
     """Make it a tenant. Who presses twice, or second, is shown what comes then."""
     try:
         draft = _draft(slug)
