@@ -52,8 +52,9 @@ def _chosen(question: Question, given: str) -> str:
     values = [value for value, _ in question.choices]
     if given in values:
         return given
-    if given.isdecimal() and 0 < int(given) <= len(values):
-        return values[int(given) - 1]
+    numbered = {str(number): value for number, value in enumerate(values, 1)}
+    if given in numbered:
+        return numbered[given]
     if question.name in ("getconnector", "write_back") or question.name.startswith("fields."):
         return given  # its trial says more
     raise Refused("no_choice", given=given, listed=values)

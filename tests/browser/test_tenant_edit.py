@@ -108,6 +108,14 @@ def test_a_value_that_cannot_be_is_told_beside_it_and_nothing_is_stored(
     assert scalar("SELECT to_jsonb(t) FROM tenant t WHERE slug = 'edita'") == before
 
 
+def test_a_number_without_end_breaks_nothing(look: Look, world: World) -> None:
+    look.open("/tenants/edita/edit")
+    look.find('[name="version"]').evaluate("one => one.value = '9'.repeat(5000)")
+    look.expected.append("status of 409")
+    save(look, interval="45m")
+    assert "edita was changed by somebody else meanwhile" in look.text()
+
+
 def test_the_second_of_two_who_change_settings_is_told(look: Look, world: World) -> None:
     look.open("/tenants/edita/edit")
     edit.change("edita", {"interval": "2h"}, edit.read("edita")["version"], "bert")

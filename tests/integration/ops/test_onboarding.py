@@ -157,6 +157,7 @@ def test_all_events_are_linked_by_a_rule(customer: Customer) -> None:
         ("name", "No\0va", "form", "name"),
         ("afas.member_id", "acme", "form_member_id", "afas.member_id"),
         ("afas.environment", "staging", "no_choice", "afas.environment"),
+        pytest.param("afas.environment", "9" * 5000, "no_choice", "afas.environment", id="a number without end"),
         ("afas.base_url", "ftp://x", "form_base_url", "afas.base_url"),
         ("pluvo.organisation", "a b", "form_organisation", "pluvo.organisation"),
         ("getconnector", "Deelnemers per cursusevenement", "connector_description", "getconnector"),

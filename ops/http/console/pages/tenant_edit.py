@@ -47,7 +47,8 @@ def change(request: Request, slug: Slug, typed: forms.Typed) -> Response:
     """Change what was typed otherwise; what can't be used is told beside it, and nothing is stored."""
     version = typed.get("version", "")
     try:
-        edit.change(slug, typed, int(version) if version.isdecimal() else 0, access.actor().name)
+        known = int(version) if version.isdecimal() and len(version) < 19 else 0  # of none
+        edit.change(slug, typed, known, access.actor().name)
     except Problem as problem:
         return _settings(request, slug, edit.read(slug), typed, problem)
     return RedirectResponse(f"/tenants/{slug}/edit", 303)
