@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import settings
 from models.role import Role
-from models.session import DATABASE_TROUBLE
 from ops import access, logins, tokens
 from ops.access import NOBODY, Actor
 from ops.http.api import answers
@@ -134,13 +133,7 @@ class Access:
             await self.app(scope, receive, send)
             return
         asked = Asked.of(scope)
-        try:
-            found, answer = await to_thread.run_sync(self._judge, asked)
-        except DATABASE_TROUBLE:
-            found, answer = (
-                None,
-                PlainTextResponse("The database can't be reached.\n", 503, headers={"Retry-After": "5"}),
-            )
+        found, answer = await to_thread.run_sync(self._judge, asked)
         if answer is not None:
             await answer(scope, receive, send)
             return

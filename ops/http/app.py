@@ -17,6 +17,7 @@ from ops.alerts import service as alerts
 from ops.http import health, metrics, needs, oidc, server
 from ops.http.access import Access, is_loopback
 from ops.http.api.app import make_api
+from ops.http.caught import Caught
 from ops.http.console import errors
 from ops.http.console.headers import Headers
 from ops.http.console.routes import ROUTERS
@@ -52,7 +53,9 @@ def make_app(host: str = "127.0.0.1", *, login: bool | None = None, console: boo
         app.state.api = make_api()
         app.mount("/api", app.state.api)
     errors.install(app)
+    # The last is the outermost: what breaks in Access is caught as well, and every answer gets its headers.
     app.add_middleware(Access, login=bool(login) or not is_loopback(host) or _is_public())
+    app.add_middleware(Caught, broken=errors.broken)
     app.add_middleware(Headers)
     return app
 

@@ -14,7 +14,6 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clients.errors import RemoteError
 from migrations.run import WrongSchema
@@ -40,6 +39,7 @@ from ops.http.api import (
 from ops.http.api.answers import Document, ErrorDocument, failed, language_of, refusal, remote
 from ops.http.api.body import Bodies
 from ops.http.api.need import verb_of
+from ops.http.caught import Caught
 from ops.problems import Problem
 from settings import SettingsError
 
@@ -91,7 +91,7 @@ def make_api() -> FastAPI:
     for noun in NOUNS:
         api.include_router(noun.router)
     api.add_middleware(Bodies)
-    api.add_middleware(Caught)
+    api.add_middleware(Caught, broken=_broken)
     api.add_exception_handler(Problem, _refused)
     api.add_exception_handler(RequestValidationError, _unreadable)
     api.add_exception_handler(HTTPException, _no_such_route)
@@ -107,28 +107,6 @@ def routes() -> Iterator[APIRoute]:
     """All operations."""
     for noun in NOUNS:
         yield from (route for route in noun.router.routes if isinstance(route, APIRoute))
-
-
-class Caught:
-    """Whatever broke is answered here, and goes no further: the server would log its text."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, sending)
-        except Exception as found:
-            answer = _broken(Request(scope), found)
-            if not begun:
-                await answer(scope, receive, send)
 
 
 async def _refused(request: Request, found: Exception) -> Document:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from models.base import utc_now
+from models.session import DATABASE_TROUBLE
 from ops.http.api.answers import of_status
 from ops.http.console import choices, render
 from ops.language import say
@@ -32,7 +33,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(NoConnection, _database)
-    app.add_exception_handler(Exception, _anything)
 
 
 def show(request: Request, status: int, told: str | None = None, headers: dict[str, str] | None = None) -> Response:
@@ -51,7 +51,8 @@ def show(request: Request, status: int, told: str | None = None, headers: dict[s
 
 
 def _plain(status: int) -> str:
-    return {404: "Not Found", 405: "Method Not Allowed"}.get(status, "It can't be done.")
+    known = {404: "Not Found", 405: "Method Not Allowed", 503: "The database can't be reached."}
+    return known.get(status, "It can't be done.")
 
 
 def _problem(request: Request, error: Exception) -> Response:
@@ -82,6 +83,11 @@ def _database(request: Request, error: Exception) -> Response:
     if isinstance(error, ProgrammingError | IntegrityError):
         return _anything(request, error)
     return show(request, 503, headers={"Retry-After": "5"})
+
+
+def broken(request: Request, error: Exception) -> Response:
+    """What no handler took, or what broke before there was one: while it was asked who asks."""
+    return _database(request, error) if isinstance(error, DATABASE_TROUBLE) else _anything(request, error)
 
 
 def _anything(request: Request, error: Exception) -> Response:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -287,6 +289,38 @@ def test_strangers_send_little(base: str, anna: Visitor) -> None:
     much = {"name": "x" * (access.STRANGERS_BYTES + 1)}
     assert Visitor(base).post("/login", data=much).status_code == 413
     assert anna.post("/settings/users", data={"name": "y", "slugs": "x" * 2000}).status_code == 422
+
+
+def test_what_broke_is_in_no_log_and_its_answer_says_what_a_browser_may_do(
+    anna: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> Any:
+        raise RuntimeError("Piet Jansen")
+
+    monkeypatch.setattr(users, "listing", broken)
+    server = logging.getLogger("uvicorn.error")
+    server.addHandler(caplog.handler)
+    try:
+        answer = anna.get("/settings/users")
+    finally:
+        server.removeHandler(caplog.handler)
+    assert answer.status_code == 500
+    assert answer.headers["content-security-policy"].startswith(POLICY)
+    assert answer.headers["cache-control"] == "no-store"
+    assert "Jansen" not in answer.text + caplog.text
+
+
+def test_while_the_database_is_away_each_is_told_so_in_its_own_way(
+    anna: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOPPELING_DATABASE_URL", "postgresql://koppeling@127.0.0.1:9/koppeling")
+    settings.get.cache_clear()
+    page, document, metrics = (anna.get(path) for path in ("/account", "/api/tenants", "/metrics"))
+    assert [one.status_code for one in (page, document, metrics)] == [503] * 3
+    assert [one.headers["retry-after"] for one in (page, document, metrics)] == ["5"] * 3
+    assert '<html lang="nl"' in page.text
+    assert document.json()["error"]["code"] == "database_away"
+    assert metrics.text == "The database can't be reached.\n"
 
 
 def test_an_address_that_others_reach_needs_a_way_in(acme: int, monkeypatch: pytest.MonkeyPatch) -> None:
