@@ -55,6 +55,7 @@ class Asked:
     headers: Mapping[str, str]
     scheme: str
     peer: str
+    version: str = "1.1"
 
     @classmethod
     def of(cls, scope: Scope) -> Asked:
@@ -70,6 +71,7 @@ class Asked:
             headers,
             scope.get("scheme", "http"),
             peer,
+            scope.get("http_version", "1.1"),
         )
 
     @property
@@ -197,10 +199,18 @@ def _is_login_token(value: str) -> bool:
 
 def _not_from_here(asked: Asked) -> str | None:
     """Why a request to the address of this machine alone is not one of its user's."""
-    name = urlsplit(f"//{asked.host}").hostname or ""
+    try:
+        name = urlsplit(f"//{asked.host}").hostname or ""
+        page = urlsplit(asked.headers.get("origin") or asked.headers.get("referer", "")).netloc
+    except ValueError:  # no addresses at all
+        return "other_address"
     if not (is_loopback(name) or name.endswith(".localhost")):
         return "other_address"  # a page elsewhere whose name was made to lead here would read everything
-    return "proxy" if any(header in asked.headers for header in FORWARDED) else None
+    # As nginx sends a request on that was told no more than where to: by HTTP/1.0, which no browser speaks, or to this
+    # address from a page whose own address is another.
+    elsewhere = asked.headers.get("sec-fetch-site") == "same-origin" and page not in ("", asked.host)
+    by_proxy = elsewhere or asked.version == "1.0" or any(header in asked.headers for header in FORWARDED)
+    return "proxy" if by_proxy else None
 
 
 def _is_meant(asked: Asked) -> bool:

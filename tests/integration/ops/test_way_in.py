@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -237,7 +238,17 @@ def test_what_an_admin_changes_counts_at_the_next_click(anna: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", ""]
+    "host",
+    [
+        "evil.example",
+        "[",
+        "[::1",
+        "127.0.0.1:[",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+    ],
 )
 def test_without_a_login_a_name_that_was_made_to_lead_here_is_refused(local: str, host: str) -> None:
     answer = Visitor(local, Host=host).get("/")
@@ -251,6 +262,21 @@ def test_without_a_login_a_proxy_lets_nobody_in(local: str, header: str) -> None
     assert Visitor(local).get("/").status_code == 200
     assert Visitor(local, **{header: "192.0.2.1"}).get("/").status_code == 403
     assert requests.get(f"{local}/healthz", headers={header: "192.0.2.1"}, timeout=30).status_code == 200
+
+
+def test_without_a_login_a_proxy_that_says_nothing_of_itself_lets_nobody_in(local: str) -> None:
+    host, _, port = local.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as nginx:
+        nginx.sendall(f"GET / HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+        assert b" 403 " in nginx.recv(100)
+    page = {"Sec-Fetch-Site": "same-origin", "Referer": "https://koppeling.example.nl/"}
+    assert requests.get(local, headers=page, timeout=30).status_code == 403
+    page |= {"Referer": f"{local}/"}
+    assert requests.get(local, headers=page, timeout=30).status_code == 200
+    form = {"name": "eve", "role": "admin", "scope": "all", "first": PASSWORD}
+    seen = Visitor(local, Origin="https://koppeling.example.nl", **{"Sec-Fetch-Site": "same-origin"})
+    assert seen.post("/settings/users", data=form).status_code == 403
+    assert scalar("SELECT count(*) FROM console_user") == 0
 
 
 def test_where_others_are_sent_here_this_machine_logs_in_too(acme: int, monkeypatch: pytest.MonkeyPatch) -> None:
