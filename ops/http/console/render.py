@@ -59,7 +59,10 @@ class View:
     @property
     def came_from(self) -> str | None:
         """The page of ours that led here; None for any other."""
-        parts = urlsplit(self.request.headers.get("referer", ""))
+        try:
+            parts = urlsplit(self.request.headers.get("referer", ""))
+        except ValueError:
+            return None
         if not parts.netloc or parts.netloc != self.request.headers.get("host"):
             return None
         path = choices.own_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)

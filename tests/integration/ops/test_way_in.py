@@ -293,6 +293,10 @@ def test_without_a_login_a_foreign_page_changes_nothing(local: str) -> None:
     assert scalar("SELECT count(*) FROM console_user") == 0
 
 
+def test_who_comes_from_an_address_that_is_none_sees_the_page_all_the_same(anna: Visitor) -> None:
+    assert anna.get("/no-such-page", headers={"Referer": "http://["}).status_code == 404
+
+
 def test_every_answer_says_what_a_browser_may_do_with_it(base: str) -> None:
     visitor = Visitor(base)
     answers = [
