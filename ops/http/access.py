@@ -11,7 +11,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -42,6 +42,8 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-pr
 SESSION, LOGIN = "koppeling", "koppeling-login"
 # Who asks, with their session, or None; and what is answered instead.
 Judged = tuple[tuple[Actor, Known | None] | None, Response | None]
+# What is left of the body is not read.
+CLOSE = {"Connection": "close"}
 STRANGERS_BYTES, MAX_BYTES = 64 * 1024, 64 * 1024 * 1024
 
 
@@ -144,7 +146,12 @@ class Access:
             actor, known = found
             access.let_act(actor)
             scope["koppeling"] = known
-        await _bounded(self.app, scope, receive, send, STRANGERS_BYTES if stranger else MAX_BYTES)
+        most = STRANGERS_BYTES if stranger else MAX_BYTES
+
+        def too_large() -> Response:
+            return _said(asked, "too_large", 413, CLOSE, most=most)
+
+        await _bounded(self.app, scope, receive, send, most=most, too_large=too_large)
 
     def _judge(self, asked: Asked) -> Judged:
         """Who asks, or what is answered instead; neither of both for who is on the way in."""
@@ -238,14 +245,14 @@ def _no_login(asked: Asked) -> Response:
     return _said(asked, "no_login", 401, {"WWW-Authenticate": ", ".join(kinds)})
 
 
-def _said(asked: Asked, code: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def _said(asked: Asked, code: str, status: int, headers: Mapping[str, str] | None = None, **params: object) -> Response:
     """A line, or to callers of the API a document of theirs."""
     language = asked.language
     answer: Response
     if asked.path.startswith("/api/"):
-        answer = answers.failed(code, status, language)
+        answer = answers.failed(code, status, language, **params)
     else:
-        answer = PlainTextResponse(f"{say(f'api.{code}', language)}\n", status)
+        answer = PlainTextResponse(f"{say(f'api.{code}', language, **params)}\n", status)
     answer.headers.update(headers or {})
     return answer
 
@@ -254,8 +261,10 @@ class _TooLarge(Exception):
     """More of a body than is taken."""
 
 
-async def _bounded(app: ASGIApp, scope: Scope, receive: Receive, send: Send, most: int) -> None:
-    """Serve a request whose body is read up to a size."""
+async def _bounded(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, most: int, too_large: Callable[[], Response]
+) -> None:
+    """Serve a request whose body is read up to a size; ``too_large`` makes the answer to a larger one."""
     taken, begun = 0, False
 
     async def receiving() -> Message:
@@ -275,8 +284,7 @@ async def _bounded(app: ASGIApp, scope: Scope, receive: Receive, send: Send, mos
     with suppress(_TooLarge):
         await app(scope, receiving, sending)
     if taken > most and not begun:
-        answer = PlainTextResponse(f"{say('api.too_large', 'en', most=most)}\n", 413, headers={"Connection": "close"})
-        await answer(scope, receive, send)
+        await too_large()(scope, receive, send)
 
 
 # ----------------------------------------------------------------------------------------------------- for the pages

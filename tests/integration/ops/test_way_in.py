@@ -317,7 +317,8 @@ def test_every_answer_says_what_a_browser_may_do_with_it(base: str) -> None:
 
 def test_strangers_send_little(base: str, anna: Visitor) -> None:
     much = {"name": "x" * (access.STRANGERS_BYTES + 1)}
-    assert Visitor(base).post("/login", data=much).status_code == 413
+    answer = Visitor(base, **{"Accept-Language": "nl"}).post("/login", data=much)
+    assert (answer.status_code, answer.text.partition(" ")[0]) == (413, "De")
     assert anna.post("/settings/users", data={"name": "y", "slugs": "x" * 2000}).status_code == 422
 
 
