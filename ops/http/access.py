@@ -40,6 +40,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 # Of a session, and of a login that is under way at an issuer.
 SESSION, LOGIN = "koppeling", "koppeling-login"
+# An address that a login leads back to.
+LONGEST_NEXT = 2000
 # Who asks, with their session, or None; and what is answered instead.
 Judged = tuple[tuple[Actor, Known | None] | None, Response | None]
 # What is left of the body is not read.
@@ -238,7 +240,8 @@ def _no_login(asked: Asked) -> Response:
     """To the page that asks for it where somebody looks; a status for everything else."""
     if asked.method in ("GET", "HEAD") and "text/html" in asked.headers.get("accept", ""):
         to = asked.path + (f"?{asked.query}" if asked.query else "")
-        return RedirectResponse("/login" if to == "/" else f"/login?next={quote(to, safe='/')}", 303)
+        plain = to == "/" or len(to) > LONGEST_NEXT
+        return RedirectResponse("/login" if plain else f"/login?next={quote(to, safe='/')}", 303)
     kinds = ['Bearer realm="koppeling"']
     if not any(name.startswith("sec-fetch-") for name in asked.headers):  # a browser would ask in a window of its own
         kinds.append('Basic realm="koppeling", charset="UTF-8"')

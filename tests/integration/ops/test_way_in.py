@@ -322,6 +322,11 @@ def test_strangers_send_little(base: str, anna: Visitor) -> None:
     assert anna.post("/settings/users", data={"name": "y", "slugs": "x" * 2000}).status_code == 422
 
 
+def test_an_address_too_long_to_come_back_to_leads_to_the_login_all_the_same(base: str) -> None:
+    led = Visitor(base).get("/runs?tenant=" + "x" * access.LONGEST_NEXT)
+    assert (led.status_code, led.headers["location"]) == (303, "/login")
+
+
 def test_what_broke_is_in_no_log_and_its_answer_says_what_a_browser_may_do(
     anna: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,13 +12,13 @@ from models.session import transaction
 from ops import access, logins, users
 from ops.access import NOBODY
 from ops.http import oidc
-from ops.http.access import LOGIN, asked_of, give_cookie, take_cookie
+from ops.http.access import LOGIN, LONGEST_NEXT, asked_of, give_cookie, take_cookie
 from ops.http.console.choices import own_path
 from ops.http.console.render import again, page
 from ops.problems import Problem
 
 router = APIRouter(include_in_schema=False)
-Next = Annotated[str, Query(alias="next", max_length=2000)]
+Next = Annotated[str, Query(alias="next", max_length=LONGEST_NEXT)]
 
 
 def _values(to: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def enter(
     request: Request,
     name: Annotated[str, Form(max_length=400)] = "",
     password: Annotated[str, Form(max_length=4000)] = "",
-    to: Annotated[str, Form(max_length=2000)] = "/",
+    to: Annotated[str, Form(max_length=LONGEST_NEXT)] = "/",
 ) -> Response:
     """Open a session, under a new cookie: one that somebody else knew before is worth nothing."""
     asked = asked_of(request)
