@@ -50,8 +50,13 @@ _FAILED = text(
                AND at > now() - make_interval(secs => :window)) AS of_address
     """
 )
-_WHO = text(
-    "SELECT id, name, role, tenants, password_hash, disabled_at FROM console_user WHERE lower(name) = lower(:name)"
+_WHO = text("SELECT id, name, password_hash FROM console_user WHERE lower(name) = lower(:name)")
+_ENTER = text(
+    """
+    UPDATE console_user SET last_login_at = now(), password_hash = coalesce(CAST(:renewed AS text), password_hash)
+     WHERE id = :id AND disabled_at IS NULL AND (CAST(:fitted AS text) IS NULL OR password_hash = :fitted)
+    RETURNING name, role, tenants
+    """
 )
 _OPEN = text(
     """
@@ -98,12 +103,13 @@ def login(name: str, password: str, browser: Browser) -> str:
         found = _user(typed)
         # For a name that nobody has it is the same work.
         right = users.fits(found.password_hash if found else None, password[: users.MOST + 1])
-    if right and found and found.disabled_at is None:
+    if right and found:
+        renewed = users.hash_of(password) if users.is_old(found.password_hash) else found.password_hash
         with transaction() as connection:
-            _settle(connection, attempt)
-            if users.is_old(found.password_hash):
-                _hash_anew(connection, found, password)
-            return enter(connection, found.id, browser)
+            cookie = enter(connection, found.id, browser, fitted=found.password_hash, renewed=renewed)
+            if cookie is not None:
+                _settle(connection, attempt)
+                return cookie
     if token and hmac.compare_digest(password.encode(errors="replace"), token.encode()):
         with transaction() as connection:
             _settle(connection, attempt)
@@ -151,19 +157,18 @@ def _user(name: str) -> Any:
         return connection.execute(_WHO, {"name": name}).first()
 
 
-def _hash_anew(connection: Connection, user: Any, password: str) -> None:
-    connection.execute(
-        text("UPDATE console_user SET password_hash = :hash WHERE id = :id AND password_hash = :before"),
-        {"id": user.id, "hash": users.hash_of(password), "before": user.password_hash},
-    )
+def enter(
+    connection: Connection, number: int, browser: Browser, *, fitted: str | None = None, renewed: str | None = None
+) -> str | None:
+    """Open a session for a user who showed who they are; its cookie.
 
-
-def enter(connection: Connection, number: int, browser: Browser) -> str:
-    """Open a session for a user who showed who they are; its cookie."""
-    row = connection.execute(
-        text("UPDATE console_user SET last_login_at = now() WHERE id = :id RETURNING name, role, tenants"),
-        {"id": number},
-    ).one()
+    None for one who is disabled or gone, or has another password than ``fitted``, the hash that was compared: what an
+    admin did meanwhile counts. ``renewed``: the same password, hashed as today.
+    """
+    values = {"id": number, "fitted": fitted, "renewed": renewed}
+    row = connection.execute(_ENTER, values).first()
+    if row is None:
+        return None
     cookie = _open(connection, browser, LASTS, user=number)
     with acting(_actor(row)):
         detail = {"address": browser.address}

@@ -118,7 +118,10 @@ def _enter(claims: Mapping[str, Any], browser: Browser) -> str:
     if number is None:
         raise Forbidden("oidc_no_role", claim=known.oidc_role_claim)
     with transaction() as connection:
-        return logins.enter(connection, number, browser)
+        cookie = logins.enter(connection, number, browser)
+    if cookie is None:  # disabled since the line before
+        raise Forbidden("user_disabled")
+    return cookie
 
 
 def _failed(error: Exception) -> Problem:

@@ -140,6 +140,29 @@ def test_attempts_at_the_same_moment_do_not_pass_for_one(anna: str) -> None:
     assert said.count("login_often") == 30 - logins.OF_NAME
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE console_user SET password_hash = 'of another password'",
+        "UPDATE console_user SET disabled_at = now()",
+        "DELETE FROM console_user",
+    ],
+)
+def test_what_an_admin_does_while_a_password_is_compared_counts(
+    anna: str, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    fits = users.fits
+
+    def overtaken(stored: str | None, password: str) -> bool:
+        right = fits(stored, password)
+        run_sql(change)
+        return right
+
+    monkeypatch.setattr(users, "fits", overtaken)
+    assert refused(anna, PASSWORD, HERE) == "login_wrong"
+    assert scalar("SELECT count(*) FROM console_session") == 0
+
+
 def test_who_got_in_is_counted_as_no_failure(anna: str) -> None:
     for _ in range(logins.OF_NAME + 2):
         logins.login(anna, PASSWORD, HERE)

@@ -232,6 +232,21 @@ def test_a_silent_issuer_leaves_the_password_form(
     assert anna.log_in("bob").status_code == 303
 
 
+def test_who_is_disabled_while_the_issuer_answers_does_not_come_in(
+    issuer: Issuer, anna: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = users.told_by_issuer
+
+    def overtaken(*given: Any) -> int | None:
+        number = told(*given)
+        run_sql("UPDATE console_user SET disabled_at = now()")
+        return number
+
+    monkeypatch.setattr(users, "told_by_issuer", overtaken)
+    assert log_in(anna).status_code == 403
+    assert scalar("SELECT count(*) FROM console_session") == 0
+
+
 def test_a_disabled_user_does_not_come_in_through_the_issuer(issuer: Issuer, anna: Visitor) -> None:
     log_in(anna)
     run_sql("UPDATE console_user SET disabled_at = now()")
