@@ -53,6 +53,12 @@ _INSERT = text(
     ON CONFLICT DO NOTHING RETURNING id
     """
 )
+_SET_PASSWORD = text(
+    """
+    UPDATE console_user SET password_hash = :hash, password_at = now()
+     WHERE id = :id AND (CAST(:fitted AS text) IS NULL OR password_hash = :fitted)
+    """
+)
 _SESSIONS = """
     SELECT id, agent, address, created_at, seen_at, expires_at FROM console_session
      WHERE user_id = :user AND pending IS NULL AND expires_at > now() AND seen_at > now() - interval '12 hours'
@@ -232,7 +238,9 @@ def passwd(name: str, password: str, *, who: str | None = None) -> UserDone:
     access.check("users.passwd", None)
     with transaction() as connection:
         user = _one(connection, name)
-        return _set_password(connection, user, password, verb="users passwd", who=who)
+    made = hash_of(checked_password(password, user["name"]))
+    with transaction() as connection:
+        return _set_password(connection, user, made, verb="users passwd", who=who)
 
 
 def own_password(number: int, before: str, password: str, *, but: int | None = None) -> UserDone:
@@ -242,18 +250,26 @@ def own_password(number: int, before: str, password: str, *, but: int | None = N
         found = rows(connection, "SELECT id, name, password_hash FROM console_user WHERE id = :id", id=number)
     if not found or not fits(found[0]["password_hash"], before):
         raise Problem("password_before")
+    user = found[0]
+    made = hash_of(checked_password(password, user["name"]))
     with transaction() as connection:
-        return _set_password(connection, found[0], password, verb="account passwd", but=but)
+        return _set_password(connection, user, made, verb="account passwd", but=but, fitted=user["password_hash"])
 
 
 def _set_password(
-    connection: Connection, user: Row, password: str, *, verb: str, who: str | None = None, but: int | None = None
+    connection: Connection,
+    user: Row,
+    made: str,
+    *,
+    verb: str,
+    who: str | None = None,
+    but: int | None = None,
+    fitted: str | None = None,
 ) -> UserDone:
-    made = hash_of(checked_password(password, user["name"]))
-    connection.execute(
-        text("UPDATE console_user SET password_hash = :hash, password_at = now() WHERE id = :id"),
-        {"id": user["id"], "hash": made},
-    )
+    """Keep the hash that was made. ``fitted``: the one that the present password fitted, and that must still stand."""
+    changed = connection.execute(_SET_PASSWORD, {"id": user["id"], "hash": made, "fitted": fitted}).rowcount
+    if not changed:
+        raise Problem("password_before") if fitted else NotThere("no_user", named=user["name"])
     ended = end_sessions(connection, user["id"], but=but)
     audit.record(connection, who=who, verb=verb, subject=subject(user["id"]), detail={"sessions": ended})
     return {"user": user["name"], "result": "changed", "sessions": ended}

@@ -76,6 +76,25 @@ def test_an_accent_typed_as_two_signs_is_the_same_password(acme: int) -> None:
     assert logins.login("bob", "cafe\u0301 aan de gracht", HERE)
 
 
+def test_ones_own_new_password_does_not_replace_one_that_an_admin_gave_meanwhile(
+    anna: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = users.fits
+
+    def overtaken(stored: str | None, password: str) -> bool:
+        right = fits(stored, password)
+        users.passwd(anna, "van de beheerder gekregen")
+        return right
+
+    number = scalar("SELECT id FROM console_user")
+    with monkeypatch.context() as patched:
+        patched.setattr(users, "fits", overtaken)
+        with pytest.raises(Problem) as raised:
+            users.own_password(number, PASSWORD, "van wie het oude wist")
+    assert raised.value.code == "password_before"
+    assert logins.login(anna, "van de beheerder gekregen", HERE)
+
+
 @pytest.mark.parametrize(
     ("role", "tenants"), [("boss", None), ("viewer", []), ("viewer", ["nowhere"]), ("viewer", ["\0"])]
 )
