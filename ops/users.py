@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import secrets
+import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -357,6 +358,11 @@ def exist(connection: Connection) -> bool:
 # ---------------------------------------------------------------------------------------------------------- passwords
 
 
+# A hash takes 64 MB and a processor for a while: more at once would take the machine from everybody else. Whoever waits
+# holds no connection to the database.
+_at_once = threading.BoundedSemaphore(2)
+
+
 @cache
 def _hasher() -> PasswordHasher:
     from argon2 import PasswordHasher  # noqa: PLC0415  for who logs in or sets one
@@ -366,15 +372,18 @@ def _hasher() -> PasswordHasher:
 
 def hash_of(password: str) -> str:
     """The argon2 hash of a password."""
-    return _hasher().hash(_plain(password))
+    with _at_once:
+        return _hasher().hash(_plain(password))
 
 
 def fits(stored: str | None, password: str) -> bool:
     """Whether a password is the one of a hash; without a hash it takes as long, and is not."""
     from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415  as above
 
+    compared = stored or _nobodys()
     try:
-        right = _hasher().verify(stored or _nobodys(), _plain(password))
+        with _at_once:
+            right = _hasher().verify(compared, _plain(password))
     except (VerificationError, InvalidHashError):
         return False
     return right and stored is not None

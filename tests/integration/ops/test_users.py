@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -93,6 +95,24 @@ def test_ones_own_new_password_does_not_replace_one_that_an_admin_gave_meanwhile
             users.own_password(number, PASSWORD, "van wie het oude wist")
     assert raised.value.code == "password_before"
     assert logins.login(anna, "van de beheerder gekregen", HERE)
+
+
+def test_no_more_than_two_passwords_are_hashed_at_once_whoever_asks(anna: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way: list[int] = []
+    most: list[int] = []
+
+    class Watched(PasswordHasher):
+        def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+            under_way.append(1)
+            most.append(len(under_way))
+            time.sleep(0.05)
+            under_way.pop()
+            return "a hash"
+
+    monkeypatch.setattr(users, "_hasher", Watched)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(users.hash_of, ["een korte zin is prima"] * 8)) == ["a hash"] * 8
+    assert max(most) == 2
 
 
 @pytest.mark.parametrize(
