@@ -25,6 +25,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.token_lasts": "A token lasts from a second to {most} days, or until it is revoked.",
     "problem.login_wrong": "That name and password do not fit together.",
     "problem.login_often": "That was tried too often. Try again in {minutes} minutes.",
+    "problem.login_busy": "Very many log in at this moment. Try again in a minute.",
     "problem.no_account": "Whoever comes in without a login of their own has no password and no sessions here.",
     "problem.oidc_unset": "No issuer is set to log in through: see KOPPELING_OIDC_ISSUER.",
     "page.oidc_unset": "There is no other place to log in through.",

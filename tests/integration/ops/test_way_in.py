@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import logging
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from ops import tokens, users
 from ops.http import access
 from ops.http.access import Asked
 from ops.http.app import check_bind, make_app
+from ops.http.console.pages import login
 from ops.problems import Problem
 from simulators.core.server import running
 from tests.fixtures.asking import PASSWORD, Visitor
@@ -325,6 +329,24 @@ def test_strangers_send_little(base: str, anna: Visitor) -> None:
 def test_an_address_too_long_to_come_back_to_leads_to_the_login_all_the_same(base: str) -> None:
     led = Visitor(base).get("/runs?tenant=" + "x" * access.LONGEST_NEXT)
     assert (led.status_code, led.headers["location"]) == (303, "/login")
+
+
+def test_very_many_logins_at_once_leave_the_pages_to_others(anna: Visitor) -> None:
+    many = 60
+    sent_away = many - login.AT_ONCE - login.WAITING
+    with ThreadPoolExecutor(many) as threads, ExitStack() as busy:
+        for _ in range(2):
+            users._at_once.acquire()
+            busy.callback(users._at_once.release)
+        asked = [threads.submit(Visitor(anna.base).log_in, "vera", "a wrong guess at it") for _ in range(many)]
+        until = time.monotonic() + 60
+        while sum(one.done() for one in asked) < sent_away and time.monotonic() < until:
+            time.sleep(0.02)
+        assert anna.get("/account").status_code == 200
+        told = [one.result() for one in asked if one.done()]
+        assert len(told) == sent_away
+        assert all("heel veel mensen" in one.text for one in told)
+    assert {one.result().status_code for one in asked} == {422}
 
 
 def test_what_broke_is_in_no_log_and_its_answer_says_what_a_browser_may_do(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -19,6 +23,30 @@ from ops.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 Next = Annotated[str, Query(alias="next", max_length=LONGEST_NEXT)]
+# So many at once, and so many that wait; the next is sent away at once.
+AT_ONCE, WAITING = 4, 20
+
+
+@dataclass
+class Room:
+    """Threads for what waits for a processor, or for an issuer: very many would take those of every other page."""
+
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(AT_ONCE))
+    inside: int = 0
+
+
+with_password, at_issuer = Room(), Room()
+
+
+async def apart(room: Room, do: Callable[[], Response]) -> Response:
+    """Do it in a thread of that room. Raises Problem when it is full."""
+    if room.inside >= AT_ONCE + WAITING:
+        raise Problem("login_busy")
+    room.inside += 1
+    try:
+        return await to_thread.run_sync(do, limiter=room.threads)
+    finally:
+        room.inside -= 1
 
 
 def _values(to: str) -> dict[str, Any]:
@@ -37,13 +65,17 @@ def login(request: Request, to: Next = "/") -> Response:
 
 
 @router.post("/login")
-def enter(
+async def enter(
     request: Request,
     name: Annotated[str, Form(max_length=400)] = "",
     password: Annotated[str, Form(max_length=4000)] = "",
     to: Annotated[str, Form(max_length=LONGEST_NEXT)] = "/",
 ) -> Response:
     """Open a session, under a new cookie: one that somebody else knew before is worth nothing."""
+    return await apart(with_password, partial(_enter, request, name, password, to))
+
+
+def _enter(request: Request, name: str, password: str, to: str) -> Response:
     asked = asked_of(request)
     try:
         cookie = logins.login(name, password, asked.browser)
@@ -75,8 +107,12 @@ def leave(request: Request) -> Response:
 
 
 @router.get("/login/oidc")
-def begin(request: Request, to: Next = "/") -> Response:
+async def begin(request: Request, to: Next = "/") -> Response:
     """To the issuer. The row of a session keeps what its answer is compared with."""
+    return await apart(at_issuer, partial(_begin, request, to))
+
+
+def _begin(request: Request, to: str) -> Response:
     asked = asked_of(request)
     if not oidc.is_set():
         raise Problem("oidc_unset")
@@ -90,8 +126,12 @@ def begin(request: Request, to: Next = "/") -> Response:
 
 
 @router.get(oidc.CALLBACK)
-def finish(request: Request) -> Response:
+async def finish(request: Request) -> Response:
     """Back from the issuer."""
+    return await apart(at_issuer, partial(_finish, request))
+
+
+def _finish(request: Request) -> Response:
     asked = asked_of(request)
     given = {name: value[:4000] for name, value in request.query_params.items()}
     answer: Response
