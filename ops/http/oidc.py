@@ -32,6 +32,8 @@ from ops.problems import Forbidden, Problem
 
 TIMEOUT_SECONDS = 10
 KEPT_SECONDS = 3600.0
+# One that gave no answer is not asked again at once: whoever waits for it meanwhile is told.
+AWAY_SECONDS = 5.0
 MAX_BYTES = 1_000_000
 LEEWAY_SECONDS = 60
 # Signed with a key that only the issuer has; never "none", never a secret that we have as well.
@@ -54,6 +56,7 @@ class _Issuer:
 
 
 _kept: dict[str, _Issuer] = {}
+_failed_at: dict[str, float] = {}
 _asking = threading.Lock()
 
 
@@ -141,14 +144,24 @@ def _issuer(*, fresh: bool = False) -> _Issuer:
         kept = _kept.get(address)
         if kept is not None and not fresh and time.monotonic() - kept.at < KEPT_SECONDS:
             return kept
-        metadata = _json(f"{address.rstrip('/')}/.well-known/openid-configuration")
-        if metadata.get("issuer") != address:
-            raise _Refused("another_issuer")
-        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-            _safe(metadata[name])
-        keys = KeySet.import_key_set(cast(KeySetSerialization, _json(metadata["jwks_uri"])))
-        _kept[address] = _Issuer(metadata, keys, time.monotonic())
+        if time.monotonic() - _failed_at.get(address, float("-inf")) < AWAY_SECONDS:
+            raise _Refused("issuer_away")
+        try:
+            _kept[address] = _read(address)
+        except requests.RequestException:
+            _failed_at[address] = time.monotonic()
+            raise
         return _kept[address]
+
+
+def _read(address: str) -> _Issuer:
+    metadata = _json(f"{address.rstrip('/')}/.well-known/openid-configuration")
+    if metadata.get("issuer") != address:
+        raise _Refused("another_issuer")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+        _safe(metadata[name])
+    keys = KeySet.import_key_set(cast(KeySetSerialization, _json(metadata["jwks_uri"])))
+    return _Issuer(metadata, keys, time.monotonic())
 
 
 def _safe(address: object) -> str:

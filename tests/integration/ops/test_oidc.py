@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -35,6 +37,7 @@ def issuer(acme: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
         }.items():
             monkeypatch.setenv(f"KOPPELING_{name}", value)
         oidc._kept.clear()
+        oidc._failed_at.clear()
         yield made
 
 
@@ -230,6 +233,21 @@ def test_a_silent_issuer_leaves_the_password_form(
     assert answer.status_code == 422
     assert 'name="password"' in answer.text
     assert anna.log_in("bob").status_code == 303
+
+
+def test_a_silent_issuer_is_asked_once_for_all_who_wait(
+    issuer: Issuer, anna: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc, "TIMEOUT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(30) as threads:
+        monkeypatch.setenv("KOPPELING_OIDC_ISSUER", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        settings.get.cache_clear()
+        said = list(threads.map(lambda _: Visitor(anna.base).get("/login/oidc").status_code, range(30)))
+        assert said == [422] * 30
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_who_is_disabled_while_the_issuer_answers_does_not_come_in(
