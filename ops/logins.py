@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, text
 
@@ -128,7 +130,7 @@ def _attempt(name: str, address: str) -> int:
 
     What is not tried is not noted: who goes on trying keeps nobody out for longer.
     """
-    values: dict[str, Any] = {"name": _name_hash(name), "address": address[:100]}
+    values: dict[str, Any] = {"name": _name_hash(name), "address": network_of(address)}
     values |= {"window": WINDOW.total_seconds(), "class": AdvisoryLock.LOGIN}
     with transaction() as connection:
         connection.execute(_ALONE, values)
@@ -136,6 +138,18 @@ def _attempt(name: str, address: str) -> int:
         if before.of_name >= OF_NAME or before.of_address >= OF_ADDRESS:
             raise Problem("login_often", minutes=int(WINDOW.total_seconds() // 60))
         return int(connection.execute(_TRY, values).scalar_one())
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: without a port, and of IPv6 the first half, as whoever has one has them all."""
+    try:
+        told = address if address.count(":") != 1 and "[" not in address else urlsplit(f"//{address}").hostname or ""
+        found = ipaddress.ip_address(told.partition("%")[0])
+    except ValueError:
+        return address[:100]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def _settle(connection: Connection, attempt: int) -> None:

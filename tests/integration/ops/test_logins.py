@@ -126,6 +126,34 @@ def test_an_address_guesses_at_forty_names_and_the_others_go_on(anna: str) -> No
     assert logins.login("anna", PASSWORD, THERE)
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:50123", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]:443", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("[", "["),
+        ("unix:", "unix:"),
+    ],
+)
+def test_what_counts_as_one_address(told: str, counted: str) -> None:
+    assert logins.network_of(told) == counted
+
+
+def test_who_has_many_addresses_of_one_network_has_no_more_guesses(anna: str) -> None:
+    run_sql(
+        "INSERT INTO login_attempt (name_hash, address, failed) SELECT n::text, '2001:db8::/64', true"
+        " FROM generate_series(1, :most) n",
+        most=logins.OF_ADDRESS,
+    )
+    assert refused("anna", PASSWORD, Browser("2001:db8::17")) == "login_often"
+    assert logins.login("anna", PASSWORD, Browser("2001:db8:0:1::17"))
+
+
 def test_attempts_at_the_same_moment_do_not_pass_for_one(anna: str) -> None:
     begin = threading.Barrier(30)
 
