@@ -30,7 +30,8 @@ from ops.problems import Problem
 from ops.tokens import hash_of
 
 LASTS, IDLE, AT_ISSUER = timedelta(days=7), timedelta(hours=12), timedelta(minutes=10)
-# Failures within the window: of one name, from one address. The next one is not tried.
+# Failures within the window: of one name, from one address. The next one is not tried. From where a name came in of
+# late, what others guess at it elsewhere doesn't count: they would keep its owner out for as long as they like.
 WINDOW = timedelta(minutes=15)
 OF_NAME, OF_ADDRESS = 10, 40
 # At an issuer at once.
@@ -44,7 +45,9 @@ _ALONE = text(
 _FAILED = text(
     """
     SELECT (SELECT count(*) FROM login_attempt WHERE name_hash = :name AND failed
-               AND at > now() - make_interval(secs => :window)) AS of_name,
+               AND at > now() - make_interval(secs => :window)
+               AND (address = :address OR NOT EXISTS (SELECT 1 FROM login_attempt k WHERE k.name_hash = :name
+                                                         AND k.address = :address AND NOT k.failed))) AS of_name,
            (SELECT count(*) FROM login_attempt WHERE address = :address AND failed
                AND at > now() - make_interval(secs => :window)) AS of_address
     """

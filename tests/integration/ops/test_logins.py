@@ -116,6 +116,17 @@ def test_a_name_is_guessed_at_ten_times_whatever_the_address_and_then_not_tried(
     assert logins.login("anna", PASSWORD, HERE)
 
 
+def test_what_others_guess_elsewhere_keeps_nobody_out_where_they_came_in_before(anna: str) -> None:
+    logins.login(anna, PASSWORD, HERE)
+    for number in range(logins.OF_NAME):
+        assert refused(anna, "a wrong guess at it", ELSEWHERE[number]) == "login_wrong"
+    assert refused(anna, PASSWORD, THERE) == "login_often"
+    assert logins.login(anna, PASSWORD, HERE)
+    for _ in range(logins.OF_NAME):
+        assert refused(anna, "a wrong guess at it", HERE) == "login_wrong"
+    assert refused(anna, PASSWORD, HERE) == "login_often"
+
+
 def test_an_address_guesses_at_forty_names_and_the_others_go_on(anna: str) -> None:
     run_sql(
         "INSERT INTO login_attempt (name_hash, address, failed) SELECT n::text, '192.0.2.1', true"
