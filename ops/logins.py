@@ -34,8 +34,8 @@ LASTS, IDLE, AT_ISSUER = timedelta(days=7), timedelta(hours=12), timedelta(minut
 # late, what others guess at it elsewhere doesn't count: they would keep its owner out for as long as they like.
 WINDOW = timedelta(minutes=15)
 OF_NAME, OF_ADDRESS = 10, 40
-# At an issuer at once.
-MANY_WAIT = 2000
+# At an issuer at once, and of those from one address.
+MANY_WAIT, OF_ADDRESS_WAIT = 2000, 200
 TOKEN_USER = Actor("token", Role.ADMIN)
 
 _TRY = text("INSERT INTO login_attempt (name_hash, address, failed) VALUES (:name, :address, true) RETURNING id")
@@ -76,7 +76,12 @@ _SESSION = text(
     """
 )
 
-_WAITING = text("SELECT count(*) FROM console_session WHERE pending IS NOT NULL AND expires_at > now()")
+_WAITING = text(
+    """
+    SELECT count(*) AS waiting, count(*) FILTER (WHERE address = :address) AS of_address
+      FROM console_session WHERE pending IS NOT NULL AND expires_at > now()
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -200,10 +205,11 @@ def _enter_with_token(connection: Connection, token: str, browser: Browser) -> s
 def begin(pending: Mapping[str, str], browser: Browser) -> str:
     """A session that waits for what an issuer says; its cookie. Raises Problem when very many wait."""
     with transaction() as connection:
-        waiting = connection.execute(_WAITING).scalar_one()
-        if waiting >= MANY_WAIT:  # anybody can begin one
+        whence = Browser(network_of(browser.address), browser.agent)
+        found = connection.execute(_WAITING, {"address": whence.address}).one()
+        if found.waiting >= MANY_WAIT or found.of_address >= OF_ADDRESS_WAIT:  # anybody can begin one
             raise Problem("login_often", minutes=int(AT_ISSUER.total_seconds() // 60))
-        return _open(connection, browser, AT_ISSUER, pending=pending)
+        return _open(connection, whence, AT_ISSUER, pending=pending)
 
 
 def take_pending(cookie: str) -> dict[str, str] | None:

@@ -258,6 +258,16 @@ def test_a_session_that_waits_for_an_issuer_opens_nothing_and_is_taken_once(acme
     assert logins.take_pending(cookie) is None
 
 
+def test_one_address_begins_so_many_logins_and_the_others_go_on(acme: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logins, "OF_ADDRESS_WAIT", 2)
+    for _ in range(2):
+        logins.begin({"state": "s"}, HERE)
+    with pytest.raises(Problem) as raised:
+        logins.begin({"state": "s"}, HERE)
+    assert raised.value.code == "login_often"
+    assert logins.begin({"state": "s"}, THERE)
+
+
 def test_what_lets_nobody_in_any_more_is_forgotten(anna: str) -> None:
     kept = logins.login(anna, PASSWORD, HERE)
     for change in ("expires_at = now() - interval '1 second'", "seen_at = now() - interval '13 hours'"):
