@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, text
 from typing_extensions import TypedDict
 
+import settings
 from models.advisory_locks import AdvisoryLock
 from models.role import Role
 from models.session import transaction
@@ -65,11 +66,11 @@ _SESSIONS = """
      WHERE user_id = :user AND pending IS NULL AND expires_at > now() AND seen_at > now() - interval '12 hours'
      ORDER BY seen_at DESC LIMIT 100
 """
-# Somebody who can log in, and may decide about users.
+# Somebody who can log in, by a password or through the issuer that is set, and may decide about users.
 _OTHER_ADMIN = """
     SELECT id FROM console_user
      WHERE id <> :user AND role = 'admin' AND tenants IS NULL AND disabled_at IS NULL
-       AND (password_hash IS NOT NULL OR issuer IS NOT NULL) LIMIT 1
+       AND (password_hash IS NOT NULL OR issuer = CAST(:issuer AS text)) LIMIT 1
 """
 
 
@@ -467,5 +468,5 @@ def _changing() -> Iterator[Connection]:
 def _keep_an_admin(connection: Connection, user: Row) -> None:
     """Refuse to lose the last one who may decide about users."""
     is_one = user["role"] == Role.ADMIN and user["tenants"] is None and user["disabled_at"] is None
-    if is_one and not rows(connection, _OTHER_ADMIN, user=user["id"]):
+    if is_one and not rows(connection, _OTHER_ADMIN, user=user["id"], issuer=settings.get().oidc_issuer):
         raise Problem("last_admin", name=user["name"])

@@ -153,6 +153,7 @@ def test_the_last_admin_of_all_tenants_stays(anna: str, how: str) -> None:
     users.add("bob", "admin", ["acme"], PASSWORD)
     users.add("cor", "operator", None, PASSWORD)
     run_sql("INSERT INTO console_user (name, role, created_by) VALUES ('dora', 'admin', 'x')")  # can't log in
+    users.told_by_issuer("https://login.example.nl", "s1", "fay", Role.ADMIN, None)  # nor she: no issuer is set
     with pytest.raises(Problem, match="last admin"):
         LOSING[how](anna)
     users.add("eva", "admin", None, PASSWORD)
