@@ -348,7 +348,7 @@ def exist(connection: Connection) -> bool:
     """Whether anybody could log in with a password, or come in with a token."""
     found = connection.execute(
         text(
-            "SELECT EXISTS (SELECT 1 FROM console_user WHERE disabled_at IS NULL)"
+            "SELECT EXISTS (SELECT 1 FROM console_user WHERE disabled_at IS NULL AND password_hash IS NOT NULL)"
             " OR EXISTS (SELECT 1 FROM api_token WHERE revoked_at IS NULL"
             "            AND (expires_at IS NULL OR expires_at > now()))"
         )

@@ -388,6 +388,7 @@ def test_an_address_that_others_reach_needs_a_way_in(acme: int, monkeypatch: pyt
     made = tokens.create("reports", "viewer", None, None)
     check_bind("0.0.0.0")
     tokens.revoke(made["id"])
+    users.add("bob", "admin", None, None)  # who can't log in
     with pytest.raises(Problem):
         check_bind("0.0.0.0")
     users.add("anna", "admin", None, PASSWORD)
