@@ -20,6 +20,7 @@ from ops.http import access
 from ops.http.access import Asked
 from ops.http.app import check_bind, make_app
 from ops.http.console.pages import login
+from ops.listing import MAX_LIMIT
 from ops.problems import Problem
 from simulators.core.server import running
 from tests.fixtures.asking import PASSWORD, Visitor
@@ -379,6 +380,18 @@ def test_while_the_database_is_away_each_is_told_so_in_its_own_way(
     assert '<html lang="nl"' in page.text
     assert document.json()["error"]["code"] == "database_away"
     assert metrics.text == "The database can't be reached.\n"
+
+
+def test_the_record_as_a_file_is_all_of_the_list(anna: Visitor) -> None:
+    run_sql(
+        "INSERT INTO operator_action (who, verb, subject) SELECT 'eve', 'alerts test', n::text"
+        " FROM generate_series(1, :many) n",
+        many=MAX_LIMIT + 1,
+    )
+    kept = anna.get("/audit.csv?who=eve")
+    assert kept.headers["content-disposition"] == 'attachment; filename="audit.csv"'
+    assert len(kept.text.splitlines()) == MAX_LIMIT + 2
+    assert anna.get("/audit.csv?since=yesterday").status_code == 422
 
 
 def test_an_address_that_others_reach_needs_a_way_in(acme: int, monkeypatch: pytest.MonkeyPatch) -> None:
