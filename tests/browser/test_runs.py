@@ -171,6 +171,26 @@ def test_a_run_is_stopped_from_its_page(desk: Desk, look: Look) -> None:
     assert world.roster()[str(EVENT)] == set()
 
 
+def test_a_run_that_nobody_looks_at_keeps_no_connection_and_is_followed_again(desk: Desk, look: Look) -> None:
+    world = desk.tenant("unseen")
+    world.person(1, EVENT)
+    # given an AFAS that answers slowly, so that the run is under way for a while
+    world.fault("afas", "delay", tenant=world.afas.member_id, seconds=2, times=4)
+    page = look.open("/tenants/unseen")
+    page.click("form[action='/tenants/unseen/run'] button >> nth=0")
+    page.wait_for_url("**/runs/*")
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    assert page.evaluate("streams.size") == 1
+    page.evaluate(hide, True)
+    assert page.evaluate("streams.size") == 0
+    page.evaluate(hide, False)
+    assert page.evaluate("streams.size") == 1
+    page.wait_for_selector("form[action$='/again']", timeout=60_000)
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_some_of_a_hold_is_released_and_the_rest_refused(desk: Desk, look: Look, javascript: bool) -> None:
     slug = f"held-{'with' if javascript else 'without'}"

@@ -37,7 +37,7 @@ async function refresh(part) {
 
 function follow(part) {
   const id = part.id;
-  if (!id || streams.has(id)) return;
+  if (!id || streams.has(id) || (document.hidden && part.dataset.events)) return;
   const again = async () => {
     const now = document.getElementById(id);
     const fresh = now && await refresh(now);
@@ -58,6 +58,16 @@ function follow(part) {
   const tick = async () => { if (await again()) setTimeout(tick, seconds * 1000); };
   setTimeout(tick, seconds * 1000);
 }
+
+// A browser opens six connections to a host, over all its windows: one that nobody looks at keeps none.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) return $$("[data-refresh]").forEach(follow);
+  streams.forEach((source, id) => {
+    if (!source) return;
+    source.close();
+    streams.delete(id);
+  });
+});
 
 // ---- Choosing rows: a box for all, and a button that says how many
 
