@@ -220,12 +220,11 @@ def edit(name: str, role: str, tenants: Sequence[str] | None, *, who: str | None
     access.check("users.edit", None)
     with _changing() as connection:
         user = _one(connection, name)
-        wanted = {"id": user["id"], "role": checked_role(role)}
-        wanted["tenants"] = as_json(checked_tenants(connection, tenants))
+        seen = checked_tenants(connection, tenants)
+        wanted = {"id": user["id"], "role": checked_role(role), "tenants": as_json(seen)}
         if role != Role.ADMIN or tenants is not None:
             _keep_an_admin(connection, user)
-        same = user["role"] == role and user["tenants"] == (sorted(set(tenants)) if tenants is not None else None)
-        if same:
+        if (user["role"], user["tenants"]) == (role, seen):
             return {"user": user["name"], "result": "unchanged", "sessions": 0}
         connection.execute(
             text("UPDATE console_user SET role = :role, tenants = CAST(:tenants AS jsonb) WHERE id = :id"), wanted
