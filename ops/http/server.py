@@ -81,7 +81,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
         timer: asyncio.TimerHandle | None = None
         stuffed = False
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as uvicorn's
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's: asyncio's takes a BaseTransport, which can't write
             if not door.make_room(len(self.connections)):
                 transport.abort()
                 return

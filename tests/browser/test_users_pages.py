@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser
 
 from ops import logins, tokens, users
 from ops.http.app import make_app
+from ops.language import Language
 from ops.logins import Browser as From
 from simulators.core.server import running
 from tests.browser.desk import Desk
@@ -60,9 +62,9 @@ def log_in(look: Look, name: str, password: str = PASSWORD) -> None:
     ],
 )
 def test_somebody_logs_in_where_they_wanted_to_go_and_out_again(
-    guest: Look, anna: str, *, language: str, title: str, wrong: str, out: str, javascript: bool
+    guest: Look, anna: str, *, language: Language, title: str, wrong: str, out: str, javascript: bool
 ) -> None:
-    page = guest.open("/settings/tokens", language=language, javascript=javascript)  # type: ignore[arg-type]
+    page = guest.open("/settings/tokens", language=language, javascript=javascript)
     assert title in guest.text()
     assert page.locator("nav").count() == 0  # nothing to go to yet
     guest.expect(422)
@@ -209,9 +211,8 @@ def test_a_viewer_is_shown_no_way_to_users_and_is_told_why_by_its_address(guest:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_the_pages_can_be_used_by_everybody(
-    look: Look, guest: Look, axe: Axe, anna: str, *, theme: str, width: int
+    look: Look, guest: Look, axe: Axe, anna: str, *, theme: Literal["light", "dark"], width: int
 ) -> None:
-    how = {"theme": theme, "width": width}
     number = scalar("SELECT id FROM console_user WHERE name = :n", n=anna)
     logins.login(anna, PASSWORD, From("192.0.2.7", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"))
     tokens.create("reports", "viewer", ["acme"], None)
@@ -221,10 +222,10 @@ def test_the_pages_can_be_used_by_everybody(
         ("/settings/tokens", "tokens"),
         ("/account", "account-local"),
     ):
-        look.open(path, **how)  # type: ignore[arg-type]
+        look.open(path, theme=theme, width=width)
         axe(look)
         look.shot(f"{shot}-{theme}-{width}")
-    guest.open("/login", **how)  # type: ignore[arg-type]
+    guest.open("/login", theme=theme, width=width)
     axe(guest)
     guest.shot(f"login-{theme}-{width}")
     log_in(guest, anna)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from models.direction import Direction
 from models.role import Role
 from models.session import transaction
 from ops import access, audit, holds, lookup, status
@@ -98,8 +99,8 @@ BY_SLUG: dict[str, Callable[[], object]] = {
     "holds": lambda: holds.listing(tenant="beta"),
     "links": lambda: links.listing(tenant="beta"),
     "dead letters": lambda: inbox.listing(Filters(tenant="beta")),
-    "a sync": lambda: start.start("enrollments", ["beta"], everyone=False, options={}, need_worker=False),  # type: ignore[arg-type]
-    "a preview": lambda: dry_run.document("enrollments", ["beta"], everyone=False, options={}),  # type: ignore[arg-type]
+    "a sync": lambda: start.start(Direction.ENROLLMENTS, ["beta"], everyone=False, options={}, need_worker=False),
+    "a preview": lambda: dry_run.document(Direction.ENROLLMENTS, ["beta"], everyone=False, options={}),
     "the record": lambda: audit.recent("beta"),
 }
 
@@ -128,7 +129,7 @@ def test_listings_and_counts_hold_nothing_of_another_tenant(anna: Actor) -> None
 
 def test_all_tenants_are_those_that_one_may_see(anna: Actor) -> None:
     with transaction() as connection:
-        found = start.chosen(connection, [], True, "enrollments")  # type: ignore[arg-type]
+        found = start.chosen(connection, [], True, Direction.ENROLLMENTS)
     assert [one.slug for one in found] == ["acme"]
 
 
