@@ -63,10 +63,13 @@ class Asked:
 
     @classmethod
     def of(cls, scope: Scope) -> Asked:
-        """Read it; of a header that comes twice the first counts."""
+        """Read it; of a header that comes twice the first counts, but of a list that is all of it."""
         headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        for raw, value in scope["headers"]:
+            name, told = raw.decode("latin-1").lower(), value.decode("latin-1")
+            if name == "x-forwarded-for" and name in headers:  # HAProxy adds a line below the one that a browser sent
+                headers[name] += f", {told}"
+            headers.setdefault(name, told)
         peer = scope["client"][0] if scope.get("client") else ""
         return cls(
             scope["method"],

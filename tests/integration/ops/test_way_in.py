@@ -433,6 +433,16 @@ def test_whose_address_it_is_behind_a_proxy(
     assert Asked("GET", "/", "", headers, "http", peer).address == address
 
 
+def test_a_proxy_that_adds_a_line_of_its_own_is_believed_and_not_the_line_above(
+    configured: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOPPELING_PUBLIC_URL", "https://koppeling.example.nl")
+    settings.get.cache_clear()
+    headers = [(b"x-forwarded-for", b"198.51.100.7"), (b"x-forwarded-for", b"192.0.2.1")]
+    scope = {"method": "GET", "path": "/", "headers": headers, "client": ("10.0.0.2", 50123)}
+    assert Asked.of(scope).address == "192.0.2.1"
+
+
 def test_the_new_token_is_in_the_answer_once_and_in_no_list(anna: Visitor) -> None:
     form = {"name": "reports", "role": "viewer", "scope": "some", "slugs": "acme", "lasts": "30"}
     shown = anna.post("/settings/tokens", data=form)
