@@ -26,7 +26,7 @@ from models.role import Role
 from models.session import transaction
 from ops import access, audit, users
 from ops.access import Actor, acting
-from ops.problems import Problem
+from ops.problems import Forbidden, Problem
 from ops.tokens import hash_of
 
 LASTS, IDLE, AT_ISSUER = timedelta(days=7), timedelta(hours=12), timedelta(minutes=10)
@@ -146,6 +146,26 @@ def _attempt(name: str, address: str) -> int:
         if before.of_name >= OF_NAME or before.of_address >= OF_ADDRESS:
             raise Problem("login_often", minutes=int(WINDOW.total_seconds() // 60))
         return int(connection.execute(_TRY, values).scalar_one())
+
+
+def own_password(known: Known, before: str, password: str, browser: Browser) -> users.UserDone:
+    """Give oneself another password; the other sessions end. Guesses at the present one count like those of a login."""
+    if known.user is None:
+        raise Forbidden("no_account")
+    attempt = _attempt(known.actor.name, browser.address)
+    try:
+        done = users.own_password(known.user, before, password, but=known.session)
+    except Problem as problem:
+        if problem.code != "password_before":
+            _forgive(attempt)
+        raise
+    _forgive(attempt)
+    return done
+
+
+def _forgive(attempt: int) -> None:
+    with transaction() as connection:
+        _settle(connection, attempt)
 
 
 def network_of(address: str) -> str:

@@ -6,7 +6,7 @@ import base64
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 import requests
 
 import settings
-from ops import tokens, users
+from ops import logins, tokens, users
 from ops.http import access
 from ops.http.access import Asked
 from ops.http.app import check_bind, make_app
@@ -332,14 +332,25 @@ def test_an_address_too_long_to_come_back_to_leads_to_the_login_all_the_same(bas
     assert (led.status_code, led.headers["location"]) == (303, "/login")
 
 
-def test_very_many_logins_at_once_leave_the_pages_to_others(anna: Visitor) -> None:
-    many = 60
+NEW = {"first": "een andere korte zin", "second": "een andere korte zin"}
+GUESSES: dict[str, Callable[[Visitor], requests.Response]] = {
+    "a login": lambda vera: vera.log_in("vera", "a wrong guess at it"),
+    "one's own password": lambda vera: vera.post("/account/password", data=NEW | {"before": "a wrong guess at it"}),
+}
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+def test_very_many_guesses_at_once_leave_the_pages_to_others(anna: Visitor, guess: str) -> None:
+    many = 48  # a server has 40 threads for its pages
     sent_away = many - login.AT_ONCE - login.WAITING
+    vera = Visitor(anna.base)
+    vera.log_in("vera")
+    cookie = f"koppeling={vera.cookies['koppeling']}"
     with ThreadPoolExecutor(many) as threads, ExitStack() as busy:
         for _ in range(2):
             users._at_once.acquire()
             busy.callback(users._at_once.release)
-        asked = [threads.submit(Visitor(anna.base).log_in, "vera", "a wrong guess at it") for _ in range(many)]
+        asked = [threads.submit(GUESSES[guess], Visitor(anna.base, Cookie=cookie)) for _ in range(many)]
         until = time.monotonic() + 60
         while sum(one.done() for one in asked) < sent_away and time.monotonic() < until:
             time.sleep(0.02)
@@ -348,6 +359,22 @@ def test_very_many_logins_at_once_leave_the_pages_to_others(anna: Visitor) -> No
         assert len(told) == sent_away
         assert all("heel veel mensen" in one.text for one in told)
     assert {one.result().status_code for one in asked} == {422}
+
+
+def test_guesses_at_ones_present_password_count_like_those_of_a_login(
+    anna: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "OF_NAME", 2)
+    for _ in range(2):
+        refused = anna.post("/account/password", data=NEW | {"before": "a wrong guess at it"})
+        assert "niet het huidige wachtwoord" in refused.text
+    often = anna.post("/account/password", data=NEW | {"before": PASSWORD})
+    assert (often.status_code, "te vaak" in often.text) == (422, True)
+    run_sql("UPDATE login_attempt SET at = at - interval '16 minutes'")
+    # What is wrong with the new one is no guess.
+    for _ in range(2):
+        anna.post("/account/password", data={"before": PASSWORD, "first": "x", "second": "x"})
+    assert anna.post("/account/password", data=NEW | {"before": PASSWORD}).status_code == 303
 
 
 def test_what_broke_is_in_no_log_and_its_answer_says_what_a_browser_may_do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Request
@@ -9,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from ops import access, logins, users
 from ops.http.access import asked_of, known_of, take_cookie
+from ops.http.console.pages.login import apart, with_password
 from ops.http.console.render import again, page
 from ops.problems import Forbidden, Problem
 
@@ -37,18 +39,24 @@ def account(request: Request, done: Annotated[str | None, Query(max_length=20)] 
 
 
 @router.post("/password")
-def password(
+async def password(
     request: Request,
     before: Annotated[str, Form(max_length=4000)] = "",
     first: Annotated[str, Form(max_length=4000)] = "",
     second: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
     """Change it; the other sessions end."""
-    user, known = _user(request), known_of(request)
+    return await apart(with_password, partial(_password, request, before, first, second))
+
+
+def _password(request: Request, before: str, first: str, second: str) -> Response:
+    known = known_of(request)
+    if known is None:
+        raise Forbidden("no_account")
     try:
         if first != second:
             raise Problem("password_twice")
-        users.own_password(user, before, first, but=known.session if known else None)
+        logins.own_password(known, before, first, asked_of(request).browser)
     except Problem as problem:
         return again(request, "account.html", problem, **_values(request))
     return RedirectResponse("/account?done=password", 303)
