@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 LEAST, MOST = 12, 1000
+# What the record calls who has no row here. Whoever chooses a name at an issuer is not to pass for one of them.
+OURS = ("local", "nobody", "oidc", "token", "unknown")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -180,7 +182,7 @@ def _free_name(connection: Connection, wanted: str, known_as: str) -> str:
     mark = hashlib.sha256(known_as.encode(errors="replace")).hexdigest()[:6]
     named = plain or f"user-{mark}"
     taken = connection.execute(text("SELECT 1 FROM console_user WHERE lower(name) = lower(:name)"), {"name": named})
-    return f"{named}+{mark}" if taken.first() else named
+    return f"{named}+{mark}" if taken.first() or named.lower() in OURS else named
 
 
 def name_of(number: int) -> str:

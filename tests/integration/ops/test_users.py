@@ -302,6 +302,12 @@ def test_users_are_told_of_page_by_page(anna: str) -> None:
         users.listing(4, first.next)
 
 
+@pytest.mark.parametrize("name", ["token", "Local", "oidc", "unknown", "nobody"])
+def test_nobody_passes_by_a_name_chosen_at_an_issuer_for_one_that_the_record_uses(acme: int, name: str) -> None:
+    users.told_by_issuer("https://login.example.nl", "s1", name, Role.VIEWER, None)
+    assert str(scalar("SELECT name FROM console_user")).startswith(f"{name}+")
+
+
 def test_whoever_was_told_of_by_an_issuer_keeps_their_number_and_takes_nobodys_name(anna: str) -> None:
     first = users.told_by_issuer("https://login.example.nl", "s1", "anna@example.nl", Role.VIEWER, ["acme"])
     second = users.told_by_issuer("https://login.example.nl", "s2", "<b>", Role.ADMIN, None)
