@@ -27,8 +27,8 @@ REDIS = (
     *("valkey", "valkeys", "valkey+sentinel", "valkeys+sentinel"),
 )
 FROM_FILE = (
-    *("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL", "ALERT_WEBHOOK_SECRET"),
-    "OIDC_CLIENT_SECRET",
+    *("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL"),
+    *("ALERT_WEBHOOK_SECRET", "OIDC_CLIENT_SECRET"),
 )
 _DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
 _PREFIX = re.compile(r"^[A-Za-z0-9._-]([A-Za-z0-9._:-]{0,58}[A-Za-z0-9._-])?$", re.ASCII)
@@ -151,6 +151,7 @@ class Settings:
 
     home: Path
     database_url: str | None = field(repr=False, default=None)
+    database_direct_url: str | None = field(repr=False, default=None)
     redis_url: str | None = field(repr=False, default=None)
     secret_keys: tuple[str, ...] = field(repr=False, default=())
     allow_insecure_urls: bool = False
@@ -194,6 +195,10 @@ class Settings:
                 "No database: set KOPPELING_DATABASE_URL (postgresql://…) or start one here with `koppeling up`."
             )
         return "postgresql+psycopg://" + self.database_url.split("://", 1)[1]
+
+    def need_direct_database(self) -> str:
+        """Its URL for psycopg, for what needs a session of its own: past a connection pooler, if one is named."""
+        return "postgresql://" + (self.database_direct_url or self.need_database()).split("://", 1)[1]
 
     def need_redis(self) -> str:
         """The broker's URL, or a SettingsError that says what to do."""
@@ -295,14 +300,12 @@ def load() -> Settings:
             raise ValueError("must be 0 or 1")
         return text == "1"
 
+    postgres = url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg")
     standard = Settings(home=Path(".koppeling"))
     settings = Settings(
         home=absolute(knob("HOME", Path, standard.home)),
-        database_url=knob(
-            "DATABASE_URL",
-            url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"),
-            None,
-        ),
+        database_url=knob("DATABASE_URL", postgres, None),
+        database_direct_url=knob("DATABASE_DIRECT_URL", postgres, None),
         redis_url=knob("REDIS_URL", url(*REDIS), None),
         secret_keys=knob("SECRET_KEYS", _secret_keys, ()),
         allow_insecure_urls=knob("ALLOW_INSECURE_URLS", flag, False),
@@ -338,6 +341,15 @@ def load() -> Settings:
         oidc_tenants_claim=knob("OIDC_TENANTS_CLAIM", str, ""),
         dead_letter_retention=knob("DEAD_LETTER_RETENTION", seconds(86400), standard.dead_letter_retention),
     )
+    problems += _together(settings)
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return settings
+
+
+def _together(settings: Settings) -> list[str]:
+    """What does not fit together."""
+    problems: list[str] = []
     if not settings.quarantine_probes:
         problems.append("KOPPELING_QUARANTINE_PROBES: needs at least one duration")
     if settings.smtp_url and not settings.smtp_from:
@@ -346,10 +358,9 @@ def load() -> Settings:
         problems.append("KOPPELING_ALERT_WEBHOOK_SECRET: is needed with KOPPELING_ALERT_WEBHOOK")
     if (settings.alert_webhook or "https://").startswith("http://") and not settings.allow_insecure_urls:
         problems.append("KOPPELING_ALERT_WEBHOOK: must be https")
-    problems += _oidc_problems(settings)
-    if problems:
-        raise SettingsError("; ".join(problems))
-    return settings
+    if settings.database_direct_url and not settings.database_url:
+        problems.append("KOPPELING_DATABASE_URL: is needed with KOPPELING_DATABASE_DIRECT_URL")
+    return problems + _oidc_problems(settings)
 
 
 def _oidc_problems(settings: Settings) -> list[str]:

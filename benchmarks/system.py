@@ -110,7 +110,7 @@ def system(
     """Start simulators and ``koppeling up``; all processes, files and settings are gone afterwards."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(temporary_folder("koppeling-bench-")))
-        stack.enter_context(_environment(home, variables or {}))
+        stack.enter_context(own_environment(home, variables or {}))
         afas, pluvo = (stack.enter_context(simulator(name, home)) for name in ("afas", "pluvo"))
         made = System(home, ControlClient(afas), ControlClient(pluvo), afas, pluvo)
         up = (*KOPPELING, "up", "--workers", str(workers), "--threads", str(threads), "--port", str(free_port()))
@@ -132,7 +132,7 @@ def temporary_folder(prefix: str) -> Iterator[str]:
 
 
 @contextmanager
-def _environment(home: Path, variables: Mapping[str, str]) -> Iterator[None]:
+def own_environment(home: Path, variables: Mapping[str, str]) -> Iterator[None]:
     """Settings of this process and its children for the length of the block."""
     before = {name: value for name, value in os.environ.items() if name.startswith(settings.PREFIX)}
     for name in before:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 from sqlmodel.sql.sqltypes import AutoString
 
 import settings
+from migrations.run import engine
 from models.advisory_locks import AdvisoryLock
 from models.crypto import Encrypted
 from models.tables import metadata
@@ -25,9 +25,8 @@ def plain_types(kind: str, item: Any, autogen_context: Any) -> str | Literal[Fal
 
 
 def run() -> None:
-    url = context.config.attributes.get("url") or settings.get().need_database()
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
-    with engine.connect() as connection:
+    url = context.config.attributes.get("url") or settings.get().need_direct_database()
+    with engine(url).connect() as connection:
         # Two machines that start at once migrate one after the other.
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": AdvisoryLock.MIGRATION})
         connection.execute(text("SET lock_timeout = '10s'"))

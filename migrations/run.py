@@ -8,8 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
+
+from models.session import CONNECT_SECONDS, read_by_driver
 
 # Each command compares revisions; only those that migrate import alembic, which is slow.
 if TYPE_CHECKING:
@@ -128,4 +130,11 @@ def _revision(connection: Connection) -> str | None:
 
 def _connected(url: str) -> Connection:
     """A connection that belongs to no pool. Without ``options``, which poolers refuse before anyone can name them."""
-    return create_engine(driver_url(url), poolclass=NullPool, connect_args={"connect_timeout": 5}).connect()
+    return engine(url).connect()
+
+
+def engine(url: str) -> Engine:
+    """What connects to a URL, without a pool."""
+    made = create_engine("postgresql+psycopg://", poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS})
+    read_by_driver(made, driver_url(url))
+    return made

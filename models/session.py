@@ -2,6 +2,9 @@
 
 Nobody holds two connections of the pool at once, so a pool that is too small makes threads wait and never blocks them
 for ever. What needs a connection for longer (leading, call slots) has one of its own: ``connect_alone``.
+
+Where a connection pooler stands before PostgreSQL (KOPPELING_DATABASE_DIRECT_URL names the way past it), our pool goes
+through it: nothing that the pool's connections do outlives a transaction. The others go past it.
 """
 
 from __future__ import annotations
@@ -29,16 +32,27 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 # A transaction here is a few statements; nothing waits for HTTP inside one. Whatever lasts longer is a fault.
-_OPTIONS = "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s -c lock_timeout=20s"
-# A server that vanished without a word is noticed within half a minute, and not after the two hours of the standard.
+_LIMITS = {"statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s", "lock_timeout": "20s"}
+# Behind a pooler a session is anybody's: there each transaction begins with them.
+_LIMITS_OF_A_TRANSACTION = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _LIMITS.items())
+# Who vanished without a word is noticed within half a minute, and not after the two hours of the standard: the server
+# by us, and we by the server, which then gives free what our session held.
 _ALIVE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+_ALIVE_THERE = {
+    "tcp_keepalives_idle": "10s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
 # A connection that worked this long ago works still; asking first each time would cost a seventh of a busy worker.
 _TRUSTED_SECONDS = 2.0
+# To wait for each host of a URL
+CONNECT_SECONDS = 5
 # What a command needs. Workers and the web server say what they need with ``use_pool``.
 COMMAND_POOL = 5
 IDLE_SECONDS = 30.0
@@ -67,22 +81,46 @@ def engine_for(url: str) -> Engine:
 
     The last one used is taken first: the others may lie idle, and ``close_idle`` gives them back to PostgreSQL.
     """
+    pooler = settings.get().database_direct_url is not None
+    # A pooler takes no settings of a session, and keeps no prepared statements for it.
+    how: dict[str, Any] = {"prepare_threshold": None} if pooler else {"options": _options(_LIMITS | _ALIVE_THERE)}
     made = create_engine(
-        url,
+        "postgresql+psycopg://",
         hide_parameters=True,  # an exception's text may be shown; what was to be stored may not
         pool_size=_Pool.size,
         max_overflow=0,
         pool_use_lifo=True,
         pool_recycle=1800,
         pool_timeout=30,
-        connect_args={"connect_timeout": 5, "options": _OPTIONS, "application_name": "koppeling"} | _ALIVE,
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "koppeling"} | how | _ALIVE,
     )
+    read_by_driver(made, url)
+    if pooler:
+        event.listen(made, "begin", _limit)
     event.listen(made, "handle_error", _say_no_values)
     event.listen(made, "connect", _opened)
     event.listen(made, "checkin", _given_back)
     event.listen(made, "checkout", _taken)
     event.listen(made, "detach", _given_back)
     return made
+
+
+def read_by_driver(made: Engine, url: str) -> None:
+    """Have an engine connect to a URL as PostgreSQL's own library reads it: it may name several hosts."""
+    plain = url.replace("+psycopg", "", 1)
+
+    def connect(dialect: Any, record: Any, arguments: Any, names: dict[str, Any]) -> psycopg.Connection:
+        return psycopg.connect(plain, **names)
+
+    event.listen(made, "do_connect", connect)
+
+
+def _options(values: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in values.items())
+
+
+def _limit(connection: Connection) -> None:
+    connection.exec_driver_sql(_LIMITS_OF_A_TRANSACTION)
 
 
 class _Held(threading.local):
@@ -168,10 +206,10 @@ def close_idle(idle_seconds: float = IDLE_SECONDS) -> int:
 def connect_alone(name: str, options: str = "") -> psycopg.Connection:
     """A connection outside the pool, in autocommit, for what lasts: its session's locks end with it."""
     return psycopg.connect(
-        settings.get().need_database().replace("+psycopg", "", 1),
+        settings.get().need_direct_database(),
         autocommit=True,
-        connect_timeout=5,
-        options=options,
+        connect_timeout=CONNECT_SECONDS,
+        options=f"{_options(_ALIVE_THERE)} {options}",
         application_name=f"koppeling {name}",
         **_ALIVE,
     )

@@ -8,9 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
-from benchmarks.chaos.faults import Faults
 from benchmarks.chaos.scene import Scene, address
 from models.outcomes import NOT_PLANNED, RowOutcome
 from simulators.pluvo.tenant import PluvoTenant
@@ -21,7 +20,16 @@ IN_EVENT = ("ENROLLED", "WAITLISTED")
 EXPLAINED = [*NOT_PLANNED, RowOutcome.NOT_YET, RowOutcome.ENDED, RowOutcome.BLOCKED, RowOutcome.WAITING]
 
 
-def violations(scene: Scene, faults: Faults, checked_put: int) -> list[str]:
+class Witness(Protocol):
+    """What is known of the faults: complaints, and between which times answers may have got lost."""
+
+    @property
+    def complaints(self) -> list[str]: ...
+    @property
+    def unclear(self) -> list[tuple[datetime, datetime]]: ...
+
+
+def violations(scene: Scene, faults: Witness, checked_put: int) -> list[str]:
     """Everything that is not as it must be. ``checked_put``: PUTs up to this number were looked at before."""
     found = [*faults.complaints, *_ledger(scene)]
     for tenant in scene.tenants:
@@ -95,7 +103,7 @@ def _dates(scene: Scene, tenant: SampleTenant) -> Iterator[str]:
             yield f"event {row.event_id}, person {row.internal_id}: AFAS shows {shown}, must show {wanted}"
 
 
-def _doubled_puts(scene: Scene, faults: Faults, checked_put: int) -> Iterator[str]:
+def _doubled_puts(scene: Scene, faults: Witness, checked_put: int) -> Iterator[str]:
     """A date is sent again only when it could not be known whether the first time had worked, and then the same one."""
     sent: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for entry in scene.system.afas.log(operation="put"):
@@ -109,7 +117,7 @@ def _doubled_puts(scene: Scene, faults: Faults, checked_put: int) -> Iterator[st
                 yield f"{key}: written again at {again['at']} although the answer of {first['at']} was good"
 
 
-def _unclear(entry: dict[str, Any], faults: Faults) -> bool:
+def _unclear(entry: dict[str, Any], faults: Witness) -> bool:
     if entry["faults"] or not 200 <= (entry["status"] or 0) < 300:
         return True
     ended = datetime.fromisoformat(entry["ended_at"])

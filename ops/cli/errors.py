@@ -31,6 +31,15 @@ _STATES = {
     "stays so, raise max_connections or run fewer worker processes (docs/deployment.md counts them).",
     **dict.fromkeys(SHUTTING_DOWN, "The database is shutting down or starting: try again in a moment."),
 }
+# By words of PostgreSQL's library, which gives no codes before a session stands.
+_CONNECTING = {
+    "certificate": "Name the CA's file in KOPPELING_DATABASE_URL (sslrootcert=…), and a host that stands in the "
+    "server's certificate.",
+    "does not support SSL": "Set ssl = on in PostgreSQL, or leave sslmode out where nobody else can listen.",
+    "session is read-only": "No server that KOPPELING_DATABASE_URL names takes writes now: promote one, or wait.",
+    "startup parameter": "A connection pooler stands before PostgreSQL: set KOPPELING_DATABASE_DIRECT_URL to "
+    "the address of PostgreSQL itself.",
+}
 _BROKER = "Check KOPPELING_REDIS_URL and that the server runs, or unset it to use the embedded one."
 
 
@@ -56,7 +65,8 @@ def _line(error: Exception) -> tuple[str, int]:
     elif isinstance(error, exc.ProgrammingError) and "does not exist" in str(error.orig):
         found = "The database's tables are not those of this version: run `koppeling migrate`.", 2
     elif isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError | psycopg.OperationalError):
-        found = f"Can't reach the database ({_said(error)}). {_DATABASE}", 2
+        do = next((do for words, do in _CONNECTING.items() if words in str(error)), _DATABASE)
+        found = f"Can't reach the database ({_said(error)}). {do}", 2
     elif isinstance(error, redis.RedisError):
         found = f"Can't reach the broker ({clean(str(error), limit=200)}). {_BROKER}", 2
     elif isinstance(error, RemoteError):

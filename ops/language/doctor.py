@@ -28,7 +28,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "doctor.schema": "{told}",
     "doctor_do.schema": "Run `koppeling migrate`, or use the version of koppeling that made these tables.",
     "doctor.unfit": "{told}",
-    "doctor_do.unfit": "Change KOPPELING_DATABASE_URL.",
+    "doctor_do.unfit": "Set it so, on every machine.",
     "doctor.no_database": "{told}",
     "doctor_do.no_database": "Start it with `koppeling up`, or set KOPPELING_DATABASE_URL.",
     "doctor.database_unreachable": "The database gives no answer ({error}).",

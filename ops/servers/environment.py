@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cryptography.fernet import Fernet
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 import settings
 from migrations import usable
@@ -102,11 +102,13 @@ def need_keys(*, make: bool = False, lost: bool = False) -> None:
 
 
 def check_url() -> None:
-    """Refuse a database's address that can't be read."""
-    try:
-        make_url(settings.get().need_database())
-    except (ArgumentError, ValueError):
-        raise Problem("database_url") from None
+    """Refuse an address of the database that can't be read."""
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
+        url = getattr(settings.get(), name.lower())
+        try:
+            conninfo_to_dict(f"postgresql://{url.split('://', 1)[1]}" if url else "")
+        except (ProgrammingError, ValueError):
+            raise Problem("database_url", name=f"KOPPELING_{name}") from None
 
 
 @contextmanager
@@ -142,8 +144,8 @@ def migrate() -> str | None:
     found = settings.get()
     if found.database_url:
         check_url()
-        usable.refuse_pooler(found.need_database())
-        upgrade(found.need_database())
+        usable.addresses()
+        upgrade(found.need_direct_database())
     elif url := running(found.home).database_url:
         upgrade(url)
     else:

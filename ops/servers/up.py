@@ -21,8 +21,8 @@ import requests
 import structlog
 
 import settings
+from migrations import usable
 from migrations.run import upgrade
-from migrations.usable import refuse_pooler
 from models.session import DATABASE_TROUBLE, transaction
 from models.worker import live_workers
 from ops.problems import Problem
@@ -128,7 +128,7 @@ def _servers(stack: ExitStack) -> Servers:
     started: list[tuple[str, Postgres | Valkey]] = []
     if found.database_url:
         environment.check_url()
-        refuse_pooler(found.need_database())
+        usable.addresses()
     else:
         postgres = start_postgres(found.home)
         stack.callback(postgres.stop)
@@ -139,7 +139,7 @@ def _servers(stack: ExitStack) -> Servers:
         stack.callback(valkey.stop)
         started.append(("Valkey", valkey))
         environment.use(redis_url=valkey.url)
-    upgrade(settings.get().need_database())
+    upgrade(settings.get().need_direct_database())
     environment.need_keys(make=True)
     startup.broker()
     return Servers(started)
