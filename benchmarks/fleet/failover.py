@@ -26,7 +26,7 @@ class FailedOver:
     recorded: int = 0
     known: int = 0
     promoted_seconds: float = 0.0
-    # From the primary's end to the next account that is made in Pluvo
+    # From the primary's end to the next effect that is recorded
     held_up_seconds: float = 0.0
     # From the primary's end until all is as it must be
     mended_seconds: float = 0.0
@@ -45,24 +45,32 @@ class FailedOver:
         }
 
 
-def fail_over(*, synchronous: bool, people: int = 75, delay_ms: int = 40) -> FailedOver:
-    """Half of the accounts are made when the primary goes. Asynchronous: the standby has heard nothing for a while."""
+def fail_over(
+    *, synchronous: bool, people: int = 75, delay_ms: int = 40, heard: float = 0.3, made_by: float = 0.5
+) -> FailedOver:
+    """A part of the accounts is made when the primary goes (``made_by``, of all people). Asynchronous: the standby has
+    heard nothing since another part was (``heard``; 0: of the runs neither).
+    """
     told = FailedOver(synchronous)
     with _scene(people, delay_ms) as (servers, made):
         servers.follow(synchronous=synchronous)
-        made.begin_runs()
-        _wait_for(made, 0.3 * people)
+        if heard:
+            made.begin_runs()
+            _wait_for(made, heard * people)
         if not synchronous:
             servers.cut()
-            _wait_for(made, 0.5 * people)
+        if not heard:
+            made.begin_runs()
+        _wait_for(made, made_by * people)
         with made.struck():
-            before, begun = made.made(), time.monotonic()
+            begun = time.monotonic()
             told.recorded = _recorded(servers.primary)
             told.promoted_seconds = servers.fail_over()
             told.known = _recorded(servers.standby)
-            wait_until(lambda: made.made() > before, 120)
+            wait_until(lambda: _recorded(servers.standby) > told.known, 120)
             told.held_up_seconds = time.monotonic() - begun
         made.system.pluvo.clear_faults()
+        made.begin_runs()  # those that were asked for may be forgotten
         made.quiet()
         told.losses = made.violations()
         told.mended_seconds = time.monotonic() - begun
