@@ -67,10 +67,10 @@ def fail_over(
             told.recorded = _recorded(servers.primary)
             told.promoted_seconds = servers.fail_over()
             told.known = _recorded(servers.standby)
+            made.begin_runs()  # those that were asked for may be forgotten
             wait_until(lambda: _recorded(servers.standby) > told.known, 120)
             told.held_up_seconds = time.monotonic() - begun
         made.system.pluvo.clear_faults()
-        made.begin_runs()  # those that were asked for may be forgotten
         made.quiet()
         told.losses = made.violations()
         told.mended_seconds = time.monotonic() - begun

@@ -41,6 +41,8 @@ MAX_CRASHES = 3
 RARELY_SECONDS = 2.0
 POLL_SECONDS = 0.5
 DEAF_SECONDS = 3.0
+# How long a run rests that PostgreSQL left alone.
+CALM_SECONDS = 5.0
 LOCK_NOT_AVAILABLE = "55P03"
 log = structlog.get_logger("workers.runs.runner")
 
@@ -182,8 +184,9 @@ def work(lease: RunLease) -> None:
         log.warning("run_failed", code=error.code, **names)
         _end(lease, RunStatus.FAILED, error.code, error)
     except Exception as error:
-        if is_away(error):  # nothing can be recorded now: the lease ends, and the run begins again
+        if is_away(error):  # nothing can be recorded now
             log.warning("run_left", error=type(error).__name__, where=where(error), **names)
+            _give_back(lease)
         else:  # our own fault: the run says so, its traceback could hold data
             log.error("run_broke", where=where(error), **names)
             _end(lease, RunStatus.FAILED, f"internal_error: {where(error)}")
@@ -204,23 +207,38 @@ def _hand_over(lease: RunLease) -> None:
         connection.execute(text("NOTIFY koppeling_runs"))
 
 
-def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteError | None = None) -> None:
-    """Record an early end, if the run is still ours. Database trouble leaves it to the next one who claims it."""
+def _give_back(lease: RunLease) -> None:
+    """Let the run begin again as soon as PostgreSQL answers, and not when its lease ends. It counts as a crash: what it
+    did may be what PostgreSQL does not stand.
+    """
+    give_up = time.monotonic() + LEASE_SECONDS
+    lease.stopping.wait(CALM_SECONDS)  # trouble seldom comes alone, and three crashes end a run
+    while not _end(lease, RunStatus.QUEUED, None, crashes=1) and time.monotonic() < give_up:
+        if lease.stopping.wait(1.0):
+            break
+
+
+def _end(
+    lease: RunLease, status: RunStatus, reason: str | None, error: RemoteError | None = None, *, crashes: int = 0
+) -> bool:
+    """Record an early end, if the run is still ours. False where the database is in trouble: the lease will end."""
     try:
         with transaction() as connection:
             run = result.find(connection, lease.run_id, lease.tenant_id)
             if run is None or run.fence != lease.fence or run.status != RunStatus.RUNNING:
-                return
+                return True
             if status == RunStatus.QUEUED:
                 connection.execute(
                     text(
-                        """UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL
+                        """UPDATE run SET status = 'queued', lease_owner = NULL, lease_until = NULL,
+                                  progress = progress || jsonb_build_object('crashes',
+                                      coalesce((progress ->> 'crashes')::int, 0) + :crashes)
                             WHERE id = :id AND tenant_id = :tenant"""
                     ),
-                    {"id": lease.run_id, "tenant": lease.tenant_id},
+                    {"id": lease.run_id, "tenant": lease.tenant_id, "crashes": crashes},
                 )
                 connection.execute(text("NOTIFY koppeling_runs"))
-                return
+                return True
             if status == RunStatus.QUARANTINED and error is not None and not lease.preview:
                 call = {"operation": f"run {lease.direction}", "run": lease.run_id, "status": error.status}
                 words = clean(error.message)
@@ -233,6 +251,8 @@ def _end(lease: RunLease, status: RunStatus, reason: str | None, error: RemoteEr
             connection.execute(text("NOTIFY koppeling_runs"))
     except DATABASE_TROUBLE as trouble:
         log.warning("run_end_not_recorded", run=lease.run_id, error=type(trouble).__name__)
+        return False
+    return True
 
 
 class Runners:

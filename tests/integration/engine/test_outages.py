@@ -96,6 +96,22 @@ def test_everything_in_a_worker_process_outlives_an_outage(
         assert engine.effects() == [1, 2]
 
 
+def test_a_run_that_an_outage_ended_begins_again_long_before_its_lease_ends(
+    engine: Engine, client: redis.Redis, postgres_url: str, database_url: str
+) -> None:
+    # given a run in hand that needs the database while it is away
+    tenant = engine.tenant()
+    engine.script(0, "sleep", 2)
+    with engine.process():
+        run = queue_run(engine, tenant)
+        engine.wait(lambda: engine.value("SELECT status FROM run WHERE id = :r", r=run) == "running", 30, "a claim")
+        with closed_database(postgres_url, database_url):
+            time.sleep(3)
+        # then: a lease has 45 s
+        engine.wait(lambda: engine.value("SELECT status FROM run WHERE id = :r", r=run) == "done", 25, "a run")
+    assert engine.value("SELECT progress ->> 'crashes' FROM run WHERE id = :r", r=run) == "1"
+
+
 def queue_run(engine: Engine, tenant: int) -> str:
     with transaction() as connection:
         return request.request_run(connection, tenant, "enrollments", trigger="test")
