@@ -113,8 +113,11 @@ def _need_same(pooled: str, direct: str) -> None:
             raise Unfit(ELSEWHERE)
 
 
-def _connect(url: str, **names: str) -> psycopg.Connection:
-    return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None, **names)
+def _connect(url: str, options: str = "") -> psycopg.Connection:
+    """A connection that sends nothing but what it must: poolers refuse what they do not know."""
+    given = {"options": options} if options else {}
+    named = psycopg.conninfo.make_conninfo(url, connect_timeout=CONNECT_SECONDS, **given)
+    return psycopg.connect(named, autocommit=True, prepare_threshold=None)
 
 
 def _plain(url: str) -> str:

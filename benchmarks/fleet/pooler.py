@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from ops.servers.embedded.process import as_server, free_port, server_account, s
 
 
 @contextmanager
-def pgbouncer(program: str, url: str, mode: str, *, size: int = 20, **settings: str) -> Iterator[str]:
+def pgbouncer(
+    program: str, url: str, mode: str, *, size: int = 20, tls: tuple[Path, Path] | None = None
+) -> Iterator[str]:
     """The URL of a PgBouncer before the database of ``url``, with ``size`` connections to it. It asks for no password.
 
-    ``settings`` are lines of pgbouncer.ini; ``client_tls_key_file=…`` and the like are read by the servers' account.
+    ``tls``: it wants TLS of its clients, and shows this key and certificate.
     """
     to = conninfo_to_dict(url)
     place, port = str(to.get("host", "")), free_port()
@@ -35,21 +38,25 @@ def pgbouncer(program: str, url: str, mode: str, *, size: int = 20, **settings: 
         "pool_mode": mode,
         "default_pool_size": str(size),
         "max_client_conn": "500",
-    } | settings
+    }
     with temporary_folder("kf-") as name:
         folder = Path(name)
         folder.chmod(0o711)
+        if tls:
+            given["client_tls_sslmode"] = "require"
+            for what, path in zip(("key", "cert"), tls, strict=True):
+                shutil.copy(path, folder / what)
+                give(folder / what)
+                given[f"client_tls_{what}_file"] = str(folder / what)
         lines = ["[databases]", f"{to['dbname']} = {database}", "[pgbouncer]"]
         lines += [f"{name} = {value}" for name, value in given.items()]
         (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        if account := server_account():
-            os.chown(folder / "pgbouncer.ini", *account)
-        (folder / "pgbouncer.ini").chmod(0o600)
+        give(folder / "pgbouncer.ini")
         words = as_server([program, folder / "pgbouncer.ini"], server_account(), bound=True)
         running = spawn(words, folder / "pgbouncer.log", cwd=cwd)
         through = f"postgresql://anyone@127.0.0.1:{port}/{to['dbname']}"
         try:
-            if not wait_until(lambda: running.poll() is not None or _answers(through, given), 20):
+            if not wait_until(lambda: running.poll() is not None or _answers(through), 20):
                 raise NoServer((folder / "pgbouncer.log").read_text(encoding="utf-8"))
             if running.poll() is not None:
                 raise NoServer((folder / "pgbouncer.log").read_text(encoding="utf-8"))
@@ -63,9 +70,16 @@ def pgbouncer(program: str, url: str, mode: str, *, size: int = 20, **settings: 
                 running.wait()
 
 
-def _answers(url: str, given: dict[str, str]) -> bool:
+def _answers(url: str) -> bool:
     try:
-        psycopg.connect(f"{url}?sslmode=prefer", connect_timeout=5, prepare_threshold=None).close()
-    except psycopg.OperationalError as error:
-        return "certificate" in str(error)
+        psycopg.connect(url, connect_timeout=5, prepare_threshold=None).close()
+    except psycopg.OperationalError:
+        return False
     return True
+
+
+def give(path: Path) -> None:
+    """Hand a file to the account that servers run under."""
+    path.chmod(0o600)
+    if account := server_account():
+        os.chown(path, *account)
