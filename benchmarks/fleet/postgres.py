@@ -70,7 +70,12 @@ class Server:
         self.port = self.port or free_port()
         found = programs.postgres()
         given = _SETTINGS | {"listen_addresses": self.address, "port": str(self.port)} | self.settings
-        words = [found.folder / "postgres", "-D", self.data, *(f"-c{name}={value}" for name, value in given.items())]
+        words: list[str | Path] = [
+            found.folder / "postgres",
+            "-D",
+            self.data,
+            *(f"-c{name}={value}" for name, value in given.items()),
+        ]
         self.process = spawn(as_server(words, server_account(), bound=True), self.log, cwd=self.data)
         if not wait_until(self._answers, START_SECONDS):
             raise NoServer(self.log.read_text(encoding="utf-8", errors="replace")[-2000:])
@@ -204,7 +209,7 @@ def _made(folder: Path, name: str, address: str, settings: dict[str, str]) -> Se
     account, found = making_account(), programs.postgres()
     if account:
         os.chown(made.data, *account)
-    words = [found.folder / "initdb", "--username", "boss", "--auth", "trust", "--encoding", "UTF8"]
+    words: list[str | Path] = [found.folder / "initdb", "--username", "boss", "--auth", "trust", "--encoding", "UTF8"]
     words += ["--no-instructions", "--no-sync", "--locale", "C", "--pgdata", made.data]
     done = subprocess.run(  # noqa: S603  our own program
         as_server(words, account), capture_output=True, text=True, check=False, cwd=made.data

@@ -98,7 +98,7 @@ class Stage:
 def broker(address: str = "127.0.0.1") -> Iterator[str]:
     """The URL of a Valkey that others reach by TCP."""
     port, password = free_port(), secrets.token_hex(16)
-    words = [programs.valkey(), "--bind", address, "--port", str(port), "--requirepass", password]
+    words: list[str | Path] = [programs.valkey(), "--bind", address, "--port", str(port), "--requirepass", password]
     words += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
     with temporary_folder("kf-") as name:
         running = spawn(as_server(words, server_account(), bound=True), Path(name) / "valkey.log", cwd=Path("/"))
