@@ -273,8 +273,14 @@ def test_a_file_is_looked_at_before_it_is_imported(look: Look, axe: Axe, desk: D
     assert links.listing(tenant="import").items == []
     look.find("button").filter(has_text="Look again").click()
     look.shot("import-preview")
+    # when somebody links one of them first, then it is shown once more
+    links.set_link("import", "80", two, who="bert")
+    look.expected.append("status of 409")
     look.find("button").filter(has_text="Import 3 links").click()
-    assert "Imported: 3 linked" in look.text()
+    assert "changed since it was looked at: nothing is stored" in look.text()
+    assert f"was linked to {two}" in look.text()
+    look.find("button").filter(has_text="Import 3 links").click()
+    assert "Imported: 2 linked, 1 moved" in look.text()
     assert [item["internal_id"] for item in links.listing(tenant="import").items] == ["80", "81", "82"]
 
 
