@@ -421,6 +421,25 @@ def test_the_record_as_a_file_is_all_of_the_list(anna: Visitor) -> None:
     assert anna.get("/audit.csv?since=yesterday").status_code == 422
 
 
+def test_a_file_of_a_list_holds_nothing_of_tenants_that_one_does_not_see(base: str) -> None:
+    # given a completion of acme, and somebody who sees another tenant alone
+    run_sql(
+        "INSERT INTO tenant SELECT (jsonb_populate_record(t, jsonb_build_object('id', 99, 'slug', 'beta'))).*"
+        " FROM tenant t"
+    )
+    users.add("bob", "viewer", ["beta"], PASSWORD)
+    run_sql(
+        "INSERT INTO completion (tenant_id, course_id, subject, internal_id, pluvo_id, field, level, title, state)"
+        " SELECT tenant_id, id, 'person:1', '1', 'a', 'U1', 'training', 'BHV', 'orphan' FROM course"
+    )
+    told = {}
+    for name in ("anna", "vera", "bob"):
+        visitor = Visitor(base)
+        visitor.log_in(name)
+        told[name] = len(visitor.get("/completions.csv").text.splitlines())
+    assert told == {"anna": 2, "vera": 2, "bob": 1}
+
+
 def test_an_address_that_others_reach_needs_a_way_in(acme: int, monkeypatch: pytest.MonkeyPatch) -> None:
     check_bind("127.0.0.1")
     with pytest.raises(Problem, match="users add"):
