@@ -32,6 +32,7 @@ FOR_ALL_TENANTS = {
     "workers.maintenance.retention._LINES": "what is old, of all tenants",
     "workers.maintenance.retention._PREVIEWS": "the same",
     "workers.maintenance.retention._PREVIEW_LINES": "the same",
+    "workers.maintenance.retention._RUN_LINES": "the same",
 }
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s", re.ASCII)
 NAMED = re.compile(r"(?<![:\w\\]):(\w+)(?!:)|%\((\w+)\)s")

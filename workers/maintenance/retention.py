@@ -57,15 +57,19 @@ _HELD = f"""
         SELECT l.id FROM hold h JOIN hold_line l ON l.hold_id = h.id
          WHERE {_older("h.created_at")} AND (l.before IS NOT NULL OR l.after IS NOT NULL) LIMIT :bite))
 """  # noqa: S608  constants only
-# A plan that was only looked at, for a day. Its lines first: there may be a hundred thousand.
+# Lines go before their runs: there may be hundreds of thousands, which would go in the one statement of their runs.
+_LINES_OF = """
+    DELETE FROM plan_line WHERE id = ANY(ARRAY(
+        SELECT l.id FROM run r CROSS JOIN LATERAL (SELECT id FROM plan_line WHERE run_id = r.id LIMIT :bite) l
+         WHERE {runs} LIMIT :bite))
+"""
+_RUN_LINES = _LINES_OF.format(runs=f"{_older('r.created_at')} AND r.status {_OVER}")
+# A plan that was only looked at, for a day.
 _OLD_PREVIEW = f"""
     r.trigger = 'preview' AND r.status {_OVER}
     AND r.created_at < now() - least(make_interval(secs => :age), interval '24 hours')
 """
-_PREVIEW_LINES = f"""
-    DELETE FROM plan_line WHERE id = ANY(ARRAY(
-        SELECT l.id FROM run r JOIN plan_line l ON l.run_id = r.id WHERE {_OLD_PREVIEW} LIMIT :bite))
-"""  # noqa: S608  constants only
+_PREVIEW_LINES = _LINES_OF.format(runs=_OLD_PREVIEW)
 _PREVIEWS = f"""
     DELETE FROM run WHERE id = ANY(ARRAY(SELECT r.id FROM run r WHERE {_OLD_PREVIEW} ORDER BY r.id LIMIT :bite))
 """  # noqa: S608  constants only
@@ -128,6 +132,7 @@ RULES = (
     Rule("directory_user deleted", "payload_retention", _READ.format(table="directory_user")),
     Rule("preview_line deleted", "payload_retention", _PREVIEW_LINES),
     Rule("preview deleted", "payload_retention", _PREVIEWS),
+    Rule("plan_line deleted", "ledger_retention", _RUN_LINES),
     _delete("run", "created_at", "ledger_retention", f"status {_OVER}"),
     _delete("change", "at", "ledger_retention"),
     _delete("webhook_event", "received_at", "ledger_retention"),

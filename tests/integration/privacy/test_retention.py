@@ -40,6 +40,18 @@ def test_after_the_retention_of_payloads_names_stand_only_with_the_people_themse
     }  # fmt: skip
 
 
+def test_the_lines_of_an_old_run_go_before_it_and_not_all_of_them_at_once_with_it(world: World) -> None:
+    for number in (PERSON, OTHER):
+        world.person(number)
+    world.sync()
+    world.rows("UPDATE run SET status = 'done' RETURNING id")
+    let_pass(world, 500)
+
+    forgotten = retention.apply()
+
+    assert (forgotten["plan_line deleted"], forgotten["run deleted"]) == (2, 1)
+
+
 def test_of_people_who_left_years_ago_nothing_is_left(world: World, account: str) -> None:
     # given all but one leave
     world.set_tenant(removals=now_removals(event_count=99, run_count=99, window_count=99))
