@@ -8,7 +8,7 @@ button is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -33,6 +33,7 @@ from ops.language import SENTENCES, Language, say
 from ops.listing import Row
 from ops.problems import Problem
 from ops.tenants.blackout_text import written
+from ops.terminal import csv_file
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -119,6 +120,13 @@ def again(request: Request, template: str, problem: Problem | None, **context: A
     if problem is None:
         return page(request, template, **context)
     return page(request, template, problem.status, problem=problem.say(choices.language(request)), **context)
+
+
+def sheet(request: Request, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> StreamingResponse:
+    """Rows as a file for a spreadsheet, in the form of the language of who asks; sent while they are read."""
+    lines = csv_file.lines(columns, rows, choices.language(request))
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @cache

@@ -11,9 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from ops import audit
-from ops.http.console import choices
-from ops.http.console.pages.completions import download
-from ops.http.console.render import page
+from ops.http.console.render import page, sheet
 from ops.listing import Page
 from ops.problems import Problem
 from ops.terminal import csv_file
@@ -57,8 +55,7 @@ def audit_(request: Request, filters: Wanted, cursor: Word = None) -> HTMLRespon
 def as_csv(request: Request, filters: Wanted) -> Response:
     """All of the list, for a spreadsheet."""
     _listed(filters, 1, None)  # what can't be asked is said before a file begins
-    rows = csv_file.every(partial(_listed, filters))
-    return download("audit.csv", csv_file.lines(COLUMNS, rows, choices.language(request)))
+    return sheet(request, "audit", COLUMNS, csv_file.every(partial(_listed, filters)))
 
 
 def _listed(filters: Filters, limit: int, cursor: str | None) -> Page:

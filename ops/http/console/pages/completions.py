@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Path, Query, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from models.completion_state import CLOSABLE
 from ops import access, completions
 from ops.http.console import choices
-from ops.http.console.render import again
+from ops.http.console.render import again, sheet
 from ops.listing import MAX_LIMIT
 from ops.problems import Problem
 from ops.terminal import csv_file
@@ -61,15 +61,8 @@ def as_csv(request: Request, tenant: Word = None, state: Word = None, event: Wor
     """All of the list, for a spreadsheet."""
     listed = partial(completions.listing, tenant=tenant or None, state=state or None, event=event or None)
     listed(1)  # what can't be asked is said before a file begins
-    language = choices.language(request)
-    rows = completions.sentences(csv_file.every(listed), language)
-    return download("completions.csv", csv_file.lines(COLUMNS, rows, language))
-
-
-def download(name: str, lines: Any) -> Response:
-    """Text for a spreadsheet as a file."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    rows = completions.sentences(csv_file.every(listed), choices.language(request))
+    return sheet(request, "completions", COLUMNS, rows)
 
 
 @router.post("/completions")

@@ -12,8 +12,7 @@ from models.hold import HoldLineState, HoldState
 from ops import access, audit, holds
 from ops.http.console import choices
 from ops.http.console.pages.filters import HoldQuery
-from ops.http.console.pages.runs import as_csv
-from ops.http.console.render import again, page
+from ops.http.console.render import again, page, sheet
 from ops.listing import Page, Row
 from ops.problems import Problem
 from ops.terminal import csv_file
@@ -77,8 +76,7 @@ def lines_csv(request: Request, hold_id: str, wanted: Annotated[HoldQuery, Query
         found = holds.show(first["id"], **chosen, limit=size, cursor=after)
         return Page(found["lines"], found["next"])
 
-    text = csv_file.lines(CSV_COLUMNS, csv_file.every(part), choices.language(request))
-    return as_csv(request, text, f"hold-{first['id']}")
+    return sheet(request, f"hold-{first['id']}", CSV_COLUMNS, csv_file.every(part))
 
 
 class Chosen(BaseModel):

@@ -10,10 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from ops import access, quality
 from ops.alerts import verbs
 from ops.http.console import choices
-from ops.http.console.pages.completions import download
-from ops.http.console.render import again
+from ops.http.console.render import again, sheet
 from ops.problems import Problem
-from ops.terminal import csv_file
 
 router = APIRouter(include_in_schema=False)
 Slug = Annotated[str, Path(max_length=40)]
@@ -74,6 +72,5 @@ def mail(request: Request, slug: Slug) -> Response:
 @router.get("/tenants/{slug}/quality.csv")
 def as_csv(request: Request, slug: Slug) -> Response:
     """All of it, for whoever keeps AFAS."""
-    language = choices.language(request)
-    rows = quality.table(quality.document(slug), language)
-    return download(f"{slug}-quality.csv", csv_file.lines(quality.COLUMNS, rows, language))
+    rows = quality.table(quality.document(slug), choices.language(request))
+    return sheet(request, f"{slug}-quality", quality.COLUMNS, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
@@ -13,9 +12,9 @@ from models.direction import Direction
 from models.run import PREVIEW, RunStatus
 from ops import audit
 from ops.documents import RunShown
-from ops.http.console import choices, live
+from ops.http.console import live
 from ops.http.console.pages.filters import LineQuery, RunQuery
-from ops.http.console.render import again, page
+from ops.http.console.render import again, page, sheet
 from ops.listing import Page
 from ops.problems import Problem
 from ops.runs import history, lines, progress, start
@@ -65,13 +64,7 @@ def listed_csv(request: Request, wanted: Annotated[RunQuery, Query()]) -> Respon
     _listing(wanted, 1, None)  # what can't be listed is said before a file begins
     found = csv_file.every(lambda size, after: _listing(wanted, size, after))
     told = ({**run, "outcomes": output.counted(run["outcomes"])} for run in found)
-    return as_csv(request, csv_file.lines(LIST_COLUMNS, told, choices.language(request)), "runs")
-
-
-def as_csv(request: Request, text: Iterator[str], name: str) -> Response:
-    """A file to be kept."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return StreamingResponse(text, media_type="text/csv; charset=utf-8", headers=headers)
+    return sheet(request, "runs", LIST_COLUMNS, told)
 
 
 @router.get("/runs/{run_id}")
@@ -105,8 +98,7 @@ def lines_csv(request: Request, run_id: str, wanted: Annotated[LineQuery, Query(
         found = lines.lines(run_id, chosen, limit=size, cursor=after)
         return Page([dict(line) for line in found["items"]], found["next"])
 
-    text = csv_file.lines(lines.COLUMNS, csv_file.every(part), choices.language(request))
-    return as_csv(request, text, f"run-{run_id}")
+    return sheet(request, f"run-{run_id}", lines.COLUMNS, csv_file.every(part))
 
 
 @router.get("/runs/{run_id}/events")
