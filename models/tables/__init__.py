@@ -12,6 +12,7 @@ from models import (  # noqa: F401  importing one registers its tables
 from models.base import metadata
 from models.tables import (  # noqa: F401
     alert,
+    batch,
     dead_letter,
     hold,
     installation,

@@ -76,6 +76,10 @@ NOUNS = {
     "tenants": ("tenants", "Customers: an AFAS environment with a Pluvo organisation each."),
     "courses": ("courses", "Courses: AFAS events that are linked to something in Pluvo."),
     "runs": ("runs", "The ledger of runs: snapshot, plan, outcomes, calls, durations."),
+    "batches": (
+        "batches",
+        "Runs that were started together: how far they are over all tenants, and which need somebody.",
+    ),
     "holds": ("holds", "What a guard held back: look, then release or refuse."),
     "people": ("people", "People of AFAS: find them, in all tenants."),
     "links": ("links", "The ID mapping: which AFAS person is which Pluvo user."),

@@ -19,6 +19,7 @@ from ops.language import Language, language_of, say
 from ops.problems import Problem
 from ops.runs import dry_run as dry_runs
 from ops.runs import history, previews, start
+from ops.runs.needs import needs
 from ops.servers import environment
 from ops.terminal import output, plan_view
 from ops.terminal.csv_file import AS_EXCEL
@@ -132,7 +133,7 @@ class _How:
 
 def _run(direction: Direction, slugs: list[str], everyone: bool, options: RunOptions, how: _How) -> None:
     dry_run, wait, csv, json = how.dry_run, how.wait, how.csv, how.json
-    seconds = duration(how.timeout, "--timeout")
+    seconds, batch = duration(how.timeout, "--timeout"), None
     if csv and not how.planned:
         raise Problem("csv_dry_run")
     if wait and not dry_run:
@@ -143,6 +144,7 @@ def _run(direction: Direction, slugs: list[str], everyone: bool, options: RunOpt
         else:
             begin = previews.begin if how.preview else partial(start.start, direction)
             started = begin(slugs, everyone=everyone, options=options, need_worker=wait)
+            batch = started.batch if started.kept else None
             document, over = _real(started, seconds if wait else None)
         if how.preview and wait:
             document = previews.with_plans(document)
@@ -153,6 +155,8 @@ def _run(direction: Direction, slugs: list[str], everyone: bool, options: RunOpt
         for run in document["runs"]:
             for line in [*plan_view.empty_events(run), *plan_view.unlinked_events(run)]:
                 output.say(line)
+    if batch and not json:
+        output.say(say("batch.made", language_of(None), batch=batch))
     if not over:
         output.say("The time is up: the runs go on. `koppeling runs list` shows how they do.", error=True)
     if wait or dry_run:
@@ -184,16 +188,10 @@ def show_runs(document: Batch) -> None:
 
 def _hints(run: RunDocument, language: Language) -> Iterator[str]:
     """A line for each thing that needs somebody: ``acme: 2 failed: `koppeling dead-letters list --tenant acme```."""
-    told = {"slug": run["tenant"], "run": run["run"]}
-    held = run["outcomes"].get("held", 0) + run["held_removals"]
-    numbers = {name: run["outcomes"].get(name, 0) for name in ("failed", "ambiguous", "conflict")} | {"held": held}
-    for name, count in numbers.items():
-        if count:
-            yield say(f"hint.{name}", language, count=count, **told)
-    if run["reason"] == "plan_changed":
-        yield say("hint.plan_changed", language, **told)
-    elif run["status"] in ("failed", "quarantined"):
-        yield say("hint.check", language, **told)
+    found = needs(run["status"], run["reason"], run["outcomes"], run["held_removals"])
+    for code, count in found.items():
+        verb = "sync" if run["direction"] == Direction.ENROLLMENTS else "completions"
+        yield say(f"hint.{code}", language, slug=run["tenant"], run=run["run"], count=count, verb=verb)
 
 
 def _row(run: RunDocument) -> list[Any]:

@@ -45,6 +45,8 @@ NEEDED: Mapping[str, str] = {
     "GET /runs/{run_id}": "runs.read",
     "GET /runs/{run_id}/events": "runs.read",
     "GET /runs/{run_id}/lines.csv": "runs.read",
+    "GET /batches": "runs.read",
+    "GET /batches/{batch}": "runs.read",
     "POST /runs": "sync.start",
     "POST /runs/{run_id}/stop": "runs.stop",
     "POST /runs/{run_id}/again": "runs.again",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import psycopg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from loops import each
 from models.base import new_id
 from models.direction import Direction, Health
 from models.run import PREVIEW, UNFINISHED, RunOptions, RunStatus
@@ -22,7 +24,8 @@ from ops.language import Words
 from ops.listing import rows
 from ops.lookup import checked_id, no_tenant
 from ops.problems import Problem
-from ops.runs import history
+from ops.runs import batches, history
+from ops.runs.needs import NOT_ASKED
 from producers.runs import request
 from tenancy import health
 
@@ -56,7 +59,11 @@ class Started:
     direction: Direction
     run_ids: list[str] = field(default_factory=list)
     paused: list[Chosen] = field(default_factory=list)
+    # Those whose direction others held for too long
+    not_asked: list[Chosen] = field(default_factory=list)
     workers: int = 0
+    # Whether it is kept as a batch: one of several tenants is
+    kept: bool = False
 
 
 def enrollment_options(slugs: Sequence[str], *, everyone: bool, full: bool, person: str | None) -> RunOptions:
@@ -112,7 +119,8 @@ def start(
 ) -> Started:
     """Request a run of each tenant; one that is queued already is joined.
 
-    With the trigger ``preview`` it only plans.
+    With the trigger ``preview`` it only plans. Several tenants are a batch: each is asked for by itself, so that none
+    keeps the next from its turn.
     """
     if trigger == PREVIEW:
         access.need("sync.preview")
@@ -124,13 +132,34 @@ def start(
         tenants = chosen(connection, slugs, everyone, direction)
         if need_worker and not started.workers:
             raise Problem("no_worker")
-        for tenant in tenants:
-            if tenant.state == Health.PAUSED:
-                started.paused.append(tenant)
-                continue
+        started.paused = [tenant for tenant in tenants if tenant.state == Health.PAUSED]
+        going = [tenant for tenant in tenants if tenant.state != Health.PAUSED]
+        started.kept = trigger != PREVIEW and (len(tenants) > 1 or (everyone and bool(tenants)))
+        if started.kept:
+            batches.make(connection, started.batch, direction, json.dumps(options), access.actor().name)
+            paused = [tenant.id for tenant in started.paused]
+            batches.add(connection, started.batch, [tenant.id for tenant in tenants], paused)
+    asked: set[int] = set()
+
+    def ask_one(tenant: Chosen) -> None:
+        with transaction() as connection:
+            if started.kept:
+                connection.execute(_PATIENCE)
             run = ask(connection, tenant.id, direction, trigger, options, batch=started.batch)
-            if run not in started.run_ids:
-                started.run_ids.append(run)
+            if started.kept:
+                batches.has(connection, started.batch, tenant.id, run)
+        asked.add(tenant.id)
+        if run not in started.run_ids:
+            started.run_ids.append(run)
+
+    if len(tenants) == 1:
+        for tenant in going:
+            ask_one(tenant)
+        return started
+    each("tenant of a batch", going, ask_one)
+    # What was in use a moment ago may be free by now.
+    each("tenant of a batch", [tenant for tenant in going if tenant.id not in asked], ask_one)
+    started.not_asked = [tenant for tenant in going if tenant.id not in asked]
     return started
 
 
@@ -148,6 +177,8 @@ def begin_timetable(connection: Connection, tenant: int, trigger: str, options: 
         health.begin(connection, tenant)
 
 
+# Who finds a direction in use for so long goes on with the next tenant.
+_PATIENCE = text("SET LOCAL lock_timeout = '5s'")
 # What belongs to one plan, and not to a run like it.
 _EXPECTED = ("expect", "looked_at")
 _AGAIN = """
@@ -254,5 +285,8 @@ def document(started: Started) -> Batch:
     told += [
         history.without_run(tenant.slug, started.direction, RunStatus.PAUSED, tenant.reason)
         for tenant in started.paused
+    ]
+    told += [
+        history.without_run(tenant.slug, started.direction, RunStatus.FAILED, NOT_ASKED) for tenant in started.not_asked
     ]
     return {"batch": started.batch, "runs": sorted(told, key=lambda run: run["tenant"])}

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from ops import holds
-from ops.runs import history, previews, start
+from ops.runs import batches, history, previews, start
 from tests.browser.desk import Desk
 from tests.browser.look import NARROW, WIDE, Look
 from tests.browser.seed import EVENT, HOSTILE
@@ -64,12 +64,14 @@ def places(desk: Desk, preview: str) -> dict[str, str]:
         "run": f"/runs/{newest('acme', 'enrollments')}",
         "run-dates": f"/runs/{newest('acme', 'completions')}",
         "preview": f"/previews/{preview}",
+        "batches": "/batches",
+        "batch": f"/batches/{batches.full_id('last')}",
         "holds": "/holds",
         "hold": f"/holds/{open_hold('acme')}",
     }
 
 
-@pytest.mark.parametrize("name", ["runs", "run", "run-dates", "preview", "holds", "hold"])
+@pytest.mark.parametrize("name", ["runs", "run", "run-dates", "preview", "batches", "batch", "holds", "hold"])
 @pytest.mark.parametrize("how", [(theme, width) for theme in ("light", "dark") for width in (WIDE, NARROW)])
 def test_everybody_can_use_it(
     look: Look, axe: Check, places: dict[str, str], name: str, how: tuple[Literal["light", "dark"], int]
@@ -87,6 +89,11 @@ WORDS = {
     "preview": (
         ["Run exactly this: 15 changes", "First run", "accounts only in Pluvo", "within the limit"],
         ["Voer precies dit uit: 15 wijzigingen", "Eerste run", "accounts alleen in Pluvo", "binnen de grens"],
+    ),
+    "batches": (["Batches", "Tenants done", "2 / 2", "done"], ["Batches", "Klanten klaar", "2 / 2", "klaar"]),
+    "batch": (
+        ["2 of 2 tenants are done", "Needs somebody", "6 held", "acme", "beta", "koppeling batches show"],
+        ["2 van 2 klanten zijn klaar", "Heeft iemand nodig", "6 vastgehouden", "acme", "beta"],
     ),
     "holds": (["Held back", "a short listing", "20 rows"], ["Vastgehouden", "een korte lijst", "20 rijen"]),
     "hold": (

@@ -51,6 +51,8 @@ COVERED: dict[tuple[str, ...], str] = {
     ("courses", "show"): "GET /tenants/{slug}/courses/{event_id}",
     ("runs", "list"): "GET /runs",
     ("runs", "show"): "GET /runs/{run}",
+    ("batches", "list"): "GET /batches",
+    ("batches", "show"): "GET /batches/{batch}",
     ("runs", "again"): "POST /runs/{run}/again",
     ("holds", "preview"): "POST /holds/{hold}/preview",
     ("completions", "list"): "GET /completions",

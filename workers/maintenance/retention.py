@@ -73,6 +73,10 @@ _PREVIEW_LINES = _LINES_OF.format(runs=_OLD_PREVIEW)
 _PREVIEWS = f"""
     DELETE FROM run WHERE id = ANY(ARRAY(SELECT r.id FROM run r WHERE {_OLD_PREVIEW} ORDER BY r.id LIMIT :bite))
 """  # noqa: S608  constants only
+# Its tenants go with their runs.
+_BATCHES = f"""
+    DELETE FROM batch WHERE id = ANY(ARRAY(SELECT id FROM batch WHERE {_older("created_at")} LIMIT :bite))
+"""  # noqa: S608  constants only
 # A run deletes what it read when it ends; this is for a run that could not.
 _READ = """
     DELETE FROM {table} WHERE id = ANY(ARRAY(
@@ -134,6 +138,7 @@ RULES = (
     Rule("preview deleted", "payload_retention", _PREVIEWS),
     Rule("plan_line deleted", "ledger_retention", _RUN_LINES),
     _delete("run", "created_at", "ledger_retention", f"status {_OVER}"),
+    Rule("batch deleted", "ledger_retention", _BATCHES),
     _delete("change", "at", "ledger_retention"),
     _delete("webhook_event", "received_at", "ledger_retention"),
     _delete("operator_action", "at", "ledger_retention"),

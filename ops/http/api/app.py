@@ -25,6 +25,7 @@ from ops.http.api import (
     alerts,
     answers,
     audit,
+    batches,
     check,
     completions,
     dead_letters,
@@ -44,7 +45,7 @@ from ops.problems import Problem
 from settings import SettingsError
 
 log = structlog.get_logger("ops.http.api")
-NOUNS = (system, tenants, check, people, links, holds, runs, completions, dead_letters, alerts, audit, users)
+NOUNS = (system, tenants, check, people, links, holds, runs, batches, completions, dead_letters, alerts, audit, users)
 UNFIT = (SettingsError, SecretUnreadable, SecretDamaged, SettingsUnread, WrongSchema)
 ABOUT = """\
 The verbs of the command `koppeling`, with the same documents as its `--json`.

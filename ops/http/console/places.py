@@ -30,7 +30,7 @@ GROUPS: Mapping[str, tuple[Place, ...]] = {
     ),
 }
 # Pages that have no place of their own there.
-_ALSO = {"previews": "runs", "onboard": "tenants", "settings": "system"}
+_ALSO = {"previews": "runs", "batches": "runs", "onboard": "tenants", "settings": "system"}
 _OF = {address.split("/")[1]: group for group, places in GROUPS.items() for address, _, _ in places} | _ALSO
 
 

@@ -65,6 +65,7 @@ def _undescribed(schema: dict[str, Any], told: Any, place: str) -> Iterator[str]
         (("completions", "show", "1"), "/completions/1"),
         (("quality", "acme"), "/tenants/acme/quality"),
         (("audit",), "/audit"),
+        (("batches", "list"), "/batches"),
         (("replays", "list"), "/replays"),
         (("replays", "show", "last"), "/replays/last"),
         (("dead-letters", "list", "--group"), "/dead-letters/groups"),
