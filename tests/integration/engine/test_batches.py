@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from clients.errors import Unavailable
 from models.advisory_locks import AdvisoryLock
@@ -97,7 +98,7 @@ def test_a_tenant_whose_direction_is_in_use_keeps_no_other_from_its_turn(
 ) -> None:
     # given
     held, _ = engine.tenant("acme"), engine.tenant("borg")
-    monkeypatch.setattr(start, "_PATIENCE", start.text("SET LOCAL lock_timeout = '200ms'"))
+    monkeypatch.setattr(start, "_PATIENCE", text("SET LOCAL lock_timeout = '200ms'"))
     with psycopg.connect(database_url) as connection:
         key = f"{held}:enrollments"
         connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [AdvisoryLock.RUNS, key])
