@@ -87,6 +87,8 @@ def _minutes(one: Blackout) -> tuple[int, int]:
 
 def _around(blackouts: Sequence[Blackout], zone: str, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Begin and end of those that may cover the moment, and of those of the week after it."""
+    if not blackouts:
+        return
     place = ZoneInfo(zone)
     today = moment.astimezone(place).date()
     for one in blackouts:

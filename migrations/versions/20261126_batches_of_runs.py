@@ -29,19 +29,19 @@ def upgrade() -> None:
         sa.CheckConstraint("direction IN ('enrollments', 'completions')", name=op.f("ck_batch_direction")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batch")),
     )
-    names = ("batch_id_batch", "tenant_id_run_id_run", "tenant_id_tenant")
-    batch, run, tenant = (op.f(f"fk_batch_tenant_{name}") for name in names)
+    run, tenant = (op.f(f"fk_batch_tenant_{name}") for name in ("tenant_id_run_id_run", "tenant_id_tenant"))
     op.create_table(
         "batch_tenant",
-        sa.Column("batch_id", sa.String(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("batch", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.String(), nullable=True),
         sa.Column("skipped", sa.String(), nullable=True),
         sa.CheckConstraint("skipped IN ('paused')", name=op.f("ck_batch_tenant_skipped")),
-        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=batch, ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["tenant_id", "run_id"], RUN, name=run, ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=tenant, ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("batch_id", "tenant_id", name=op.f("pk_batch_tenant")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batch_tenant")),
+        sa.UniqueConstraint("batch", "tenant_id", name=op.f("uq_batch_tenant_batch_tenant_id")),
     )
     op.create_index(op.f("ix_batch_tenant_tenant_id_run_id"), "batch_tenant", ["tenant_id", "run_id"])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index
+from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from models.base import instant, json, one_of, same_tenant
+from models.base import identity, instant, json, one_of, same_tenant
 from models.direction import Direction
 from models.run import RunOptions
 
@@ -33,10 +33,12 @@ class BatchTenant(SQLModel, table=True):
     __table_args__ = (
         same_tenant("run_id", "run"),
         one_of("skipped", ("paused",)),
+        UniqueConstraint("batch", "tenant_id"),
         Index(None, "tenant_id", "run_id"),
     )
 
-    batch_id: str = Field(sa_column=Column(ForeignKey("batch.id", ondelete="CASCADE"), primary_key=True))
-    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), primary_key=True))
+    id: int | None = identity()
+    batch: str
+    tenant_id: int = Field(sa_column=Column(ForeignKey("tenant.id", ondelete="CASCADE"), nullable=False))
     run_id: str | None = None
     skipped: str | None = None

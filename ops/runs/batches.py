@@ -31,7 +31,7 @@ _BATCHES = """
              FROM (SELECT coalesce(r.status, i.skipped, 'not_asked') AS state, count(*) AS number,
                           max(r.finished_at) AS finished_at
                      FROM batch_tenant i LEFT JOIN run r ON r.id = i.run_id AND r.tenant_id = i.tenant_id
-                    WHERE i.batch_id = b.id AND (CAST(:tenants AS bigint[]) IS NULL OR i.tenant_id = ANY(:tenants))
+                    WHERE i.batch = b.id AND (CAST(:tenants AS bigint[]) IS NULL OR i.tenant_id = ANY(:tenants))
                     GROUP BY 1) x) s ON s.tenants > 0
 """
 _FILTERS = {"cursor": "b.id < :cursor", "direction": "b.direction = :direction"}
@@ -50,7 +50,7 @@ _TENANTS = """
                   count(*) FILTER (WHERE p.outcome <> 'pending' OR p.reason <> 'planned') AS applied
              FROM plan_line p
             WHERE p.run_id = r.id AND p.tenant_id = r.tenant_id AND r.status = 'applying') l ON true
-     WHERE i.batch_id = :batch AND (CAST(:tenants AS bigint[]) IS NULL OR i.tenant_id = ANY(:tenants))
+     WHERE i.batch = :batch AND (CAST(:tenants AS bigint[]) IS NULL OR i.tenant_id = ANY(:tenants))
      ORDER BY t.slug
 """
 _MAKE = text(
@@ -61,11 +61,11 @@ _MAKE = text(
 )
 _ADD = text(
     """
-    INSERT INTO batch_tenant (batch_id, tenant_id, skipped)
+    INSERT INTO batch_tenant (batch, tenant_id, skipped)
     SELECT :batch, x.id, CASE WHEN x.id = ANY(:paused) THEN 'paused' END FROM unnest(CAST(:ids AS bigint[])) AS x (id)
     """
 )
-_RUN = text("UPDATE batch_tenant SET run_id = :run WHERE batch_id = :batch AND tenant_id = :tenant")
+_RUN = text("UPDATE batch_tenant SET run_id = :run WHERE batch = :batch AND tenant_id = :tenant")
 
 
 class BatchItem(TypedDict):
@@ -239,4 +239,7 @@ def _read(row: Row) -> int:
 
 
 def _planned(row: Row) -> int:
+    """Lines of a run that goes on; how one that is over ended is told by its outcomes."""
+    if row["status"] not in UNFINISHED:
+        return 0
     return int(row["planned"] or (row["progress"] or {}).get("planned", 0))

@@ -90,10 +90,10 @@ WORDS = {
         ["Run exactly this: 15 changes", "First run", "accounts only in Pluvo", "within the limit"],
         ["Voer precies dit uit: 15 wijzigingen", "Eerste run", "accounts alleen in Pluvo", "binnen de grens"],
     ),
-    "batches": (["Batches", "Tenants done", "2 / 2", "done"], ["Batches", "Klanten klaar", "2 / 2", "klaar"]),
+    "batches": (["Batches", "Tenants done", "2 / 2", "done"], ["Batches", "Tenants klaar", "2 / 2", "klaar"]),
     "batch": (
         ["2 of 2 tenants are done", "Needs somebody", "6 held", "acme", "beta", "koppeling batches show"],
-        ["2 van 2 klanten zijn klaar", "Heeft iemand nodig", "6 vastgehouden", "acme", "beta"],
+        ["2 van 2 tenants zijn klaar", "Heeft iemand nodig", "6 vastgehouden", "acme", "beta"],
     ),
     "holds": (["Held back", "a short listing", "20 rows"], ["Vastgehouden", "een korte lijst", "20 rijen"]),
     "hold": (

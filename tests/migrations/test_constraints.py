@@ -167,6 +167,7 @@ def test_a_row_without_its_tenant_does_not_stay(table: Table, connection: psycop
 def test_columns_of_states_take_no_word_that_no_model_knows(connection: psycopg.Connection[Any]) -> None:
     fill(connection, "ours")
     connection.execute("INSERT INTO replay_batch (id, rate, max_failures, started_by) VALUES ('b', 1, 1, 'x')")
+    connection.execute("INSERT INTO batch (id, direction, started_by) VALUES ('b', 'enrollments', 'x')")
     connection.execute("INSERT INTO console_user (name, role, created_by) VALUES ('anna', 'viewer', 'x')")
     connection.execute(
         "INSERT INTO api_token (name, begins, token_hash, role, created_by) VALUES ('a', 'kop_', 'h', 'viewer', 'x')"

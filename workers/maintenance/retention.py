@@ -73,9 +73,9 @@ _PREVIEW_LINES = _LINES_OF.format(runs=_OLD_PREVIEW)
 _PREVIEWS = f"""
     DELETE FROM run WHERE id = ANY(ARRAY(SELECT r.id FROM run r WHERE {_OLD_PREVIEW} ORDER BY r.id LIMIT :bite))
 """  # noqa: S608  constants only
-# Its tenants go with their runs.
-_BATCHES = f"""
-    DELETE FROM batch WHERE id = ANY(ARRAY(SELECT id FROM batch WHERE {_older("created_at")} LIMIT :bite))
+_BATCH_TENANTS = f"""
+    DELETE FROM batch_tenant WHERE id = ANY(ARRAY(
+        SELECT i.id FROM batch b JOIN batch_tenant i ON i.batch = b.id WHERE {_older("b.created_at")} LIMIT :bite))
 """  # noqa: S608  constants only
 # A run deletes what it read when it ends; this is for a run that could not.
 _READ = """
@@ -138,7 +138,8 @@ RULES = (
     Rule("preview deleted", "payload_retention", _PREVIEWS),
     Rule("plan_line deleted", "ledger_retention", _RUN_LINES),
     _delete("run", "created_at", "ledger_retention", f"status {_OVER}"),
-    Rule("batch deleted", "ledger_retention", _BATCHES),
+    Rule("batch_tenant deleted", "ledger_retention", _BATCH_TENANTS),
+    _delete("batch", "created_at", "ledger_retention"),
     _delete("change", "at", "ledger_retention"),
     _delete("webhook_event", "received_at", "ledger_retention"),
     _delete("operator_action", "at", "ledger_retention"),
