@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -18,6 +19,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 REQUIRED = os.environ.get("BROWSER_TESTS") == "required"
 SCREENSHOTS = os.environ.get("KOPPELING_SCREENSHOTS")
 WIDE, NARROW = 1280, 390
+THEMES, LANGUAGES = ("light", "dark"), ("en", "nl")
 
 
 def chromium() -> str:
@@ -26,6 +28,7 @@ def chromium() -> str:
     if found is None and REQUIRED:
         pytest.fail("There is no Chromium, and the browser tests are required here: apt-get install chromium.")
     if found is None:
+        # The one test set that may be left out: `make test` is for every machine, and not every one has a browser.
         pytest.skip("browser tests are left out: there is no Chromium (apt-get install chromium)")
     return found
 
@@ -41,7 +44,7 @@ class Look:
     # Console errors that a test expects, as a page with status 404 writes one.
     expected: list[str] = field(default_factory=list)
     _page: Page | None = None
-    _how: tuple[Any, ...] | None = None
+    _javascript: bool = True
 
     @property
     def page(self) -> Page:
@@ -53,23 +56,42 @@ class Look:
         self,
         path: str,
         *,
-        language: Literal["nl", "en"] = "en",
-        theme: Literal["light", "dark"] = "light",
+        language: str = "en",
+        theme: str = "light",
         width: int = WIDE,
         javascript: bool = True,
         status: int = 200,
     ) -> Page:
         """Open a page of the console as somebody who chose this language and these colours."""
-        how = (language, theme, width, javascript)
-        if how != self._how:
-            self._page = self._visitor(language, theme, width, javascript)
-            self._how = how
+        assert language in LANGUAGES, language
+        if self._page is None or javascript != self._javascript:
+            self._page = self._visitor(javascript)
+            self._javascript = javascript
+        self.page.context.add_cookies([{"name": "lang", "value": language, "url": self.url}])
+        self.turn(theme, width)
         if status >= 400:
             self.expect(status)
         answer = self.page.goto(self.url + path)
         assert answer is not None
         assert answer.status == status, f"{path}: {answer.status}\n{self.page.inner_text('body')[:2000]}"
         return self.page
+
+    def turn(self, theme: str, width: int) -> None:
+        """See the page that is open in these colours and on a screen of this width."""
+        assert theme in THEMES, theme
+        self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        self.page.set_viewport_size({"width": width, "height": 900 if width > 600 else 844})
+
+    def walk(self, path: str, *, languages: tuple[str, str] = ("en", "nl"), status: int = 200) -> Iterator[str]:
+        """A page in all four looks, one after the other: its name, for pictures, and ``look.page`` is in it.
+
+        Light in the first language and dark in the second, each on a screen and on a phone.
+        """
+        for theme, language in zip(THEMES, languages, strict=True):
+            self.open(path, language=language, theme=theme, status=status)
+            for width in (WIDE, NARROW):
+                self.turn(theme, width)
+                yield f"{theme}-{width}"
 
     def again(self) -> Page:
         """The same page once more."""
@@ -85,6 +107,11 @@ class Look:
         """Part of the page; filters are those of Playwright's ``locator``."""
         return self.page.locator(selector, **filters)
 
+    def too_wide(self) -> int:
+        """By how many pixels the page is wider than the screen."""
+        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        return int(self.page.evaluate(wider))
+
     def expect(self, status: int) -> None:
         """An answer with this status will come, which browsers write into the console: it is no fault here."""
         self.expected.append(f"status of {status}")
@@ -96,15 +123,8 @@ class Look:
             folder.mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=folder / f"{name}.png", full_page=True, animations="disabled")
 
-    def _visitor(self, language: str, theme: str, width: int, javascript: bool) -> Page:
-        context = self.browser.new_context(
-            viewport={"width": width, "height": 900 if width > 600 else 844},
-            java_script_enabled=javascript,
-            locale=f"{language}-NL",
-            color_scheme="dark" if theme == "dark" else "light",
-            reduced_motion="reduce",
-        )
-        context.add_cookies([{"name": "lang", "value": language, "url": self.url}])
+    def _visitor(self, javascript: bool) -> Page:
+        context = self.browser.new_context(java_script_enabled=javascript, locale="nl-NL", reduced_motion="reduce")
         context.set_default_timeout(20_000)
         self.contexts.append(context)
         page = context.new_page()

@@ -27,7 +27,7 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_each_picture_of_the_manual_can_be_taken(desk: Desk, look: Look, name: str) -> None:
     path, language, theme, width, words = PICTURES[name]
-    page = look.open(path, language=language, theme=theme, width=width)  # type: ignore[arg-type]
+    page = look.open(path, language=language, theme=theme, width=width)
     page.set_viewport_size({"width": min(width, 960), "height": 520})
     assert words in look.text()
     taken = page.screenshot(animations="disabled")

@@ -189,6 +189,6 @@ def test_another_tenant_is_not_there_and_a_draft_is_no_tenant(look: Look, world:
 @pytest.mark.parametrize("path", ["edit", "credentials", "credentials/afas", "credentials/pluvo", "courses/add"])
 def test_the_pages_can_be_used_by_everybody(look: Look, world: World, axe: Callable[[Look], None], path: str) -> None:
     for language, theme, width in (("nl", "light", WIDE), ("en", "dark", NARROW)):
-        look.open(f"/tenants/edita/{path}", language=language, theme=theme, width=width)  # type: ignore[arg-type]
+        look.open(f"/tenants/edita/{path}", language=language, theme=theme, width=width)
         axe(look)
         look.shot(f"tenant-{path.replace('/', '-')}-{theme}-{width}")
