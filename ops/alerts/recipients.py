@@ -76,4 +76,5 @@ def quiet_until(quiet: str | None, zone: ZoneInfo, now: datetime | None = None) 
         inside, day = begin <= hour < end, here.date()
     else:
         inside, day = hour >= begin or hour < end, here.date() + timedelta(days=hour >= begin)
-    return datetime.combine(day, end, zone) if inside else None
+    # In the night in which clocks go back an hour comes twice: the end is in the one that it is now.
+    return datetime.combine(day, end, zone).replace(fold=here.fold) if inside else None

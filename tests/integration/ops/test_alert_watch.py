@@ -322,6 +322,15 @@ def test_quiet_hours_end_by_the_clock_on_the_wall(quiet: str, now: str, until: s
     assert found == (local(until) if until else None)
 
 
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
+@pytest.mark.parametrize("quiet", ["22:00-02:30", "02:15-02:45", "01:30-03:15"])
+def test_quiet_hours_of_the_night_in_which_clocks_change_end_later_than_now(day: str, quiet: str) -> None:
+    for minutes in range(0, 8 * 60, 5):
+        now = datetime.fromisoformat(f"{day}T00:00:00Z") + timedelta(minutes=minutes - 180)
+        until = recipients.quiet_until(quiet, AMSTERDAM, now)
+        assert until is None or until.astimezone(UTC) > now
+
+
 def test_nobody_is_mailed_in_quiet_hours_and_a_webhook_is_called(
     acme: int, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
