@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, text
 from typing_extensions import TypedDict
 
 from models.completion_state import CLOSED
@@ -153,8 +153,8 @@ def wanted(lanes: list[tuple[int, int]], runs: int, *, used: bool) -> int:
     return max(int(used), math.ceil(at_once / THREADS), math.ceil(runs / RUNS_A_PROCESS))
 
 
-def _counted(connection: Connection, statement: object) -> dict[str, int]:
-    return {str(row[0]): int(row[1]) for row in connection.execute(statement)}  # type: ignore[call-overload]
+def _counted(connection: Connection, statement: TextClause) -> dict[str, int]:
+    return {str(row[0]): int(row[1]) for row in connection.execute(statement)}
 
 
 def _services(connection: Connection) -> set[str]:

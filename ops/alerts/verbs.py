@@ -161,7 +161,12 @@ def _item(row: Row, language: Language) -> Alert:
         "state": state,
         "text": kinds.sentence(row["kind"], row["parameters"], language) if known else row["stored"],
         "action": kinds.advice(row["kind"], row["parameters"], row["tenant"], language),
-        **{name: row[name] for name in ("opened_at", "closed_at", "acked_at", "acked_by", "ack_reason", "told_at")},  # type: ignore[typeddict-item]
+        "opened_at": row["opened_at"],
+        "closed_at": row["closed_at"],
+        "acked_at": row["acked_at"],
+        "acked_by": row["acked_by"],
+        "ack_reason": row["ack_reason"],
+        "told_at": row["told_at"],
         "page": kinds.page(*about),
     }
 
