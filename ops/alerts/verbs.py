@@ -66,6 +66,7 @@ _DELIVERY_FILTERS = {
     "cursor": "d.id < :cursor",
 }
 _OF_TENANT = text("SELECT id, timezone, alerts FROM tenant WHERE slug = :slug")
+_KEPT_TENANT = text("SELECT id FROM tenant WHERE id = :id FOR KEY SHARE")
 
 
 class Alert(TypedDict):
@@ -187,7 +188,7 @@ def ack(number: int, *, reason: str | None = None, who: str | None = None) -> Al
     with transaction() as connection:
         row = _one(connection, number)
         access.check("alerts.ack", row["tenant"])
-        tenant = lookup.tenant_id(connection, row["tenant"]) if row["tenant"] else None
+        tenant = _kept_tenant(connection, row["tenant"])
         locked = connection.execute(_LOCKED, {"id": number}).first()
         if locked is None:
             raise NotThere("no_alert", given=number)
@@ -198,6 +199,16 @@ def ack(number: int, *, reason: str | None = None, who: str | None = None) -> Al
         connection.execute(_ACK, {"id": number, "who": who, "reason": (reason or "").strip() or None})
         audit.record(connection, who=who, verb="alerts ack", tenant_id=tenant, subject=f"alert {number}", reason=reason)
     return show(number)
+
+
+def _kept_tenant(connection: Connection, slug: str | None) -> int | None:
+    """The tenant of an alert or a silence, locked before them, as who removes it does: the audit's row names it."""
+    if slug is None:
+        return None
+    number = lookup.tenant_id(connection, slug)
+    if connection.execute(_KEPT_TENANT, {"id": number}).scalar() is None:
+        raise lookup.no_tenant(repr(slug))
+    return number
 
 
 def mute(
@@ -231,7 +242,7 @@ def unmute(number: int, *, who: str | None = None) -> Mute:
             raise NotThere("no_mute", given=number)
         one = found[0]
         access.check("alerts.mute", one["tenant"])
-        tenant = lookup.tenant_id(connection, one["tenant"]) if one["tenant"] else None
+        tenant = _kept_tenant(connection, one["tenant"])
         if not connection.execute(_UNMUTE, {"id": number}).rowcount:
             raise AlreadyDecided("no_mute", given=number)
         audit.record(connection, who=who, verb="alerts unmute", tenant_id=tenant, detail={"mute": number})

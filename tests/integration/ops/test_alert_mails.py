@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from models.alert import Channel
 from models.session import transaction
-from ops.alerts import mail, plan, sender, service, watch
+from ops.alerts import mail, plan, sender, service, verbs, watch
+from ops.problems import NotThere
 from tenancy.alerts import close_alert, open_alert
 from tests.fixtures.mailbox import Mailbox, certificate, free_port, mail_server
 from tests.integration.ops.alerting import (
@@ -464,6 +469,28 @@ def test_a_tenant_is_removed_beside_its_alerts_without_a_deadlock(acme: int, box
     later()
     assert scalar("SELECT count(*) FROM tenant") == 0
     assert scalar("SELECT count(*) FROM alert") == 0
+
+
+@pytest.mark.parametrize("act", [verbs.ack, verbs.unmute], ids=["ack", "unmute"])
+def test_who_acts_on_an_alert_of_a_tenant_that_is_being_removed_is_told_that_it_is_gone(
+    acme: int, act: Callable[[int], object]
+) -> None:
+    with transaction() as connection:
+        open_alert(connection, acme, "no_room", None, "full", {})
+    silence = verbs.mute(tenant="acme", kind=None, seconds=3600, reason="they move")["id"]
+    number = int(scalar("SELECT id FROM alert")) if act is verbs.ack else silence
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as removing:
+            removing.execute(text("SELECT id FROM tenant WHERE id = :id FOR UPDATE"), {"id": acme})
+            acting = pool.submit(act, number)
+            while not removing.execute(text(waits)).scalar():
+                assert not acting.done(), acting.exception()
+                removing.execute(text("SELECT pg_stat_clear_snapshot()"))
+            for table in ("operator_action", "alert", "alert_mute"):
+                removing.execute(text(f"DELETE FROM {table} WHERE tenant_id = :id"), {"id": acme})
+            removing.execute(text("DELETE FROM tenant WHERE id = :id"), {"id": acme})
+        assert isinstance(acting.exception(timeout=60), NotThere)
 
 
 def test_what_opens_and_closes_again_is_mailed_each_time(acme: int, box: Mailbox) -> None:
