@@ -25,6 +25,8 @@ STEP_SECONDS = 10.0
 WHOLE_SECONDS = 20.0
 # It may be tried again; all others of 400 to 499 will be refused again.
 _LATER = (408, 425, 429)
+# All that is given out of IPv6, and what translators to IPv4 stand behind.
+_UNICAST, _NAT64 = ipaddress.IPv6Network("2000::/3"), ipaddress.IPv6Network("64:ff9b::/96")
 _deadlines = Deadlines()
 
 
@@ -88,8 +90,18 @@ def _address(host: str, port: int) -> str:
 
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_global and not found.is_multicast
+    if isinstance(found, ipaddress.IPv6Address):
+        carried = _carried(found)
+        if carried is None:
+            return found.is_global and found in _UNICAST
+        found = carried
+    return found.is_global and not found.is_multicast
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a call to this one ends at, on machines that translate."""
+    by_nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    return address.ipv4_mapped or address.sixtofour or by_nat64
 
 
 def _cut(called: http.client.HTTPConnection) -> None:

@@ -145,6 +145,13 @@ def test_no_private_address_is_called_unless_that_is_allowed(
         ("10.0.0.1", False),
         ("169.254.169.254", False),
         ("::ffff:10.0.0.1", False),
+        # 169.254.169.254 and 10.0.0.1 behind a translator, then an address that everybody may call
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:a00:1::1", False),
+        ("64:ff9b::5db8:d822", True),
+        ("::10.0.0.1", False),
+        ("fec0::1", False),
+        ("ff0e::1", False),
         ("fe80::1%eth0", False),
         ("100.64.0.1", False),
         ("224.0.0.1", False),
