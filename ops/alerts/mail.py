@@ -9,11 +9,11 @@ from __future__ import annotations
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from functools import partial
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from clients.http.deadlines import Deadlines
@@ -73,38 +73,49 @@ def look(server: Server) -> None:
             open_.login(server.user, server.password)
 
 
+class _Within(smtplib.SMTP):
+    """A connection that is cut under whoever waits for it, ``WHOLE_SECONDS`` after it was begun."""
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        _deadlines.add(self.cut, WHOLE_SECONDS)
+        try:
+            return super().connect(host, port, source_address)
+        except BaseException:
+            self.close()
+            raise
+
+    def cut(self) -> None:
+        """End it, from another thread."""
+        found = getattr(self, "sock", None)
+        if found is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(found, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        _deadlines.remove(self.cut)
+        super().close()
+
+
+class _WithinTls(_Within, smtplib.SMTP_SSL):
+    """The same, with TLS from the start."""
+
+
 @contextmanager
 def _connected(server: Server) -> Iterator[smtplib.SMTP]:
-    context = ssl.create_default_context()
-    name = socket.gethostname()
+    context, name = ssl.create_default_context(), socket.gethostname()
     open_: smtplib.SMTP
     if server.kind == "smtps":
-        open_ = smtplib.SMTP_SSL(timeout=STEP_SECONDS, local_hostname=name, context=context)
+        open_ = _WithinTls(server.host, server.port, name, timeout=STEP_SECONDS, context=context)
     else:
-        open_ = smtplib.SMTP(timeout=STEP_SECONDS, local_hostname=name)
-    expire: Callable[[], None] = partial(_cut, open_)
-    _deadlines.add(expire, WHOLE_SECONDS)
+        open_ = _Within(server.host, server.port, name, timeout=STEP_SECONDS)
     try:
-        open_._host = server.host  # type: ignore[attr-defined]  # what TLS is checked against; ``connect`` leaves it out
-        code, _ = open_.connect(server.host, server.port)
-        if code != 220:
-            raise smtplib.SMTPConnectError(code, b"")
         if server.kind == "smtp":
             open_.starttls(context=context)
         yield open_
         with suppress(smtplib.SMTPException, OSError):
             open_.quit()
     finally:
-        _deadlines.remove(expire)
         open_.close()
-
-
-def _cut(open_: smtplib.SMTP) -> None:
-    """End the connection under whoever waits for it."""
-    found = getattr(open_, "sock", None)
-    if found is not None:
-        with suppress(OSError):
-            socket.socket.shutdown(found, socket.SHUT_RDWR)
 
 
 @contextmanager

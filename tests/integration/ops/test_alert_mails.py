@@ -360,6 +360,30 @@ def test_a_server_that_goes_on_slowly_is_cut_off(acme: int, box: Mailbox, monkey
     assert deliveries() == [("waiting", "smtp_broken", 1)]
 
 
+def test_a_server_that_greets_without_end_is_cut_off(acme: int, box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "WHOLE_SECONDS", 0.5)
+    over = threading.Event()
+
+    def greet(listening: socket.socket) -> None:
+        with listening.accept()[0] as caller, suppress(OSError):
+            while not over.wait(0.05):
+                caller.sendall(b"220-wait\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=greet, args=(listening,))
+        thread.start()
+        setting(monkeypatch, SMTP_URL=f"smtp+plain://127.0.0.1:{listening.getsockname()[1]}")
+        hold(acme)
+        notice()
+        try:
+            assert later() == 0
+        finally:
+            over.set()
+            thread.join()
+
+    assert deliveries() == [("waiting", "smtp_broken", 1)]
+
+
 # ------------------------------------------------------------------------------------------------- several processes
 
 
