@@ -355,6 +355,16 @@ def test_the_doctor_goes_on_with_all_other_questions_after_one_that_went_wrong(
     assert "bOhHJ" not in done.stdout
 
 
+def test_the_doctor_tells_of_a_broker_that_is_well_while_the_database_is_away(
+    koppeling: Command, environment: dict[str, str]
+) -> None:
+    away = environment | {"KOPPELING_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/x", "KOPPELING_REDIS_PREFIX": ""}
+
+    told = codes(document(koppeling, away, "doctor"))
+
+    assert (told["database"], told["broker"]) == ("database_unreachable", "ok")
+
+
 def test_the_doctor_says_that_tables_are_old(
     koppeling: Command, environment: dict[str, str], empty_database_url: str
 ) -> None:
