@@ -16,10 +16,14 @@ def _id(url: str) -> str:
         return str(connection.execute(text("SELECT id FROM installation")).scalar_one())
 
 
+def installation() -> str:
+    """Its id, asked of the database once a process."""
+    return _id(settings.get().need_database())
+
+
 def redis_prefix() -> str:
     """What all keys of this installation in Redis begin with, e.g. ``koppeling:5f2c…``. Others' are left alone.
 
-    Asked of the database once a process, unless KOPPELING_REDIS_PREFIX says it.
+    KOPPELING_REDIS_PREFIX may say it.
     """
-    found = settings.get()
-    return found.redis_prefix or f"koppeling:{_id(found.need_database())}"
+    return settings.get().redis_prefix or f"koppeling:{installation()}"

@@ -10,7 +10,6 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -21,6 +20,7 @@ import settings
 from loops import where
 from models.alert import About, Channel, DeliveryState, Item
 from models.crypto import SecretDamaged, SecretUnreadable
+from models.installation import installation
 from models.session import session, transaction
 from models.worker import worker_id
 from ops import quality
@@ -72,7 +72,6 @@ _RECORD = text(
 )
 _TENANT = text("SELECT timezone, alerts FROM tenant WHERE id = :tenant")
 _SLUG = text("SELECT slug FROM tenant WHERE id = :tenant")
-_INSTALLATION = text("SELECT id FROM installation")
 
 
 @dataclass(frozen=True)
@@ -251,10 +250,4 @@ def _secret(tenant: int | None) -> str | None:
 
 def _number(taken: Taken) -> str:
     """What the recipient knows it by: the same each time it is tried, another one in each installation."""
-    return f"alert-{taken.id}.{_installation(settings.get().need_database())}"
-
-
-@lru_cache(maxsize=8)
-def _installation(url: str) -> str:
-    with transaction() as connection:
-        return str(connection.execute(_INSTALLATION).scalar_one())
+    return f"alert-{taken.id}.{installation()}"
