@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,37 +26,18 @@ from ops.http import server
 from ops.http.app import make_app
 from ops.http.console import live
 from ops.http.server import Limits
+from tests.fixtures.serving import serving
 
 SHORT = Limits(head_seconds=1, body_seconds=1, connections=8)
 HEAD = b"POST /webhooks/pluvo/acme HTTP/1.1\r\nHost: a\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-@contextmanager
-def serving(limits: Limits) -> Iterator[int]:
-    """The real server in a thread, on a free port."""
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # who doesn't read is noticed soon
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port, limits))
-        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not made.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        try:
-            yield port
-        finally:
-            made.should_exit = made.force_exit = True
-            thread.join(20)
-
-
 @pytest.fixture
 def port(configured: Any) -> Iterator[int]:
     """A server with short limits."""
-    with serving(SHORT) as number:
-        yield number
+    with serving(make_app(), SHORT, send_buffer=4096) as served:
+        yield served.port
 
 
 def connect(port: int) -> socket.socket:
@@ -132,28 +113,20 @@ def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: A
             ),
             {"id": "01J" + "0" * 23},
         )
-    with socket.socket() as listening, ExitStack() as stack:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port))
-        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not made.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        watching = [stack.enter_context(connect(port)) for _ in range(3)]
+    with serving(make_app()) as served, ExitStack() as stack:
+        watching = [stack.enter_context(connect(served.port)) for _ in range(3)]
         for one in watching:
-            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (b"0" * 23, port))
+            one.sendall(b"GET /runs/01J%s/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (b"0" * 23, served.port))
         for one in watching:
             seen = b""
             while b"data:" not in seen:
                 seen += one.recv(65536)
             assert seen.startswith(b"HTTP/1.1 200")
         # when it is told to end, as by SIGTERM
-        made.should_exit = True
+        served.server.should_exit = True
         # then it does
-        thread.join(60)
-        assert not thread.is_alive()
+        served.thread.join(60)
+        assert not served.thread.is_alive()
         for one in watching:
             answer(one)
 
@@ -195,7 +168,7 @@ def test_requests_one_after_the_other_and_in_one_go_are_all_answered(port: int) 
 
 
 def test_after_a_body_that_is_too_large_nothing_more_is_read(configured: Any) -> None:
-    with serving(Limits()) as number, connect(number) as connection:
+    with serving(make_app(), Limits(), send_buffer=4096) as served, connect(served.port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
         told = answer(connection).lower()
     assert told.startswith(b"http/1.1 200")

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import requests
-import uvicorn
 from sqlalchemy import text
-from starlette.types import ASGIApp
 
 import settings
 from models import session
 from models.session import transaction
 from ops.dead_letters import replay_batch
-from ops.http import server
 from ops.http.app import make_app
 from simulators.afas.tenant import COMPLETION_FIELD
+from tests.fixtures.serving import serving
 from tests.fixtures.world import World, now_removals
 from tests.integration.ops.conftest import add_dead_letter
-
-
-@contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """The web server in a thread, on a free port; its address."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        made = uvicorn.Server(server.config(app, "127.0.0.1", 0))
-        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not made.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            made.should_exit = made.force_exit = True
-            thread.join(20)
 
 
 @dataclass
@@ -78,10 +54,10 @@ def api(shared_world: World) -> Iterator[Api]:
     world = shared_world
     session.use_pool(20)
     kept = fill(world)
-    with pytest.MonkeyPatch.context() as patch, serving(make_app()) as url:
+    with pytest.MonkeyPatch.context() as patch, serving(make_app()) as served:
         patch.setenv("KOPPELING_REDIS_PREFIX", "koppeling")  # a reset forgets the installation's own
         settings.get.cache_clear()
-        yield Api(url, kept)
+        yield Api(served.url, kept)
     settings.get.cache_clear()
 
 

@@ -13,7 +13,8 @@ from ops import access
 from ops.access import NEEDS, Actor, Role, acting
 from ops.http.api.app import make_api, routes
 from ops.http.api.need import verb_of
-from tests.integration.api.conftest import Api, serving
+from tests.fixtures.serving import serving
+from tests.integration.api.conftest import Api
 
 ROUTES = {f"{method} {route.path}": route for route in routes() for method in route.methods or ()}
 TRUE = {
@@ -46,8 +47,8 @@ def anybody(api: Api) -> Iterator[str]:
     """The API served to ``As.who``."""
     made = make_api()
     made.add_middleware(As)
-    with serving(made) as url:
-        yield url
+    with serving(made) as served:
+        yield served.url
 
 
 def asked(url: str, route: APIRoute) -> requests.Response:

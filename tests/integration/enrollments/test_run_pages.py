@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import requests
-import uvicorn
 
 from models.run import PREVIEW
 from models.session import transaction
 from ops import holds as ops_holds
-from ops.http import server
 from ops.http.app import make_app
 from producers.runs import request
 from tests.fixtures.looking import holds
+from tests.fixtures.serving import serving
 from tests.fixtures.world import World, now_removals
 from workers.runs import finalizer, runner
 
@@ -44,25 +39,9 @@ class Site(requests.Session):
         return found
 
 
-@contextmanager
-def served() -> Iterator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        made = uvicorn.Server(server.config(make_app(), "127.0.0.1", port))
-        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not made.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-        made.should_exit = made.force_exit = True
-        thread.join(30)
-
-
 @pytest.fixture
 def site(world: World) -> Iterator[Site]:
-    with served() as address, Site(address) as visitor:
+    with serving(make_app()) as served, Site(served.url) as visitor:
         yield visitor
 
 

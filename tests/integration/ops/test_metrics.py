@@ -17,7 +17,7 @@ from ops.http.app import make_app
 from ops.problems import Forbidden
 from ops.tenants.importing import Imported
 from tenancy.alerts import open_alert
-from tests.integration.api.conftest import serving
+from tests.fixtures.serving import serving
 from tests.integration.ops.alerting import hold, setting
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql
 from tests.unit.ops.tenants.test_file import GOOD
@@ -34,8 +34,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def url(acme: int, fresh: None) -> Iterator[str]:
-    with serving(make_app()) as address:
-        yield f"{address}/metrics"
+    with serving(make_app()) as served:
+        yield f"{served.url}/metrics"
 
 
 def parsed(url: str) -> Found:
@@ -147,10 +147,10 @@ def test_a_login_is_asked_for_where_others_can_reach_it(
     acme: int, fresh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting(monkeypatch, LOGIN_TOKEN="token-of-the-test")
-    with serving(make_app("0.0.0.0")) as address:
-        assert requests.get(f"{address}/metrics", timeout=60).status_code in (303, 401)
+    with serving(make_app("0.0.0.0")) as served:
+        assert requests.get(f"{served.url}/metrics", timeout=60).status_code in (303, 401)
         shown = {"Authorization": "Bearer token-of-the-test"}
-        assert requests.get(f"{address}/metrics", headers=shown, timeout=60).status_code == 200
+        assert requests.get(f"{served.url}/metrics", headers=shown, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
