@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import pytest
-import redis
 from playwright.sync_api import Browser, sync_playwright
 
 import settings
@@ -22,10 +20,11 @@ from tests.browser.look import Look, chromium, violations
 from tests.browser.seed import seed
 from tests.fixtures.environment import SECRET_KEY
 from tests.fixtures.postgres import new_database
-from tests.fixtures.servers import VARIABLES, Servers
+from tests.fixtures.servers import Servers
+from tests.fixtures.valkey import emptied, number_of
 
-# Of the broker's 16 databases; other tests of this process use low ones.
-BROKER_NUMBER = 12
+# Of the broker's 16 databases those for desks, one for each test process; other tests use low ones.
+FIRST_DESK = 8
 
 
 # Not for the session: while Playwright lives, its event loop is in this thread's way, and other tests run their own.
@@ -44,8 +43,10 @@ def browser() -> Iterator[Browser]:
 # One for each file: what the tests of another one made would be on the pages.
 @pytest.fixture(scope="module")
 def desk(
+    *,
     browser: Browser,
     servers: Servers,
+    worker_id: str,
     postgres_url: str,
     template_database: str,
     tmp_path_factory: pytest.TempPathFactory,
@@ -56,7 +57,7 @@ def desk(
         variables = {
             "KOPPELING_HOME": str(home),
             "KOPPELING_DATABASE_URL": stack.enter_context(new_database(postgres_url, template_database)),
-            "KOPPELING_REDIS_URL": _broker(servers),
+            "KOPPELING_REDIS_URL": emptied(servers, FIRST_DESK + number_of(worker_id)),
             "KOPPELING_REDIS_PREFIX": "desk",
             "KOPPELING_SECRET_KEYS": SECRET_KEY,
             "KOPPELING_ALLOW_INSECURE_URLS": "1",
@@ -70,15 +71,6 @@ def desk(
         made = stack.enter_context(started(home))
         seed(made)
         yield made
-
-
-def _broker(servers: Servers) -> str:
-    parts = urlsplit(servers.url(VARIABLES[1]))
-    own = {"query": urlencode({"db": BROKER_NUMBER})} if parts.scheme == "unix" else {"path": f"/{BROKER_NUMBER}"}
-    url = urlunsplit(parts._replace(**own))
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
-    return url
 
 
 @pytest.fixture
