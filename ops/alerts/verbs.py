@@ -291,7 +291,9 @@ def send_test(tenant: str | None = None, *, at_once: bool = False, who: str | No
             raise Problem("no_recipients" if tenant else "no_operators", slug=tenant)
         if any(one.channel == Channel.MAIL for one in people) and at_once and not settings.get().smtp_url:
             raise Problem("no_smtp")
-        made = [(plan.add(connection, one, About.TEST, [], datetime.now(UTC)), one) for one in people]
+        # Those of this process are not due to any other one until it had time to try them all.
+        due = datetime.now(UTC) + timedelta(seconds=at_once * sender.CLAIM_SECONDS * len(people))
+        made = [(plan.add(connection, one, About.TEST, [], due), one) for one in people]
         detail = {"recipients": len(made)}
         audit.record(connection, who=who, verb="alerts test", tenant_id=number, detail=detail)
     told: list[Tested] = []

@@ -286,6 +286,51 @@ def test_what_nobody_took_for_a_day_is_no_news(acme: int, monkeypatch: pytest.Mo
     assert deliveries() == [("gave_up", None, 0)]
 
 
+def test_a_test_waits_for_all_its_mails_also_while_others_send(
+    acme: int, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, ALERT_MAIL=",".join(f"ops{number}@example.org" for number in range(4)))
+    over = threading.Event()
+
+    def others() -> None:
+        while not over.is_set():
+            sender.send_due(Channel.MAIL)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        found = verbs.send_test(at_once=True)
+    finally:
+        over.set()
+        thread.join()
+
+    assert [one["state"] for one in found] == ["sent"] * 4
+    assert len(box.mails) == 4
+
+
+def test_what_stops_for_everybody_at_once_is_one_mail_however_many_tenants_there_are(acme: int, box: Mailbox) -> None:
+    run_sql(
+        "INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)"
+        " SELECT 'customer-' || n, 'Customer ' || n, timezone, interval_seconds, afas, pluvo"
+        " FROM tenant, generate_series(1, 149) n"
+    )
+    run_sql(
+        "INSERT INTO alert (tenant_id, kind, subject, text, parameters)"
+        """ SELECT id, 'quarantine', 'enrollments', '…', '{"direction": "enrollments", "code": "maintenance"}'"""
+        " FROM tenant"
+    )
+    notice()
+    assert later() == 1
+    assert box.subjects == ["Koppeling: 150 alerts"]
+    assert "and 50 more" in box.text()
+
+    run_sql("UPDATE alert SET closed_at = now()")
+    notice()
+    assert later(120) == 1
+    assert later(240) == 0
+    assert box.subjects[1:] == ["Koppeling: 150 alerts"]
+
+
 # ---------------------------------------------------------------------------------------------------------------- TLS
 
 
