@@ -16,6 +16,7 @@ from ulid import ULID
 from models.completion_state import CLOSED
 from models.direction import Direction, Health
 from models.session import transaction
+from models.worker import live_workers
 from ops import access, degraded, lookup
 from ops.alerts import kinds
 from ops.listing import Row, checked_limit, rows
@@ -206,7 +207,6 @@ _READY = """
     SELECT count(*) AS ready, CAST(extract(epoch FROM now() - min(created_at)) AS float) AS oldest
       FROM (SELECT created_at FROM message WHERE state = 'ready' AND {of} ORDER BY id LIMIT :cap) m
 """
-_WORKERS = "SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '15 seconds'"
 # For the header of every page, so each part is counted no further than is shown.
 _WAITING = f"""
     SELECT (SELECT count(*) FROM (SELECT 1 FROM hold WHERE state = 'open' AND {{of}} LIMIT :cap) x)
@@ -246,7 +246,7 @@ def document(limit: int = 100, cursor: str | None = None) -> Overview:
             "in_step": len(tenants) - sum(urgent) - resting,
             "resting": resting,
             "tiles": _tiles(needs, asks.scalar(_KINDS)),
-            "workers": int(connection.execute(text(_WORKERS)).scalar_one()),
+            "workers": len(live_workers(connection)),
             "services": vital_signs.read(connection),
             "ready": ready["ready"],
             "oldest_ready_seconds": ready["oldest"],

@@ -37,7 +37,7 @@ _WANTED = text(
            jsonb_build_object('direction', d.direction, 'code', split_part(r.reason, ':', 1), 'run', r.id)
       FROM tenant_direction d CROSS JOIN LATERAL (
            SELECT id, status, reason FROM run
-            WHERE tenant_id = d.tenant_id AND direction = d.direction AND trigger <> 'preview'
+            WHERE tenant_id = d.tenant_id AND direction = d.direction
               AND status NOT IN ('queued', 'running', 'applying', 'stopped', 'dry_run', 'paused')
               AND trigger NOT IN ('preview', 'dry_run')
             ORDER BY id DESC LIMIT 1) r
