@@ -75,7 +75,12 @@ _UNDELIVERED = text(
       FROM alert_delivery WHERE created_at > now() - interval '1 day'
     """
 )
-_MAILED = text("SELECT EXISTS (SELECT 1 FROM tenant WHERE jsonb_array_length(coalesce(alerts->'mail', '[]')) > 0)")
+_MAILED = text(
+    """
+    SELECT EXISTS (SELECT 1 FROM tenant WHERE coalesce(alerts->'mail', '[]') <> '[]'
+                                           OR coalesce(alerts->'quality_mail', '[]') <> '[]')
+    """
+)
 _USED = text("SELECT EXISTS (SELECT 1 FROM tenant)")
 
 

@@ -365,6 +365,17 @@ def test_the_doctor_tells_of_a_broker_that_is_well_while_the_database_is_away(
     assert (told["database"], told["broker"]) == ("database_unreachable", "ok")
 
 
+@pytest.mark.parametrize("named", ["mail", "quality_mail"])
+def test_the_doctor_misses_a_mail_server_where_a_tenant_names_somebody(
+    acme: int, koppeling: Command, environment: dict[str, str], named: str
+) -> None:
+    run_sql(
+        "UPDATE tenant SET alerts = jsonb_build_object(CAST(:key AS text), '[\"beheer@example.nl\"]'::jsonb)", key=named
+    )
+
+    assert codes(document(koppeling, environment, "doctor"))["mail"] == "mail_missing"
+
+
 def test_the_doctor_says_that_tables_are_old(
     koppeling: Command, environment: dict[str, str], empty_database_url: str
 ) -> None:
