@@ -23,7 +23,7 @@ import settings
 from models.alert import Event, Item
 from models.base import utc_now
 from ops import quality
-from ops.alerts import kinds
+from ops.alerts import flapping, kinds
 from ops.alerts.needs import Line
 from ops.language import Language, Words, say
 from ops.quality import Quality
@@ -35,11 +35,11 @@ MOST_LINES = 100
 _NAMELESS = {"theirs": "…", "ours": "…"}
 SUBJECT_LENGTH = 150
 ALERTS = text(
-    """
-    SELECT a.id, a.kind, a.subject, a.parameters, a.opened_at, a.closed_at, t.slug, t.name,
+    f"""
+    SELECT a.id, a.kind, a.subject, a.parameters, a.opened_at, a.closed_at, t.slug, t.name, {flapping.AGAIN} AS again,
            coalesce(t.afas->>'environment', 'production') <> 'production' AS test
       FROM alert a LEFT JOIN tenant t ON t.id = a.tenant_id WHERE a.id = ANY(:ids)
-    """
+    """  # noqa: S608  constants only
 )
 
 
@@ -89,11 +89,12 @@ def _of_alert(row: Row[Any], event: str, language: Language, zone: ZoneInfo) -> 
         else say("mail.since", language, time=since)
     )
     advice = () if over else (kinds.advice(row.kind, row.parameters, row.slug, language),)
+    again = (say("mail.again", language, hours=flapping.HOURS),) if row.again and not over else ()
     about = (row.kind, row.subject, row.slug, row.parameters)
     return Part(
         heading=heading(row.slug, row.name, row.test, language),
         told=say("mail.resolved", language, what=told) if over else told,
-        more=(*advice, when),
+        more=(*advice, *again, when),
         page=kinds.page(*about),
         command=kinds.command(*about),
         test=row.test,

@@ -1,7 +1,8 @@
 """Make deliveries of what is new, and a digest each morning. One process at a time does this; two do no harm.
 
 Who is told of several things within moments gets them in one mail, and a mail a minute at most. What is over before it
-was sent is not sent. A tenant is locked before its alerts, as who removes it does.
+was sent is not sent; what ends and begins again and again is told a few times: ``flapping.py``. A tenant is locked
+before its alerts, as who removes it does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from models.alert import About, Channel, Event, Item
 from models.audit import ALERT_NEWS
 from models.base import utc_now
 from models.session import transaction
-from ops.alerts import kinds, needs, recipients
+from ops.alerts import flapping, kinds, needs, recipients
 from ops.alerts.recipients import Recipient
 
 # What comes up so soon after the first goes with it.
@@ -30,15 +31,18 @@ APART_SECONDS = 60
 PATIENCE_HOURS = 24
 DIGEST_AT, DIGEST_UNTIL = time(7), time(12)
 _TENANTS = text(
-    f"SELECT DISTINCT tenant_id FROM alert WHERE {ALERT_NEWS} AND kind <> ALL(:later)"  # noqa: S608  constants
+    f"""
+    SELECT DISTINCT tenant_id FROM alert a
+     WHERE {ALERT_NEWS} AND kind <> ALL(:later) AND NOT coalesce({flapping.HELD_BACK}, false)
+    """  # noqa: S608  constants only
 )
 _TENANT = text("SELECT id, timezone, alerts FROM tenant WHERE id = :tenant FOR KEY SHARE")
 _NEWS = text(
     f"""
-    SELECT id, kind, closed_at FROM alert
+    SELECT id, kind, subject, closed_at, {flapping.AGAIN} AS again FROM alert a
      WHERE tenant_id IS NOT DISTINCT FROM :tenant AND {ALERT_NEWS} AND kind <> ALL(:later)
      ORDER BY id FOR UPDATE SKIP LOCKED
-    """  # noqa: S608  constants
+    """  # noqa: S608  constants only
 )
 _TOLD = text(
     """
@@ -123,7 +127,7 @@ def news(now: datetime | None = None) -> int:
     later = list(kinds.NOT_AT_ONCE)
     with transaction() as connection:
         connection.execute(_GIVE_UP, {"hours": PATIENCE_HOURS})
-        tenants = list(connection.execute(_TENANTS, {"later": later}).scalars())
+        tenants = list(connection.execute(_TENANTS, {"later": later, "now": moment}).scalars())
     told: list[int] = []
 
     def tell(tenant: int | None) -> None:
@@ -142,12 +146,13 @@ def _tell(connection: Connection, tenant: int | None, later: Sequence[str], now:
             return 0  # removed meanwhile
         people += recipients.of_tenant(tenant, row.timezone, row.alerts)
     found = connection.execute(_NEWS, {"tenant": tenant, "later": later}).all()
+    new, settled = flapping.sort_out(found, now)
     mutes = connection.execute(needs.MUTES).all()
-    loud = [row for row in found if not needs.muted(mutes, tenant, row.kind)]
+    loud = [row for row in new if not needs.muted(mutes, tenant, row.kind)]
     for one in people:
         _gather(connection, one, loud, now)
-    connection.execute(_TOLD, {"ids": [row.id for row in found]})
-    return len(found)
+    connection.execute(_TOLD, {"ids": [row.id for row in (*new, *settled)]})
+    return len(new)
 
 
 def _gather(connection: Connection, who: Recipient, found: Iterable[Row[Any]], now: datetime) -> None:

@@ -72,6 +72,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "mail.since": "since {time}",
     "mail.until": "from {since} until {time}",
     "mail.resolved": "over: {what}",
+    "mail.again": "It comes and goes: that it is over is told once it was so for {hours} hours.",
     "mail.digest": "This needs somebody today.",
     "mail.test": "This is a test: mails of alerts arrive here.",
     "mail.subject_quality": (

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -562,24 +563,75 @@ def test_who_acts_on_an_alert_of_a_tenant_that_is_being_removed_is_told_that_it_
         assert isinstance(acting.exception(timeout=60), NotThere)
 
 
-def test_what_opens_and_closes_again_is_mailed_each_time(acme: int, box: Mailbox) -> None:
-    told_ = {"direction": "enrollments", "code": "token_refused", "system": "afas"}
-    for _ in range(2):
-        with transaction() as connection:
-            open_alert(connection, acme, "quarantine", "enrollments", "stopped", told_)
-        notice()
-        waited()
-        later()
-        with transaction() as connection:
-            close_alert(connection, acme, "quarantine", "enrollments")
-        notice()
-        waited()
-        later()
+def comes_and_goes(tenant: int) -> None:
+    """A direction stops, is told of, works again, and that is told of."""
+    about = {"direction": "enrollments", "code": "token_refused", "system": "afas"}
+    with transaction() as connection:
+        open_alert(connection, tenant, "quarantine", "enrollments", "stopped", about)
+    tell()
+    with transaction() as connection:
+        close_alert(connection, tenant, "quarantine", "enrollments")
+    tell()
 
-    assert [subject.startswith("Koppeling: Acme Opleidingen (acme): over") for subject in box.subjects] == [
-        *(False, True),
-        *(False, True),
-    ]
+
+def tell(hours: float = 0) -> None:
+    """Mail what is new so much later."""
+    plan.news(datetime.now(UTC) + timedelta(hours=hours))
+    waited()
+    later()
+
+
+def ends(box: Mailbox) -> list[bool]:
+    """Of each mail whether it tells that something is over."""
+    return [subject.startswith("Koppeling: Acme Opleidingen (acme): over") for subject in box.subjects]
+
+
+def test_what_opens_again_another_day_is_mailed_each_time(acme: int, box: Mailbox) -> None:
+    for _ in range(3):
+        comes_and_goes(acme)
+        run_sql(
+            "UPDATE alert SET opened_at = opened_at - interval '5 hours', closed_at = closed_at - interval '5 hours'"
+        )
+
+    assert ends(box) == [False, True] * 3
+
+
+def test_what_comes_and_goes_is_mailed_twice_and_then_once_it_stays_over(acme: int, box: Mailbox) -> None:
+    for _ in range(5):
+        comes_and_goes(acme)
+    assert ends(box) == [False, True, False]
+    assert "It comes and goes" not in box.text(0)
+    assert "It comes and goes" in box.text(2)
+
+    tell(hours=3.9)
+    assert len(box.mails) == 3
+    for _ in range(2):
+        tell(hours=4.1)
+    assert ends(box) == [False, True, False, True]
+
+
+def test_what_stays_after_it_came_and_went_is_not_told_as_over(acme: int, box: Mailbox) -> None:
+    for _ in range(3):
+        comes_and_goes(acme)
+    with transaction() as connection:
+        open_alert(connection, acme, "quarantine", "enrollments", "stopped", {"direction": "enrollments"})
+    for hours in range(0, 48, 2):
+        tell(hours)
+
+    assert ends(box) == [False, True, False]
+
+
+def test_what_comes_and_goes_holds_back_nothing_else(acme: int, box: Mailbox) -> None:
+    for _ in range(3):
+        comes_and_goes(acme)
+    name = hold(acme)
+    notice()
+    tell()
+    decide(name)
+    notice()
+    tell()
+
+    assert ends(box) == [False, True, False, False, True]
 
 
 def test_mails_are_the_only_thing_that_waits_for_a_mail_server(acme: int, box: Mailbox) -> None:

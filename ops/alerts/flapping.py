@@ -1,0 +1,41 @@
+"""What ends and begins again and again: told when it begins twice, and then once it stays over.
+
+Each time is an alert of its own. Of one that began soon after the end of the one before, the end is held back; where it
+begins anew meanwhile nobody is told anything: who was told last that it is so was told what is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+# One that begins so soon after an end is the same trouble; so long it must stay over to be told as over.
+HOURS = 4
+# Of alerts ``a``: this one began again. Tenant and subject may be NULL, and are compared in a way that can be hashed.
+AGAIN = f"""EXISTS (
+    SELECT 1 FROM alert b
+     WHERE coalesce(b.tenant_id, 0) = coalesce(a.tenant_id, 0) AND b.kind = a.kind
+       AND coalesce(b.subject, '') = coalesce(a.subject, '')
+       AND b.id < a.id AND b.closed_at > a.opened_at - interval '{HOURS} hours')"""  # noqa: S608  constants only
+# Its end is not told yet.
+HELD_BACK = f"a.closed_at > CAST(:now AS timestamptz) - interval '{HOURS} hours' AND {AGAIN}"
+
+
+def sort_out(found: Sequence[Row[Any]], now: datetime) -> tuple[list[Row[Any]], list[Row[Any]]]:
+    """Of a tenant's news, the oldest first: what is told, and what needs no telling any more."""
+    same: dict[tuple[str, str | None], list[Row[Any]]] = {}
+    for row in found:
+        same.setdefault((row.kind, row.subject), []).append(row)
+    told: list[Row[Any]] = []
+    settled: list[Row[Any]] = []
+    for *before, last in same.values():
+        # Their ends were not told before it began again.
+        settled += before
+        if last.closed_at is None:
+            (settled if before else told).append(last)
+        elif not last.again or last.closed_at <= now - timedelta(hours=HOURS):
+            told.append(last)
+    return told, settled
