@@ -29,7 +29,7 @@ ALERTS = """
 [tenants.alerts]
 mail = ["beheer@example.nl", "tweede@example.nl"]
 webhook = "https://hooks.example.nl/koppeling"
-webhook_secret = "s4"
+webhook_secret = "zeer-geheim"
 language = "en"
 quiet = "22:00-07:00"
 """
@@ -182,19 +182,19 @@ def test_a_tenants_alerts_are_stored_and_exported_again_without_the_secret(
     [done] = import_text(GOOD.replace("[tenants.removals]", f"{ALERTS}\n[tenants.removals]"))
     assert "alerts.mail: changed" in done.changes
     assert "alerts.webhook_secret: set" in done.changes
-    assert "s4" not in str(done.changes)
+    assert "zeer-geheim" not in str(done.changes)
     assert "beheer" not in str(done.changes)
 
     written = export.exported("acme")
     assert 'mail = ["beheer@example.nl", "tweede@example.nl"]' in written
     assert 'webhook_secret = { env = "ALERTS_SECRET_ACME" }' in written
-    assert "s4" not in written
+    assert "zeer-geheim" not in written
     with session() as opened:
-        assert opened.get_one(Tenant, scalar("SELECT id FROM tenant")).alerts_secret == "s4"
+        assert opened.get_one(Tenant, scalar("SELECT id FROM tenant")).alerts_secret == "zeer-geheim"
     stored = bytes(scalar("SELECT alerts_secret FROM tenant"))
-    assert b"s4" not in stored
+    assert b"zeer-geheim" not in stored
 
-    for name, value in (("ALERTS", "s4"), ("AFAS_CLIENT", "s1"), ("PLUVO_CLIENT", "s2")):
+    for name, value in (("ALERTS", "zeer-geheim"), ("AFAS_CLIENT", "s1"), ("PLUVO_CLIENT", "s2")):
         written = written.replace(f'{{ env = "{name}_SECRET_ACME" }}', f'"{value}"')
     [again] = import_text(written)
     assert again.action == "unchanged", again.changes
