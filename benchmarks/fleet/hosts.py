@@ -115,8 +115,9 @@ class Host:
                 each.kill()
         for child in self.started:
             child.wait()
-        with suppress(NoNamespaces):
-            self.net.ip("netns", "delete", self.name)
+        for words in (("link", "delete", self._port), ("netns", "delete", self.name)):
+            with suppress(NoNamespaces):
+                self.net.ip(*words)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,12 @@ class Fleet:
         """Worker processes that gave a sign of life."""
         rows = self.stage.system.rows("SELECT count(*) AS n FROM worker WHERE heartbeat_at > now() - interval '15 s'")
         return int(rows[0]["n"])
+
+    def wait_for_accounts(self, count: int) -> None:
+        """Wait until so many accounts were made."""
+        at_start = sum(len(users) for users in self.stage.scene.accounts_at_start.values())
+        if not wait_until(lambda: self.stage.made() - at_start >= count, 120):
+            raise AssertionError("too few accounts were made")
 
     def leads(self, host: Host) -> bool:
         """Whether the relay is on this machine, by the address that PostgreSQL sees."""
@@ -124,7 +131,7 @@ def strike(made: Fleet, what: str, host: Host, *, seconds: float = LEASE_SECONDS
         begun = last = time.monotonic()
         undo, undone = BLOWS[what](host), False
         count = stage_.made()
-        while not (undone and stage_._quiet()):
+        while not (undone and stage_.over()):
             now = stage_.made()
             if now > count:
                 told.gap_seconds = max(told.gap_seconds, time.monotonic() - last)
@@ -134,6 +141,23 @@ def strike(made: Fleet, what: str, host: Host, *, seconds: float = LEASE_SECONDS
                 undone = True
             if time.monotonic() - begun > 300:
                 raise AssertionError(f"{what}: not over after 300 s")
-            time.sleep(0.05)
+            time.sleep(0.2)
     told.mended_seconds = time.monotonic() - begun
     return told
+
+
+def held_by_the_silent(made: Fleet) -> float:
+    """How long PostgreSQL keeps what a machine held whose packets vanish: a call to AFAS counts that long."""
+    host = made.net.host()
+    words = "import time; from models.session import connect_alone; c = connect_alone('calls')"
+    words += "; c.execute('SELECT pg_advisory_lock(7301002, 42)'); print('held', flush=True); time.sleep(600)"
+    log = made.logs / "held.log"
+    host.run([sys.executable, "-c", words], log)
+    if not wait_until(lambda: "held" in log.read_text(encoding="utf-8"), 60):
+        raise AssertionError(log.read_text(encoding="utf-8"))
+    begun = time.monotonic()
+    host.cut("silent")
+    sql = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND classid = 7301002 AND objid = 42"
+    if not wait_until(lambda: not made.stage.system.rows(sql)[0]["n"], 200):
+        raise AssertionError("it was held for more than 200 s")
+    return time.monotonic() - begun

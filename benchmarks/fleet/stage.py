@@ -62,14 +62,15 @@ class Stage:
 
     def quiet(self, seconds: float = 180.0) -> None:
         """Wait until no run and no message is left."""
-        if not wait_until(self._quiet, seconds, pause=0.2):
+        if not wait_until(self.over, seconds, pause=0.2):
             rows = self.system.rows(
                 "SELECT id, kind, state, deliveries, kills, worker, lease_until FROM message LIMIT 5"
             )
             runs = self.system.rows("SELECT id, status, reason FROM run WHERE finished_at IS NULL LIMIT 5")
             raise AssertionError(f"not over after {seconds:.0f} s: {rows} {runs}")
 
-    def _quiet(self) -> bool:
+    def over(self) -> bool:
+        """Whether no run and no message is left; False where the database does not answer."""
         try:
             row = self.system.rows(
                 "SELECT (SELECT count(*) FROM message)"
