@@ -308,6 +308,22 @@ def sqlstate(error: BaseException) -> str:
     return str(state or "")
 
 
+# Why a connection was refused, by words of PostgreSQL's library: it gives no state before a session stands.
+_REFUSED = {
+    "certificate": "certificate",
+    "does not support SSL": "no_tls",
+    "SSL required": "no_tls",
+    "no encryption": "no_tls",
+    "session is read-only": "no_writer",
+}
+
+
+def why_refused(error: BaseException) -> str:
+    """``certificate``, ``no_tls`` or ``no_writer`` where that is why no connection came about, else empty."""
+    said = str(getattr(error, "orig", None) or error)
+    return next((why for words, why in _REFUSED.items() if words in said), "")
+
+
 # Serialization failure, deadlock, lock not available.
 _CONTENDED = ("40001", "40P01", "55P03")
 

@@ -25,7 +25,7 @@ from migrations.usable import Unfit, keys
 from models.base import utc_now
 from models.crypto import SecretUnreadable
 from models.installation import redis_prefix
-from models.session import DATABASE_TROUBLE, room, transaction
+from models.session import DATABASE_TROUBLE, room, transaction, why_refused
 from ops import access, workers
 from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
@@ -176,6 +176,8 @@ def _reach(stack: ExitStack) -> Finding | None:
     except Problem as error:
         return _wrong("database", "no_database", told=str(error))
     except (SQLAlchemyError, psycopg.Error) as error:
+        if why := why_refused(error):
+            return _wrong("database", f"database_{why}")
         return _wrong("database", "database_unreachable", error=type(error).__name__)
     return None
 

@@ -14,7 +14,7 @@ from clients.http import clean
 from migrations.run import WrongSchema
 from migrations.usable import Unfit
 from models.crypto import SecretDamaged, SecretUnreadable
-from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate
+from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate, why_refused
 from models.tenant_settings import SettingsUnread
 from ops.problems import Problem
 from ops.servers.embedded import EmbeddedError
@@ -31,14 +31,11 @@ _STATES = {
     "stays so, raise max_connections or run fewer worker processes (docs/deployment.md counts them).",
     **dict.fromkeys(SHUTTING_DOWN, "The database is shutting down or starting: try again in a moment."),
 }
-# By words of PostgreSQL's library, which gives no codes before a session stands.
-_CONNECTING = {
+_REFUSED = {
     "certificate": "Name the CA's file in KOPPELING_DATABASE_URL (sslrootcert=…), and a host that stands in the "
     "server's certificate.",
-    "does not support SSL": "Set ssl = on in PostgreSQL, or leave sslmode out where nobody else can listen.",
-    "session is read-only": "No server that KOPPELING_DATABASE_URL names takes writes now: promote one, or wait.",
-    "startup parameter": "A connection pooler stands before PostgreSQL: set KOPPELING_DATABASE_DIRECT_URL to "
-    "the address of PostgreSQL itself.",
+    "no_tls": "Set ssl = on in PostgreSQL, and sslmode=verify-full&sslrootcert=… in KOPPELING_DATABASE_URL.",
+    "no_writer": "No server that KOPPELING_DATABASE_URL names takes writes now: promote one, or wait.",
 }
 _BROKER = "Check KOPPELING_REDIS_URL and that the server runs, or unset it to use the embedded one."
 
@@ -65,8 +62,7 @@ def _line(error: Exception) -> tuple[str, int]:
     elif isinstance(error, exc.ProgrammingError) and "does not exist" in str(error.orig):
         found = "The database's tables are not those of this version: run `koppeling migrate`.", 2
     elif isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError | psycopg.OperationalError):
-        do = next((do for words, do in _CONNECTING.items() if words in str(error)), _DATABASE)
-        found = f"Can't reach the database ({_said(error)}). {do}", 2
+        found = f"Can't reach the database ({_said(error)}). {_REFUSED.get(why_refused(error), _DATABASE)}", 2
     elif isinstance(error, redis.RedisError):
         found = f"Can't reach the broker ({clean(str(error), limit=200)}). {_BROKER}", 2
     elif isinstance(error, RemoteError):

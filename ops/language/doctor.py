@@ -33,6 +33,16 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "doctor_do.no_database": "Start it with `koppeling up`, or set KOPPELING_DATABASE_URL.",
     "doctor.database_unreachable": "The database gives no answer ({error}).",
     "doctor_do.database_unreachable": "Check KOPPELING_DATABASE_URL and that the server runs.",
+    "doctor.database_certificate": "The database's certificate is not believed.",
+    "doctor_do.database_certificate": (
+        "Name the CA's file in KOPPELING_DATABASE_URL (sslrootcert=…), and a host that stands in the certificate."
+    ),
+    "doctor.database_no_tls": "The database takes only TLS, or none at all, and the address says otherwise.",
+    "doctor_do.database_no_tls": (
+        "Set ssl = on in PostgreSQL, and sslmode=verify-full&sslrootcert=… in KOPPELING_DATABASE_URL."
+    ),
+    "doctor.database_no_writer": "No server that KOPPELING_DATABASE_URL names takes writes now.",
+    "doctor_do.database_no_writer": "Promote a standby, or start the primary.",
     "doctor.postgres_old": "This is PostgreSQL {version}; {least} is the oldest that works.",
     "doctor_do.postgres_old": "Upgrade PostgreSQL.",
     "doctor.read_only": "The database takes no writes: a replica, or a setting of its administrator.",

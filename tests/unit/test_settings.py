@@ -113,3 +113,9 @@ def test_what_goes_together_is_asked_for_together(
     monkeypatch.setenv(f"KOPPELING_{name}", value)
     with pytest.raises(settings.SettingsError, match=f"KOPPELING_{lacking}"):
         settings.load()
+
+
+def test_a_way_past_a_pooler_needs_the_address_of_the_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOPPELING_DATABASE_DIRECT_URL", "postgresql://db/x")
+    with pytest.raises(settings.SettingsError, match="KOPPELING_DATABASE_URL: is needed with"):
+        settings.load()

@@ -35,9 +35,11 @@ FRESH_SECONDS = 1.0
 OUR_FAULTS = (ProgrammingError, DataError, IntegrityError)
 # The other side kept a thread waiting for nothing.
 NO_ANSWER = ("timeout", "connect_failed", "time_limit")
+# After a failover that forgot a message its id may be another one's: the subject says whose it is.
 _LOCK = text(
     """SELECT version, run_id, plan_line_id, "full", kills FROM message
-        WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' FOR UPDATE"""
+        WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent'
+          AND kind = :kind AND subject_id = :subject FOR UPDATE"""
 )
 log = structlog.get_logger("workers.messages.delivery")
 
@@ -197,7 +199,7 @@ class Delivery:
 
     def lock(self, connection: Connection) -> Any:
         """Lock the message's row for this transaction; NotOurs when the delivery ended."""
-        rows = fetch(connection, _LOCK, self.key)
+        rows = fetch(connection, _LOCK, self.key | self.subject)
         if not rows:
             raise NotOurs("the delivery ended meanwhile")
         return rows[0]

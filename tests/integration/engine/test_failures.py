@@ -540,6 +540,21 @@ def test_deliveries_that_a_failover_made_the_ledger_forget_are_dropped_and_what_
     assert engine.effects() == [1]
 
 
+def test_an_id_that_a_failover_gave_to_another_message_lets_nobody_end_that_one(engine: Engine) -> None:
+    # given a delivery in hand whose message the database forgot, and another one with its id and number
+    tenant = engine.tenant()
+    message = engine.enqueue(tenant, 1)[1]
+    hand_out = "UPDATE message SET state = 'sent', deliveries = 1, lease_until = now() + '1h', sent_at = now()"
+    engine.execute(hand_out)
+    delivery = claim(Envelope(KIND, tenant, message, 1))
+    assert delivery is not None
+    engine.execute("UPDATE message SET subject_id = 2")
+    # when, then
+    with pytest.raises(NotOurs), delivery.settle():
+        pass
+    assert engine.message(message).subject_id == 2
+
+
 def test_the_time_limit_ends_a_delivery_before_its_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert time_limit_seconds() == 160
     monkeypatch.setenv("KOPPELING_LEASE", "5s")
