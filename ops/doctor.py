@@ -244,6 +244,10 @@ def _engine() -> Iterator[Finding]:
         yield _note("workers", "versions", mine=found["version"], others=", ".join(others))
     else:
         yield Finding("workers", parameters={"count": found["alive"], "threads": found["threads"]})
+    # Behind a pooler they have none of their own but two, and that is enough.
+    few = [] if settings.get().database_direct_url else [lacks for one in found["workers"] if (lacks := _lacks(one))]
+    if few:
+        yield _note("connections of workers", "few_connections", count=len(few), missing=sum(few))
     for service in found["services"]:
         name, state = service["name"], service["state"]
         state = services.get(name, state) if state == "ok" else state
@@ -251,6 +255,14 @@ def _engine() -> Iterator[Finding]:
             yield Finding(name)
         elif used:
             yield _wrong(name, f"{name}_{state}")
+
+
+def _lacks(worker: workers.Worker) -> int:
+    """How many connections a living worker did not get when it started; those of an older version did not say."""
+    from workers.process import connections  # noqa: PLC0415  the whole engine comes with it
+
+    known = worker["alive"] and worker["connections"] > 0
+    return connections.missing(worker["threads"], worker["connections"]) if known else 0
 
 
 def _zones(connection: Connection) -> Iterator[Finding]:

@@ -76,6 +76,10 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "doctor_do.timetable_nobody": "Start one with `koppeling scheduler`; `koppeling up` has one.",
     "doctor.alerts_nobody": "No process notices and sends alerts.",
     "doctor_do.alerts_nobody": "Start `koppeling scheduler` or `koppeling serve`: both do it.",
+    "doctor.few_connections": (
+        "{count} worker processes found too few connections when they started, {missing} in all: they are slower."
+    ),
+    "doctor_do.few_connections": "Raise max_connections by as many and restart them, or run fewer worker processes.",
     "doctor.zones": "These time zones of tenants are not known here or to the database: {zones}",
     "doctor_do.zones": "Install time zone data (the package tzdata) on both machines.",
     "doctor.retention_late": (

@@ -20,6 +20,8 @@ from models.session import DATABASE_TROUBLE, RESERVED, transaction
 from models.worker import ALIVE_SECONDS, worker_id
 from workers.process.heartbeat import beat
 
+# Threads of a process that each do a run.
+RUNNERS = 4
 # Heartbeat, maintenance, leases, probes.
 SERVICES = 4
 # Outside the pool: the relay's, and the one that holds all call slots.
@@ -34,6 +36,11 @@ log = structlog.get_logger("workers.process.connections")
 def pool_size(threads: int, runners: int) -> int:
     """The connections that a pool should have for so many threads and runners. Pure."""
     return -(-threads // 2) + runners + SERVICES
+
+
+def missing(threads: int, connections: int) -> int:
+    """How many a worker has less than it would take where PostgreSQL has enough. Pure."""
+    return max(0, pool_size(threads, RUNNERS) + ALONE - connections)
 
 
 def join(threads: int, runners: int) -> int:

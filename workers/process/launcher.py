@@ -40,7 +40,7 @@ class Launcher(Middleware):
 
     def __init__(self) -> None:
         self.booted = False
-        self.runners = 4
+        self.runners = connections.RUNNERS
         self.watch_parent = True
         self.connections = 0
         self.running: Running | None = None

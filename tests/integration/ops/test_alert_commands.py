@@ -330,6 +330,20 @@ def test_the_doctor_finds_nothing_wrong_where_all_is_well(
     assert set(codes(json.loads(done.stdout)).values()) <= {"ok", "broker_policy_unknown"}
 
 
+def test_the_doctor_tells_of_workers_that_found_too_few_connections(
+    acme: int, koppeling: Command, environment: dict[str, str]
+) -> None:
+    for name, threads, connections in (("a", 8, 14), ("b", 8, 5), ("c", 32, 20)):
+        run_sql(
+            "INSERT INTO worker (id, host, pid, threads, connections, code_version)"
+            " VALUES (:id, 'a', 1, :threads, :connections, 'v') RETURNING id",
+            id=name, threads=threads, connections=connections,
+        )  # fmt: skip
+    found = json.loads(koppeling("doctor", "--json", **environment).stdout)
+    (told,) = (one for one in found["checks"] if one["code"] == "few_connections")
+    assert (told["severity"], told["parameters"]) == ("warning", {"count": 2, "missing": 15})
+
+
 @pytest.mark.parametrize(
     (("changed", "finding")),
     [
