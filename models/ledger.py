@@ -77,7 +77,7 @@ _CLAIM = text(
            SET started_at = now(), worker = :worker, lease_until = now() + make_interval(secs => :lease)
          WHERE m.id = :id AND m.tenant_id = :tenant AND m.kind = :kind AND m.deliveries = :delivery
            AND m.state = 'sent' AND m.started_at IS NULL
-        RETURNING {DELIVERY}
+        RETURNING {DELIVERY}, extract(epoch FROM now() - m.created_at) AS waited
     )
     SELECT c.*, d.state AS health, c.sent_at > d.since AS sent_since, d.timeouts > 0 AS slow,
            d.wait_until > now() AS waiting, r.stop_requested OR r.status = 'stopped' AS stopped,

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import math
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, TextClause, text
 from typing_extensions import TypedDict
 
+from clients.errors import Misconfigured
+from models.advisory_locks import AdvisoryLock
 from models.completion_state import CLOSED
 from models.credential_end import AFAS_ENDS
 from models.direction import Health
 from models.session import transaction
+from models.tenant_settings import AfasSettings
 from models.worker import ALIVE_SECONDS
 from ops import access
 from ops.workers import SERVICES
 from tenancy import vital_signs
+from tenancy.call_slots import slots
+from tenancy.systems import afas_address
 
 MOST_TENANTS = 2000
 # What is counted beyond counts as so many: an alarm needs no more.
@@ -86,6 +92,25 @@ _DIRECTIONS = text(
 )
 
 
+_TALLIES = text("SELECT name, labels, value FROM tally ORDER BY name, labels LIMIT :most")
+# Numbers of the slots for calls to AFAS that are held at this moment, by any process.
+_SLOTS = text(
+    """
+    SELECT objid::bigint FROM pg_locks
+     WHERE locktype = 'advisory' AND granted AND classid = :class AND objsubid = 2
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+)
+_AFAS = text("SELECT slug, afas FROM tenant ORDER BY id LIMIT :tenants")
+
+
+class Budget(TypedDict):
+    """Calls that an AFAS environment takes at once, and that are under way."""
+
+    allowed: int
+    in_flight: int
+
+
 class OfTenant(TypedDict):
     """``snapshot_age``: seconds since AFAS was last read as a whole; ``ends``: when its credentials end (Unix time)."""
 
@@ -112,6 +137,10 @@ class Metrics(TypedDict):
     alerts: dict[str, int]
     dead_elsewhere: int
     tenants: dict[str, OfTenant]
+    # As in ``tenancy/tallies.py``: (name, labels, value)
+    tallies: list[tuple[str, tuple[str, ...], float]]
+    # Of AFAS, by tenant; two of one environment have the same numbers
+    budgets: dict[str, Budget]
 
 
 def read() -> Metrics:
@@ -140,6 +169,11 @@ def read() -> Metrics:
             "alerts": _counted(connection, _ALERTS),
             "dead_elsewhere": int(connection.execute(_OUTSIDE).scalar_one()),
             "tenants": {row.slug: _tenant(row, ambiguous, directions) for row in found},
+            "tallies": [
+                (row.name, tuple(row.labels.split("|")), float(row.value))
+                for row in connection.execute(_TALLIES, {"most": MOST})
+            ],
+            "budgets": _budgets(connection),
         }
 
 
@@ -155,6 +189,19 @@ def wanted(lanes: list[tuple[int, int]], runs: int, *, used: bool) -> int:
 
 def _counted(connection: Connection, statement: TextClause) -> dict[str, int]:
     return {str(row[0]): int(row[1]) for row in connection.execute(statement)}
+
+
+def _budgets(connection: Connection) -> dict[str, Budget]:
+    held = set(connection.execute(_SLOTS, {"class": AdvisoryLock.CALL_SLOT}).scalars())
+    found: dict[str, Budget] = {}
+    for row in connection.execute(_AFAS, {"tenants": MOST_TENANTS}):
+        try:
+            config = AfasSettings.model_validate(row.afas)
+            numbers = slots(afas_address(config), config.parallel_calls)
+        except (Misconfigured, ValidationError):
+            continue  # nobody calls there
+        found[row.slug] = {"allowed": len(numbers), "in_flight": len(held.intersection(numbers))}
+    return found
 
 
 def _services(connection: Connection) -> set[str]:

@@ -191,6 +191,12 @@ class _Keeper:
 _keepers: dict[str, _Keeper] = {}
 
 
+def slots(environment: str, limit: int) -> list[int]:
+    """The numbers of an environment's slots: the second keys of their advisory locks."""
+    base = (zlib.crc32(environment.encode()) & 0x0FFFFFFF) * 8
+    return [(base + number) % 2**31 for number in range(limit)]
+
+
 @contextmanager
 def call_slot(environment: str, limit: int, patience_seconds: float = 120.0) -> Iterator[None]:
     """Hold one of ``limit`` slots of an environment; TimeoutError when none comes free in time.
@@ -198,8 +204,7 @@ def call_slot(environment: str, limit: int, patience_seconds: float = 120.0) -> 
     OperationalError without PostgreSQL.
     """
     keeper = _keepers.setdefault(settings.get().need_database(), _Keeper())
-    base = (zlib.crc32(environment.encode()) & 0x0FFFFFFF) * 8
-    ticket = _Ticket(keeper, [(base + number) % 2**31 for number in range(limit)])
+    ticket = _Ticket(keeper, slots(environment, limit))
     try:
         if not ticket.wait(patience_seconds):
             raise TimeoutError(f"no free call to {environment} within {patience_seconds:.0f} s")

@@ -15,6 +15,7 @@ from clients.http import Call, checked_base_url
 from clients.pluvo import PLUVO_HOSTS, Combiner, PluvoClient, SchemaMemory, pluvo_base_url
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings
+from tenancy import tallies
 from tenancy.call_slots import call_slot
 from tenancy.rate_limit import RateLimit, RateLimited
 
@@ -30,13 +31,14 @@ SAME_ORGANISATION = (
 
 
 class Counts:
-    """Calls made so far, without those for tokens; safe to share between threads."""
+    """Calls made so far, without those for tokens; safe to share between threads. What it hears is tallied, too."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made = {"afas": 0, "pluvo": 0}
 
     def __call__(self, call: Call) -> None:
+        tallies.called(call)
         with self._lock:
             self._made[call.system.lower()] += call.counts
 

@@ -19,6 +19,7 @@ from models.tables import (  # noqa: F401
     message,
     people_search,
     run,
+    tally,
     tenant_check,
     user,
     worker,

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from models.session import DATABASE_TROUBLE
@@ -20,6 +21,7 @@ from models.worker import code_version
 from ops import access, metrics
 from ops.metrics import Metrics
 from ops.problems import Forbidden
+from tenancy import tallies
 
 router = APIRouter(include_in_schema=False)
 FRESH_SECONDS = 5.0
@@ -79,6 +81,48 @@ class Collector:
         yield _by("koppeling_alerts_open", "Open alerts, by kind.", "kind", found["alerts"])
         yield _one("koppeling_dead_letters_of_no_tenant", "Open dead letters of no tenant.", found["dead_elsewhere"])
         yield from _of_tenants(found)
+        yield from _budgets(found)
+        yield from _counted(found)
+
+
+def _budgets(found: Metrics) -> Iterator[Metric]:
+    allowed = {slug: float(one["allowed"]) for slug, one in found["budgets"].items()}
+    yield _by("koppeling_afas_calls_allowed", "Calls that an AFAS environment takes at once.", "tenant", allowed)
+    in_flight = {slug: float(one["in_flight"]) for slug, one in found["budgets"].items()}
+    yield _by("koppeling_afas_calls_in_flight", "Those that are under way at this moment.", "tenant", in_flight)
+
+
+def _counted(found: Metrics) -> Iterator[Metric]:
+    calls = CounterMetricFamily(
+        "koppeling_calls", "Calls that workers made, by what came of them.", labels=("system", "operation", "code")
+    )
+    for name, labels, value in found["tallies"]:
+        if name == tallies.CALLS:
+            calls.add_metric(labels, value)
+    yield calls
+    yield _histogram(
+        "koppeling_call_seconds", "How long calls took.", tallies.CALL_SECONDS, ("system", "operation"), found
+    )
+    yield _histogram(
+        "koppeling_end_to_end_seconds",
+        "From the moment a change was planned until it was done in the other system.",
+        tallies.DELAY,
+        ("direction",),
+        found,
+    )
+
+
+def _histogram(name: str, words: str, counted: str, names: tuple[str, ...], found: Metrics) -> Metric:
+    family = HistogramMetricFamily(name, words, labels=names)
+    parts: dict[tuple[str, ...], dict[str, float]] = {}
+    for one, labels, value in found["tallies"]:
+        if one == counted:
+            parts.setdefault(labels[:-1], {})[labels[-1]] = value
+    bounds = [*(f"{one:g}" for one in tallies.BUCKETS[counted]), tallies.INFINITE]
+    for labels, numbers in parts.items():
+        sums = accumulate(numbers.get(bound, 0.0) for bound in bounds)
+        family.add_metric(labels, list(zip(bounds, sums, strict=True)), numbers.get(tallies.SUM, 0.0))
+    return family
 
 
 def _of_tenants(found: Metrics) -> Iterator[Metric]:

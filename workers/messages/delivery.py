@@ -22,7 +22,7 @@ from models import ledger
 from models.direction import Direction
 from models.session import fetch, transaction
 from producers.runs.request import begin_again
-from tenancy import health
+from tenancy import health, tallies
 from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOurs, Stopped, Waiting
 from workers.messages.policy import Consequence
 from workers.messages.time_limit import restart_time_limit
@@ -79,6 +79,8 @@ class Delivery:
     begun: Any = None
     # When the claim was asked for (monotonic), if it found nothing against writing.
     clear_at: float | None = None
+    # When it was asked for (monotonic), where this process claimed it.
+    asked_at: float | None = None
     # What ``synchronous_commit`` was before the claim.
     durable: str = "on"
     _deadline: float = 0.0
@@ -169,6 +171,8 @@ class Delivery:
                 answer_probe(connection, self)
             count_answer(connection, self)
         self.settled = True
+        if self.asked_at is not None:
+            tallies.ended(self.direction, time.monotonic() - self.asked_at)
 
     @property
     def calls_made(self) -> tuple[int, int]:

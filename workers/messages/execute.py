@@ -82,6 +82,7 @@ def _claim(envelope: Envelope, *, reading: bool) -> Delivery | None:
         delivery.lease_seconds = lease
         delivery._deadline = time.monotonic() + lease
         delivery.slow = bool(row.slow)
+        delivery.asked_at = time.monotonic() - float(row.waited)
         delivery.probe = row.health == "quarantined" and bool(row.sent_since)
         if STOPPING.is_set() or (row.health in ("paused", "quarantined") and not delivery.probe):
             ledger.give_back(connection, delivery.key)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from loops import Loop
 from models.session import DATABASE_TROUBLE, close_idle
 from models.worker import code_version, keeps_serving, worker_id
+from tenancy import tallies
 from workers.messages import unrecorded
 
 HEARTBEAT_SECONDS = 3.0
@@ -66,7 +67,10 @@ def leave(connection: Connection) -> None:
 
 
 class Heartbeat(Loop):
-    """Beats every 3 s until ``stop``; also gives back what could not be recorded, and connections that lie idle."""
+    """Beats every 3 s until ``stop``.
+
+    It carries what this process counted; it gives back what could not be recorded, and connections that lie idle.
+    """
 
     def __init__(self, threads: int, connections: int) -> None:
         super().__init__("heartbeat")
@@ -77,6 +81,7 @@ class Heartbeat(Loop):
         with unrecorded.given_back() as connection:
             beat(connection, self.threads, self.connections)
             keeps_serving(connection)
+        tallies.write()
         close_idle()
         return HEARTBEAT_SECONDS
 
@@ -86,5 +91,6 @@ class Heartbeat(Loop):
         try:
             with unrecorded.given_back() as connection:
                 leave(connection)
+            tallies.write()
         except DATABASE_TROUBLE as error:
             log.warning("worker_row_left", error=type(error).__name__)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 import settings
+from clients.http import Call
 from models.session import transaction
 from ops import metrics
 from ops.access import Actor, Role, acting
@@ -16,13 +18,15 @@ from ops.http import metrics as exposed
 from ops.http.app import make_app
 from ops.problems import Forbidden
 from ops.tenants.importing import Imported
+from tenancy import tallies
 from tenancy.alerts import open_alert
+from tenancy.call_slots import call_slot
 from tests.fixtures.serving import serving
 from tests.integration.ops.alerting import hold, setting
-from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql
+from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql, scalar
 from tests.unit.ops.tenants.test_file import GOOD
 
-LABELS = {"tenant", "direction", "state", "status", "service", "kind", "version"}
+LABELS = {"tenant", "direction", "state", "status", "service", "kind", "version", "system", "operation", "code", "le"}
 Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -99,6 +103,76 @@ def test_what_waits_and_how_every_direction_is_doing(acme: int, url: str) -> Non
     assert value(found, "direction_state", tenant="acme", direction="completions", state="healthy") == 0
     assert value(found, "credentials_end_timestamp_seconds", tenant="acme") == 1809216000  # the end of that day
     assert 3600 <= value(found, "last_complete_snapshot_age_seconds", tenant="acme") < 3600 * 2
+
+
+def counted(*calls: Call) -> None:
+    """By another process than that of the test."""
+    for call in calls:
+        tallies.called(call)
+    tallies.ended("enrollments", 4.0)
+    tallies.write()
+
+
+def test_calls_and_delays_are_those_of_all_workers_and_only_rise(acme: int, url: str) -> None:
+    # given what two processes counted, one of which is gone
+    page = Call("AFAS", "reading a page", 200, 0.3, None)
+    refused = Call("Pluvo", "UpsertUser", 429, 40.0, "rate_limited")
+    counted(page, page, refused, Call("AFAS", "fetching an AFAS access token", 200, 0.05, None, token=True))
+    counted(page, Call("Pluvo", "UpsertUser", 200, 1.0, None, shared=True))
+    # when
+    found = parsed(url)
+    # then
+    assert value(found, "calls_total", system="afas", operation="reading_a_page", code="ok") == 3
+    assert value(found, "calls_total", system="afas", operation="token", code="ok") == 1
+    assert value(found, "calls_total", system="pluvo", operation="upsertuser", code="rate_limited") == 1
+    of_page = {"system": "afas", "operation": "reading_a_page"}
+    assert value(found, "call_seconds_bucket", **of_page, le="0.25") == 0
+    assert value(found, "call_seconds_bucket", **of_page, le="0.5") == 3
+    assert value(found, "call_seconds_count", **of_page) == 3
+    assert value(found, "call_seconds_sum", **of_page) == pytest.approx(0.9)
+    assert value(found, "end_to_end_seconds_bucket", direction="enrollments", le="5") == 2
+    assert value(found, "end_to_end_seconds_bucket", direction="enrollments", le="1") == 0
+
+
+def test_the_budget_of_afas_is_told(acme: int, url: str) -> None:
+    run_sql("""UPDATE tenant SET afas = afas || '{"parallel_calls": 3}'""")
+    with call_slot("https://12345.rest.afas.online/ProfitRestServices", 3):
+        found = parsed(url)
+    assert value(found, "afas_calls_allowed", tenant="acme") == 3
+    assert value(found, "afas_calls_in_flight", tenant="acme") == 1
+
+
+def test_no_word_of_another_system_becomes_a_label(acme: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tallies, "TALLIES", tallies.Tallies())
+    for number in range(3 * tallies.MOST):
+        tallies.called(Call("AFAS", f"reading {number}", 200, 0.1, f"p{number}@example.nl | <b>"))
+    tallies.write()
+
+    found = {key: labels for key, labels in parsed(url) if key.startswith("koppeling_call")}
+    text = requests.get(url, timeout=60).text
+
+    assert len(found) > 0
+    assert scalar("SELECT count(*) FROM tally") <= tallies.MOST + 3
+    assert "example.nl |" not in text
+    assert "@" not in text
+    assert "<b>" not in text
+
+
+def test_what_can_not_be_written_now_counts_the_next_time(
+    acme: int, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that was frozen while it added
+    monkeypatch.setattr(tallies, "TALLIES", tallies.Tallies())
+    counted(Call("AFAS", "reading a page", 200, 0.3, None))
+    with psycopg.connect(database_url) as frozen:
+        frozen.execute("UPDATE tally SET value = value")
+        # when
+        counted(Call("AFAS", "reading a page", 200, 0.3, None))
+    # then
+    name = "SELECT value FROM tally WHERE name = 'calls'"
+    assert scalar(name) == 1
+    tallies.write()
+    assert scalar(name) == 2
 
 
 def test_no_label_holds_a_name_or_an_address_and_each_is_known(acme: int, url: str) -> None:
