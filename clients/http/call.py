@@ -28,6 +28,8 @@ from typing import Any
 
 import requests
 import urllib3.exceptions
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
 from clients.http.transport import Attempt, attempt, send
@@ -41,6 +43,8 @@ _UNSENDABLE = (
     requests.exceptions.InvalidSchema,
     UnicodeError,
 )
+# Without a collector its spans are nothing, and cost a microsecond.
+_TRACER = trace.get_tracer("koppeling")
 _TROUBLE = (*_UNSENDABLE, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -161,15 +165,20 @@ class Http:
             sent_headers = {"Content-Type": "application/json;charset=utf-8"} | sent_headers
         arguments: dict[str, Any] = {"params": params, "data": data, "headers": sent_headers}
         for last in (False, True):
-            started = time.monotonic()
-            answer, error = self._try(method, path, arguments, operation, writes)
-            stale = isinstance(error, _Stale)
-            if answer is not None and error is None and classify is not None:
-                error = classify(answer)
-            status = answer.status if answer is not None else error.status if error is not None else None
-            code = error.code if error is not None else None
-            date = answer.headers.get("Date") if answer is not None else None
-            seconds = time.monotonic() - started
+            span = _TRACER.start_span(f"call {self.system.lower()}", kind=SpanKind.CLIENT)
+            try:
+                started = time.monotonic()
+                answer, error = self._try(method, path, arguments, operation, writes)
+                stale = isinstance(error, _Stale)
+                if answer is not None and error is None and classify is not None:
+                    error = classify(answer)
+                status = answer.status if answer is not None else error.status if error is not None else None
+                code = error.code if error is not None else None
+                date = answer.headers.get("Date") if answer is not None else None
+                seconds = time.monotonic() - started
+                _describe(span, self.system, operation, status, code)
+            finally:
+                span.end()
             self.on_call(Call(self.system, operation, status, seconds, code, token, date=date))
             if stale and not last:
                 continue  # a fresh connection now, so this happens once
@@ -236,6 +245,18 @@ class Http:
         if not current.connected and not isinstance(trouble, requests.exceptions.ChunkedEncodingError):
             return _Stale("connection_broken", text, system=system)
         return Unavailable("connection_broken", text, system=system)
+
+
+def _describe(span: Span, system: str, operation: str, status: int | None, code: str | None) -> None:
+    """What may be known of a call, as in ``Call``: no URL, no body, and no exception, whose text may show both."""
+    if not span.is_recording():
+        return
+    span.set_attributes({"koppeling.system": system.lower(), "koppeling.operation": operation})
+    if status is not None:
+        span.set_attribute("http.response.status_code", status)
+    if code is not None:
+        span.set_attribute("error.type", code)
+        span.set_status(StatusCode.ERROR, code)
 
 
 class _Stale(Unavailable):

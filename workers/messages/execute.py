@@ -13,7 +13,7 @@ import settings
 from models import ledger
 from models.session import DATABASE_TROUBLE, is_away, is_contended, transaction
 from models.worker import worker_id
-from tenancy import health
+from tenancy import health, spans
 from workers.messages import isolation, outcome, unrecorded
 from workers.messages.dead_letters import record_foreign
 from workers.messages.delivery import Delivery, delivery_of
@@ -117,6 +117,12 @@ def run_delivery(envelope: Envelope) -> None:
 
 def carry_on(delivery: Delivery) -> None:
     """Work on a claimed delivery in this process."""
+    told = {"message": delivery.message_id, "tenant": delivery.tenant_id, "run": delivery.run_id}
+    with spans.span(f"message {delivery.kind}", direction=delivery.direction, tries=delivery.attempts, **told):
+        _carry_on(delivery)
+
+
+def _carry_on(delivery: Delivery) -> None:
     tries = 0
     while True:
         tries += 1

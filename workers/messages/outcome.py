@@ -18,7 +18,7 @@ from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import DATABASE_TROUBLE, is_away, transaction
 from models.tenant_settings import SettingsUnread
-from tenancy import health
+from tenancy import health, spans
 from tenancy.rate_limit import RateLimited
 from workers.messages import no_room, unrecorded
 from workers.messages.dead_letters import bury, entry
@@ -58,6 +58,7 @@ def record(delivery: Delivery, error: BaseException) -> None:
     """Write down what comes of what a handler raised. Database trouble is remembered, never raised."""
     consequence = consequence_of(error, delivery.people)
     names = delivery.names | {"code": consequence.failure.code}
+    spans.ended(consequence.failure.code, failed=consequence.action in ("retry", "die", "quarantine"))
     if isinstance(error, SecretUnreadable):
         UNFIT.set()
     if consequence.failure.code == "internal_error":

@@ -20,7 +20,7 @@ from loops import Loop
 from models.worker import STANDING_BY
 from workers.maintenance.periodic import Maintenance
 from workers.messages.interruptions import STOPPING, UNFIT
-from workers.process import connections, startup
+from workers.process import connections, startup, tracing
 from workers.process.heartbeat import Heartbeat
 from workers.process.parent import started_by
 from workers.relay.relay import Relay
@@ -50,6 +50,7 @@ class Launcher(Middleware):
         startup.check_or_exit()
         if not structlog.is_configured():  # under ``dramatiq workers``
             logs.configure()
+        tracing.begin()
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         # Nothing is held that no thread is free for: so little has to be given back.
@@ -73,6 +74,8 @@ class Launcher(Middleware):
         give_back_fetched(worker)
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        if self.booted:
+            tracing.end()
         if self.running:
             self.running.stop()
         if not self.booted:

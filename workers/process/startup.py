@@ -15,11 +15,13 @@ from migrations.usable import Unfit, database, keys
 from models.crypto import SecretUnreadable
 from models.installation import redis_prefix
 from tenancy.redis_trouble import look
+from workers.process import tracing
 
 
 def check() -> None:
     """Raise Unfit, WrongSchema, SecretUnreadable or SettingsError; database trouble as it comes."""
     settings.get().need_redis()
+    tracing.check()
     database()
     keys()
     broker()

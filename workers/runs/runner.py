@@ -32,7 +32,7 @@ from producers.completions import producer as completions
 from producers.runs import result
 from producers.runs.lease import LEASE_SECONDS, PlanChanged, RunInterrupted, RunLease, RunLost, RunStopped
 from producers.runs.request import lock_runs
-from tenancy import health, unreached
+from tenancy import health, spans, unreached
 from tenancy.blackouts import BY_THEMSELVES, put_off
 from workers.messages.interruptions import UNFIT
 
@@ -155,12 +155,18 @@ def _ended_at_once(connection: Connection, run: Candidate, stop_requested: bool,
 
 def work(lease: RunLease) -> None:
     """Let the producer do a claimed run; record how it ended if the producer could not."""
+    with spans.span(f"run {lease.direction}", run=lease.run_id, tenant=lease.tenant_id, fence=lease.fence):
+        _work(lease)
+
+
+def _work(lease: RunLease) -> None:
     names = {"run": lease.run_id, "tenant": lease.tenant_id, "direction": lease.direction}
     log.info("run_begins", fence=lease.fence, **names)
     lease.keep()
     try:
         (PREVIEWS if lease.preview else PRODUCERS)[lease.direction](lease)
         _hand_over(lease)
+        spans.ended("planned", failed=False)
     except RunLost:
         log.warning("run_lost", **names)
     except RunInterrupted:
@@ -222,6 +228,7 @@ def _end(
     lease: RunLease, status: RunStatus, reason: str | None, error: RemoteError | None = None, *, crashes: int = 0
 ) -> bool:
     """Record an early end, if the run is still ours. False where the database is in trouble: the lease will end."""
+    spans.ended(reason or str(status), failed=status in (RunStatus.FAILED, RunStatus.QUARANTINED))
     try:
         with transaction() as connection:
             run = result.find(connection, lease.run_id, lease.tenant_id)
