@@ -15,6 +15,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import settings
+
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy/kustomize/base"
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
@@ -114,10 +116,47 @@ def test_settings_of_pods_and_units_exist_and_none_is_a_secret() -> None:
     (pods,) = [one["data"] for one in OBJECTS if one["kind"] == "ConfigMap"]
     lines = (ROOT / "deploy/systemd/settings.example").read_text(encoding="utf-8").splitlines()
     units = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    # Also those that somebody may put in.
+    commented = [
+        set(re.findall(r"^ *# (KOPPELING_\w+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name in ("deploy/systemd/settings.example", "deploy/kustomize/base/settings.yaml")
+    ]
 
-    for given in (pods, units):
-        assert set(given) <= known_settings()
-        assert not {"KOPPELING_DATABASE_URL", "KOPPELING_REDIS_URL", "KOPPELING_SECRET_KEYS"} & set(given)
+    for given in (set(pods), set(units), *commented):
+        assert given
+        assert given <= known_settings()
+        assert not {f"KOPPELING_{name}" for name in settings.FROM_FILE} & given
+
+
+def test_the_network_is_closed_for_pods_of_ours_and_for_no_others() -> None:
+    """Kustomize adds our name to a selector that has labels, and to no empty one: that would be the whole namespace."""
+    policies = {one["metadata"]["name"]: one["spec"] for one in OBJECTS if one["kind"] == "NetworkPolicy"}
+
+    assert all(one["podSelector"]["matchLabels"] for one in policies.values())
+    assert set(policies["koppeling"]["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in policies["koppeling"]
+    ports = {port["port"] for rule in policies["koppeling"]["egress"] for port in rule["ports"]}
+    # Names, the two systems, and what docs/deployment.md names: PostgreSQL, PgBouncer, Redis, Sentinel.
+    assert {53, 443, 5432, 6432, 6379, 6380, 26379} <= ports
+
+
+def test_a_drained_machine_leaves_one_of_each_that_has_several() -> None:
+    budgets = {one["metadata"]["name"]: one["spec"] for one in OBJECTS if one["kind"] == "PodDisruptionBudget"}
+    deployments = {one["metadata"]["name"]: one["spec"] for one in OBJECTS if one["kind"] == "Deployment"}
+
+    assert set(budgets) == set(deployments)
+    for name, budget in budgets.items():
+        assert budget["minAvailable"] < deployments[name]["replicas"]
+        assert budget["selector"] == deployments[name]["selector"]
+
+
+def test_no_apply_sets_back_how_many_workers_are_wanted() -> None:
+    (kustomization,) = documents(ROOT / "deploy/kustomize/autoscaling/kustomization.yaml")
+    (patch,) = kustomization["patches"]
+
+    assert patch["target"]["name"] == "koppeling-worker"
+    assert yaml.safe_load(patch["patch"]) == [{"op": "remove", "path": "/spec/replicas"}]
+    assert "replicas" in next(one for one in OBJECTS if one["metadata"]["name"] == "koppeling-worker")["spec"]
 
 
 def test_workers_are_scaled_by_a_number_that_says_how_many() -> None:
