@@ -33,11 +33,15 @@ def violations(scene: Scene, faults: Witness, checked_put: int) -> list[str]:
     """Everything that is not as it must be. ``checked_put``: PUTs up to this number were looked at before."""
     found = [*faults.complaints, *_ledger(scene)]
     for tenant in scene.tenants:
-        pluvo = scene.pluvo(tenant)
-        for law in (_accounts, _invitations, _rosters):
-            found += [f"{tenant.slug}: {line}" for line in law(scene, tenant, pluvo)]
-        found += [f"{tenant.slug}: {line}" for line in _dates(scene, tenant)]
+        found += [f"{tenant.slug}: {line}" for line in of_tenant(scene, tenant)]
     return found + list(_doubled_puts(scene, faults, checked_put))
+
+
+def of_tenant(scene: Scene, tenant: SampleTenant) -> list[str]:
+    """What of one tenant is not as it must be, in both systems."""
+    pluvo = scene.pluvo(tenant)
+    found = [line for law in (_accounts, _invitations, _rosters) for line in law(scene, tenant, pluvo)]
+    return [*found, *_dates(scene, tenant)]
 
 
 def _accounts(scene: Scene, tenant: SampleTenant, pluvo: PluvoTenant) -> Iterator[str]:
