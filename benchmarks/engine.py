@@ -1,6 +1,6 @@
 """How many messages a second go through ledger, relay, Redis and a handler that does nothing, and how soon one begins.
 
-    .venv/bin/python -m benchmarks.engine [--processes 2] [--threads 8] [--messages 20000] [--tenants 10]
+    .venv/bin/python -m benchmarks.engine [--processes 2] [--threads 8] [--messages 20000] [--tenants 10] [--pooler]
 
 Starts servers of its own, removes them afterwards and prints one line for each measurement.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 import settings
+from benchmarks.fleet.pooler import pgbouncer
 from migrations.run import upgrade
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
@@ -112,9 +114,9 @@ def latency(tenants: list[int], samples: int = 200) -> None:
 
 
 @contextmanager
-def servers() -> Iterator[None]:
-    """PostgreSQL and Valkey for the moment, in force in this process and its children."""
-    with tempfile.TemporaryDirectory(prefix="koppeling-bench-") as home:
+def servers(*, pooler: bool) -> Iterator[None]:
+    """PostgreSQL and Valkey for the moment, in force in this process and its children; with PgBouncer between."""
+    with tempfile.TemporaryDirectory(prefix="koppeling-bench-") as home, ExitStack() as stack:
         postgres, valkey = start_postgres(Path(home)), start_valkey(Path(home))
         os.environ |= {
             "KOPPELING_HOME": home,
@@ -122,6 +124,10 @@ def servers() -> Iterator[None]:
             "KOPPELING_REDIS_URL": valkey.url,
             "KOPPELING_SECRET_KEYS": Fernet.generate_key().decode(),
         }
+        if pooler:
+            found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") or "pgbouncer"
+            through = stack.enter_context(pgbouncer(found, postgres.url, "transaction"))
+            os.environ |= {"KOPPELING_DATABASE_URL": through, "KOPPELING_DATABASE_DIRECT_URL": postgres.url}
         settings.get.cache_clear()
         upgrade(postgres.url)
         try:
@@ -135,11 +141,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("processes", 2), ("threads", 8), ("messages", 20000), ("tenants", 10)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--pooler", action="store_true", help="through PgBouncer in transaction mode")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         return run_worker(threads=given.threads, runners=1)
-    with servers():
+    with servers(pooler=given.pooler):
         with transaction() as connection:
             connection.execute(text("CREATE TABLE bench_begun (subject bigint, at timestamptz)"))
             tenants = [
