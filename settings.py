@@ -27,7 +27,7 @@ REDIS = (
     *("valkey", "valkeys", "valkey+sentinel", "valkeys+sentinel"),
 )
 FROM_FILE = (
-    *("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL"),
+    *("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "BROKER_URL", "SECRET_KEYS", "LOGIN_TOKEN", "SMTP_URL"),
     *("ALERT_WEBHOOK_SECRET", "OIDC_CLIENT_SECRET"),
 )
 _DURATION = re.compile(r"^\s*(\d+)\s*([smhd])\s*$")
@@ -153,6 +153,7 @@ class Settings:
     database_url: str | None = field(repr=False, default=None)
     database_direct_url: str | None = field(repr=False, default=None)
     redis_url: str | None = field(repr=False, default=None)
+    broker_url: str | None = field(repr=False, default=None)
     secret_keys: tuple[str, ...] = field(repr=False, default=())
     allow_insecure_urls: bool = False
     integration_id: str | None = None
@@ -201,7 +202,9 @@ class Settings:
         return "postgresql://" + (self.database_direct_url or self.need_database()).split("://", 1)[1]
 
     def need_redis(self) -> str:
-        """The broker's URL, or a SettingsError that says what to do."""
+        """The URL of Redis, or a SettingsError that says what to do."""
+        if not self.redis_url and self.broker_url:
+            raise SettingsError("Set KOPPELING_REDIS_URL too: RabbitMQ carries messages, Redis keeps shared rates.")
         if not self.redis_url:
             raise SettingsError("No broker: set KOPPELING_REDIS_URL (redis://…) or start one here with `koppeling up`.")
         # redis-py knows Valkey's servers, not their URLs.
@@ -307,6 +310,7 @@ def load() -> Settings:
         database_url=knob("DATABASE_URL", postgres, None),
         database_direct_url=knob("DATABASE_DIRECT_URL", postgres, None),
         redis_url=knob("REDIS_URL", url(*REDIS), None),
+        broker_url=knob("BROKER_URL", url("amqp", "amqps"), None),
         secret_keys=knob("SECRET_KEYS", _secret_keys, ()),
         allow_insecure_urls=knob("ALLOW_INSECURE_URLS", flag, False),
         integration_id=knob("INTEGRATION_ID", str, ""),

@@ -159,6 +159,7 @@ def _all(ask_mail_server: bool) -> Iterator[Finding]:
         else:
             yield reached
         yield from _broker()
+        yield from _rabbitmq()
         yield from _disk()
         yield _public_url()
         yield from _mail(ask_mail_server, there=reached is None)
@@ -332,6 +333,26 @@ def _broker() -> Iterator[Finding]:
     policy = told.get("maxmemory_policy", "noeviction")
     evicts = policy != "noeviction"
     yield _wrong("broker memory", "broker_evicts", policy=policy) if evicts else Finding("broker memory")
+
+
+def _rabbitmq() -> Iterator[Finding]:
+    url = settings.get().broker_url
+    if not url:
+        return
+    from workers.broker import rabbitmq_trouble  # noqa: PLC0415  few have one
+
+    try:
+        trouble = rabbitmq_trouble.look(url)
+    except DATABASE_TROUBLE:  # told above; the names of its queues stand in the database
+        return
+    if trouble is None:
+        yield Finding("rabbitmq")
+    elif trouble.code == "unreachable":
+        yield _wrong("rabbitmq", "rabbitmq_unreachable", error=trouble.text)
+    elif trouble.code == "full":
+        yield _wrong("rabbitmq", "rabbitmq_full")
+    else:
+        yield _wrong("rabbitmq", "rabbitmq_unfit", told=trouble.text)
 
 
 def _disk() -> Iterator[Finding]:

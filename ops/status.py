@@ -47,12 +47,19 @@ _NOTHING = dict.fromkeys(_NAMES, 0) | {"oldest_pending_seconds": 0.0}
 
 def broker() -> str:
     """``ok``, ``unreachable``, ``refuses`` (what the engine needs), or ``unknown`` where this command knows of none."""
-    if not settings.get().redis_url:
+    found = settings.get()
+    if not found.redis_url:
         return "unknown"
     try:
-        return "refuses" if fault(connect(settings.get().need_redis()), redis_prefix()) else "ok"
+        refuses = bool(fault(connect(found.need_redis()), redis_prefix()))
     except (redis.RedisError, *DATABASE_TROUBLE):
         return "unreachable"
+    if found.broker_url and not refuses:
+        from workers.broker import rabbitmq_trouble  # noqa: PLC0415  few have one
+
+        trouble = rabbitmq_trouble.look(found.broker_url)
+        return "ok" if trouble is None else "unreachable" if trouble.code == "unreachable" else "refuses"
+    return "refuses" if refuses else "ok"
 
 
 def is_well(found: Mapping[str, Any]) -> bool:

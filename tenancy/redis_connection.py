@@ -10,12 +10,11 @@ fetch or push would double messages.
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NoReturn
-from urllib.parse import parse_qsl, unquote
+from typing import Any
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
@@ -23,6 +22,18 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from settings import SettingsError
+from tenancy.server_address import (
+    TLS,
+    AddressError,
+    Parts,
+    flag,
+    node,
+    read_options,
+    refuse,
+    seconds,
+    split,
+    tls_context,
+)
 
 TIMEOUT_SECONDS = 3.0
 # A Sentinel that does not answer costs so much of each new connection, until one that does is asked first.
@@ -31,9 +42,6 @@ SENTINEL_TIMEOUT_SECONDS = 1.0
 CONNECTIONS = 1000
 PORT, SENTINEL_PORT = 6379, 26379
 VARIABLE = "KOPPELING_REDIS_URL"
-_ENCODE = "a password must have / ? # @ and % percent-encoded"
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.%]{2,60}\]", re.ASCII)
-_NAME = re.compile(r"[a-z][a-z_]{0,40}", re.ASCII)
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 # What a server says that is no master any more, or is cut off from its replicas: another one may be master by now.
 _NO_MASTER = ("READONLY", "read only replica", "NOREPLICAS", "MASTERDOWN")
@@ -89,16 +97,16 @@ def connect(url: str) -> redis.Redis:
 
 def read(url: str) -> Address:
     """Read an address, as ``settings.need_redis`` gives it. SettingsError says what to set, and repeats no secret."""
-    scheme, _, rest = url.partition("://")
-    if "#" in rest or not rest.isprintable():
-        _refuse(f"has a '#' or an unprintable character: {_ENCODE}")
-    rest, _, query = rest.partition("?")
-    authority, _, path = rest.partition("/")
-    login, _, place = authority.rpartition("@")
-    if "@" in query or ("@" in path and scheme != "unix"):
-        _refuse(f"has an '@' behind the host: {_ENCODE}")
-    tls, sentinel = scheme.startswith("rediss"), scheme.endswith("+sentinel")
-    options = _login(login) | _options(query, tls=tls, sentinel=sentinel)
+    try:
+        return _read(split(url, at_in_path=url.startswith("unix:")))
+    except AddressError as error:
+        raise SettingsError(f"{VARIABLE} {error}.") from None
+
+
+def _read(said: Parts) -> Address:
+    tls, sentinel = said.scheme.startswith("rediss"), said.scheme.endswith("+sentinel")
+    login = {name: text for name, text in (("username", said.user), ("password", said.password)) if text}
+    options = login | _options(said.query, tls=tls, sentinel=sentinel)
     of_sentinel = {
         "username": options.pop("sentinel_username", None),
         "password": options.pop("sentinel_password", None),
@@ -113,68 +121,30 @@ def read(url: str) -> Address:
         "retry": Retry(NoBackoff(), 0),
         "max_connections": CONNECTIONS,
     } | options
-    if scheme == "unix":
-        if place or not path:
-            _refuse("must name a socket by its full path: unix:///run/redis/redis.sock?db=0")
-        return Address(path="/" + unquote(path), options=options)
+    if said.scheme == "unix":
+        if said.place or not said.path:
+            refuse("must name a socket by its full path: unix:///run/redis/redis.sock?db=0")
+        return Address(path="/" + unquote(said.path), options=options)
+    path = said.path.strip("/")
     if not sentinel:
-        if "," in place:
-            _refuse("names several servers: for Sentinels write redis+sentinel://host,host/service")
-        if path.strip("/"):
-            options.setdefault("db", _database(path.strip("/")))
-        return Address(nodes=(_node(place or "localhost", PORT),), tls=tls, options=options)
-    service, _, database = path.strip("/").partition("/")
+        if "," in said.place:
+            refuse("names several servers: for Sentinels write redis+sentinel://host,host/service")
+        if path:
+            options.setdefault("db", _database(path))
+        return Address(nodes=(node(said.place or "localhost", PORT),), tls=tls, options=options)
+    service, _, database = path.partition("/")
     if not _SERVICE.fullmatch(unquote(service)):
-        _refuse("must name the service that the Sentinels watch: redis+sentinel://host:26379,host:26379/mymaster")
+        refuse("must name the service that the Sentinels watch: redis+sentinel://host:26379,host:26379/mymaster")
     if database:
         options.setdefault("db", _database(database))
-    nodes = tuple(_node(each.strip(), SENTINEL_PORT) for each in place.split(","))
+    nodes = tuple(node(each.strip(), SENTINEL_PORT) for each in said.place.split(","))
     return Address(nodes, service=unquote(service), tls=tls, options=options, sentinel_options=of_sentinel)
-
-
-def _refuse(why: str) -> NoReturn:
-    raise SettingsError(f"{VARIABLE} {why}.")
-
-
-def _login(text: str) -> dict[str, Any]:
-    user, _, password = text.partition(":")
-    found = {"username": unquote(user), "password": unquote(password)}
-    return {name: value for name, value in found.items() if value}
-
-
-def _node(text: str, standard: int) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(standard)
-    if not _HOST.fullmatch(host):
-        _refuse(f"has a host that can't be read: {_ENCODE}")
-    if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:  # may be half a password
-        _refuse(f"has a port that is no number from 1 to 65535; {_ENCODE}")
-    return host.strip("[]"), int(port)
 
 
 def _database(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text, re.ASCII):
-        _refuse("must end in the number of a database, such as /0")
+        refuse("must end in the number of a database, such as /0")
     return int(text)
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in ("1", "0", "true", "false", "yes", "no"):
-        raise ValueError("must be true or false")
-    return text.lower() in ("1", "true", "yes")
-
-
-def _seconds(text: str) -> float:
-    if not 0 < float(text) <= 60:
-        raise ValueError("must be seconds, more than 0 and at most 60")
-    return float(text)
-
-
-def _reqs(text: str) -> str:
-    if text not in ("required", "optional", "none"):
-        raise ValueError("must be required, optional or none")
-    return text
 
 
 # Those of redis-py that change nothing of what commands mean and answer.
@@ -184,57 +154,22 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "password": str,
     "client_name": str,
     "health_check_interval": int,
-    "socket_connect_timeout": _seconds,
-    "socket_keepalive": _flag,
-    "socket_timeout": _seconds,
-    "ssl_ca_certs": str,
-    "ssl_ca_path": str,
-    "ssl_cert_reqs": _reqs,
-    "ssl_certfile": str,
-    "ssl_check_hostname": _flag,
-    "ssl_ciphers": str,
-    "ssl_keyfile": str,
-    "ssl_password": str,
+    "socket_connect_timeout": seconds,
+    "socket_keepalive": flag,
+    "socket_timeout": seconds,
     "sentinel_password": str,
     "sentinel_username": str,
+    **TLS,
 }
 
 
 def _options(query: str, *, tls: bool, sentinel: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in OPTIONS:
-            shown = f"the option {name}" if _NAME.fullmatch(name) else "an option"
-            _refuse(f"has {shown} that is not known here; there are {', '.join(sorted(OPTIONS))}")
-        if name.startswith("ssl_") and not tls:
-            _refuse(f"has the option {name}, which only TLS has: write rediss:// in front")
+    found = read_options(query, OPTIONS)
+    for name in found:
+        if name in TLS and not tls:
+            refuse(f"has the option {name}, which only TLS has: write rediss:// in front")
         if name.startswith("sentinel_") and not sentinel:
-            _refuse(f"has the option {name}, which only Sentinels have: write redis+sentinel:// in front")
-        try:
-            found[name] = OPTIONS[name](text)
-        except ValueError as error:
-            why = str(error) if str(error).startswith("must") else "is no number"
-            _refuse(f"has the option {name}, which {why}")
-    _try_files(found)
+            refuse(f"has the option {name}, which only Sentinels have: write redis+sentinel:// in front")
+    if tls:
+        tls_context(found)  # a file that can't be read is told before a connection fails in fewer words
     return found
-
-
-def _try_files(found: dict[str, Any]) -> None:
-    """Refuse certificates and keys that can't be read, before a connection fails in fewer words."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    name = "ssl_ca_certs"
-    try:
-        if found.keys() & {"ssl_ca_certs", "ssl_ca_path"}:
-            name = "ssl_ca_certs" if "ssl_ca_certs" in found else "ssl_ca_path"
-            context.load_verify_locations(found.get("ssl_ca_certs"), found.get("ssl_ca_path"))
-        if found.keys() & {"ssl_certfile", "ssl_keyfile"}:
-            name = "ssl_certfile"
-            if "ssl_certfile" not in found:
-                _refuse("has the option ssl_keyfile, which needs ssl_certfile beside it")
-            context.load_cert_chain(found["ssl_certfile"], found.get("ssl_keyfile"), found.get("ssl_password", ""))
-        name = "ssl_ciphers"
-        if "ssl_ciphers" in found:
-            context.set_ciphers(found["ssl_ciphers"])
-    except OSError as error:
-        why = error.strerror if not isinstance(error, ssl.SSLError) else "it is damaged, or its key or password differs"
-        _refuse(f"has the option {name}, which can't be used ({why})")

@@ -6,11 +6,8 @@ only to tell a wrong address from one that is away.
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import redis
 from redis.exceptions import NoPermissionError
@@ -19,22 +16,9 @@ from redis.sentinel import MasterNotFoundError
 from settings import SettingsError
 from tenancy.redis_connection import VARIABLE, Address, connect, read
 from tenancy.redis_rights import CLUSTER, fault
+from tenancy.server_trouble import Trouble, speaks_plainly, speaks_tls
 
-_SECONDS = 2.0
 RIGHTS = f"The user of {VARIABLE} may not do all that is needed: docs/deployment.md has the ACL line."
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """``code``: unreachable, full or read_only pass by themselves; login, rights and settings do not."""
-
-    code: str
-    text: str
-
-    @property
-    def passes(self) -> bool:
-        """Whether waiting may help."""
-        return self.code in ("unreachable", "full", "read_only")
 
 
 def look(url: str, prefix: str) -> Trouble | None:
@@ -142,26 +126,9 @@ def _mismatch(nodes: Iterable[tuple[str, int]], *, tls: bool, what: str) -> Trou
     for host, port in nodes:
         where = f"{host}:{port}"
         with suppress(OSError):
-            if tls and _speaks_plainly(host, port):
+            if tls and speaks_plainly(host, port, b"PING\r\n", b"+-"):
                 other = f"redis{sentinel}:// or the port for TLS"
                 return Trouble("settings", f"{what} speaks no TLS at {where}: write {other} in {VARIABLE}.")
-            if not tls and _speaks_tls(host, port):
+            if not tls and speaks_tls(host, port):
                 return Trouble("settings", f"{what} speaks TLS at {where}: write rediss{sentinel}:// in {VARIABLE}.")
     return None
-
-
-def _speaks_plainly(host: str, port: int) -> bool:
-    with socket.create_connection((host, port), _SECONDS) as plain:
-        plain.sendall(b"PING\r\n")
-        return plain.recv(1) in (b"+", b"-")
-
-
-def _speaks_tls(host: str, port: int) -> bool:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent: only what it speaks is asked
-    try:
-        with socket.create_connection((host, port), _SECONDS) as plain, context.wrap_socket(plain):
-            return True
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")

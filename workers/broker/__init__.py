@@ -1,8 +1,9 @@
-"""dramatiq on Redis, holding nothing that the ledger does not know. Importing this sets dramatiq's broker.
+"""dramatiq's broker, holding nothing that the ledger does not know. Importing this sets it.
 
-ledger_broker.py      the side of Redis: connection, keys, scripts
-consumer.py           how a worker process takes messages out, and survives trouble of Redis
-unknown_messages.py   what is found in Redis and is no message of ours
+ledger_broker.py      what a process has in hand, and which carrier it uses
+carrier.py            what Redis or RabbitMQ must offer: redis_carrier.py, rabbitmq_carrier.py
+consumer.py           how a worker process takes messages out, and survives trouble of the carrier
+unknown_messages.py   what is found there and is no message of ours
 """
 
 import dramatiq

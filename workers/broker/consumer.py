@@ -1,8 +1,8 @@
-"""How a worker process takes messages out of Redis: one consumer a queue, in a thread of its own that dramatiq runs.
+"""How a worker process takes messages from the carrier: one consumer a queue, in a thread that dramatiq runs for it.
 
 Unlike dramatiq's own it never raises and never restarts:
 
-* It waits until any trouble of Redis is over, time-outs included. Ids that a timed-out fetch took on the server's side
+* It waits until any trouble of the carrier is over, time-outs included. Ids that a timed-out fetch took on the server
   are found by comparing the acknowledgement set with what this process really holds.
 * Acknowledgements go with the next fetch, several at once; no worker thread waits for them.
 * A sign of life goes out every 5 s, also while nothing may be fetched.
@@ -19,13 +19,13 @@ from contextlib import suppress
 from typing import Any
 
 import dramatiq
-import redis
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.common import compute_backoff
 
 from models.session import DATABASE_TROUBLE
-from workers.broker.ledger_broker import LedgerBroker, RedisId
+from workers.broker.carrier import TROUBLE, DeliveryId, RabbitTrouble
+from workers.broker.ledger_broker import LedgerBroker
 from workers.broker.unknown_messages import record
 from workers.messages.envelope import MAX_BYTES, VERSION, Defect, Envelope, parse
 from workers.messages.interruptions import STOPPING
@@ -62,7 +62,7 @@ class LedgerConsumer(Consumer):
             if time.monotonic() >= self.care_at:
                 self._care()
             only_rubbish = self._fetch() and not self.fetched
-        except redis.RedisError as error:
+        except TROUBLE as error:
             self._wait_out(error)
             return None
         if self.fetched:
@@ -87,7 +87,7 @@ class LedgerConsumer(Consumer):
                 self.broker.full.discard(self.queue)
             elif not done:
                 return False
-            fetched = self.broker.do_fetch(self.queue, max(0, min(room, 500)), MAX_BYTES, done)
+            fetched = self.broker.carrier.fetch(self.queue, max(0, min(room, 500)), MAX_BYTES, done)
             self.broker.unacked[self.queue].difference_update(done)
             odd = [each for each in fetched if not self._hold(*each)]
         left = [each for each in odd if not self._clear_away(*each)]
@@ -111,8 +111,8 @@ class LedgerConsumer(Consumer):
         ids = [message.options["redis_message_id"] for message in messages]
         try:
             if ids:
-                self.broker.do_requeue(self.queue, *ids)
-        except redis.RedisError as error:
+                self.broker.carrier.requeue(self.queue, *ids)
+        except TROUBLE as error:
             log.warning("requeue_failed", queue=self.queue, error=type(error).__name__)
         finally:
             self.broker.held[self.queue].difference_update(ids)
@@ -121,18 +121,19 @@ class LedgerConsumer(Consumer):
         """Give back what was fetched and not handed on, and acknowledge what is done."""
         self.requeue(list(self.fetched))
         self.fetched.clear()
-        with suppress(redis.RedisError):
+        with suppress(*TROUBLE):
             self._acknowledge()
 
     def _acknowledge(self) -> None:
         done = list(self.broker.unacked[self.queue])
         if done:
-            self.broker.do_ack(self.queue, *done)
+            self.broker.carrier.ack(self.queue, *done)
             self.broker.unacked[self.queue].difference_update(done)
 
-    def _wait_out(self, error: redis.RedisError) -> None:
+    def _wait_out(self, error: Exception) -> None:
         if not self.troubled:
-            log.warning("broker_away", queue=self.queue, error=type(error).__name__)
+            what = str(error) if isinstance(error, RabbitTrouble) else type(error).__name__
+            log.warning("broker_away", queue=self.queue, error=what)
         self.troubled = True
         self.care_at = 0.0
         time.sleep(TROUBLE_SECONDS)
@@ -140,17 +141,18 @@ class LedgerConsumer(Consumer):
     def _care(self) -> None:
         """Acknowledge, show a sign of life, requeue what Redis says we have and we do not hold."""
         self._acknowledge()  # first: that also goes when Redis is full, and makes room
-        self.broker.show_alive()
-        orphans = self.broker.fetched(self.queue) - self.broker.held[self.queue] - self.broker.unacked[self.queue]
+        self.broker.carrier.show_alive()
+        orphans = self.broker.carrier.fetched(self.queue)
+        orphans = orphans - self.broker.held[self.queue] - self.broker.unacked[self.queue]
         if orphans:
             log.warning("orphans_given_back", queue=self.queue, count=len(orphans))
-            self.broker.do_requeue(self.queue, *orphans)
+            self.broker.carrier.requeue(self.queue, *orphans)
         if self.troubled:
             log.info("broker_back", queue=self.queue)
         self.troubled = False
         self.care_at = time.monotonic() + CARE_SECONDS
 
-    def _hold(self, redis_id: RedisId, size: int, data: bytes) -> bool:
+    def _hold(self, redis_id: DeliveryId, size: int, data: bytes) -> bool:
         """Hand on a message that can be worked on; False for anything else."""
         # Only what is handed on counts as held. If this fails, ``_care`` finds the id in the acknowledgement set.
         read = self._read(size, data)
@@ -160,12 +162,12 @@ class LedgerConsumer(Consumer):
             return True
         return False
 
-    def _clear_away(self, redis_id: RedisId, size: int, data: bytes) -> bool:
+    def _clear_away(self, redis_id: DeliveryId, size: int, data: bytes) -> bool:
         """Record what is no message of ours; False while PostgreSQL is away for that."""
         try:
             if size:  # an id without a body: done already, or never was one
                 record(self._read(size, data), size, self._digest(redis_id, size, data))
-            self.broker.do_ack(self.queue, redis_id)
+            self.broker.carrier.ack(self.queue, redis_id)
         except DATABASE_TROUBLE:
             return False
         return True
@@ -173,7 +175,7 @@ class LedgerConsumer(Consumer):
     def _read(self, size: int, data: bytes) -> Envelope | Defect:
         return Defect("oversized", f"is {size} bytes long") if size > MAX_BYTES else parse(data)
 
-    def _message(self, redis_id: RedisId, envelope: Envelope) -> dramatiq.Message[Any]:
+    def _message(self, redis_id: DeliveryId, envelope: Envelope) -> dramatiq.Message[Any]:
         """dramatiq's message, made only of what was checked: no options and no queue name from Redis."""
         return dramatiq.Message(
             queue_name=self.queue,
@@ -184,9 +186,9 @@ class LedgerConsumer(Consumer):
             message_id=str(redis_id),
         )
 
-    def _digest(self, redis_id: RedisId, size: int, data: bytes) -> str:
+    def _digest(self, redis_id: DeliveryId, size: int, data: bytes) -> str:
         if size > HASH_BYTES:
             return "not read"
         if size > MAX_BYTES:
-            data = self.broker.body(self.queue, redis_id)
+            data = self.broker.carrier.body(self.queue, redis_id)
         return hashlib.sha256(data).hexdigest()

@@ -15,6 +15,7 @@ from migrations.usable import Unfit, database, keys
 from models.crypto import SecretUnreadable
 from models.installation import redis_prefix
 from tenancy.redis_trouble import look
+from tenancy.server_trouble import Trouble
 from workers.process import tracing
 
 
@@ -45,6 +46,15 @@ def check_or_exit() -> None:
 
 def broker() -> None:
     """The broker lets this process do all that it needs. One that is away for the moment, or full, is waited for."""
-    trouble = look(settings.get().need_redis(), redis_prefix())
-    if trouble and not trouble.passes:
-        raise Unfit(trouble.text)
+    for trouble in (look(settings.get().need_redis(), redis_prefix()), _rabbitmq()):
+        if trouble and not trouble.passes:
+            raise Unfit(trouble.text)
+
+
+def _rabbitmq() -> Trouble | None:
+    url = settings.get().broker_url
+    if not url:
+        return None
+    from workers.broker import rabbitmq_trouble  # noqa: PLC0415  few have one
+
+    return rabbitmq_trouble.look(url)

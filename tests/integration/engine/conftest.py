@@ -24,8 +24,12 @@ import settings
 from models.direction import Direction
 from models.ledger import NewMessage, enqueue
 from models.session import transaction
+from tenancy.redis_connection import connect
+from tests.fixtures.rabbitmq import RabbitMQ
+from tests.fixtures.redis_servers import Certificates
 from tests.integration.engine import kinds
 from workers.broker import LedgerBroker, broker
+from workers.broker.rabbitmq_carrier import RabbitCarrier
 from workers.messages.interruptions import STOPPING, UNFIT
 from workers.relay.relay import Relay
 from workers.runs import runner
@@ -170,7 +174,39 @@ def engine(
 @pytest.fixture
 def client(engine: Engine) -> redis.Redis:
     """The Redis of the test."""
-    return broker.connect()
+    return connect(settings.get().need_redis())
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ for all tests of this process that want one."""
+    folder = tmp_path_factory.mktemp("rabbitmq")
+    server = RabbitMQ(folder / "server", Certificates(folder / "certificates"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def on_rabbitmq(engine: Engine, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[RabbitMQ]:
+    """RabbitMQ carries the messages of this test; Redis keeps the rates."""
+    rabbitmq.empty()
+    monkeypatch.setenv("KOPPELING_BROKER_URL", rabbitmq.url)
+    engine.environment["KOPPELING_BROKER_URL"] = rabbitmq.url
+    settings.get.cache_clear()
+    yield rabbitmq
+    if isinstance(broker.carrier, RabbitCarrier):
+        broker.carrier.close()
+
+
+@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.xdist_group("rabbitmq"))])
+def carried(request: pytest.FixtureRequest, engine: Engine) -> str:
+    """What carries the messages: such a test is run on both."""
+    if request.param == "rabbitmq":
+        request.getfixturevalue("on_rabbitmq")
+    return str(request.param)
 
 
 class OwnRedis:

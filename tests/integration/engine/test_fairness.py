@@ -179,7 +179,7 @@ def test_a_probe_that_reached_nobody_does_not_count(
     relay = Relay(broker)
     relay.tick(leader)
     assert probes(engine, sick) == 1
-    client.delete(broker.key("enrollments.msgs"))
+    client.delete("koppeling:enrollments.msgs")
     relay._take_back_lost(leader, age=0.0)
     assert probes(engine, sick) == 0
     relay.tick(leader)

@@ -20,6 +20,7 @@ from workers.relay.fairness import COMPLETIONS_STANDING_BY
 from workers.relay.leader import Leader
 
 
+@pytest.mark.usefixtures("carried")
 def test_enqueued_messages_are_done_once_and_leave_the_ledger(engine: Engine) -> None:
     # given
     tenant = engine.tenant()
@@ -82,6 +83,7 @@ def test_a_delivery_that_was_replaced_while_it_worked_records_nothing(engine: En
     assert engine.message(message).deliveries == 2
 
 
+@pytest.mark.usefixtures("carried")
 def test_newer_content_that_arrives_meanwhile_is_done_by_another_delivery(engine: Engine) -> None:
     # given a message that is being worked on
     tenant = engine.tenant()
@@ -96,6 +98,7 @@ def test_newer_content_that_arrives_meanwhile_is_done_by_another_delivery(engine
     assert [row.version for row in engine.execute("SELECT version FROM test_effect ORDER BY id")] == [1, 2]
 
 
+@pytest.mark.usefixtures("carried")
 def test_two_messages_of_one_lock_are_never_out_together_and_go_in_order(engine: Engine) -> None:
     tenant = engine.tenant()
     subjects = list(range(1, 9))
@@ -112,6 +115,7 @@ def test_two_messages_of_one_lock_are_never_out_together_and_go_in_order(engine:
     assert overlaps == 0
 
 
+@pytest.mark.usefixtures("carried")
 def test_the_same_lock_of_another_tenant_does_not_wait(engine: Engine) -> None:
     one, other = engine.tenant("one"), engine.tenant("other")
     engine.script(1, "sleep", 3)
@@ -122,6 +126,7 @@ def test_the_same_lock_of_another_tenant_does_not_wait(engine: Engine) -> None:
         engine.wait(lambda: engine.effects() == [2], 2)
 
 
+@pytest.mark.usefixtures("carried")
 def test_one_account_is_never_out_for_two_tenants_and_waits_for_none_that_stands_still(engine: Engine) -> None:
     # given an organisation that two tenants share: an account's id is the same for both
     one, other = engine.tenant("one"), engine.tenant("other")
@@ -143,6 +148,7 @@ def test_one_account_is_never_out_for_two_tenants_and_waits_for_none_that_stands
         engine.wait(lambda: engine.effects() == [1, 2, 4])
 
 
+@pytest.mark.usefixtures("carried")
 def test_a_message_waits_for_the_one_it_comes_after(engine: Engine) -> None:
     tenant = engine.tenant()
     first = engine.enqueue(tenant, 1)[1]
@@ -153,6 +159,7 @@ def test_a_message_waits_for_the_one_it_comes_after(engine: Engine) -> None:
     assert engine.effects() == [1, 2]
 
 
+@pytest.mark.usefixtures("carried")
 def test_urgent_messages_of_a_tenant_go_first(engine: Engine) -> None:
     tenant = engine.tenant()
     engine.enqueue(tenant, *range(1, 30))
@@ -162,6 +169,7 @@ def test_urgent_messages_of_a_tenant_go_first(engine: Engine) -> None:
     assert engine.effects()[0] == 99
 
 
+@pytest.mark.usefixtures("carried")
 def test_few_more_write_backs_are_out_than_the_environment_takes(engine: Engine) -> None:
     tenant = engine.tenant(parallel_calls=2)
     for subject in range(1, 9):
@@ -175,6 +183,7 @@ def test_few_more_write_backs_are_out_than_the_environment_takes(engine: Engine)
     assert sorted(engine.effects()) == list(range(1, 9))
 
 
+@pytest.mark.usefixtures("carried")
 def test_a_small_tenant_does_not_wait_for_a_big_one(engine: Engine) -> None:
     # given a tenant with far more work than may be in flight
     big, small = engine.tenant("big"), engine.tenant("small")
@@ -190,6 +199,7 @@ def test_a_small_tenant_does_not_wait_for_a_big_one(engine: Engine) -> None:
     assert place < done_before + 60
 
 
+@pytest.mark.usefixtures("carried")
 def test_paused_and_waiting_directions_get_nothing_until_they_may(engine: Engine) -> None:
     # given
     tenant = engine.tenant()
@@ -211,6 +221,7 @@ def test_paused_and_waiting_directions_get_nothing_until_they_may(engine: Engine
     assert sorted(engine.effects()) == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("carried")
 def test_what_was_fetched_before_a_pause_goes_back_unburnt(engine: Engine) -> None:
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1)[1]
@@ -224,6 +235,7 @@ def test_what_was_fetched_before_a_pause_goes_back_unburnt(engine: Engine) -> No
     assert engine.message(message).attempts == 0
 
 
+@pytest.mark.usefixtures("carried")
 def test_scheduled_messages_go_when_they_are_due(engine: Engine) -> None:
     tenant = engine.tenant()
     message = engine.enqueue(tenant, 1)[1]
@@ -236,6 +248,7 @@ def test_scheduled_messages_go_when_they_are_due(engine: Engine) -> None:
     assert engine.message(message) is None
 
 
+@pytest.mark.usefixtures("carried")
 def test_one_process_leads_and_another_follows_when_it_ends(engine: Engine) -> None:
     tenant = engine.tenant()
     with engine.worker(), engine.relay() as first:

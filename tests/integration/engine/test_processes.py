@@ -53,6 +53,7 @@ def pids(engine: Engine) -> set[int]:
     return {row[0] for row in engine.execute("SELECT pid FROM worker")}
 
 
+@pytest.mark.usefixtures("carried")
 def test_what_a_killed_worker_was_doing_is_done_at_once_by_another(engine: Engine) -> None:
     # given two workers, one of which is in the middle of something long
     tenant = engine.tenant()
@@ -76,6 +77,7 @@ def test_what_a_killed_worker_was_doing_is_done_at_once_by_another(engine: Engin
     assert sorted(engine.effects()) == list(range(1, 50))
 
 
+@pytest.mark.usefixtures("carried")
 def test_a_message_that_kills_its_worker_each_time_rests_after_three(engine: Engine) -> None:
     tenant = engine.tenant()
     with supervised(engine, 2):
@@ -87,6 +89,7 @@ def test_a_message_that_kills_its_worker_each_time_rests_after_three(engine: Eng
     assert engine.value("SELECT count(*) FROM test_begun WHERE subject_id = 1") == 3
 
 
+@pytest.mark.usefixtures("carried")
 def test_a_worker_told_to_stop_ends_what_runs_and_leaves_the_rest_to_others_at_once(engine: Engine) -> None:
     # given one worker with something long of two tenants in hand, and more fetched
     for subject in (1, 2):
@@ -172,6 +175,7 @@ def test_a_supervisor_told_to_stop_stops_its_workers_and_restarts_none(engine: E
         assert engine.value("SELECT count(*) FROM worker") == 0
 
 
+@pytest.mark.usefixtures("carried")
 def test_when_the_leading_process_is_killed_another_one_leads(engine: Engine) -> None:
     tenant = engine.tenant()
     with engine.process() as leader:
