@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -87,6 +87,13 @@ class Told:
     needs: list[str] = field(default_factory=list)
     waited_for: dict[str, str] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
+    # What PostgreSQL wrote into its log
+    wal_mb: float = 0.0
+    memory_mb: dict[str, list[float]] = field(default_factory=dict)
+
+    def shown(self) -> dict[str, Any]:
+        """Without what is empty."""
+        return {name: value for name, value in vars(self).items() if value}
 
 
 @dataclass
@@ -140,13 +147,11 @@ class Play:
     def batch(self, direction: Direction) -> Told:
         """All tenants twice at once, while four are in trouble; then what must be so is looked at."""
         told = Told(direction)
-        cpu, begun = cpu_seconds(self.system), time.monotonic()
         before = self._newest()
-        with self.troubles():
+        with self._counted(told) as begun, self.troubles():
             commands = [Command(self.system, COMMANDS[direction]) for _ in range(2)]
             shown = self._watch(told, direction, before, commands, begun)
-        told.seconds["both batches over"] = round(time.monotonic() - begun, 1)
-        told.cpu_seconds = {name: round(used - cpu[name], 1) for name, used in cpu_seconds(self.system).items()}
+            told.seconds["both batches over"] = round(time.monotonic() - begun, 1)
         for one in shown:
             self._ended(one)
         told.states, told.outcomes = dict(shown[0]["states"]), {k: n for k, n in shown[0]["outcomes"].items() if n}
@@ -157,6 +162,17 @@ class Play:
             self.complaints += [f"{direction}, {tenant.slug}: {line}" for line in laws]
         self._only_the_troubled(direction)
         return told
+
+    @contextmanager
+    def _counted(self, told: Told) -> Iterator[float]:
+        """Processor time and what PostgreSQL wrote within the block; gives when it began."""
+        cpu, wal = cpu_seconds(self.system), self._wal()
+        yield time.monotonic()
+        told.cpu_seconds = {name: round(used - cpu[name], 1) for name, used in cpu_seconds(self.system).items()}
+        told.wal_mb = round((self._wal() - wal) / 2**20, 1)
+
+    def _wal(self) -> int:
+        return int(self.system.rows("SELECT pg_current_wal_lsn() - '0/0' AS bytes")[0]["bytes"])
 
     def _newest(self) -> str:
         found = batches.listing(1).items
@@ -236,6 +252,22 @@ class Play:
         self.complaints += [f"{direction}, afterwards: {line}" for line in violations(self.scene, self, 0)]
         self.complaints += [f"{direction}, afterwards: {line}" for line in self._written_twice()]
 
+    def nothing_to_do(self, direction: Direction) -> Told:
+        """Once more: what a batch costs that finds all as it must be. No call writes anything."""
+        told = Told(f"{direction}, nothing to do")
+        with self._counted(told) as begun:
+            code, document = self.system.run(COMMANDS[direction], "--all", "--wait")
+            told.seconds["over"] = round(time.monotonic() - begun, 1)
+        runs = (document or {"runs": []})["runs"]
+        told.states = dict(Counter(run["status"] for run in runs))
+        told.outcomes = {name: count for name, count in _sums(run["outcomes"] for run in runs).items() if count}
+        if code != 0 or set(told.outcomes) - {"unchanged", "verified", "no_date"}:
+            self.complaints.append(f"{told.direction}: exit code {code}, {told.outcomes}")
+        for verb in ("worker", "scheduler", "serve"):
+            used = [child.memory_info().rss for child in self.system.children(verb)]
+            told.memory_mb[verb] = [round(each / 2**20) for each in used]
+        return told
+
     def _written_twice(self) -> Iterator[str]:
         """No date went to AFAS twice, the slow tenant's neither."""
         sent: Counter[tuple[str, str, str]] = Counter()
@@ -244,6 +276,13 @@ class Play:
                 element = next(iter(entry["body"].values()))["Element"]
                 sent[entry["tenant"], element["@CrId"], element["@CdId"]] += 1
         yield from (f"{key}: written {count} times" for key, count in sent.items() if count > 1)
+
+
+def _sums(counts: Iterable[dict[str, int]]) -> Counter[str]:
+    summed: Counter[str] = Counter()
+    for one in counts:
+        summed.update(one)
+    return summed
 
 
 class Command:
@@ -271,9 +310,11 @@ def play(size: Size) -> tuple[list[Told], list[str]]:
         acts = Play(scene, size)
         told = [acts.batch(Direction.ENROLLMENTS)]
         acts.afterwards(Direction.ENROLLMENTS)
+        told.append(acts.nothing_to_do(Direction.ENROLLMENTS))
         scene.finish(size.huge // 3)  # all people of everybody else
         told.append(acts.batch(Direction.COMPLETIONS))
         acts.afterwards(Direction.COMPLETIONS)
+        told.append(acts.nothing_to_do(Direction.COMPLETIONS))
         return told, acts.complaints
 
 
@@ -284,7 +325,7 @@ def main() -> int:
     given = parser.parse_args()
     told, complaints = play(SMALL if given.small else Size())
     for one in told:
-        sys.stdout.write(json.dumps(vars(one), indent=2) + "\n")
+        sys.stdout.write(json.dumps(one.shown()) + "\n")
     for line in complaints:
         sys.stdout.write(f"WRONG: {line}\n")
     sys.stdout.write("as it must be\n" if not complaints else f"{len(complaints)} wrong\n")

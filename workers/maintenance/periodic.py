@@ -38,7 +38,7 @@ class Maintenance(Loop):
             (1.0, probe),
             (5.0, finalizer.recount),
             (15.0, vital_signs.watch),
-            (3600.0, retention.apply),
+            (1.0, retention.Forgetting().forget),
         )
         self.leads_until = 0.0
         self.applying = 0

@@ -4,6 +4,9 @@ statement runs long. All statements are constants.
 
 from __future__ import annotations
 
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +17,9 @@ from models.run import EMPTIED
 from models.session import transaction
 
 BITE = 5000
+EVERY_SECONDS = 3600.0
+# How long other chores wait for it, and for the bite that it is at.
+AT_ONCE_SECONDS = 0.5
 log = structlog.get_logger("workers.maintenance.retention")
 _OVER = "NOT IN ('queued', 'running', 'applying')"
 
@@ -162,18 +168,57 @@ RULES = (
 def apply() -> dict[str, int]:
     """Apply every rule once; how many rows each touched, by name."""
     touched = {rule.name: _apply(rule) for rule in RULES}
-    if any(touched.values()):
-        log.info("retention", **{name.replace(" ", "_"): count for name, count in touched.items() if count})
+    _say(touched)
     return touched
 
 
 def _apply(rule: Rule) -> int:
-    values = {"age": getattr(settings.get(), rule.setting), "bite": rule.bite}
     total = 0
     while True:
-        with transaction() as connection:
-            count = connection.execute(text(rule.statement), values).rowcount
+        count, more = _bite(rule)
         total += count
-        # A rule without bites does all at once.
-        if count < rule.bite or ":bite" not in rule.statement:
+        if not more:
             return total
+
+
+def _bite(rule: Rule) -> tuple[int, bool]:
+    """How many rows it touched, and whether there may be more. A rule without bites does all at once."""
+    values = {"age": getattr(settings.get(), rule.setting), "bite": rule.bite}
+    with transaction() as connection:
+        count = connection.execute(text(rule.statement), values).rowcount
+    return count, count >= rule.bite and ":bite" in rule.statement
+
+
+def _say(touched: Mapping[str, int]) -> None:
+    if any(touched.values()):
+        log.info("retention", **{name.replace(" ", "_"): count for name, count in touched.items() if count})
+
+
+class Forgetting:
+    """All rules each hour, a moment at a time: there may be millions of rows, and other chores wait meanwhile."""
+
+    def __init__(self) -> None:
+        self.rules: deque[Rule] = deque()
+        self.touched: Counter[str] = Counter()
+        self.begin_at = 0.0
+
+    def forget(self) -> None:
+        """Go on where it was left. A rule that breaks waits for the next hour, and the others go on."""
+        now = time.monotonic()
+        if not self.rules and now >= self.begin_at:
+            self.begin_at = now + EVERY_SECONDS
+            self.rules.extend(RULES)
+        while self.rules:
+            rule = self.rules[0]
+            more = False
+            try:
+                count, more = _bite(rule)
+                self.touched[rule.name] += count
+            finally:
+                if not more:
+                    self.rules.popleft()
+                if not self.rules:
+                    _say(self.touched)
+                    self.touched.clear()
+            if time.monotonic() - now >= AT_ONCE_SECONDS:
+                return
