@@ -215,7 +215,7 @@ def _item(row: Row) -> BatchItem:
         "over": not open_,
         "tenants": row["tenants"],
         "done": row["tenants"] - open_,
-        "states": {name: states[name] for name in (*RunStatus, NOT_ASKED) if name in states},
+        "states": {str(name): states[name] for name in (*RunStatus, NOT_ASKED) if name in states},
     }
 
 
