@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 # A process that gave a sign of life less than this ago is alive.
 ALIVE_SECONDS = 15
 # Threads that a process has besides, for each of those it was told to have: they go on with other messages for threads
-# that only wait for a call to Pluvo which another one makes for several people.
+# that only wait (clients/http/idle_threads.py).
 STANDING_BY = 3
 # Rises with what stored messages and dead letters mean, not with every release.
 REVISION = 1

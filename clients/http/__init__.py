@@ -2,6 +2,7 @@
 
 from clients.http.base_url import checked_base_url
 from clients.http.call import Call, Http, Response, TooManyObjects, parse_retry_after
+from clients.http.idle_threads import waiting
 from clients.http.tokens import TokenCache
 from clients.redaction import MASK, clean, mask, without_people
 
@@ -16,5 +17,6 @@ __all__ = [
     "clean",
     "mask",
     "parse_retry_after",
+    "waiting",
     "without_people",
 ]

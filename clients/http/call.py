@@ -32,10 +32,12 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from clients.errors import Misconfigured, Rejected, RemoteError, TooLarge, Unavailable, Unknown
+from clients.http.idle_threads import waiting
 from clients.http.transport import Attempt, attempt, send
 
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_SECONDS = 86400.0
+_LEFT_ALONE = (429, 503)
 _UNSENDABLE = (
     requests.exceptions.InvalidHeader,
     requests.exceptions.InvalidURL,
@@ -62,6 +64,8 @@ class Call:
     shared: bool = False
     # The other side's clock, as its answer's head has it
     date: str | None = None
+    # How long the other side asks to be left alone
+    wait_seconds: float | None = None
 
     @property
     def counts(self) -> bool:
@@ -179,7 +183,8 @@ class Http:
                 _describe(span, self.system, operation, status, code)
             finally:
                 span.end()
-            self.on_call(Call(self.system, operation, status, seconds, code, token, date=date))
+            wait = _told_to_wait(answer, error)
+            self.on_call(Call(self.system, operation, status, seconds, code, token, date=date, wait_seconds=wait))
             if stale and not last:
                 continue  # a fresh connection now, so this happens once
             if error is not None:
@@ -200,7 +205,7 @@ class Http:
         self, method: str, path: str, arguments: dict[str, Any], operation: str, writes: bool
     ) -> tuple[Response | None, RemoteError | None]:
         """Try once. Errors are returned, not raised: they must not drag along one that shows a URL."""
-        with attempt(self._total) as current:
+        with attempt(self._total) as current, waiting.if_long():
             try:
                 answer = self._exchange(method, path, arguments, operation, writes)
             except _TROUBLE as trouble:
@@ -261,6 +266,15 @@ def _describe(span: Span, system: str, operation: str, status: int | None, code:
 
 class _Stale(Unavailable):
     """A read met an idle connection that the other side had just closed: worth one immediate repeat."""
+
+
+def _told_to_wait(answer: Response | None, error: RemoteError | None) -> float | None:
+    """How long an answer asks everybody to wait, also where ``classify`` looks at it later."""
+    if isinstance(error, Unavailable) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
+    if answer is None or answer.status not in _LEFT_ALONE:
+        return None
+    return parse_retry_after(answer.headers, answer.content[:100_000])
 
 
 def _timed_out(trouble: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """Pluvo over HTTP: accounts, enrollments, portfolios, as GraphQL documents."""
 
 from clients.pluvo.client import PLUVO_HOSTS, PluvoClient, pluvo_base_url
-from clients.pluvo.combiner import Combiner, waiting
+from clients.pluvo.combiner import Combiner
 from clients.pluvo.graphql import SchemaMemory
 from clients.pluvo.operations import OPERATIONS, Operation
 from clients.pluvo.records import (
@@ -44,6 +44,5 @@ __all__ = [
     "is_active",
     "pluvo_base_url",
     "same_email",
-    "waiting",
     "waits",
 ]

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Protocol
 
 from clients.errors import Misconfigured, Rejected, RemoteError, Unauthorized, Unavailable, Unknown
-from clients.http import Call
+from clients.http import Call, waiting
 from clients.pluvo.answer import Answer
 from clients.pluvo.operations import Document, Step
 from clients.pluvo.senders import senders
@@ -32,28 +32,6 @@ BUSY_SECONDS = 0.1  # the same while a call is under way
 AWAKE_SECONDS = 0.5  # a waiting thread can be interrupted so often
 GROWS_AFTER = 20  # calls that went well
 _NOT_FOR_ITS_SIZE = {"throttled", "connect_failed", "tls_failed"}
-
-
-class Waiting:
-    """The threads of this process that wait for a call which another one makes for them; ``begun`` hears of each."""
-
-    def __init__(self) -> None:
-        # By thread: one that was interrupted in here is put right when it waits again.
-        self._threads: set[int] = set()
-        self.begun: Callable[[], object] = lambda: None
-
-    def __len__(self) -> int:
-        return len(self._threads)
-
-    def __enter__(self) -> None:
-        self._threads.add(threading.get_ident())
-        self.begun()
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.discard(threading.get_ident())
-
-
-waiting = Waiting()
 
 
 class Line(Protocol):

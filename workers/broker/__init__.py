@@ -8,7 +8,7 @@ unknown_messages.py   what is found there and is no message of ours
 
 import dramatiq
 
-from clients.pluvo import waiting
+from clients.http import waiting
 from workers.broker.consumer import LedgerConsumer
 from workers.broker.ledger_broker import QUEUES, LedgerBroker
 

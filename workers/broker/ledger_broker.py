@@ -14,7 +14,7 @@ import dramatiq
 from dramatiq.broker import Broker, Consumer
 
 import settings
-from clients.pluvo import waiting
+from clients.http import waiting
 from models.worker import STANDING_BY
 from workers.broker.carrier import QUEUES, Carrier, DeliveryId
 from workers.broker.redis_carrier import RedisCarrier
@@ -66,7 +66,7 @@ class LedgerBroker(Broker):
         return RabbitCarrier(url)
 
     def room(self, threads: int) -> int:
-        """How many messages more this process can work on. Who waits for another thread's call leaves room for one."""
+        """How many messages more this process can work on. Who only waits (``waiting``) leaves room for one."""
         return threads + min(len(waiting), STANDING_BY * threads) - sum(map(len, self.held.values()))
 
     def wake(self) -> None:

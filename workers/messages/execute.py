@@ -10,6 +10,7 @@ import dramatiq
 from sqlalchemy import text
 
 import settings
+from clients.http import waiting
 from models import ledger
 from models.session import DATABASE_TROUBLE, is_away, is_contended, transaction
 from models.worker import worker_id
@@ -32,7 +33,8 @@ class LedgerActor(dramatiq.Actor[..., None]):
 
     def __call__(self, envelope: Envelope) -> None:
         """What dramatiq's worker calls."""
-        run_delivery(envelope)
+        with waiting.working():
+            run_delivery(envelope)
 
     def message_with_options(self, **options: Any) -> Any:
         """Refuse: the way into Redis leads through the ledger."""

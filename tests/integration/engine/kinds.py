@@ -15,8 +15,7 @@ from dramatiq.middleware.threading import raise_thread_exception
 from sqlalchemy import Connection, text
 
 from clients.errors import Misconfigured, Rejected, Unauthorized, Unavailable, Unknown
-from clients.http import Call
-from clients.pluvo import waiting
+from clients.http import Call, waiting
 from models.session import session, transaction
 from models.tenant import Tenant
 from producers.runs.lease import RunLease
@@ -93,6 +92,9 @@ def _work(delivery: Delivery) -> None:  # noqa: PLR0912  one branch for each act
         end_thread(action.removeprefix("end "))
     if action == "sleep":
         time.sleep(seconds)
+    if action == "hang":  # like a call without an answer
+        with waiting.if_long():
+            time.sleep(seconds)
     with waiting if action == "share" else nullcontext():
         while action in ("wait", "share"):  # until the test scripts something else
             time.sleep(0.1)

@@ -50,6 +50,21 @@ def test_tenants_whose_systems_hang_do_not_delay_a_small_one(
         assert set(engine.effects()) == set(range(5001, 5021))
 
 
+def test_calls_without_an_answer_take_no_thread_from_others(engine: Engine, client: redis.Redis) -> None:
+    # given as many tenants whose systems hang as there are threads: each may always have one message
+    for subject in range(101, 109):
+        engine.script(subject, "hang", LONG)
+        engine.enqueue(engine.tenant(f"hangs{subject}"), subject)
+    small = engine.tenant("small")
+    with engine.process(threads=8):
+        engine.wait(lambda: engine.value("SELECT count(*) FROM test_begun") == 8, 30)
+        # when
+        engine.enqueue(small, *range(1, 21))
+        # then
+        engine.wait(lambda: len(engine.effects()) >= 20, LONG - 3, "all of the small one")
+        assert set(engine.effects()) == set(range(1, 21))
+
+
 def test_one_tenant_whose_calls_take_long_holds_half_of_the_threads(engine: Engine, client: redis.Redis) -> None:
     # given one that answered quickly, and then no more
     tenant = engine.tenant()

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import workers.broker.consumer
-from clients.pluvo import waiting
+from clients.http import waiting
 from models.session import transaction
 from tests.integration.engine.conftest import Engine, OwnRedis, closed_database
 from tests.integration.engine.kinds import KIND

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.errors import Rejected, RemoteError, Unauthorized, Unavailable, Unknown
-from clients.http import Call, TokenCache
+from clients.http import Call, TokenCache, waiting
 from clients.pluvo import (
     Applied,
     Combiner,
@@ -26,7 +26,6 @@ from clients.pluvo import (
     PluvoUser,
     SchemaMemory,
     UserChanges,
-    waiting,
 )
 from clients.pluvo import combiner as combining
 from clients.pluvo.senders import senders
@@ -511,7 +510,8 @@ def test_a_caller_interrupted_during_the_call_breaks_nobody_elses() -> None:
 
     def run(n: int) -> None:
         try:
-            ended[n] = creating(n)(world.client(n))
+            with waiting.working():
+                ended[n] = creating(n)(world.client(n))
         except BaseException as error:
             ended[n] = error
 
