@@ -22,11 +22,16 @@ import psycopg
 from sqlalchemy.exc import OperationalError
 
 import settings
+from clients.http import waiting
 from loops import Loop
 from models.advisory_locks import AdvisoryLock
 from models.session import connect_alone
 
 IDLE_SECONDS = 10.0
+# Slots that other processes give back are looked for so often.
+LOOK_SECONDS = (0.005, 0.015)
+# Who got a slot sooner did not wait for others.
+WAITED_SECONDS = 0.05
 _TRY = """
     SELECT number FROM unnest(%(numbers)s::int[]) AS number WHERE pg_try_advisory_lock(%(class)s, number) LIMIT 1
 """
@@ -133,7 +138,7 @@ class _Keeper:
 
     def _hear(self) -> None:
         """Take what was said, and wait for it a little: those who wait for a slot are tried again soon."""
-        seconds = random.uniform(0.01, 0.05) if self._waiting else IDLE_SECONDS / 4  # noqa: S311  spreads the waiters, guards nothing
+        seconds = random.uniform(*LOOK_SECONDS) if self._waiting else IDLE_SECONDS / 4  # noqa: S311  spreads the waiters, guards nothing
         try:
             said = self.wishes.get(timeout=seconds)
             while True:
@@ -146,9 +151,21 @@ class _Keeper:
     def _free(self) -> None:
         self._waiting = [wish for wish in self._waiting if not wish.over]
         for wish in [wish for wish in self._held if wish.over]:
-            if self._connection is not None and not wish.lost:
+            if self._connection is not None and not wish.lost and not self._hand_on(wish):
                 self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", [AdvisoryLock.CALL_SLOT, wish.number])
             self._held.remove(wish)
+
+    def _hand_on(self, over: _Wish) -> bool:
+        """Let the first one here that waits for this slot have it, if it is still ours: psycopg.Error otherwise."""
+        successor = next((wish for wish in self._waiting if over.number in wish.numbers), None)
+        if successor is None or self._connection is None:
+            return False
+        self._connection.execute("SELECT 1")
+        successor.number = over.number
+        self._waiting.remove(successor)
+        self._held.append(successor)
+        successor.answer()
+        return True
 
     def _grant(self) -> None:
         """In the order in which they came. A lock that this session has already would be granted to it again."""
@@ -198,16 +215,19 @@ def slots(environment: str, limit: int) -> list[int]:
 
 
 @contextmanager
-def call_slot(environment: str, limit: int, patience_seconds: float = 120.0) -> Iterator[None]:
-    """Hold one of ``limit`` slots of an environment; TimeoutError when none comes free in time.
+def call_slot(environment: str, limit: int, patience_seconds: float = 120.0) -> Iterator[bool]:
+    """Hold one of ``limit`` slots of an environment; gives whether it had to wait for others.
 
-    OperationalError without PostgreSQL.
+    TimeoutError when none comes free in time, OperationalError without PostgreSQL.
     """
     keeper = _keepers.setdefault(settings.get().need_database(), _Keeper())
     ticket = _Ticket(keeper, slots(environment, limit))
+    begun = time.monotonic()
     try:
-        if not ticket.wait(patience_seconds):
+        with waiting:
+            granted = ticket.wait(patience_seconds)
+        if not granted:
             raise TimeoutError(f"no free call to {environment} within {patience_seconds:.0f} s")
-        yield
+        yield time.monotonic() - begun > WAITED_SECONDS
     finally:
         ticket.give_back()

@@ -1,37 +1,51 @@
-"""A rate that all workers on all machines share: GCRA, one round trip to Redis a call.
+"""What all workers on all machines keep to together: a rate (GCRA), and what an outside system asked for last.
 
-Redis's own clock is used, so machines need not agree on the time. When Redis is away each process falls back to the
-same rate on its own: slower or a little faster for a moment, never unlimited.
+One round trip to Redis a call, one more for who had to wait. Redis's own clock is used, so machines need not agree on
+the time. When Redis is away each process falls back to the same rate on its own: slower or a little faster for a
+moment, never unlimited; then only the direction that was told to wait does.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 import redis
 
 import settings
+from clients.http import waiting
 from models.installation import redis_prefix
 from tenancy.redis_connection import connect
 
+# Of what one caller was told, others hear at most so much; after that they ask, and are told themselves. Nobody's
+# ``Retry-After`` of a day outlives here what an operator does about it.
+TOLD_MOST_SECONDS = 60.0
 # Keeps two numbers per key, in microseconds: the theoretical arrival time of the next call, and when that was written.
-# A clock that was set back since takes the first one back with it. Returns how long to wait.
+# A clock that was set back since takes the first one back with it. Returns how long to wait, and whether that was told
+# by the other side. Where that ends, callers go on at their distance, not all at once.
 _SCRIPT = """
 local now = redis.call('TIME')
 local at = now[1] * 1000000 + now[2]
 local interval, burst, patience = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local told = redis.call('PTTL', KEYS[2]) * 1000
+if told > patience then return {0, told, 1} end
 local due, seen = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
 due, seen = tonumber(due or at), tonumber(seen or at)
 if seen > at then due = due - (seen - at) end
 if due < at then due = at end
+if told > 0 and due < at + told + burst then due = at + told + burst end
 local wait = due - burst - at
 if wait < 0 then wait = 0 end
-if wait > patience then return {0, wait} end
+if wait > patience then return {0, wait, 0} end
 local ttl = math.ceil((due + interval - at) / 1000) + 1000
 redis.call('SET', KEYS[1], string.format('%.0f %.0f', due + interval, at), 'PX', ttl)
-return {1, wait}
+return {1, wait, 0}
+"""
+# The longest one counts.
+_TELL = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
 """
 
 
@@ -41,6 +55,10 @@ class RateLimited(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"next call allowed in {seconds:.1f} s")
         self.seconds = seconds
+
+
+class ToldToWait(RateLimited):
+    """The other side asked everybody to wait, longer than the caller wants to."""
 
 
 class _Alone:
@@ -57,8 +75,35 @@ def _alone(key: str) -> _Alone:
     return _Alone()
 
 
+def _told_key(key: str) -> str:
+    return f"{redis_prefix()}:told_to_wait:{key}"
+
+
+def tell(key: str, seconds: float) -> None:
+    """Nobody on any machine calls this outside system in the next ``seconds``. Without Redis nobody hears of it."""
+    milliseconds = int(1000 * min(seconds, TOLD_MOST_SECONDS))
+    if milliseconds <= 0:
+        return
+    with suppress(redis.RedisError, settings.SettingsError):
+        connect(settings.get().need_redis()).register_script(_TELL)(keys=[_told_key(key)], args=[milliseconds])
+
+
+def wait_as_told(key: str, patience_seconds: float) -> None:
+    """Wait as long as the outside system asked for, for as long as it goes on asking; ToldToWait for the impatient."""
+    give_up = time.monotonic() + patience_seconds
+    with suppress(redis.RedisError, settings.SettingsError):
+        while (told := connect(settings.get().need_redis()).pttl(_told_key(key)) / 1000) > 0:
+            if time.monotonic() + told > give_up:
+                raise ToldToWait(told)
+            with waiting:
+                time.sleep(told + 0.001)
+
+
 class RateLimit:
-    """At most ``per_second`` calls a second under ``key``; a short burst of a fifth of a second's worth."""
+    """At most ``per_second`` calls a second under ``key``, 0: any number; a short burst of a fifth of a second's worth.
+
+    Whoever is told to wait by the other side (``tell``) does so for all under this key.
+    """
 
     def __init__(self, key: str, per_second: float, patience_seconds: float) -> None:
         self.key = key
@@ -68,22 +113,26 @@ class RateLimit:
     def __call__(self) -> None:
         """Wait for a place; RateLimited when it is further away than the patience."""
         if self.per_second <= 0:
+            wait_as_told(self.key, self.patience_seconds)
             return
         interval = 1.0 / self.per_second
         burst = max(0.2, interval)
         try:
             script = connect(settings.get().need_redis()).register_script(_SCRIPT)
-            granted, wait = script(
-                keys=[f"{redis_prefix()}:rate_limit:{self.key}"],
+            granted, wait, told = script(
+                keys=[f"{redis_prefix()}:rate_limit:{self.key}", _told_key(self.key)],
                 args=[int(interval * 1e6), int(burst * 1e6), int(self.patience_seconds * 1e6)],
             )
             seconds = int(wait) / 1e6
             if not granted:
-                raise RateLimited(seconds)
+                raise (ToldToWait if told else RateLimited)(seconds)
         except (redis.RedisError, settings.SettingsError):
             seconds = self._wait_locally(interval)
         if seconds > 0:
-            time.sleep(seconds)
+            with waiting:
+                time.sleep(seconds)
+            # Somebody may have been told meanwhile. Who waits for that waited for a place already.
+            wait_as_told(self.key, self.patience_seconds)
 
     def _wait_locally(self, interval: float) -> float:
         here = _alone(self.key)

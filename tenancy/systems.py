@@ -17,7 +17,7 @@ from models.tenant import Tenant
 from models.tenant_settings import AfasSettings
 from tenancy import tallies
 from tenancy.call_slots import call_slot
-from tenancy.rate_limit import RateLimit, RateLimited
+from tenancy.rate_limit import RateLimit, RateLimited, tell, wait_as_told
 
 # How long somebody who waits for the answer lets a call wait for its turn.
 AT_ONCE_SECONDS = 20.0
@@ -84,12 +84,37 @@ def afas_of(
         auth: OAuth | Token = OAuth(config.client_id or "", tenant.afas_client_secret or "")
     else:
         auth = Token(tenant.afas_token or "")
-    hold: Callable[[], AbstractContextManager[None]] = partial(call_slot, base, config.parallel_calls, patience_seconds)
+    hold: Callable[[], AbstractContextManager[None]] = partial(_slot, base, config.parallel_calls, patience_seconds)
     if at_once:
         hold = partial(_slot_at_once, hold)
     return AfasClient(
-        base_url=base, auth=auth, integration_id=settings.get().integration_id or None, call_slot=hold, on_call=on_call
+        base_url=base,
+        auth=auth,
+        integration_id=settings.get().integration_id or None,
+        call_slot=hold,
+        on_call=_pass_on(base, on_call),
     )
+
+
+def _pass_on(base: str, on_call: Callable[[Call], None]) -> Callable[[Call], None]:
+    """Hear of calls, and let everybody wait whom this system asks to: other directions and tenants call it as well."""
+
+    def heard(call: Call) -> None:
+        if call.wait_seconds and not call.shared:
+            tell(base, call.wait_seconds)
+        on_call(call)
+
+    return heard
+
+
+@contextmanager
+def _slot(base: str, limit: int, patience_seconds: float) -> Iterator[None]:
+    """A call slot, at a time at which the environment did not ask to be left alone."""
+    wait_as_told(base, patience_seconds)
+    with call_slot(base, limit, patience_seconds) as waited:
+        if waited:
+            wait_as_told(base, patience_seconds)
+        yield
 
 
 @contextmanager
@@ -97,7 +122,7 @@ def _slot_at_once(hold: Callable[[], AbstractContextManager[None]]) -> Iterator[
     with ExitStack() as held:
         try:
             held.enter_context(hold())
-        except TimeoutError:
+        except (TimeoutError, RateLimited):
             raise _no_slot(AFAS) from None
         yield
 
@@ -146,7 +171,7 @@ def pluvo_of(
         client_id=config.client_id,
         client_secret=tenant.pluvo_client_secret or "",
         wait_for_rate_limit=partial(_turn_at_once, limit) if at_once else limit,
-        on_call=on_call,
+        on_call=_pass_on(base, on_call),
         memory=_memory(base, tenant.settings_version),
         combiner=_combiner(tenant.id or 0, tenant.settings_version, patience_seconds, config.people_per_call)
         if combine and config.people_per_call > 1

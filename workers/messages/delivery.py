@@ -258,10 +258,13 @@ def count_answer(connection: Connection, delivery: Delivery, code: str | None = 
 
 def answer_probe(connection: Connection, delivery: Delivery, consequence: Consequence | None = None) -> None:
     """Reopen the direction when its probe got an answer to the call that had failed; one without it proves nothing."""
-    if consequence is not None and consequence.action not in ("die", "room", "back", "snooze", "stop"):
+    nothing_asked = consequence is not None and (
+        consequence.action in ("back", "snooze", "stop") or (consequence.action == "wait" and not delivery.call_log)
+    )
+    if consequence is not None and not nothing_asked and consequence.action not in ("die", "room"):
         return  # it failed: the next probe has its time already
     state = health.state(connection, delivery.tenant_id, delivery.direction)
-    if consequence is not None and consequence.action in ("back", "snooze", "stop"):
+    if nothing_asked:
         answered: list[Call] = []
     else:
         # A refusal of this one record is an answer too: the last call's.

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Connection, text
 
 import settings
-from clients.errors import AFAS, Misconfigured
+from clients.errors import AFAS, Misconfigured, Unavailable
 from clients.http import without_people
 from loops import where
 from models import ledger
@@ -19,7 +19,7 @@ from models.crypto import SecretDamaged, SecretUnreadable
 from models.session import DATABASE_TROUBLE, is_away, transaction
 from models.tenant_settings import SettingsUnread
 from tenancy import health, spans
-from tenancy.rate_limit import RateLimited
+from tenancy.rate_limit import RateLimited, ToldToWait
 from workers.messages import no_room, unrecorded
 from workers.messages.dead_letters import bury, entry
 from workers.messages.delivery import Delivery, answer_probe, count_answer, count_calls, settle_line
@@ -44,7 +44,7 @@ def _ours(error: BaseException) -> BaseException:
     if is_away(error):
         return DatabaseAway(type(error).__name__)
     if isinstance(error, RateLimited):
-        return Snooze(error.seconds, "pace")
+        return _paced(error)
     if isinstance(error, redis.RedisError):
         return BrokerAway()
     if isinstance(error, SecretUnreadable):
@@ -52,6 +52,12 @@ def _ours(error: BaseException) -> BaseException:
     if isinstance(error, SettingsUnread):
         return Misconfigured("settings_unread", str(error))
     return SecretBroken() if isinstance(error, SecretDamaged) else error
+
+
+def _paced(error: RateLimited) -> BaseException:
+    if isinstance(error, ToldToWait):  # as if it had been told itself
+        return Unavailable("throttled", "the system asked for fewer calls", retry_after_seconds=error.seconds)
+    return Snooze(error.seconds, "pace")
 
 
 def record(delivery: Delivery, error: BaseException) -> None:

@@ -5,6 +5,7 @@ raised                                     what happens
 =========================================  ========================================================================
 Unavailable, Unknown                       ``retry``: an attempt more, again by the schedule; dead letter after it
 the same with ``retry_after_seconds``      ``wait``: the direction waits everywhere, no attempt burnt
+ToldToWait                                 the same
 NoRoom                                     ``room``: waits with all that make accounts, no attempt burnt
 any other Rejected, TooLarge               ``die``: dead letter at once
 Unauthorized, Misconfigured                ``quarantine``: of the tenant's direction, no attempt burnt

@@ -182,6 +182,7 @@ class History:
         """Hours pass."""
         self.classroom.execute("UPDATE message SET state = 'ready', run_at = now() WHERE state = 'scheduled'")
         self.classroom.execute("UPDATE tenant_direction SET wait_until = NULL")
+        self.classroom.world.forget_told()
 
     def fault(self, fault: tuple[str, dict[str, Any]]) -> None:
         system, switch = fault

@@ -20,6 +20,7 @@ def retry_now(classroom: Classroom) -> None:
     """Let time pass until everything that waits is due, and do it."""
     classroom.execute("UPDATE message SET state = 'ready', run_at = now() WHERE state = 'scheduled'")
     classroom.execute("UPDATE tenant_direction SET wait_until = NULL")
+    classroom.world.forget_told()
     classroom.world.drain()
 
 
