@@ -22,22 +22,23 @@ from tenancy.redis_connection import connect
 # Of what one caller was told, others hear at most so much; after that they ask, and are told themselves. Nobody's
 # ``Retry-After`` of a day outlives here what an operator does about it.
 TOLD_MOST_SECONDS = 60.0
+# Calls that leave at their distance may arrive a little closer together: so much of it is spare.
+SPARE = 0.03
 # Keeps two numbers per key, in microseconds: the theoretical arrival time of the next call, and when that was written.
 # A clock that was set back since takes the first one back with it. Returns how long to wait, and whether that was told
 # by the other side. Where that ends, callers go on at their distance, not all at once.
 _SCRIPT = """
 local now = redis.call('TIME')
 local at = now[1] * 1000000 + now[2]
-local interval, burst, patience = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local interval, patience = tonumber(ARGV[1]), tonumber(ARGV[2])
 local told = redis.call('PTTL', KEYS[2]) * 1000
 if told > patience then return {0, told, 1} end
 local due, seen = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
 due, seen = tonumber(due or at), tonumber(seen or at)
 if seen > at then due = due - (seen - at) end
 if due < at then due = at end
-if told > 0 and due < at + told + burst then due = at + told + burst end
-local wait = due - burst - at
-if wait < 0 then wait = 0 end
+if told > 0 and due < at + told then due = at + told end
+local wait = due - at
 if wait > patience then return {0, wait, 0} end
 local ttl = math.ceil((due + interval - at) / 1000) + 1000
 redis.call('SET', KEYS[1], string.format('%.0f %.0f', due + interval, at), 'PX', ttl)
@@ -100,7 +101,7 @@ def wait_as_told(key: str, patience_seconds: float) -> None:
 
 
 class RateLimit:
-    """At most ``per_second`` calls a second under ``key``, 0: any number; a short burst of a fifth of a second's worth.
+    """At most ``per_second`` calls in any second under ``key``, 0: any number.
 
     Whoever is told to wait by the other side (``tell``) does so for all under this key.
     """
@@ -115,13 +116,12 @@ class RateLimit:
         if self.per_second <= 0:
             wait_as_told(self.key, self.patience_seconds)
             return
-        interval = 1.0 / self.per_second
-        burst = max(0.2, interval)
+        interval = (1.0 + SPARE) / self.per_second
         try:
             script = connect(settings.get().need_redis()).register_script(_SCRIPT)
             granted, wait, told = script(
                 keys=[f"{redis_prefix()}:rate_limit:{self.key}", _told_key(self.key)],
-                args=[int(interval * 1e6), int(burst * 1e6), int(self.patience_seconds * 1e6)],
+                args=[int(interval * 1e6), int(self.patience_seconds * 1e6)],
             )
             seconds = int(wait) / 1e6
             if not granted:
