@@ -16,11 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import psycopg
@@ -87,29 +87,47 @@ def servers() -> Iterator[str]:
         yield postgres.url
 
 
-def timed(do: Callable[[], object], before: Callable[[], object] = lambda: None) -> tuple[float, float]:
-    """The quickest of several times and the processor time of each, in milliseconds; the first does not count."""
-    before()
-    do()
-    took, used = [], 0.0
-    for _ in range(TIMES):
-        before()
-        cpu, began = processor_seconds(), time.perf_counter()
-        do()
-        took.append(1000 * (time.perf_counter() - began))
-        used += processor_seconds() - cpu
-    return min(took), 1000 * used / TIMES
+@dataclass
+class Timed:
+    """What took the time of its ``with`` blocks: seconds of each, and processor seconds of all."""
+
+    times: list[float] = field(default_factory=list)
+    used: float = 0.0
+
+    def __enter__(self) -> Self:
+        self._servers, self._own, self._began = _postgres(), time.process_time(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.times.append(time.perf_counter() - self._began)
+        self.used += time.process_time() - self._own + _postgres() - self._servers
+
+    def ms(self) -> list[float]:
+        """The quickest, and the processor time of each."""
+        return [1000 * min(self.times), 1000 * self.used / len(self.times)]
 
 
-def processor_seconds() -> float:
-    """Of this process and of PostgreSQL's sessions, so far."""
-    used = time.process_time()
+def _postgres() -> float:
+    """Processor seconds of PostgreSQL's sessions so far."""
+    used = 0.0
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if process.name() == "postgres" and "autovacuum" not in " ".join(process.cmdline()):
                 times = process.cpu_times()
                 used += times.user + times.system
     return used
+
+
+def timed(do: Callable[[], object], before: Callable[[], object] = lambda: None) -> list[float]:
+    """The quickest of several times and the processor time of each, in milliseconds; the first does not count."""
+    before()
+    do()
+    found = Timed()
+    for _ in range(TIMES):
+        before()
+        with found:
+            do()
+    return found.ms()
 
 
 def sizes(connection: psycopg.Connection[Any], enrollments: int) -> Iterator[list[str]]:
@@ -126,7 +144,7 @@ def _mb(*sizes: int) -> list[str]:
     return [f"{size / 2**20:,.0f}" for size in sizes]
 
 
-def relay_ticks(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, tuple[float, float]]]:
+def relay_ticks(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, list[float]]]:
     """Ticks of the relay: all places taken; half of them came free; nothing to do."""
     connection.execute(_WORKERS.encode(), [THREADS, WORKERS])
     relay = Relay()
@@ -149,7 +167,7 @@ def relay_ticks(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, tupl
         relay.end()
 
 
-def counted() -> Iterator[tuple[str, tuple[float, float]]]:
+def counted() -> Iterator[tuple[str, list[float]]]:
     """What is counted again and again, by whom how often."""
     for what, do in {
         "finalizer, 50 runs being applied; four times a second": finalizer.finalize,
@@ -167,7 +185,7 @@ def counted() -> Iterator[tuple[str, tuple[float, float]]]:
         yield what, timed(do)
 
 
-def due() -> tuple[str, tuple[float, float]]:
+def due() -> tuple[str, list[float]]:
     """The timetable where everybody is due."""
     with transaction() as connection:
         connection.execute(text("UPDATE tenant_direction SET next_run_at = now() WHERE state = 'healthy'"))
@@ -176,27 +194,24 @@ def due() -> tuple[str, tuple[float, float]]:
 
 def forgetting() -> Iterator[list[str]]:
     """How many rows a minute retention empties and deletes; and what it costs when there is nothing to forget."""
-    cpu, began = processor_seconds(), time.perf_counter()
-    retention.apply()
-    took = time.perf_counter() - began
-    yield ["nothing to forget; each hour", "", *_ms(took, processor_seconds() - cpu), ""]
+    nothing = Timed()
+    with nothing:
+        retention.apply()
+    yield ["nothing to forget; each hour", "", *_told(nothing), ""]
     with transaction() as connection:
         connection.execute(text(_GONE), {"people": BITES * 1000})
     rules = {rule.name: rule for rule in retention.RULES}
     for name, age in [*((name, 0) for name in FORGOTTEN), ("person deleted", 400 * 86400)]:
-        rule, times, rows, cpu = rules[name], [], 0, processor_seconds()
+        rule, bites, rows = rules[name], Timed(), 0
         for _ in range(BITES):
-            began = time.perf_counter()
-            with transaction() as connection:
-                done = connection.execute(text(rule.statement), {"age": age, "bite": rule.bite}).rowcount
-            times.append(time.perf_counter() - began)
-            rows += done
-        each, used = rows / BITES, (processor_seconds() - cpu) / BITES
-        yield [name, f"{each:,.0f}", *_ms(min(times), used), f"{60 * each / min(times):,.0f}"]
+            with bites, transaction() as connection:
+                rows += connection.execute(text(rule.statement), {"age": age, "bite": rule.bite}).rowcount
+        each = rows / BITES
+        yield [name, f"{each:,.0f}", *_told(bites), f"{60 * each / min(bites.times):,.0f}"]
 
 
-def _ms(*seconds: float) -> list[str]:
-    return [f"{1000 * each:,.0f}" for each in seconds]
+def _told(found: Timed) -> list[str]:
+    return [f"{each:,.0f}" for each in found.ms()]
 
 
 def measure(wanted: Sizes) -> None:
@@ -212,6 +227,8 @@ def measure(wanted: Sizes) -> None:
             list(sizes(connection, wanted.enrollments)),
         )
         output.say("")
+        # Filling took long: some would be due.
+        connection.execute("UPDATE tenant_direction SET next_run_at = now() + interval '1 hour'")
         # Before the relay, which takes all messages away in the end.
         done = [*counted(), *relay_ticks(connection), due()]
         rows = [[what, f"{quickest:,.1f}", f"{used:,.1f}"] for what, (quickest, used) in done]

@@ -92,9 +92,19 @@ _READ = """
 """
 # Gone from AFAS for so long (or their event is no longer linked), and nothing is left to be done for them. An account
 # that was made for them is found again by its ref, should they come back.
+# Who may be meant comes first, by one look through enrollments and people each: everything else is asked of these few.
 _PEOPLE = f"""
-    WITH gone AS MATERIALIZED (
-        SELECT p.id, p.tenant_id, p.internal_id FROM person p
+    WITH old AS MATERIALIZED (
+        SELECT person_id AS id FROM enrollment WHERE {_older("absent_since")}
+        UNION
+        SELECT e.person_id FROM course c JOIN enrollment e ON e.course_id = c.id AND e.tenant_id = c.tenant_id
+         WHERE NOT c.active AND {_older("coalesce(c.base_at, e.seen_at)")}
+        UNION
+        SELECT p.id FROM person p
+         WHERE {_older("coalesce(p.seen_at, p.created_at)")}
+           AND NOT EXISTS (SELECT 1 FROM enrollment e WHERE e.person_id = p.id)),
+    gone AS MATERIALIZED (
+        SELECT p.id, p.tenant_id, p.internal_id FROM old JOIN person p ON p.id = old.id
          WHERE NOT EXISTS (
                SELECT 1 FROM enrollment e JOIN course c ON c.id = e.course_id
                 WHERE e.person_id = p.id
