@@ -59,6 +59,7 @@ NEEDS: Mapping[str, Role] = {
     "tenants.pause": _O, "tenants.resume": _O,
     "tenants.import": _A, "tenants.add": _A, "tenants.edit": _A, "tenants.credentials": _A, "tenants.token": _A,
     "tenants.export": _A, "tenants.remove": _A, "tenants.rotate_keys": _A, "courses.add": _A, "courses.edit": _A,
+    "system.backup": _A, "system.restore": _A,
     # Who may come in
     "users.add": _A, "users.edit": _A, "users.enable": _A, "users.disable": _A, "users.passwd": _A, "users.remove": _A,
     "users.sign_out": _A, "tokens.create": _A, "tokens.revoke": _A,

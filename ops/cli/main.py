@@ -27,6 +27,11 @@ VERBS = {
     ),
     "serve": ("serve", "Serve the console, the API, health and webhooks over HTTP until told to stop."),
     "migrate": ("processes", "Bring the database to the newest schema. Safe from several machines at once."),
+    "backup": ("backup", "Write the embedded database into one file, as it is at one moment, while all goes on."),
+    "restore": (
+        "backup",
+        "Put a backup in the place of the embedded database, while nothing runs. Older tables are migrated.",
+    ),
     "sync": ("sync", "Bring enrollments from AFAS to Pluvo."),
     "completions": (
         "sync",

@@ -25,15 +25,15 @@ LOCK_FILE = f"{KEY_FILE}.lock"
 @contextmanager
 def replaced(home: Path) -> Iterator[None]:
     """A new key in front of those of this home for the block; alone after it, unless the block raises."""
-    with _alone(home):
+    with alone(home):
         new, old = Fernet.generate_key().decode(), home_key(home)
-        _write(home, f"{new},{old}" if old else new)
+        write(home, f"{new},{old}" if old else new)
         yield
-        _write(home, new)
+        write(home, new)
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """One process at a time: of two at once, the second would write over the first one's key."""
     descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -43,7 +43,7 @@ def _alone(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write(home: Path, keys: str) -> None:
+def write(home: Path, keys: str) -> None:
     """Put a file in place of the old one at once, and on the disk before anything is stored under it; use its keys."""
     path, new = home / KEY_FILE, home / f"{KEY_FILE}.{os.getpid()}"
     try:

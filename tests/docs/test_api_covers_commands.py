@@ -89,6 +89,8 @@ NOT_COVERED: dict[tuple[str, ...], str] = {
     ("scheduler",): HERE,
     ("serve",): HERE,
     ("migrate",): HERE,
+    ("backup",): HERE,
+    ("restore",): HERE,
     ("demo",): HERE,
     ("simulate",): HERE,
     ("tenants", "add"): DIALOGUE,

