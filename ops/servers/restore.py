@@ -32,8 +32,11 @@ from ops.servers.embedded.postgres import NAME
 from ops.servers.environment import home_key
 
 FILLED, REPLACED = f"{NAME}_restored", f"{NAME}_replaced"
-# What Pluvo was told after the backup nobody here knows any more: the next run looks at everybody's account and place.
-_LOOK_AGAIN = text("UPDATE enrollment SET unsure = true WHERE state = 'enrolled' AND NOT unsure")
+# What Pluvo was told after the backup nobody here knows any more: the next run looks at whoever is, or is to be, in a
+# place.
+_LOOK_AGAIN = text(
+    "UPDATE enrollment SET unsure = true WHERE (state = 'enrolled' OR desired = 'enrolled') AND NOT unsure"
+)
 # And what AFAS showed a moment before the backup is no look that a date may be written by.
 _FORGET_LOOKS = text("UPDATE completion SET shown_at = NULL WHERE state IN ('pending', 'sending', 'failed')")
 _TABLES = "SELECT to_regclass('public.tenant') IS NOT NULL AND to_regclass('public.onboarding') IS NOT NULL"
