@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
+_ALIVE = text("SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '30 seconds'")
 _NAMES = re.compile(r"""^(revision|down_revision)\b[^=\n]*= ["'](\w+)["']""", re.MULTILINE)
 
 
@@ -60,6 +61,14 @@ def upgrade(url: str, revision: str = "head") -> None:
             connection.commit()
 
 
+def busy(url: str) -> int:
+    """How many worker processes gave a sign of life within half a minute."""
+    with _connected(url) as connection:
+        if not inspect(connection).has_table("worker"):
+            return 0
+        return int(connection.execute(_ALIVE).scalar_one())
+
+
 def downgrade(url: str, revision: str) -> None:
     """Down to a revision; ``base`` empties the database."""
     from alembic import command  # noqa: PLC0415
@@ -99,7 +108,7 @@ def refuse_strange(url: str) -> str | None:
     if ours:
         raise WrongSchema(
             f"This database was made by a newer koppeling ({maker}, revision {revision}); this is "
-            f"{version('koppeling')}: upgrade koppeling on this machine."
+            f"{version('koppeling')}, revision {head()}: upgrade koppeling on this machine."
         )
     raise WrongSchema(
         f"This database was made by something else (revision {revision}): give koppeling a database of its own."

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import logs
-from ops.cli.common import Child, example, group
+from ops.cli.common import Child, Yes, confirm, example, group
 from ops.runs import timetable
 from ops.servers import environment
 from ops.servers.parent import end_with_parent
@@ -73,8 +73,16 @@ def scheduler(child: Child = False) -> None:
     timetable.run(stopping)
 
 
-@app.command("migrate", epilog=example("koppeling migrate"))
-def migrate() -> None:
+@app.command("migrate", epilog=example("koppeling migrate", "koppeling migrate --back-to 20261122_1"))
+def migrate(
+    back_to: Annotated[
+        str | None,
+        typer.Option("--back-to", help="An older revision, for an older version: what newer tables hold is lost."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
     """Bring the database to the newest schema. Safe from several machines at once."""
     logs.configure(level=30)
-    output.say(f"The database is at {environment.migrate()}.")
+    if back_to is not None:
+        confirm(f"Go back to {back_to}, and lose what only newer versions store?", yes)
+    output.say(f"The database is at {environment.migrate(back_to)}.")

@@ -70,4 +70,9 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
         "There is {count} tenant here, which would be lost: --replace-tenants does it all the same. Nothing was changed.",
         "There are {count} tenants here, which would be lost: --replace-tenants does it all the same. Nothing was changed.",
     ),
+    "problem.no_revision": "{revision} is no revision of the tables that this version knows: {known}.",
+    "problem.stop_workers": (
+        "{count} worker process is at work: stop it first, and scheduler and serve. Nothing was changed.",
+        "{count} worker processes are at work: stop them first, and scheduler and serve. Nothing was changed.",
+    ),
 }

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import settings
 from migrations import usable
-from migrations.run import head, refuse_strange, upgrade
+from migrations.run import busy, downgrade, head, refuse_strange, revisions, upgrade
 from models.session import transaction
 from ops.problems import Problem
 from ops.servers.embedded import ensure_postgres, running
@@ -139,19 +139,39 @@ def database(*, create: bool = False, keys: bool = False, lost_keys: bool = Fals
         yield
 
 
-def migrate() -> str | None:
-    """Bring the named database, or this home's, to the newest schema; returns its revision."""
+def migrate(back_to: str | None = None) -> str | None:
+    """Bring the named database, or this home's, to the newest schema; returns its revision.
+
+    ``back_to``: to an older one instead, for an older version; what newer tables hold is lost.
+    """
     found = settings.get()
+    if back_to is not None and back_to not in revisions():
+        raise Problem("no_revision", revision=back_to, known=", ".join(sorted(revisions(), key=_number)))
     if found.database_url:
         check_url()
         usable.addresses()
-        upgrade(found.need_direct_database())
+        _migrate(found.need_direct_database(), back_to)
     elif url := running(found.home).database_url:
-        upgrade(url)
+        _migrate(url, back_to)
     else:
         with ensure_postgres(found.home) as postgres:
-            upgrade(postgres.url)
-    return head()
+            _migrate(postgres.url, back_to)
+    return back_to or head()
+
+
+def _migrate(url: str, back_to: str | None) -> None:
+    if back_to is None:
+        upgrade(url)
+        return
+    refuse_strange(url)
+    alive = busy(url)
+    if alive:
+        raise Problem("stop_workers", count=alive)
+    downgrade(url, back_to)
+
+
+def _number(revision: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in revision.split("_"))
 
 
 def connect_running() -> None:
