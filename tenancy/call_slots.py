@@ -32,6 +32,9 @@ IDLE_SECONDS = 10.0
 LOOK_SECONDS = (0.005, 0.015)
 # Who got a slot sooner did not wait for others.
 WAITED_SECONDS = 0.05
+# Who says nothing for so long stands still, and PostgreSQL gives its slots to others; a living process speaks up.
+SILENT_SECONDS = 30
+SPEAK_SECONDS = 5.0
 _TRY = """
     SELECT number FROM unnest(%(numbers)s::int[]) AS number WHERE pg_try_advisory_lock(%(class)s, number) LIMIT 1
 """
@@ -100,6 +103,7 @@ class _Keeper:
         # Held by the thread that keeps the slots.
         self._kept = threading.Lock()
         self._used_at = 0.0
+        self._spoke_at = 0.0
 
     def ask(self, wish: _Wish) -> None:
         """Hand a wish over to the thread."""
@@ -126,6 +130,7 @@ class _Keeper:
         try:
             self._free()
             self._grant()
+            self._speak()
         except psycopg.Error as error:
             self._lose(error)
             raise
@@ -176,7 +181,7 @@ class _Keeper:
             if not numbers or wish.numbers[0] in full:
                 continue
             if self._connection is None or self._connection.closed:
-                self._connection = connect_alone("calls")
+                self._connection = connect_alone("calls", f"-c idle_session_timeout={SILENT_SECONDS}s")
             random.shuffle(numbers)
             row = self._connection.execute(_TRY, {"numbers": numbers, "class": AdvisoryLock.CALL_SLOT}).fetchone()
             if row is None:
@@ -186,6 +191,11 @@ class _Keeper:
             self._waiting.remove(wish)
             self._held.append(wish)
             wish.answer()
+
+    def _speak(self) -> None:
+        if self._held and self._connection is not None and time.monotonic() - self._spoke_at > SPEAK_SECONDS:
+            self._connection.execute("SELECT 1")
+            self._spoke_at = time.monotonic()
 
     def _lose(self, error: psycopg.Error) -> None:
         """PostgreSQL is away: its locks are gone, and who waits is told. Calls that run go on, and count in here."""

@@ -130,3 +130,17 @@ def test_without_postgresql_who_asks_is_told_and_later_it_works_again(postgres_u
             pass
     with call_slot(ENVIRONMENT, 1, 5):
         pass
+
+
+def test_a_long_call_keeps_its_slot_and_a_process_that_stands_still_gives_it_back(
+    monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    monkeypatch.setattr(call_slots, "SILENT_SECONDS", 4)
+    monkeypatch.setattr(call_slots, "IDLE_SECONDS", 0.4)  # it looks ten times a second
+    monkeypatch.setattr(call_slots, "SPEAK_SECONDS", 0.1)
+    with call_slot(ENVIRONMENT, 1):
+        time.sleep(6)
+        assert locks(database_url) == 1
+        # a frozen one says nothing
+        monkeypatch.setattr(call_slots, "SPEAK_SECONDS", 1000.0)
+        until(lambda: locks(database_url) == 0, 30)
