@@ -31,10 +31,15 @@ class Fleet:
     def add(self) -> Host:
         """One more machine that works; waits until it has shown a sign of life."""
         alive = self.alive()
-        made = self.net.host()
-        made.worker(self.logs / f"{made.name}.log", THREADS)
+        made = self.begin()
         if not wait_until(lambda: self.alive() > alive, 60):
             raise AssertionError((self.logs / f"{made.name}.log").read_text(encoding="utf-8")[-2000:])
+        return made
+
+    def begin(self) -> Host:
+        """One more machine, which is still starting."""
+        made = self.net.host()
+        made.worker(self.logs / f"{made.name}.log", THREADS)
         return made
 
     def alive(self) -> int:

@@ -22,7 +22,7 @@ def machines() -> Iterator[Fleet]:
     """Servers on a bridge, without machines yet; left out, or failed, where the kernel or our rights allow none."""
     with ExitStack() as stack:
         try:
-            made = stack.enter_context(fleet(program("ip", "iproute2"), people=PEOPLE, delay_ms=40))
+            made = stack.enter_context(fleet(program("ip", "iproute2"), people=PEOPLE, delay_ms=400))
         except NoNamespaces as error:
             if REQUIRED:
                 pytest.fail(f"Network namespaces are required here: {error}")
@@ -50,12 +50,11 @@ def noticed_within_half_a_minute() -> bool:
 def test_machines_come_go_freeze_and_are_cut_off_in_the_middle_of_runs_and_nothing_is_lost_or_doubled(
     machines: Fleet,
 ) -> None:
-    # given one machine that works, and another that is added
-    first = machines.add()
+    # given two machines in the middle of runs, and another that is added
+    first, second = machines.add(), machines.add()
     machines.stage.begin_runs()
-    assert goes_on(machines)
-    second = machines.add()
-    third = machines.add()
+    machines.wait_for_accounts(1)
+    third = machines.begin()
 
     with machines.stage.struck(after=40):
         # when one loses its power and another stands still, both for longer than a lease
