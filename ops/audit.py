@@ -54,7 +54,9 @@ _OF = text(
          ORDER BY a.id DESC LIMIT 200"""
 )
 _RECENT = text(f"{_COLUMNS} WHERE {_SEEN} ORDER BY a.id DESC LIMIT :limit")
-_RECENT_OF = text(f"{_COLUMNS} WHERE t.slug = :slug AND {_SEEN} ORDER BY a.at DESC LIMIT :limit")
+_RECENT_OF = text(
+    f"{_COLUMNS} WHERE t.slug = :slug AND a.verb <> 'people open' AND {_SEEN} ORDER BY a.at DESC LIMIT :limit"
+)
 
 
 class Done(TypedDict):
@@ -131,7 +133,10 @@ def of(subject: str, slug: str | None = None) -> list[Done]:
 
 
 def recent(slug: str | None = None, limit: int = 20) -> list[Done]:
-    """What was done last, newest first: of one tenant, or of all that one may see."""
+    """What was done last, newest first: of one tenant, or of all that one may see.
+
+    Of a tenant without who looked at whom, which is most of the rows: ``listing`` has it, and each person's page.
+    """
     access.check("audit.read", slug)
     return _read(_RECENT if slug is None else _RECENT_OF, slug=slug, visible=access.visible(), limit=limit)
 

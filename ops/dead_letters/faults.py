@@ -21,6 +21,13 @@ def action(letter: Row) -> Words:
     return _words("action", letter)
 
 
+def remote_words(letter: Row) -> str:
+    """What the remote said itself: the message without the cause before it, which a face says in its language."""
+    message = str(letter["message"] or "")
+    rest = message.removeprefix(cause(letter).say("en"))
+    return rest.lstrip(": ") if rest != message else message
+
+
 def _words(what: str, letter: Row) -> Words:
     code = f"{what}.{letter['error']}"
     told = letter.get("history") or []

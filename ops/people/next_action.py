@@ -13,6 +13,8 @@ from typing_extensions import TypedDict
 from ops.language import SENTENCES, Language, Words, say
 from ops.listing import Row
 
+# AFAS writes a day with its midnight; people don't.
+_MIDNIGHT = "T00:00:00Z"
 _WAITING_ROWS = ("not_yet", "ended", "blocked", "rejected")
 
 
@@ -31,8 +33,10 @@ def step(code: str, verb: str | None = None, /, **params: object) -> Next:
 
 def said(told: Mapping[str, Any], language: Language = "en", *, page: bool = False) -> str:
     """The sentence; a ``page`` has one without commands where there is one."""
-    code = f"page.{told['code']}"
-    return say(code if page and code in SENTENCES else told["code"], language, **told["params"])
+    code, params = f"page.{told['code']}", told["params"]
+    if page and params.get("found"):
+        params = {**params, "found": str(params["found"]).removesuffix(_MIDNIGHT)}
+    return say(code if page and code in SENTENCES else told["code"], language, **params)
 
 
 def completed(completion: Row | None, titles: list[str]) -> Words | None:
@@ -64,8 +68,10 @@ def _obstacles(
     who = person["internal_id"]
     for way in directions:
         if way["state"] in ("paused", "quarantined"):
-            code = f"{way['direction']}_{way['state']}"
-            yield step(code, "tenants resume", slug=slug, reason=way["reason"], direction=way["direction"])
+            code, reason = f"{way['direction']}_{way['state']}", way["reason"]
+            known = way["state"] == "quarantined" and f"cause.{reason}" in SENTENCES
+            why = Words(f"cause.{reason}", system="AFAS / Pluvo") if known else reason
+            yield step(code, "tenants resume", slug=slug, reason=reason, why=why, direction=way["direction"])
     yield from _link(slug, person)
     for row in enrollments:
         for hold in row["holds"]:

@@ -1,9 +1,10 @@
 """A template becomes an answer, in the language and the colours of who asks.
 
-In templates: ``t("code", count=3)`` says a code; ``m.state("done")`` and the other macros of ``macros.html``;
-``|when(zone)``, ``|ident``, ``|ident(short=True)``, ``|number``, ``|capped``, ``|lasting``, ``|prose``;
-``here(cursor=…)`` is the address of this page with other filters; ``may("holds.release", slug)`` whether a
-button is shown.
+In templates: ``t("code", count=3)`` says a code, ``meaning("timeout", "AFAS")`` an error;
+``m.state("done")`` and the other macros of ``macros.html``;
+``|when(zone)``, ``|ident``, ``|ident(short=True)``, ``|number``, ``|capped``, ``|lasting``, ``|prose``, ``|probe``;
+``|address``; ``here(cursor=…)`` is the address of this page with other filters;
+``may("holds.release", slug)`` whether a button is shown.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from markupsafe import Markup
 
 from models.blackouts import Blackout
 from models.session import DATABASE_TROUBLE
-from ops import access, overview
+from ops import access, completions, overview
 from ops.http.access import known_of
 from ops.http.console import choices, places, states, static_files, words
 from ops.language import SENTENCES, Language, say
@@ -143,6 +144,7 @@ def environment() -> Environment:
     made.globals |= {
         "t": _say,
         "has": lambda code: code in SENTENCES,
+        "meaning": _meaning,
         "here": _here,
         "view": _view.get,
         "six": states.six,
@@ -158,10 +160,13 @@ def environment() -> Environment:
         changes=_changes,
         at=_at,
         ident=words.ident,
+        day=completions.shown,
         number=_number,
         capped=_capped,
         lasting=_lasting,
         prose=words.prose,
+        probe=_probe,
+        address=words.address,
         day_bars=_day_bars,
         blackouts=_blackouts,
     )
@@ -173,12 +178,22 @@ def _say(code: str, /, **parameters: object) -> str:
     return say(code, _view.get().language, **parameters)
 
 
+def _meaning(error: str | None, system: str | None = None) -> str:
+    """What an error of a system means; of one that we have no sentence for its code."""
+    code = f"cause.{error}"
+    return _say(code, system=system or "AFAS / Pluvo", code=error) if code in SENTENCES else error or ""
+
+
 def _when(at: datetime | str | None, zone: str | None = None) -> Markup:
     return words.when(at, _view.get().language, zone)
 
 
 def _changes(detail: Mapping[str, Any]) -> list[str]:
     return words.changes(detail, _view.get().language)
+
+
+def _probe(name: str) -> str:
+    return words.probe(name, _view.get().language)
 
 
 def _at(at: datetime, zone: str | None = None) -> str:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from ops.language import Language, Words, say
+from ops.language import SENTENCES, Language, Words, say
 
 ZONE = "Europe/Amsterdam"
 MONTHS = {
@@ -21,6 +21,8 @@ MONTHS = {
 # (from how many seconds on, how many seconds one is, the unit's code)
 _UNITS = ((86400, 86400, "days"), (3600, 3600, "hours"), (60, 60, "minutes"), (0, 1, "seconds"))
 _MARKED = re.compile(r"`([^`]+)`")
+# What was tried: ``sample page (event 340)``, ``getconnector Name (course rules)``, ``pluvo report (training)``
+_PROBE = re.compile(r"(?P<name>.*?)(?: \((?:event (?P<event>.*)|(?P<about>.*))\))?", re.DOTALL)
 CAP = 1000
 SHORT_ID = 10
 
@@ -103,6 +105,25 @@ def capped(value: int, language: Language) -> str:
     return number(value, language) if value <= CAP else f"{number(CAP, language)}+"
 
 
-def prose(text: object) -> Markup:
-    """A sentence with what stands in backquotes as code."""
+def address(email: object) -> Markup:
+    """An e-mail address that breaks before its @, where it has to."""
+    return escape(email).replace("@", Markup("<wbr>@"))
+
+
+def probe(name: str, language: Language) -> str:
+    """What a check tried, in words; a name that is not known here as it is."""
+    found = _PROBE.fullmatch(name)
+    words = (found["name"] if found else name).split(" ")
+    for many in range(len(words), 0, -1):
+        if (code := "probe." + "_".join(words[:many])) in SENTENCES:
+            about = found["about"] if found else None
+            about = say("probe.rules", language) if about == "course rules" else about
+            of = say("letters.event", language, event=found["event"]) if found and found["event"] else about
+            return " ".join([say(code, language), *words[many:]]) + (f" ({of})" if of else "")
+    return name
+
+
+def prose(text: object, slug: str | None = None) -> Markup:
+    """A sentence with what stands in backquotes as code; where the tenant is known, with its slug in commands."""
+    text = str(text).replace("SLUG", slug) if slug else text
     return Markup(_MARKED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped right here

@@ -20,8 +20,6 @@ router = APIRouter(include_in_schema=False)
 Word = Annotated[str | None, Query(max_length=120)]
 SHOWN = 100
 COLUMNS = ("at", "who", "verb", "tenant", "subject", "reason", "detail")
-# Where the subject of a verb is shown: of the first word of the verb.
-PLACES = {"holds": "/holds/", "runs": "/runs/", "dead-letters": "/dead-letters/", "replays": "/replays/"}
 
 
 Filters = dict[str, str | None]
@@ -48,7 +46,7 @@ def audit_(request: Request, filters: Wanted, cursor: Word = None) -> HTMLRespon
     """Newest first."""
     found = _listed(filters, SHOWN, cursor)
     query = urlencode({name: value for name, value in filters.items() if value})
-    return page(request, "audit.html", found=found, filters=filters, query=query, places=PLACES)
+    return page(request, "audit.html", found=found, filters=filters, query=query)
 
 
 @router.get("/audit.csv")

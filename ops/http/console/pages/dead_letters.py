@@ -73,11 +73,21 @@ def _told(row: Row, language: Language) -> Row:
         }
         for place, count in enumerate(row["trend"])
     ]
-    cause = faults.cause(row)
-    # What is told in the reader's language need not stand before the remote's own words once more.
-    words = row["message"].removeprefix(cause.say("en")).lstrip(": ") or row["message"]
-    said = {"cause": cause.say(language), "action": faults.action(row).say(language), "message": words}
-    return row | said | {"bars": bars}
+    return _said(row, language) | {"action": faults.action(row).say(language), "bars": bars}
+
+
+def _said(row: Row, language: Language) -> Row:
+    """A group, a letter or an attempt with its cause in the reader's language, and only the remote's own words."""
+    return row | {"cause": faults.cause(row).say(language), "message": faults.remote_words(row)}
+
+
+def _attempts(letter: Row, language: Language) -> list[Row]:
+    """Its attempts, oldest first."""
+    return [
+        _said({"kind": letter["kind"], "error": one["code"], "message": one["text"], "history": [one]}, language)
+        | {"at": one["at"], "status": one.get("status")}
+        for one in letter["history"]
+    ]
 
 
 def _group(
@@ -88,7 +98,7 @@ def _group(
     listed = inbox.listing(filters, SHOWN, cursor)
     context: dict[str, Any] = {
         "group": _told(found[0], language) if found else None,
-        "found": listed,
+        "found": {"items": [_said(row, language) for row in listed.items], "next": listed.next},
         "filters": filters,
         "states": STATES,
         "decided": inbox.decided(filters),
@@ -250,7 +260,9 @@ def _letter(request: Request, letter: str, problem: Problem | None = None, **typ
     words = Words(f"verdict.{verdict['code'] or verdict['result']}", **verdict["params"]) if verdict else None
     context: dict[str, Any] = {
         "found": found,
-        "cause": faults.cause(found).say(language),
+        **{name: value for name, value in _said(found, language).items() if name in ("cause", "message")},
+        "attempts": _attempts(found, language),
+        "again": _said(found["again"] | {"kind": found["kind"]}, language) if found["again"] else None,
         "action": faults.action(found).say(language),
         "goes": verdict is not None and verdict["result"] == replay.WILL_DO,
         "verdict": words.say(language) if words else "",
