@@ -20,7 +20,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "explain.held": "A guard ({guard}) holds it until somebody decides: `koppeling holds show {hold}`.",
     "page.explain.held": "A guard ({guard}) holds it back until somebody decides.",
     "explain.gave_up": "It gave up ({said}): settle that, then `koppeling dead-letters replay {dead_letter}`.",
-    "page.explain.gave_up": "It gave up ({said}). Settle that, then send it again.",
+    "page.explain.gave_up": "It gave up. {why} Settle that, then send it again.",
     "explain.no_row": "No row in AFAS was seen yet: `koppeling sync {slug} --person {internal_id}` looks now.",
     "page.explain.no_row": "No row in AFAS was seen yet. A run for this person looks now.",
     "explain.no_room": "Event {event} waits: Pluvo has no room for another account. It goes on by itself once there is.",

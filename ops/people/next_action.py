@@ -78,7 +78,9 @@ def _obstacles(
             yield step("held", "holds show", guard=hold["guard"], hold=hold["hold"])
     for letter in dead:
         error = f"{letter['error']}: {letter['message']}".rstrip(": ")
-        yield step("gave_up", "dead-letters replay", said=error, dead_letter=letter["dead_letter"])
+        cause = f"cause.{letter['error']}"
+        why = Words(cause, system="AFAS / Pluvo") if cause in SENTENCES else error
+        yield step("gave_up", "dead-letters replay", said=error, why=why, dead_letter=letter["dead_letter"])
     for row in enrollments:
         yield from _enrollment(row)
     if not enrollments:

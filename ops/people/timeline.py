@@ -232,10 +232,14 @@ def _completed(row: Row) -> Iterator[Row]:
 
 
 def _why(outcome: str | None, reason: str | None) -> Words | str:
-    """What the catalogue says of a reason, else of the outcome, else the word itself."""
+    """What the catalogue says of a reason, else of the outcome, else the word itself.
+
+    The reason of what failed is an error of a system: ``refused`` is then Pluvo's word, and not an operator's.
+    """
     for word in (reason, outcome):
         code = (word or "").partition(":")[0]
-        if word and f"reason.{code}" in SENTENCES:
+        error = outcome == "failed" and word == reason and f"cause.{code}" in SENTENCES
+        if word and f"reason.{code}" in SENTENCES and not error:
             return Words(f"reason.{code}")
         if word and f"cause.{code}" in SENTENCES:
             return Words(f"cause.{code}", system="Pluvo")
