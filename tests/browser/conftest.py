@@ -2,7 +2,7 @@
 
 ``desk``  simulators, workers and ``serve``, with tenants that have something on every page (``seed.py``)
 ``look``  a Chromium page: ``look.open("/runs", language="nl", theme="dark", width=390, javascript=False)``
-``axe``   ``axe(look)``: no serious or critical finding on the page that is open
+``axe``   ``axe(look)``: no serious or critical finding on the page that is open, which fits on the screen
 """
 
 from __future__ import annotations
@@ -83,9 +83,10 @@ def look(browser: Browser, desk: Desk) -> Iterator[Look]:
 
 @pytest.fixture
 def axe() -> Callable[[Look], None]:
-    """Fails with what axe finds serious or critical on the page that is open."""
+    """Fails with what axe finds serious or critical on the page that is open, and where it is wider than the screen."""
 
     def check(look: Look) -> None:
         assert violations(look.page) == [], look.page.url
+        assert look.too_wide() <= 0, f"wider than the screen: {look.page.url}"
 
     return check

@@ -61,6 +61,13 @@ def test_each_page_is_there_in_both_languages(desk: Desk, look: Look, language: 
     assert words in look.text()
 
 
+def test_a_letter_and_its_attempts_are_told_in_the_readers_language_with_pluvos_own_words(look: Look) -> None:
+    look.open(f"/dead-letters/{first('acme')}", language="nl")
+    told = look.find(".timeline").first.inner_text()
+    assert "Pluvo weigert dit record. ValidationError: " in told
+    assert "refuses" not in look.text()
+
+
 def test_everybody_can_use_them(desk: Desk, look: Look, axe: Callable[[Look], None]) -> None:
     letter = first("acme")
     group = inbox.groups(Filters("acme", state="open"))[0]["fingerprint"]

@@ -36,6 +36,7 @@ def test_it_says_in_words_what_needs_a_person_the_most_urgent_first(
     text = look.text()
     for word in words:
         assert word in text
+    assert "_refused" not in text, "a code is no sentence"
     slugs = page.locator("table.tenants th[scope=row] a").all_inner_texts()
     assert slugs.index("gamma") < slugs.index("acme") < slugs.index("beta"), "what is stopped comes before what waits"
 

@@ -84,6 +84,13 @@ def test_a_search_of_somebody_else_or_of_yesterday_is_over(look: Look) -> None:
 # ------------------------------------------------------------------------------------------------------------- a person
 
 
+def test_what_pluvo_refused_is_not_told_as_an_operators_decision(look: Look) -> None:
+    look.open("/tenants/acme/people/41")
+    assert "Pluvo refuses this record." in look.find(".lead").inner_text()
+    assert "Pluvo refuses this record." in look.find("#timeline").inner_text()
+    assert "An operator refused" not in look.text()
+
+
 @pytest.mark.parametrize("language", ["nl", "en"])
 def test_a_person_has_one_sentence_both_sides_and_one_time_line(look: Look, language: str) -> None:
     look.open("/tenants/acme/people/6", language=language)

@@ -47,6 +47,15 @@ def test_a_process_that_gave_no_sign_of_life_is_broken_and_its_name_is_harmless(
         run_sql("DELETE FROM worker WHERE id = 'x:1:a'")
 
 
+def test_who_did_what_is_told_in_words_and_leads_to_whom(look: Look) -> None:
+    look.open("/tenants/acme/people/6", language="nl")
+    look.open("/audit?verb=people", language="nl")
+    row = look.find("tbody tr").first
+    assert "bekeek deze persoon" in row.inner_text()
+    row.get_by_role("link", name="6", exact=True).click()
+    assert look.page.url.endswith("/tenants/acme/people/6")
+
+
 def test_what_is_wrong_stands_first_with_what_to_do(desk: Desk, look: Look) -> None:
     look.open("/system", javascript=False)
 

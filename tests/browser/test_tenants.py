@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ops.tenants import manage
 from tests.browser.desk import Desk
 from tests.browser.look import Look
 
@@ -34,6 +35,33 @@ def test_a_quarantine_says_which_call_failed_since_when_and_when_it_is_tried_aga
     banner = look.find(".quarantine").first.inner_text()
     for word in words:
         assert word in banner
+
+
+def test_a_quarantine_says_in_words_what_was_refused_and_leads_to_other_credentials(look: Look) -> None:
+    look.open("/tenants/gamma")
+    code = look.find(".quarantine dd code").last.inner_text()
+    assert code.endswith("_refused")
+    assert code not in look.find("section.card").first.inner_text()
+    look.find(".quarantine a.button.main").click()
+    assert look.page.url.endswith("/tenants/gamma/credentials/afas")
+
+
+def test_what_a_check_tried_stands_there_in_dutch_with_the_tenant_in_commands(look: Look) -> None:
+    look.open("/tenants/gamma", language="nl")
+    told = look.find("#check").inner_text()
+    assert "AFAS-token" in told
+    assert "SLUG" not in look.text()
+
+
+def test_who_looked_at_whom_does_not_push_out_what_was_done_with_a_tenant(desk: Desk, look: Look) -> None:
+    desk.tenant("looked-at").person(1)
+    desk.sync("looked-at")
+    manage.pause("looked-at", reason="kept in sight", direction="completions", who="anna")
+    look.open("/tenants/looked-at/people/1")
+    look.open("/tenants/looked-at")
+    done = look.find(".history").inner_text()
+    assert "kept in sight" in done
+    assert "looked at" not in done
 
 
 def test_a_test_environment_is_banded(look: Look) -> None:
