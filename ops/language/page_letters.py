@@ -26,6 +26,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "letters.discard_open": ("Discard it …", "Discard {count} …"),
     "letters.discard": ("Discard 1 dead letter", "Discard {count} dead letters"),
     "letters.discard_one": "Discard",
+    "letters.discard_means": "They are not sent again, and leave the inbox; nothing changes in AFAS or Pluvo.",
     "letters.first": "First",
     "letters.last": "Last",
     "letters.trend_title": "A day, last 14 days",

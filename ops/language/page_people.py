@@ -126,6 +126,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "decide.to_be_made": "still to be made",
     "decide.whose": "Linked to",
     "decide.nobodys": "nobody",
+    "decide.theirs": "this person",
     "decide.other_name": "clearly another name",
     "decide.then": "If it is this one",
     "decide.do_link": "Link to this account",
