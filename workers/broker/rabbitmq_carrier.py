@@ -24,6 +24,7 @@ from uuid import uuid4
 
 import pika
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from models.installation import redis_prefix
 from workers.broker.carrier import QUEUES, DeliveryId, RabbitTrouble
@@ -38,8 +39,9 @@ _IN_MEMORY = 1
 _IDLE_SECONDS = 2.0
 _WRITE_SECONDS = 1.0
 _NOT_FOUND = 404
-# pika's own assertions fail when a connection ends at an unlucky moment.
-_BROKEN = (exceptions.AMQPError, OSError, AssertionError, IndexError)
+# A server that hangs while somebody connects is another kind of error, and pika's own assertions fail when a connection
+# ends at an unlucky moment.
+_BROKEN = (exceptions.AMQPError, AMQPConnectorException, OSError, AssertionError, IndexError)
 # It tells of each trouble at length; ours is told once.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
