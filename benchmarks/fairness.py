@@ -174,8 +174,19 @@ def others(tenants: int, people: int, troubles: Sequence[str]) -> dict[str, Any]
         "calls": len(ends),
         "calls_of_the_others": len(calls) - len(ends),
         "a_second": round(rate, 2),
+        "most_at_once": most_at_once([entry for entry in calls if entry["tenant"] in names]),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def most_at_once(calls: Sequence[Entry]) -> int:
+    """The most of these calls that were under way at one moment: unlike their rate, no matter of a busy machine."""
+    steps = sorted([(entry["at"], 1) for entry in calls] + [(entry["ended_at"], -1) for entry in calls])
+    most = now = 0
+    for _, step in steps:
+        now += step
+        most = max(most, now)
+    return most
 
 
 def trouble(tenants: int, people: int, rounds: int, only: Sequence[str]) -> dict[str, Any]:
@@ -186,7 +197,8 @@ def trouble(tenants: int, people: int, rounds: int, only: Sequence[str]) -> dict
         for name in ["none", *names, *(["none"] if number == rounds - 1 else [])]:
             told = others(tenants, people, [*TROUBLE] if name == "all" else [name] if name != "none" else [])
             found[name].append(told)
-            output.say(f"{name:6} {told['a_second']:7.2f} people/s   load {told['load']}")
+            said = f"{told['a_second']:7.2f} people/s, {told['most_at_once']:2} calls at once"
+            output.say(f"{name:6} {said}   load {told['load']}")
     base = median(each["a_second"] for each in found["none"])
     cost = {name: round(100 * (1 - median(each["a_second"] for each in found[name]) / base), 1) for name in names}
     return {
