@@ -22,7 +22,8 @@ PACKAGES = (
 SOURCES = [path for package in PACKAGES if package != "tests" for path in sorted((ROOT / package).rglob("*.py"))]
 ENDINGS = "py|md|toml|yaml|graphql|lock|mako"
 # What a reader makes, and what a program writes.
-THEIRS = {"tenants.toml", "embedded.lock", "benchmarks/result", "benchmarks/peers/result"}
+RESULTS = {f"benchmarks/{name}" for name in ("result", "peers/result", "result-fairness", "result-limits")}
+THEIRS = {"tenants.toml", "embedded.lock", *RESULTS}
 # `workers/relay`, `result.py`, `ops/cli/<noun>.py`, `models/locks.py::hold`
 PATH = re.compile(
     rf"(?<![\w./…<>{{-])((?:(?:{'|'.join(PACKAGES)}|docs|deploy|\.ci)/[\w./*-]*\w|(?:[\w-]+/)*[\w*-]+\.(?:{ENDINGS})\b))"
