@@ -102,6 +102,7 @@ def test_rubbish_becomes_dead_letters_and_the_good_ones_beside_it_are_done(
 def test_a_rabbitmq_that_fails_in_mid_run_loses_and_doubles_nothing(
     engine: Engine, on_rabbitmq: RabbitMQ, what: str
 ) -> None:
+    engine.environment["KOPPELING_LEASE"] = "30s"  # what ends the wait for a message that nobody can ask for
     with supervised(engine, 2, threads=4):
         subjects = fill(engine, 300, 0.05)
         engine.wait(lambda: len(engine.effects()) >= 40, SECONDS)
