@@ -147,3 +147,29 @@ def test_dramatiq_workers_name_wrong_settings_too(engine: Engine) -> None:
     code, said = ends(DRAMATIQ, engine, KOPPELING_LEASE="soon")
     assert code != 0
     assert "KOPPELING_LEASE" in said
+
+
+def test_a_worker_at_work_goes_on_while_a_newer_version_adds_to_the_tables_and_no_other_of_its_version_begins(
+    engine: Engine,
+) -> None:
+    # given a worker that has done something
+    tenant = engine.tenant()
+    with engine.process() as process:
+        engine.alive(1)
+        engine.enqueue(tenant, *range(1, 20))
+        engine.wait(lambda: len(engine.effects()) == 19, SECONDS)
+        # when a newer version migrates
+        with psycopg.connect(engine.environment["KOPPELING_DATABASE_URL"]) as connection:
+            newer(connection)
+            connection.execute("CREATE TABLE of_later (id int)")
+            for table in ("message", "tenant", "tenant_direction", "run", "worker"):
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN of_later text DEFAULT 'x'")
+        # then it goes on, and who begins now does not
+        engine.enqueue(tenant, *range(20, 40))
+        engine.wait(lambda: len(engine.effects()) == 39, SECONDS)
+        assert process.poll() is None
+        code, said = ends(OURS, engine)
+        assert code != 0
+        assert "made by a newer koppeling" in said
+    assert sorted(engine.effects()) == list(range(1, 40))
+    assert engine.letters() == []
