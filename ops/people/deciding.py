@@ -20,7 +20,7 @@ from ops.language import Words
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_id
 from ops.people import links, links_check
-from ops.people.candidates import CANDIDATES
+from ops.people.candidates import CANDIDATES, REVISION
 from ops.people.next_action import Next
 from ops.people.unasked import why
 from producers.enrollments.plan_lines import our_ref
@@ -29,7 +29,7 @@ from tenancy.systems import systems_at_once
 MOST = 20  # accounts that are looked at live
 _PERSON = f"""
     SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, l.pluvo_id, l.state, l.reason, l.decision,
-           {links.REVISION} AS revision, {CANDIDATES},
+           {REVISION} AS revision, {CANDIDATES},
            ARRAY(SELECT c.event_id FROM enrollment e JOIN course c ON c.id = e.course_id AND c.tenant_id = e.tenant_id
                   WHERE e.person_id = p.id AND e.tenant_id = p.tenant_id AND e.row_state = 'present' AND c.active
                   ORDER BY length(c.event_id), c.event_id) AS events

@@ -21,8 +21,7 @@ from models.session import transaction
 from ops import lookup
 from ops.language import SENTENCES, Words
 from ops.listing import Row, checked_limit, rows
-from ops.people import links
-from ops.people.candidates import CANDIDATES
+from ops.people.candidates import CANDIDATES, REVISION
 from ops.people.next_action import Next, completed, completion_note, next_step, said, step
 from ops.people.timeline import PAGE, TimeLine, timeline
 from ops.people.unseen import Asked, LookedAt, causes, never_seen
@@ -36,7 +35,7 @@ _WHO = """
 """
 _PEOPLE = f"""
     SELECT p.id, p.internal_id, p.external_id, p.name, p.email, p.seen_at, p.applied_name, p.applied_email,
-           l.pluvo_id, {links.REVISION} AS revision,
+           l.pluvo_id, {REVISION} AS revision,
            l.ref, l.state AS link_state, l.linked_by, l.reason AS link_reason, {CANDIDATES}, l.decision,
            l.archived, l.created_by_us
       FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.tenant_id = p.tenant_id

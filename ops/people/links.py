@@ -19,7 +19,7 @@ from ops.language import Words
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
-from ops.people.candidates import CANDIDATES
+from ops.people.candidates import CANDIDATES, REVISION
 from ops.problems import AlreadyDecided, Problem
 from ops.tidy import tidy_up
 
@@ -181,12 +181,8 @@ _LAST = """
     SELECT who, at, verb, detail FROM operator_action
      WHERE tenant_id = :tenant AND subject = :subject AND verb LIKE 'links %' ORDER BY id DESC LIMIT 1
 """
-# Of a person ``p`` and their link ``l``: what it was when somebody looked. A link that was removed and made anew counts
-# its own changes from the start again, so what operators decided counts too.
-REVISION = """
-    coalesce(l.revision, 0) + (SELECT CAST(count(*) AS int) FROM operator_action a
-                                WHERE a.tenant_id = p.tenant_id AND a.subject = p.internal_id AND a.verb LIKE 'links %')
-"""
+
+
 _REVISION = f"""
     SELECT {REVISION} FROM person p LEFT JOIN link l ON l.person_id = p.id AND l.tenant_id = p.tenant_id
      WHERE p.tenant_id = :tenant AND p.internal_id = :subject

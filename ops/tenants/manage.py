@@ -14,15 +14,6 @@ from models.credential_end import AFAS_ENDS
 from models.dead_letter import BATCHES_OF_TENANT
 from models.direction import Direction, Health
 from models.session import transaction
-from models.tenant_settings import (
-    AfasSettings,
-    AlertSettings,
-    CourseTarget,
-    PluvoSettings,
-    RemovalSettings,
-    Table,
-    completed,
-)
 from ops import access, audit, lookup, users
 from ops.degraded import mark
 from ops.language import Words
@@ -50,13 +41,6 @@ _COURSES = """
       FROM course c WHERE tenant_id = :tenant ORDER BY active DESC, length(event_id), event_id
 """
 
-_STORED: Mapping[str, type[Table]] = {
-    "afas": AfasSettings,
-    "pluvo": PluvoSettings,
-    "removals": RemovalSettings,
-    "alerts": AlertSettings,
-}
-
 
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
     """The tenants by slug, with the health of both directions, the last and the next run.
@@ -74,6 +58,22 @@ def listing(limit: int = 100, cursor: str | None = None) -> Page:
 
 def show(slug: str) -> Row:
     """One tenant with settings and courses; of secrets only whether they are there."""
+    from models.tenant_settings import (  # noqa: PLC0415  listing tenants needs none of these
+        AfasSettings,
+        AlertSettings,
+        CourseTarget,
+        PluvoSettings,
+        RemovalSettings,
+        Table,
+        completed,
+    )
+
+    kinds: Mapping[str, type[Table]] = {
+        "afas": AfasSettings,
+        "pluvo": PluvoSettings,
+        "removals": RemovalSettings,
+        "alerts": AlertSettings,
+    }
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
         item = _with_health(connection, rows(connection, f"{_TENANTS} WHERE t.id = :tenant", tenant=tenant))[0]
@@ -88,7 +88,7 @@ def show(slug: str) -> Row:
             tenant=tenant,
         )[0]
         secrets = {name: settings.pop(name) for name in list(settings) if name.endswith(("_secret", "_token"))}
-        settings |= {name: completed(kind, settings[name]) for name, kind in _STORED.items()}
+        settings |= {name: completed(kind, settings[name]) for name, kind in kinds.items()}
         courses = rows(connection, _COURSES, tenant=tenant)
         courses = [course | {"pluvo": completed(CourseTarget, course["pluvo"])} for course in courses]
         return item | settings | {"secrets": secrets, "courses": courses}
