@@ -41,7 +41,7 @@ _LOOK_AGAIN = text(
 _FORGET_LOOKS = text("UPDATE completion SET shown_at = NULL WHERE state IN ('pending', 'sending', 'failed')")
 _TABLES = "SELECT to_regclass('public.tenant') IS NOT NULL AND to_regclass('public.onboarding') IS NOT NULL"
 _TENANTS = "SELECT (SELECT count(*) FROM tenant) + (SELECT count(*) FROM onboarding)"
-_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
+_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %(name)s AND usename = current_user"
 _TRIES = 20
 
 
@@ -181,7 +181,7 @@ def _swap(connection: psycopg.Connection) -> None:
     for attempt in range(_TRIES):
         try:
             with connection.transaction():
-                connection.execute(_SESSIONS, [NAME])
+                connection.execute(_SESSIONS, {"name": NAME})
                 connection.execute(f"ALTER DATABASE {NAME} RENAME TO {REPLACED}")
                 connection.execute(f"ALTER DATABASE {FILLED} RENAME TO {NAME}")
             return

@@ -25,6 +25,8 @@ OF_A_TENANT = re.compile(
 )
 FOR_ALL_TENANTS = {
     "ops.doctor._OLDEST_RUN": "how old the oldest run is, of all tenants",
+    "ops.servers.restore._FORGET_LOOKS": "after a restore, of all tenants",
+    "ops.servers.restore._LOOK_AGAIN": "the same",
     "ops.workers._RUNS": "what each process has in hand, of all tenants",
     "producers.completions.preview._NUMBER": "a temporary copy, which holds one tenant's rows",
     "producers.enrollments.decide_holds._EXPIRE": "ends the holds of all tenants that are old",
