@@ -42,6 +42,7 @@ LARGE = {
 ABOUT_ALL = {
     "workers.maintenance.retention._LINES": "once an hour: what is old, of all tenants",
     "workers.maintenance.retention._PEOPLE": "the same",
+    "ops.servers.restore._LOOK_AGAIN": "once after a restore, of all tenants, while nothing runs",
     "ops.metrics._LANES": "counts what waits, of all tenants, at most once in five seconds",
     "ops.metrics._OLDEST": "the same",
     "workers.maintenance.probes._DUE": "reads messages only while a probe of a quarantine is due",
