@@ -52,6 +52,7 @@ _IDS = {
     "run": "SELECT run_id FROM plan_line WHERE tenant_id = 1 GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
     "hold_id": "SELECT hold_id FROM hold_line WHERE state = 'open' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
     "hold": "SELECT hold_id FROM hold_line WHERE state = 'open' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+    "batch": "SELECT max(id) FROM batch",
     "letter": "SELECT id FROM dead_letter WHERE state = 'open' AND tenant_id = 1 LIMIT 1",
     "person": "SELECT internal_id FROM person WHERE tenant_id = 1 LIMIT 1",
     "internal_id": "SELECT internal_id FROM person WHERE tenant_id = 1 LIMIT 1",

@@ -101,6 +101,10 @@ _STATEMENTS = (
                    WHEN n %% 500 = 2 THEN 'dry_run' WHEN n %% 50 = 3 THEN 'done_with_holds' ELSE 'done' END, 'complete',
               100, '{{"unchanged": 98, "created": 2}}', at, at, at + interval '9 seconds'
          FROM (SELECT n, now() - (%(runs)s - n) * interval '1 minute' AS at FROM generate_series(1, %(runs)s) n) n""",
+    """INSERT INTO batch (id, direction, started_by, created_at)
+       SELECT batch, min(direction), 'operator', min(created_at) FROM run GROUP BY batch""",
+    """INSERT INTO batch_tenant (batch, tenant_id, run_id)
+       SELECT batch, tenant_id, min(id) FROM run GROUP BY batch, tenant_id""",
     f"""INSERT INTO plan_line (id, run_id, tenant_id, course_id, enrollment_id, event_id, internal_id, action, kind,
                                outcome, after, calls, created_at, settled_at)
        SELECT e.id, {_RUN_OF}, e.tenant_id, e.course_id, e.id, c.event_id, p.internal_id,
