@@ -60,10 +60,14 @@ _NOBODYS = """
      WHERE l.run_id = :run AND l.tenant_id = :tenant AND l.outcome = 'rejected' AND l.internal_id IS NULL
      ORDER BY l.id LIMIT :most
 """
+# First by address alone, which the index has: few are left of whom the rows must be looked at.
 _SHARED = """
-    WITH shared AS (
-        SELECT p.email_folded FROM person p
-         WHERE p.tenant_id = :tenant AND p.email_folded IS NOT NULL AND EXISTS (
+    WITH doubled AS MATERIALIZED (
+        SELECT email_folded FROM person WHERE tenant_id = :tenant AND email_folded IS NOT NULL
+         GROUP BY email_folded HAVING count(*) > 1),
+    shared AS (
+        SELECT p.email_folded FROM doubled d JOIN person p ON p.tenant_id = :tenant AND p.email_folded = d.email_folded
+         WHERE EXISTS (
                SELECT 1 FROM enrollment e WHERE e.person_id = p.id AND e.row_state IN ('present', 'not_yet'))
          GROUP BY p.email_folded HAVING count(*) > 1 ORDER BY p.email_folded LIMIT :most)
     SELECT p.email_folded, p.internal_id, p.external_id, p.name, p.email, p.seen_at AS since,

@@ -55,7 +55,7 @@ def test_settings_are_changed_and_what_changed_is_told(look: Look, world: World,
     assert found["removals.policy"] == ("keep" if language == "nl" else "unenroll")
     told = look.find(".history").inner_text()
     assert "interval_seconds: 3600 → 1800" in told
-    assert "blackout: none → mon-fri 08:00-17:30; sun 22:00-07:00" in told
+    assert f"blackout: {'geen' if language == 'nl' else 'none'} → mon-fri 08:00-17:30; sun 22:00-07:00" in told
     look.open("/tenants/edita", language=language)
     assert hours in look.text()
 
