@@ -106,7 +106,9 @@ def check_url() -> None:
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
         url = getattr(settings.get(), name.lower())
         try:
-            conninfo_to_dict(f"postgresql://{url.split('://', 1)[1]}" if url else "")
+            found = conninfo_to_dict(f"postgresql://{url.split('://', 1)[1]}" if url else "")
+            for port in str(found.get("port") or 5432).split(","):  # one for each host
+                int(port or 5432)
         except (ProgrammingError, ValueError):
             raise Problem("database_url", name=f"KOPPELING_{name}") from None
 
