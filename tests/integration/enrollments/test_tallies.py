@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tenancy import tallies
 from tests.fixtures.world import World
 from tests.integration.ops.conftest import run_sql, scalar
 from workers.process.heartbeat import Heartbeat
 
 
-def test_a_sign_of_life_carries_what_a_process_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sign_of_life_carries_what_a_process_counted(world: World) -> None:
     # given
-    monkeypatch.setattr(tallies, "TALLIES", tallies.Tallies())
     run_sql("DELETE FROM tally RETURNING name")
     world.clear_log()
     for number in (1, 2, 3):

@@ -142,8 +142,7 @@ def test_the_budget_of_afas_is_told(acme: int, url: str) -> None:
     assert value(found, "afas_calls_in_flight", tenant="acme") == 1
 
 
-def test_no_word_of_another_system_becomes_a_label(acme: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tallies, "TALLIES", tallies.Tallies())
+def test_no_word_of_another_system_becomes_a_label(acme: int, url: str) -> None:
     for number in range(3 * tallies.MOST):
         tallies.called(Call("AFAS", f"reading {number}", 200, 0.1, f"p{number}@example.nl | <b>"))
     tallies.write()
@@ -158,11 +157,8 @@ def test_no_word_of_another_system_becomes_a_label(acme: int, url: str, monkeypa
     assert "<b>" not in text
 
 
-def test_what_can_not_be_written_now_counts_the_next_time(
-    acme: int, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_can_not_be_written_now_counts_the_next_time(acme: int, database_url: str) -> None:
     # given a process that was frozen while it added
-    monkeypatch.setattr(tallies, "TALLIES", tallies.Tallies())
     counted(Call("AFAS", "reading a page", 200, 0.3, None))
     with psycopg.connect(database_url) as frozen:
         frozen.execute("UPDATE tally SET value = value")
