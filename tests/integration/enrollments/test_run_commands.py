@@ -54,11 +54,6 @@ def work() -> None:
     runner.work(lease)
 
 
-def an_installation(world: World) -> None:
-    """What migrating makes, and an empty world lacks."""
-    world.rows("INSERT INTO installation (id, version) VALUES ('test', '0') RETURNING id")
-
-
 @contextmanager
 def working(world: World) -> Iterator[None]:
     """A worker beside the command: it lives, and does runs and their messages."""
@@ -226,7 +221,6 @@ def test_a_hold_is_told_with_its_arithmetic_and_what_a_release_would_do(
     assert "1 released, 0 dropped, 3 still held." in out
     assert len(holds(world)[0]["people"]) == 3
     # and status begins with what is not well
-    an_installation(world)
     first = typed("status")[1].splitlines()[0]
     assert first.startswith("! ")
     assert "1 hold waits for somebody: `koppeling holds list --tenant acme`" in typed("status")[1]
@@ -235,7 +229,6 @@ def test_a_hold_is_told_with_its_arithmetic_and_what_a_release_would_do(
 @pytest.mark.parametrize("words", [("status",), ("runs", "show", "last"), ("dead-letters", "list")])
 def test_what_is_watched_is_drawn_until_somebody_ends_it(world: World, words: tuple[str, ...]) -> None:
     world.sync()
-    an_installation(world)
     what = {"status": "database", "runs": "enrollments", "dead-letters": "There are no open dead letters."}[words[0]]
     with terminal(*words, "--watch", environment=_environment()) as screen:
         screen.expect(what)
