@@ -84,8 +84,9 @@ class Address:
             return Client(host=host, port=port, ssl=self.tls, **self.options)
         # redis-py gives Sentinels no option of the other connections, once they have some of their own.
         tls = {"ssl": True} if self.tls else {}
-        sentinels = Sentinel(list(self.nodes), sentinel_kwargs={**self.sentinel_options, **tls}, **self.options, **tls)  # type: ignore[no-untyped-call]
-        found: redis.Redis = sentinels.master_for(self.service, redis_class=Client)  # type: ignore[no-untyped-call]
+        made: Any = Sentinel  # redis-py gives it no types
+        sentinels = made(list(self.nodes), sentinel_kwargs={**self.sentinel_options, **tls}, **self.options, **tls)
+        found: redis.Redis = sentinels.master_for(self.service, redis_class=Client)
         return found
 
 

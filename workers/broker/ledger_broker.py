@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import dramatiq
@@ -96,7 +96,7 @@ class LedgerBroker(Broker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30000) -> Consumer:
         """A consumer of one queue."""
-        return self._consumer_class(self, queue_name, prefetch, timeout)  # type: ignore[call-arg]
+        return self._consumer_class(self, queue_name, prefetch, timeout)  # type: ignore[call-arg]  # dramatiq's own class takes nothing
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue, without the delay queue that dramatiq adds: times to wait live in the ledger."""
@@ -112,6 +112,6 @@ class LedgerBroker(Broker):
         """The names of the queues."""
         return self.queues.copy()
 
-    def enqueue(self, message: dramatiq.Message, *, delay: int | None = None) -> NoReturn:  # type: ignore[type-arg]
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> NoReturn:
         """Refuse: the way leads through the ledger and the relay."""
         raise TypeError("enqueue with models.ledger: a message is a row first")
