@@ -28,8 +28,8 @@ from tenancy.systems import afas_address
 MOST_TENANTS = 2000
 # What is counted beyond counts as so many: an alarm needs no more.
 MOST = 10_000
-# Of a process: messages that it usually works on at once, and runs.
-THREADS, RUNS_A_PROCESS = 8, 4
+# What keeps a process of eight threads busy: a message for each, and two that are next; and runs.
+MESSAGES_A_PROCESS, RUNS_A_PROCESS = 10, 4
 _MESSAGES = text("SELECT state, count(*) AS number FROM message GROUP BY state")
 _OLDEST = text("SELECT extract(epoch FROM now() - min(created_at)) FROM message")
 # What may go, by lane, and how many of it at once are of use: AFAS takes so many calls of an environment at a time,
@@ -38,9 +38,9 @@ _LANES = text(
     """
     SELECT l.number, CASE WHEN l.direction = 'completions' THEN coalesce((t.afas->>'parallel_calls')::int, 2)
                           WHEN coalesce((t.pluvo->>'calls_per_second')::float, 5) > 0
-                          THEN least(:threads, ceil(coalesce((t.pluvo->>'calls_per_second')::float, 5)
+                          THEN least(:most, ceil(coalesce((t.pluvo->>'calls_per_second')::float, 5)
                                                     * coalesce((t.pluvo->>'people_per_call')::int, 1)))
-                          ELSE :threads END AS at_once
+                          ELSE :most END AS at_once
       FROM (SELECT m.tenant_id, m.direction, count(*) AS number FROM message m
              WHERE m.state IN ('ready', 'sent') GROUP BY m.tenant_id, m.direction) l
       JOIN tenant t ON t.id = l.tenant_id
@@ -150,7 +150,9 @@ def read() -> Metrics:
         messages = _counted(connection, _MESSAGES)
         runs = _counted(connection, _RUNS)
         workers = connection.execute(_WORKERS, {"alive": ALIVE_SECONDS}).one()
-        lanes = [(int(row.number), int(row.at_once)) for row in connection.execute(_LANES, {"threads": THREADS})]
+        lanes = [
+            (int(row.number), int(row.at_once)) for row in connection.execute(_LANES, {"most": MESSAGES_A_PROCESS})
+        ]
         seen = vital_signs.read(connection)
         alive = _services(connection)
         found = connection.execute(_TENANTS, {"most": MOST, "tenants": MOST_TENANTS}).all()
@@ -184,7 +186,7 @@ def wanted(lanes: list[tuple[int, int]], runs: int, *, used: bool) -> int:
     processes than ten.
     """
     at_once = sum(min(number, most) for number, most in lanes)
-    return max(int(used), math.ceil(at_once / THREADS), math.ceil(runs / RUNS_A_PROCESS))
+    return max(int(used), math.ceil(at_once / MESSAGES_A_PROCESS), math.ceil(runs / RUNS_A_PROCESS))
 
 
 def _counted(connection: Connection, statement: TextClause) -> dict[str, int]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from ops.http.console.routes import ROUTERS
@@ -64,14 +65,29 @@ def test_rules_are_of_prometheus_form() -> None:
         assert re.fullmatch(r"\d+[mh]", rule["for"])
 
 
-def test_the_rules_do_what_their_tests_say() -> None:
-    """By Prometheus' own tool."""
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["test", "rules", "koppeling.rules.test.yaml"],
+        # The file of the token is on nobody's machine.
+        ["check", "config", "--syntax-only", "prometheus.yaml"],
+    ],
+    ids=["rules", "settings"],
+)
+def test_prometheus_own_tool_finds_no_fault(words: list[str]) -> None:
     done = subprocess.run(
-        [program("promtool", "prometheus"), "test", "rules", "koppeling.rules.test.yaml"],
-        cwd=PROMETHEUS, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [program("promtool", "prometheus"), *words], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_job_is_the_one_that_rules_ask_for() -> None:
+    settings = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text(encoding="utf-8"))
+    asked = set(re.findall(r'job="(\w+)"', " ".join(rule["expr"] for rule in RULES)))
+
+    assert {job["job_name"] for job in settings["scrape_configs"]} == asked
+    assert settings["rule_files"] == ["koppeling.rules.yaml"]
 
 
 def test_panels_of_the_dashboard_have_names_and_places_of_their_own() -> None:

@@ -228,12 +228,12 @@ def test_a_login_is_asked_for_where_others_can_reach_it(
     [
         ([], 0, False, 0),
         ([], 0, True, 1),
-        ([(10_000, 8)], 0, True, 1),
+        ([(10_000, 10)], 0, True, 1),
         ([(10, 5)], 0, True, 1),
-        ([(1, 5)] * 80, 0, True, 10),
-        ([(100, 2)] * 80, 0, True, 20),
+        ([(1, 5)] * 100, 0, True, 10),
+        ([(100, 2)] * 80, 0, True, 16),
         ([], 9, True, 3),
-        ([(10_000, 8)], 9, True, 3),
+        ([(10_000, 10)], 9, True, 3),
     ],
 )
 def test_as_many_workers_are_wanted_as_have_enough_to_do(
@@ -266,3 +266,19 @@ def test_thousands_of_messages_of_one_tenant_want_one_worker(
 
     run_sql("UPDATE tenant_direction SET state = 'paused' RETURNING id")
     assert metrics.read()["wanted_workers"] == 1
+
+
+def test_one_message_each_of_a_hundred_tenants_wants_ten_workers(acme: int) -> None:
+    run_sql(
+        "INSERT INTO tenant (slug, name, timezone, interval_seconds, afas, pluvo)"
+        " SELECT 't' || n, 't' || n, timezone, 3600, afas, pluvo FROM tenant, generate_series(1, 100) n"
+        " WHERE id = :acme RETURNING id",
+        acme=acme,
+    )
+    run_sql(
+        "INSERT INTO message (tenant_id, kind, direction, subject_id, lock)"
+        " SELECT id, 'enrollment.upsert', 'enrollments', 1, 'l' FROM tenant WHERE id <> :acme RETURNING id",
+        acme=acme,
+    )
+
+    assert metrics.read()["wanted_workers"] == 10
