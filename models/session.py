@@ -231,6 +231,31 @@ _ROOM = """
 """
 
 
+# More than is kept in so little memory, so it goes to a file of PostgreSQL's, which is made and filled at once.
+_SPILL = "SELECT count(*) FROM generate_series(1, 30000)"
+
+
+def prove_room(connection: Connection) -> None:
+    """Raise what PostgreSQL raises where its disk has no megabyte left; some 5 ms. The transaction is lost then.
+
+    That a row can be written proves it for a while no longer: it fits into files that are there.
+    """
+    connection.exec_driver_sql("SET LOCAL work_mem = '64kB'")
+    connection.exec_driver_sql(_SPILL)
+
+
+def has_room(connection: Connection) -> bool:
+    """The same, told, in a transaction that goes on."""
+    try:
+        with connection.begin_nested():
+            prove_room(connection)
+    except DBAPIError as error:
+        if sqlstate(error) != DISK_FULL:
+            raise
+        return False
+    return True
+
+
 @contextmanager
 def transaction() -> Iterator[Connection]:
     """A connection in a transaction: commits at the end, rolls back when the block raises."""
@@ -290,6 +315,7 @@ _TOO_LARGE = "54"
 # It answers, and takes no writes: a replica after a failover, an administrator's ``default_transaction_read_only``.
 READ_ONLY = "25006"
 TOO_MANY = "53300"
+DISK_FULL = "53100"
 SHUTTING_DOWN = ("57P01", "57P02", "57P03")
 UNDEFINED_TABLE = "42P01"
 _NO_PLACE = ("too many clients", "remaining connection slots", "too many connections")

@@ -25,7 +25,7 @@ from migrations.usable import Unfit, keys
 from models.base import utc_now
 from models.crypto import SecretUnreadable
 from models.installation import redis_prefix
-from models.session import DATABASE_TROUBLE, room, transaction, why_refused
+from models.session import DATABASE_TROUBLE, has_room, room, transaction, why_refused
 from ops import access, workers
 from ops.language import SENTENCES, Language, say
 from ops.problems import Problem
@@ -218,6 +218,8 @@ def _database(connection: Connection) -> Iterator[Finding]:
         yield _wrong("database", "encoding", encoding=row.encoding)
     else:
         yield Finding("database", parameters=version)
+    if not has_room(connection):
+        yield _wrong("database", "database_full")
     yield Finding("schema")
     refused = list(connection.execute(_NOT_OURS).scalars())
     if refused:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 import settings
 from models.direction import Direction, Health
 from models.installation import redis_prefix
-from models.session import DATABASE_TROUBLE, transaction
+from models.session import DATABASE_TROUBLE, has_room, transaction
 from models.worker import live_workers
 from ops import lookup
 from ops.alerts.kinds import CREDENTIAL_ENDS
@@ -94,10 +94,11 @@ def document() -> dict[str, Any]:
         workers = len(live_workers(connection))
         services = vital_signs.read(connection)
         runs = rows(connection, _RUNS.format(where=_seen("tenant_id", seen)), seen=seen)[0]["count"]
+        full = not has_room(connection)
     of_all = {name: [count[name] for count in counts.values()] for name in _NAMES}
     no_way = dict.fromkeys(("state", "reason", "since", "next_run_at"))
     return {
-        "database": "read only" if read_only else "ok",
+        "database": "read only" if read_only else "disk full" if full else "ok",
         "broker": broker(),
         "workers": workers,
         **services,

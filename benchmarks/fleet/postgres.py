@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,10 +163,11 @@ class Pair:
 
 
 @contextmanager
-def server(address: str = "127.0.0.1", **settings: str) -> Iterator[Server]:
-    """A PostgreSQL with an empty database of its own."""
-    with temporary_folder("kf-") as name:
-        made = _made(Path(name), "a", address, settings)
+def server(address: str = "127.0.0.1", folder: Path | None = None, **settings: str) -> Iterator[Server]:
+    """A PostgreSQL with an empty database of its own; below a folder that its account can enter."""
+    with ExitStack() as stack:
+        folder = folder or Path(stack.enter_context(temporary_folder("kf-")))
+        made = _made(folder, "a", address, settings)
         made.start()
         try:
             _own_database(made)

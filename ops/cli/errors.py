@@ -14,7 +14,7 @@ from clients.http import clean
 from migrations.run import WrongSchema
 from migrations.usable import Unfit
 from models.crypto import SecretDamaged, SecretUnreadable
-from models.session import READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate, why_refused
+from models.session import DISK_FULL, READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate, why_refused
 from models.tenant_settings import SettingsUnread
 from ops.problems import Problem
 from ops.servers.embedded import EmbeddedError
@@ -29,6 +29,8 @@ _STATES = {
     "nothing was changed. Point KOPPELING_DATABASE_URL at the server that does, or wait.",
     TOO_MANY: "The database has no connection left: try again in half a minute, when idle ones have gone back. If it "
     "stays so, raise max_connections or run fewer worker processes (docs/deployment.md counts them).",
+    DISK_FULL: "The disk of the database is full: nothing was changed, and nothing is lost. Make room on its machine "
+    '(docs/operations.md, "A full disk"), and start PostgreSQL if it stopped.',
     **dict.fromkeys(SHUTTING_DOWN, "The database is shutting down or starting: try again in a moment."),
 }
 _REFUSED = {

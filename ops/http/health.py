@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from migrations.run import head, revisions
-from models.session import READ_ONLY, TOO_MANY, UNDEFINED_TABLE, sqlstate, transaction
+from models.session import DISK_FULL, READ_ONLY, TOO_MANY, UNDEFINED_TABLE, prove_room, sqlstate, transaction
 from models.worker import worker_id
 from ops import status
 from settings import SettingsError
@@ -17,7 +17,12 @@ from tenancy import vital_signs
 
 router = APIRouter()
 LOOK_SECONDS = 5.0
-_TROUBLE = {READ_ONLY: "read only", TOO_MANY: "too many connections", UNDEFINED_TABLE: "not migrated"}
+_TROUBLE = {
+    READ_ONLY: "read only",
+    DISK_FULL: "disk full",
+    TOO_MANY: "too many connections",
+    UNDEFINED_TABLE: "not migrated",
+}
 _NEWEST, _KNOWN = head(), revisions()
 
 
@@ -61,8 +66,8 @@ def readyz(response: Response) -> dict[str, str]:
 
 
 def database() -> tuple[str, dict[str, str]]:
-    """``ok``, ``unreachable``, ``read only``, ``too many connections``, ``not migrated``, or ``another version`` (newer
-    than this one, or not ours at all); and the services."""
+    """``ok``, ``unreachable``, ``read only``, ``disk full``, ``too many connections``, ``not migrated``, or ``another
+    version`` (newer than this one, or not ours at all); and the services."""
     services = dict.fromkeys(vital_signs.SERVICES, "unknown")
     try:
         with transaction() as connection:
@@ -82,8 +87,11 @@ def database() -> tuple[str, dict[str, str]]:
 
 
 def _prove_writing(connection: Connection) -> None:
-    """A write, at most one a second however often this is asked. A read-only database refuses it in any case."""
-    connection.execute(
+    """A write, at most one a second however often this is asked. A read-only database refuses it in any case.
+
+    Who wrote sees also whether there is room for more; where there is none, the write is lost and the next one looks.
+    """
+    written = connection.execute(
         text(
             """INSERT INTO service AS s (name, worker) VALUES ('serve', :worker)
                ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, seen_at = now()
@@ -91,3 +99,5 @@ def _prove_writing(connection: Connection) -> None:
         ),
         {"worker": worker_id()},
     )
+    if written.rowcount:
+        prove_room(connection)

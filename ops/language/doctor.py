@@ -44,6 +44,10 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     ),
     "doctor.database_no_writer": "No server that KOPPELING_DATABASE_URL names takes writes now.",
     "doctor_do.database_no_writer": "Promote a standby, or start the primary.",
+    "doctor.database_full": "The disk of the database is full.",
+    "doctor_do.database_full": (
+        'Make room on its machine (docs/operations.md, "A full disk"), and start PostgreSQL if it stopped; nothing is lost.'
+    ),
     "doctor.postgres_old": "This is PostgreSQL {version}; {least} is the oldest that works.",
     "doctor_do.postgres_old": "Upgrade PostgreSQL.",
     "doctor.read_only": "The database takes no writes: a replica, or a setting of its administrator.",

@@ -111,6 +111,7 @@ def test_readiness_writes(engine: Engine, client: redis.Redis, database_url: str
             psycopg.OperationalError("FATAL:  remaining connection slots are reserved for roles with"),
             "no connection left",
         ),
+        (OperationalError("x", None, psycopg.errors.DiskFull("could not extend file")), "disk of the database is full"),
         (OperationalError("x", None, psycopg.errors.AdminShutdown("terminating connection")), "shutting down"),
         (OperationalError("x", None, psycopg.OperationalError("FATAL:  the database system is starting up")), "start"),
     ],
