@@ -8,6 +8,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.key_unusable": "Can't use {path} ({why}): put the key's own file there.",
     "problem.home_unusable": "Can't use {path} ({why}): set KOPPELING_HOME to a folder of yours.",
     "problem.key_gone": "{path} is gone. {missing} Or put the file back.",
+    "problem.database_option": "{name} has an option that PostgreSQL does not know: take {option} out of it.",
     "problem.database_url": "{name} can't be read: write postgresql://user:password@host:port/database.",
     "problem.nothing_here": (
         "There is no koppeling in {home} yet: begin with `koppeling up` or `koppeling tenants add`, or set "

@@ -8,6 +8,7 @@ in the home folder themselves, so that no secret stands in an environment that w
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from ops.servers.embedded.postgres import is_made
 from ops.servers.embedded.process import owner_name
 
 KEY_FILE = "secret.key"
+_UNKNOWN_OPTION = re.compile(r'invalid URI query parameter: "([a-z_]{1,40})"', re.ASCII)
 
 
 def use(**values: str) -> None:
@@ -109,7 +111,10 @@ def check_url() -> None:
             found = conninfo_to_dict(f"postgresql://{url.split('://', 1)[1]}" if url else "")
             for port in str(found.get("port") or 5432).split(","):  # one for each host
                 int(port or 5432)
-        except (ProgrammingError, ValueError):
+        except (ProgrammingError, ValueError) as error:
+            # Nothing else of what is said here: the address may stand in it, with its password.
+            if option := _UNKNOWN_OPTION.search(str(error)):
+                raise Problem("database_option", name=f"KOPPELING_{name}", option=option[1]) from None
             raise Problem("database_url", name=f"KOPPELING_{name}") from None
 
 

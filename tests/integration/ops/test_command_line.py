@@ -137,6 +137,11 @@ def test_waiting_without_a_worker_is_refused_and_not_waiting_is_a_warning(
     [
         (["status"], {"KOPPELING_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x"}, "Can't reach the database"),
         (["status"], {"KOPPELING_DATABASE_URL": "postgresql://u:hush@127.0.0.1:port/x"}, "can't be read"),
+        (
+            ["status"],
+            {"KOPPELING_DATABASE_URL": "postgresql://u:hush@127.0.0.1/x?pool_size=3"},
+            "KOPPELING_DATABASE_URL has an option that PostgreSQL does not know: take pool_size out of it.",
+        ),
         (["status"], {"KOPPELING_DATABASE_URL": "mysql://x"}, "must start with postgresql://"),
         (["status"], {"KOPPELING_LEASE": "soon", "KOPPELING_RETRY_SCHEDULE": "x"}, "KOPPELING_RETRY_SCHEDULE"),
         (["tenants", "list"], {"KOPPELING_SECRET_KEYS": "nonsense"}, "no Fernet key"),
