@@ -17,6 +17,7 @@ from models.blackouts import (
     free_from,
     free_minutes,
     latest_begin,
+    jittered,
     next_begin,
 )
 from ops.tenants import blackout_text
@@ -135,6 +136,15 @@ def test_runs_of_many_tenants_whose_blackout_ends_at_the_same_time_are_spread() 
 
     assert max(seconds.count(second) for second in set(seconds)) < 10
     assert max(seconds) - min(seconds) > SPREAD_SECONDS / 2
+
+
+def test_runs_of_many_tenants_that_began_together_are_apart_the_next_time() -> None:
+    now = datetime(2026, 11, 26, 11, tzinfo=UTC)
+    begins = [next_begin([], "Europe/Amsterdam", now, jittered(3600)) for _ in range(500)]
+    seconds = [int(at.timestamp()) for at in begins]
+
+    assert max(seconds.count(second) for second in set(seconds)) < 15
+    assert all(timedelta(minutes=57) <= at - now <= timedelta(minutes=63) for at in begins)
 
 
 def test_blackouts_that_leave_nothing_end_all_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -109,6 +110,19 @@ def test_every_tenant_has_one_full_time_a_week_in_its_own_night() -> None:
         assert full
         assert len({time.date() for time in full}) == 1
         assert all(0 <= time.hour < 5 for time in full)
+
+
+def test_full_runs_of_many_tenants_are_spread_over_the_week_and_over_each_night() -> None:
+    monday = datetime(2026, 11, 23, tzinfo=UTC)
+    nights = [monday + timedelta(days=day, minutes=10 * step) for day in range(7) for step in range(30)]
+
+    def begins(number: int) -> datetime:
+        row = {"tenant_id": number, "timezone": "Europe/Amsterdam", "blackout": []}
+        return next(at for at in nights if is_full_time(row, at))
+
+    found = [begins(number) for number in range(1, 141)]
+    assert Counter(at.date() for at in found) == dict.fromkeys({at.date() for at in nights}, 20)
+    assert max(Counter(found).values()) <= 3
 
 
 @pytest.mark.parametrize(
