@@ -16,8 +16,8 @@ from models.blackouts import (
     Blackout,
     free_from,
     free_minutes,
-    latest_begin,
     jittered,
+    latest_begin,
     next_begin,
 )
 from ops.tenants import blackout_text
