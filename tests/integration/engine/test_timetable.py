@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,10 +21,11 @@ from ops.runs import start, timetable
 from ops.tenants import manage
 from producers.runs.lease import RunLease
 from producers.runs.request import request_run
-from tests.integration.engine.conftest import Engine
+from tests.integration.engine.conftest import ROOT, Engine
 from tests.integration.engine.test_outages import keeping_the_timetable
 from workers.runs import runner as runs
 
+SECONDS = 60
 PLACE = ZoneInfo("Europe/Amsterdam")
 
 
@@ -143,6 +148,16 @@ def test_a_full_run_whose_night_is_covered_comes_right_after_the_blackout() -> N
     assert timetable.is_full_time(row, monday)
 
 
+@pytest.mark.parametrize("state", ["new", "paused", "quarantined"])
+def test_a_direction_that_rests_gets_no_run_until_it_is_healthy(engine: Engine, state: str) -> None:
+    tenant = engine.tenant()
+    due(engine, tenant)
+    engine.execute("UPDATE tenant_direction SET state = :s", s=state)
+    assert timetable.request_due() == timetable.request_full() == 0
+    engine.execute("UPDATE tenant_direction SET state = 'healthy'")
+    assert timetable.request_due() == 1
+
+
 def test_what_waited_for_a_scheduler_does_not_come_at_once(engine: Engine) -> None:
     for number in range(timetable.MOST_AT_ONCE):
         tenant = engine.tenant(f"t{number}")
@@ -184,3 +199,33 @@ def test_one_of_several_schedulers_keeps_the_timetable_and_another_takes_over(en
     assert engine.value("SELECT count(*) FROM service WHERE name = 'timetable'") == 0
     with transaction() as connection:
         assert serve(connection, "timetable")
+
+
+def keeper(engine: Engine) -> int:
+    """The process that keeps the timetable."""
+    return int(engine.value("SELECT split_part(worker, ':', 2) FROM service WHERE name = 'timetable'"))
+
+
+def test_when_the_scheduler_at_work_is_killed_another_asks_for_the_rest_and_for_nothing_twice(engine: Engine) -> None:
+    # given two schedulers, and more runs that are due than one second takes
+    tenants = [engine.tenant(f"t{number}") for number in range(2 * timetable.MOST_AT_ONCE)]
+    words = [sys.executable, "-m", "ops.cli", "scheduler"]
+    with ExitStack() as stack:
+        both = []
+        for _ in range(2):
+            both.append(subprocess.Popen(words, env={**os.environ, **engine.environment}, cwd=ROOT))
+            stack.callback(both[-1].wait)
+            stack.callback(both[-1].kill)
+        engine.wait(lambda: keeper(engine) in [one.pid for one in both], SECONDS)
+        for tenant in tenants:
+            due(engine, tenant)
+        engine.wait(lambda: engine.value("SELECT count(*) FROM run") > 0, SECONDS)
+        # when the one that keeps the timetable is gone without a word
+        gone = next(one for one in both if one.pid == keeper(engine))
+        gone.kill()
+        engine.execute("UPDATE service SET seen_at = now() - interval '1 minute' WHERE name = 'timetable'")
+        # then
+        engine.wait(lambda: engine.value("SELECT count(*) FROM run") == len(tenants), SECONDS)
+        assert keeper(engine) == next(one.pid for one in both if one is not gone)
+    assert engine.value("SELECT count(DISTINCT tenant_id) FROM run") == len(tenants)
+    assert engine.value("SELECT count(*) FROM tenant_direction WHERE next_run_at <= now()") == 0
