@@ -277,7 +277,7 @@ def test_one_message_each_of_a_hundred_tenants_wants_ten_workers(acme: int) -> N
     )
     run_sql(
         "INSERT INTO message (tenant_id, kind, direction, subject_id, lock)"
-        " SELECT id, 'enrollment.upsert', 'enrollments', 1, 'l' FROM tenant WHERE id <> :acme RETURNING id",
+        " SELECT id, 'enrollment.upsert', 'enrollments', id, 'l' FROM tenant WHERE id <> :acme RETURNING id",
         acme=acme,
     )
 
