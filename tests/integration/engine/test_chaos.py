@@ -26,6 +26,7 @@ from workers.messages.envelope import Envelope, encode
 
 SECONDS = 12
 MESSAGES = 200
+PART = 20
 Fault = Callable[[], None]
 
 
@@ -56,12 +57,17 @@ class Storm:
         subjects = list(range(1, 3 * MESSAGES + 1))
         for subject in subjects[::7]:
             engine.script(subject, "sleep", self.chance.uniform(0.01, 0.3))
+        parts = [
+            (tenants[(first - 1) // MESSAGES], subjects[first - 1 : first - 1 + PART]) for first in subjects[::PART]
+        ]
+        self.chance.shuffle(parts)
         with supervised(engine, 2, threads=4):
             # when
-            for number, tenant in enumerate(tenants):
-                engine.enqueue(tenant, *subjects[number * MESSAGES : (number + 1) * MESSAGES])
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while time.monotonic() < end or parts:
+                for tenant, part in parts[:2]:  # so that there is work all the while
+                    engine.enqueue(tenant, *part)
+                del parts[:2]
                 fault = self.chance.choice([self.kill_worker, self.kill_worker, self.close_postgresql, *faults])
                 try:
                     fault()
