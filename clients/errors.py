@@ -25,6 +25,10 @@ AFAS = "AFAS"
 PLUVO = "pluvo"
 
 
+class NoPlace(Exception):
+    """The rate limit has no place for a call within the caller's patience: it was not sent."""
+
+
 class RemoteError(Exception):
     """Base of all. ``code`` is one stable snake_case word per kind of fault, e.g. ``token_refused``."""
 

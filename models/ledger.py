@@ -107,6 +107,10 @@ _FORESEEN = """
     {note}
     SELECT set_config('synchronous_commit', :durable, true) AS durable, (SELECT count(*) FROM noted) AS noted
 """
+_UNTOUCHED = text(
+    """UPDATE message SET touched = false
+        WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent'"""
+)
 # A lease begins anew.
 _RENEW = text(
     """
@@ -280,6 +284,11 @@ def claim(connection: Connection, delivery: dict[str, str | int], worker: str, l
 def check(connection: Connection, key: dict[str, int]) -> Any:
     """Note that a delivery is about to write, and say what there is against it; None when it ended."""
     return next(iter(fetch(connection, _CHECK, key)), None)
+
+
+def untouched(connection: Connection, key: dict[str, int]) -> None:
+    """The write that was noted was not sent, and no delivery before it may have made one."""
+    connection.execute(_UNTOUCHED, key)
 
 
 def renew(connection: Connection, key: dict[str, int], lease_seconds: float) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 import redis
 
 import settings
+from clients.errors import NoPlace
 from clients.http import waiting
 from models.installation import redis_prefix
 from tenancy.redis_connection import connect
@@ -24,6 +25,9 @@ from tenancy.redis_connection import connect
 TOLD_MOST_SECONDS = 60.0
 # Calls that leave at their distance may arrive a little closer together: so much of it is spare.
 SPARE = 0.03
+# Who has made a call already waits for so many places more: giving up would mean to make that call again, for ever
+# where others come in between each time.
+PLACES_MORE = 10
 # Keeps two numbers per key, in microseconds: the theoretical arrival time of the next call, and when that was written.
 # A clock that was set back since takes the first one back with it. Returns how long to wait, and whether that was told
 # by the other side. Where that ends, callers go on at their distance, not all at once.
@@ -50,7 +54,7 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1
 """
 
 
-class RateLimited(Exception):
+class RateLimited(NoPlace):
     """The next free place is further away than the caller wants to wait."""
 
     def __init__(self, seconds: float) -> None:
@@ -111,35 +115,36 @@ class RateLimit:
         self.per_second = per_second
         self.patience_seconds = patience_seconds
 
-    def __call__(self) -> None:
-        """Wait for a place; RateLimited when it is further away than the patience."""
+    def __call__(self, begun: bool = False) -> None:
+        """Wait for a place; RateLimited when it is further away than the patience. ``begun``: see ``PLACES_MORE``."""
         if self.per_second <= 0:
             wait_as_told(self.key, self.patience_seconds)
             return
         interval = (1.0 + SPARE) / self.per_second
+        patience = self.patience_seconds + (PLACES_MORE * interval if begun else 0.0)
         try:
             script = connect(settings.get().need_redis()).register_script(_SCRIPT)
             granted, wait, told = script(
                 keys=[f"{redis_prefix()}:rate_limit:{self.key}", _told_key(self.key)],
-                args=[int(interval * 1e6), int(self.patience_seconds * 1e6)],
+                args=[int(interval * 1e6), int(patience * 1e6)],
             )
             seconds = int(wait) / 1e6
             if not granted:
                 raise (ToldToWait if told else RateLimited)(seconds)
         except (redis.RedisError, settings.SettingsError):
-            seconds = self._wait_locally(interval)
+            seconds = self._wait_locally(interval, patience)
         if seconds > 0:
             with waiting:
                 time.sleep(seconds)
             # Somebody may have been told meanwhile. Who waits for that waited for a place already.
             wait_as_told(self.key, self.patience_seconds)
 
-    def _wait_locally(self, interval: float) -> float:
+    def _wait_locally(self, interval: float, patience: float) -> float:
         here = _alone(self.key)
         with here.lock:
             now = time.monotonic()
             wait = max(0.0, here.due - now)
-            if wait > self.patience_seconds:
+            if wait > patience:
                 raise RateLimited(wait)
             here.due = now + wait + interval
             return wait

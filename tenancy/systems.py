@@ -127,7 +127,7 @@ def _slot_at_once(hold: Callable[[], AbstractContextManager[None]]) -> Iterator[
         yield
 
 
-def _turn_at_once(limit: RateLimit) -> None:
+def _turn_at_once(limit: RateLimit, begun: bool) -> None:
     try:
         limit()
     except RateLimited:

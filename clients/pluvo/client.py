@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -64,9 +65,10 @@ def pluvo_base_url(organisation: str) -> str:
 class PluvoClient:
     """One organisation. Safe to use from many threads; keep it, because it remembers what the live schema lacks.
 
-    ``wait_for_rate_limit()`` is called before every GraphQL call and may wait or raise. ``on_call`` hears of every HTTP
-    call. ``operations`` replaces the texts (clients/pluvo/operations.py). With a ``combiner``, what other threads want
-    at the same moment may go out in the same call.
+    ``wait_for_rate_limit(begun)`` is called before every GraphQL call and may wait, or raise ``NoPlace``; ``begun``:
+    whether this client has made a call already. ``on_call`` hears of every HTTP call. ``operations`` replaces the texts
+    (clients/pluvo/operations.py). With a ``combiner``, what other threads want at the same moment may go along in one
+    call.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class PluvoClient:
         base_url: str,
         client_id: str,
         client_secret: str,
-        wait_for_rate_limit: Callable[[], object] | None = None,
+        wait_for_rate_limit: Callable[[bool], object] | None = None,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
@@ -96,6 +98,18 @@ class PluvoClient:
             combiner=combiner,
         )
         self._shown: GraphQLSchema | None = None
+
+    @contextmanager
+    def at_its_place(self, look: Callable[[], None]) -> Iterator[None]:
+        """Call ``look`` before each call in the block, when it has its place: what it raises keeps the call back.
+
+        Where callers share a call, which waits a second at most, it is not asked.
+        """
+        self._line.at_its_place = look
+        try:
+            yield
+        finally:
+            del self._line.at_its_place
 
     @property
     def supports_afas_ids(self) -> bool:

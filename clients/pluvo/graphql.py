@@ -16,7 +16,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
-from clients.errors import PLUVO, Rejected, RemoteError, Unauthorized, Unavailable
+from clients.errors import PLUVO, NoPlace, Rejected, RemoteError, Unauthorized, Unavailable
 from clients.http import Call, Http, Response, TokenCache, clean, parse_retry_after
 from clients.pluvo.answer import Answer, read_answer
 from clients.pluvo.combiner import Combiner
@@ -58,7 +58,12 @@ class SchemaMemory:
 
 
 class PluvoTransport:
-    """One organisation's line. Safe to use from many threads."""
+    """One organisation's line. Safe to use from many threads.
+
+    ``at_its_place()`` is called after each wait for a place, before the call that it was for, and may raise.
+    """
+
+    at_its_place: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -67,18 +72,19 @@ class PluvoTransport:
         client_secret: str,
         *,
         operations: Mapping[str, Operation],
-        wait_for_rate_limit: Callable[[], object] | None = None,
+        wait_for_rate_limit: Callable[[bool], object] | None = None,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
         memory: SchemaMemory | None = None,
         combiner: Combiner | None = None,
     ) -> None:
-        self._http = Http(base_url, system=PLUVO, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=on_call)
+        self._begun = False
+        self._heard_by = on_call
+        self._http = Http(base_url, system=PLUVO, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=self._hear)
         self._credentials = (client_id, client_secret)
         self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
-        self._wait_for_rate_limit = wait_for_rate_limit or (lambda: None)
-        self._at_its_place: Callable[[], None] = lambda: None
+        self._wait_for_rate_limit = wait_for_rate_limit or (lambda begun: None)
         self.operations = operations
         self._memory = memory or SchemaMemory()
         self._combiner = combiner
@@ -102,7 +108,14 @@ class PluvoTransport:
         if self._combiner is None:
             return self.run_alone(name, steps)
         document = compose(name, steps, self.operations, self.refused)
-        return self._combiner.run(self, name, steps, document) if document.text else Answer(document)
+        if not document.text:
+            return Answer(document)
+        try:
+            return self._combiner.run(self, name, steps, document)
+        except NoPlace:
+            if not self._begun:
+                raise
+            return self.run_alone(name, steps)  # in this thread, which may wait longer
 
     def run_alone(self, name: str, steps: Sequence[Step], token: str = "") -> Answer:
         """Send the steps as a document of their own; ``token`` as for ``send``."""
@@ -124,26 +137,29 @@ class PluvoTransport:
     def wait_for_place(self) -> str:
         """Wait for a token and a place under the rate limit; gives the token."""
         token = self._tokens.get(self.fetch_token)
-        self._wait_for_rate_limit()
-        self._at_its_place()
+        self._wait_for_rate_limit(self._begun)
+        self.at_its_place()
         return token
 
     def heard_by(
         self, on_call: Callable[[Call], None], at_its_place: Callable[[], None] | None = None
     ) -> PluvoTransport:
-        """The same line, of whose calls another one hears.
-
-        ``at_its_place`` is called after each ``wait_for_place``, before the call that it was for, and may raise.
-        """
+        """The same line, for a call of its own of which another one hears."""
         other = copy(self)
         other._http = copy(self._http)
         other._http.on_call = on_call
-        other._at_its_place = at_its_place or self._at_its_place
+        other._begun = False
+        other.at_its_place = at_its_place or PluvoTransport.at_its_place
         return other
 
     def on_call(self, call: Call) -> None:
         """Tell who listens of a call that was made."""
         self._http.on_call(call)
+
+    def _hear(self, call: Call) -> None:
+        self._begun = self._begun or not call.token
+        if self._heard_by:
+            self._heard_by(call)
 
     def _without_all(self, name: str, steps: Sequence[Step], answer: Answer) -> Answer:
         """Try a document that the server refused without saying for which name, once, without all that can be spared.
@@ -193,7 +209,7 @@ class PluvoTransport:
         """Tell whether Pluvo takes a token: whoever is refused this is refused everything. Raises what is no answer."""
         if self._memory.proven[0] == token and time.monotonic() < self._memory.proven[1]:
             return True
-        self._wait_for_rate_limit()
+        self._wait_for_rate_limit(True)
         nobody = [Step("nobody", "user", {"ref": NOBODY})]
         # A name that this schema lacks would say nothing about the token.
         spare = can_spare(compose("tokenCheck", nobody, self.operations), self.operations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from clients.errors import RemoteError, Unknown
+from clients.errors import NoPlace, RemoteError, Unknown
 from clients.pluvo import Enrollment, PluvoClient, PluvoUser, Target
 from models import ledger
 from models.person import LinkedBy
@@ -22,8 +23,8 @@ from workers.actors.changes import WritingCall, failed_call
 from workers.actors.enrollment_upsert import standing
 from workers.actors.enrollment_upsert.places import SET_PLACES, Place, Places, target_of
 from workers.actors.enrollment_upsert.standing import COLUMNS, JOINED, LinkVersion, Standing
-from workers.messages.delivery import Delivery
-from workers.messages.interruptions import NotOurs
+from workers.messages.delivery import FRESH_SECONDS, Delivery
+from workers.messages.interruptions import Interruption, NotOurs
 
 CALL_SECONDS = 36.0  # the longest one Pluvo call can take: connect and read
 PATIENCE_SECONDS = 1.0  # how long a worker waits for Pluvo's rate limit before it takes other work
@@ -77,7 +78,7 @@ _TAKE_BACK = text(
     WITH free AS (
         UPDATE person SET intent_at = NULL WHERE :new AND id = :person AND tenant_id = :tenant RETURNING id
     )
-    UPDATE enrollment SET {SET_PLACES}
+    UPDATE enrollment SET unsure = unsure AND :unsure, {SET_PLACES}
      WHERE id = :id AND tenant_id = :tenant AND (SELECT count(*) FROM free) >= 0
     """  # noqa: S608  a constant
 )
@@ -160,6 +161,8 @@ class Work:
     # The operation of the call that was noted with the claim, until it is made, and the places once it is
     foreseen: str | None = None
     foreseen_places: Places = field(default_factory=Places)
+    # Whether a call was made that may have changed something
+    acted: bool = False
     # An account that became this person's and how, until that is recorded
     adopted: tuple[PluvoUser, LinkedBy] | None = None
     # More joined the message: it stays in the ledger when this result is recorded.
@@ -212,32 +215,52 @@ class Work:
 
         First the lease, the run and the direction are checked, and what was decided is compared once more. The same
         transaction notes that the call may happen; ``note`` adds to that. Raises Control or Dropped when it may not.
-        A call that was foreseen had all of it with the claim, if that was just now.
-        What came of the call is kept in ``calls``. Until a result is recorded the enrollment stays ``unsure``.
+        A call that was foreseen had all of it with the claim, if that was just now. One that waited long for its place
+        under the rate limit is checked again.
+        What came of the call is kept in ``calls``. Until a result is recorded the enrollment stays ``unsure``; where
+        nothing was sent, what was noted is taken back, or it would have to be asked for.
         """
 
-        def intend(connection: Connection) -> None:
+        def compare(connection: Connection) -> None:
             standing.check(connection, self.row.id, self.delivery.tenant_id, self.row, self.link)
+
+        def intend(connection: Connection) -> None:
+            compare(connection)
             if note:
                 note(connection)
             connection.execute(_UNSURE, {"id": self.row.id, "tenant": self.delivery.tenant_id})
 
         if self.foreseen == operation and self.delivery.still_clear():
             self.places = self.foreseen_places
+            asked_at = self.delivery.clear_at or 0.0
         else:
+            asked_at = time.monotonic()
             try:
                 self.delivery.check(CALL_SECONDS, intend)
             except Exception as reason:
                 if self.foreseen and not isinstance(reason, NotOurs):
-                    self._take_back()
+                    self._take_back(self.foreseen)
                 raise
+
+        def look_again() -> None:
+            if time.monotonic() - asked_at >= FRESH_SECONDS:
+                self.delivery.check(CALL_SECONDS, compare)
+
         self.foreseen = None
         attempt = Attempt()
+        sent = self._calls_sent
         try:
-            yield attempt
+            with self.pluvo.at_its_place(look_again):
+                yield attempt
         except RemoteError as error:
+            self.acted = True
             self.calls.append(failed_call(operation, error, account))
             raise
+        except (NoPlace, Interruption, standing.Dropped) as reason:
+            if not self.acted and self._calls_sent == sent and not isinstance(reason, NotOurs):
+                self._take_back(operation)
+            raise
+        self.acted = True
         refused = attempt.not_enrolled
         if refused and operation == "enroll":  # there was nothing else
             self.calls.append(failed_call(operation, refused, account))
@@ -256,18 +279,25 @@ class Work:
         self.foreseen = operation
         self.foreseen_places = self.places.asking(self.wanted) if place else self.places
         noted = {"message": self.delivery.message_id, "durable": self.delivery.durable}
-        fetch(connection, _FORESEE, noted | self._about_foreseen(self.foreseen_places))
+        fetch(connection, _FORESEE, noted | self._about(operation, self.foreseen_places))
 
-    def _take_back(self) -> None:
-        """The call that was foreseen is not made: no account may have come of it, and no place."""
+    def _take_back(self, operation: str) -> None:
+        """The first call that was noted is not made: no account may have come of it, and no place."""
         self.places = self.noted
         with transaction() as connection:
             self.delivery.lock(connection)
-            connection.execute(_TAKE_BACK, self._about_foreseen(self.noted))
+            if not self.delivery.touched:
+                ledger.untouched(connection, self.delivery.key)
+            connection.execute(_TAKE_BACK, self._about(operation, self.noted) | {"unsure": self.row.unsure})
 
-    def _about_foreseen(self, places: Places) -> dict[str, object]:
+    def _about(self, operation: str, places: Places) -> dict[str, object]:
         about = {"id": self.row.id, "tenant": self.delivery.tenant_id, "person": self.row.person_id}
-        return {**about, "new": self.foreseen == "create", **places.values(self.noted)}
+        new = operation == "create" and self.row.intent_at is None
+        return {**about, "new": new, **places.values(self.noted)}
+
+    @property
+    def _calls_sent(self) -> int:
+        return sum(not call.token for call in self.delivery.call_log)
 
     # ------------------------------------------------------------------------------------------- the place in Pluvo
 

@@ -74,7 +74,7 @@ class World:
         self._shared: dict[str, Any] = {"tokens": TokenCache(), "memory": SchemaMemory(), "combiner": self.combiner}
 
     def client(self, n: int = 0, **options: Any) -> PluvoClient:
-        def wait() -> None:
+        def wait(begun: bool) -> None:
             self.waits.append(n)
             self.before()
 
