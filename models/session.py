@@ -232,11 +232,11 @@ _ROOM = """
 
 
 # More than is kept in so little memory, so it goes to a file of PostgreSQL's, which is made and filled at once.
-_SPILL = "SELECT count(*) FROM generate_series(1, 30000)"
+_SPILL = "SELECT count(*) FROM generate_series(1, 40000)"
 
 
 def prove_room(connection: Connection) -> None:
-    """Raise what PostgreSQL raises where its disk has no megabyte left; some 5 ms. The transaction is lost then.
+    """Raise what PostgreSQL raises where its disk has no half a megabyte left; some 5 ms. The transaction is lost then.
 
     That a row can be written proves it for a while no longer: it fits into files that are there.
     """

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -62,8 +63,15 @@ def take_all_room(file: Path) -> None:
                 size += step
 
 
+def use_up_the_log(small: Server) -> None:
+    """Write into PostgreSQL's write-ahead log until it finds no room either."""
+    with suppress(psycopg.OperationalError):
+        for _ in range(MEGABYTES):
+            small.ask("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
+
+
 def stands_still(engine: Engine) -> bool:
-    """Whether nothing is done for two seconds, or PostgreSQL has stopped, as it does without room for its log."""
+    """Whether nothing is done for two seconds, or PostgreSQL has stopped."""
     with suppress(SQLAlchemyError):
         before = len(engine.effects())
         time.sleep(2)
@@ -78,7 +86,8 @@ def goes_again(engine: Engine, small: Server) -> bool:
     return bool(engine.value("SELECT 1") == 1)
 
 
-def test_a_full_disk_is_said_at_once_and_costs_nothing_but_time(engine: Engine, small: Server) -> None:
+@pytest.mark.parametrize("postgresql", ["refuses", "stops"])
+def test_a_full_disk_is_said_at_once_and_costs_nothing_but_time(engine: Engine, small: Server, postgresql: str) -> None:
     # given two processes at work
     with supervised(engine, 2, threads=4):
         subjects = fill(engine, MESSAGES, 0.01)
@@ -93,6 +102,12 @@ def test_a_full_disk_is_said_at_once_and_costs_nothing_but_time(engine: Engine, 
         assert status.document()["database"] == "disk full"
         assert "database_full" in [one["code"] for one in doctor.document()["checks"]]
         engine.wait(lambda: stands_still(engine), SECONDS)
+        with suppress(SQLAlchemyError):  # it may have stopped by itself
+            assert len(engine.effects()) < len(subjects)
+        if postgresql == "stops":
+            use_up_the_log(small)
+            engine.wait(lambda: small.process and small.process.poll() is not None, SECONDS)
+            assert ready(engine)[1]["database"] == "unreachable"
         # and once there is room again, all goes on by itself
         filler.unlink()
         engine.wait(lambda: goes_again(engine, small), SECONDS)
