@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import redis
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from typing_extensions import TypedDict
 
 import settings
@@ -61,12 +61,9 @@ _NOT_OURS = text(
      ORDER BY 1 LIMIT 5
     """
 )
-_ZONES = text(
-    """
-    SELECT DISTINCT t.timezone AS zone, EXISTS (SELECT 1 FROM pg_timezone_names n WHERE n.name = t.timezone) AS known
-      FROM tenant t
-    """
-)
+_ZONES = text("SELECT DISTINCT timezone FROM tenant ORDER BY timezone")
+# Not looked up in pg_timezone_names, for which PostgreSQL reads a file of each zone there is.
+_TIME_IN = text("SELECT now() AT TIME ZONE CAST(:zone AS text)")
 _OLDEST_RUN = text("SELECT extract(epoch FROM now() - created_at) FROM run ORDER BY id LIMIT 1")
 _UNDELIVERED = text(
     """
@@ -141,20 +138,25 @@ class Finding:
         }
 
 
-def document(language: Language = "en", *, ask_mail_server: bool = False) -> Doctor:
-    """Everything that can be asked; what needs the database is left out where there is none."""
+def document(
+    language: Language = "en", *, ask_mail_server: bool = False, engine: workers.Workers | None = None
+) -> Doctor:
+    """Everything that can be asked; what needs the database is left out where there is none.
+
+    ``engine``: what the caller has just read of the workers; else it is read here.
+    """
     access.check("system.read", None)
-    found = [one.document(language) for one in _all(ask_mail_server)]
+    found = [one.document(language) for one in _all(ask_mail_server, engine)]
     return {"ok": all(one["ok"] for one in found), "checks": found}
 
 
-def _all(ask_mail_server: bool) -> Iterator[Finding]:
+def _all(ask_mail_server: bool, engine: workers.Workers | None) -> Iterator[Finding]:
     with ExitStack() as stack:
         reached = _reach(stack)
         if reached is None:
             for ask in (_database, _zones, _retention):
                 yield from _asked(partial(_with_connection, ask))
-            yield from _asked(_engine)
+            yield from _asked(partial(_engine, engine))
             yield from _keys()
         else:
             yield reached
@@ -235,8 +237,8 @@ def _database(connection: Connection) -> Iterator[Finding]:
     yield Finding("connections", "connections" if full else "ok", ok=not full, parameters=used)
 
 
-def _engine() -> Iterator[Finding]:
-    found = workers.document()
+def _engine(known: workers.Workers | None) -> Iterator[Finding]:
+    found = known or workers.document()
     with transaction() as connection:
         used = connection.execute(_USED).scalar()
         services = vital_signs.read(connection)
@@ -269,8 +271,18 @@ def _lacks(worker: workers.Worker) -> int:
 
 
 def _zones(connection: Connection) -> Iterator[Finding]:
-    unknown = [row.zone for row in connection.execute(_ZONES) if not (row.known and _has_zone(row.zone))]
-    yield _wrong("zones", "zones", zones=", ".join(sorted(unknown)[:5])) if unknown else Finding("zones")
+    zones = list(connection.execute(_ZONES).scalars())
+    unknown = [zone for zone in zones if not (_has_zone(zone) and _database_has_zone(connection, zone))]
+    yield _wrong("zones", "zones", zones=", ".join(unknown[:5])) if unknown else Finding("zones")
+
+
+def _database_has_zone(connection: Connection, name: str) -> bool:
+    try:
+        with connection.begin_nested():
+            connection.execute(_TIME_IN, {"zone": name})
+    except DataError:
+        return False
+    return True
 
 
 def _has_zone(name: str) -> bool:

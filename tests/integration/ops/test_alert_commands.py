@@ -11,6 +11,7 @@ import pytest
 
 from models.session import session, transaction
 from models.tenant import Tenant
+from ops import doctor
 from ops.access import Actor, Role, acting
 from ops.alerts import verbs
 from ops.problems import AlreadyDecided, FileProblems, Forbidden, NotThere, Problem
@@ -388,6 +389,21 @@ def test_the_doctor_misses_a_mail_server_where_a_tenant_names_somebody(
     )
 
     assert codes(document(koppeling, environment, "doctor"))["mail"] == "mail_missing"
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_the_doctor_names_a_time_zone_that_is_not_known_here_or_to_the_database(
+    acme: int, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    assert next(one for one in doctor.document()["checks"] if one["check"] == "zones")["code"] == "ok"
+    run_sql("UPDATE tenant SET timezone = 'Mars/Olympus'")
+    if here:
+        monkeypatch.setattr(doctor, "_has_zone", lambda name: True)
+
+    found = {one["check"]: one for one in doctor.document()["checks"]}
+
+    assert (found["zones"]["code"], found["zones"]["parameters"]) == ("zones", {"zones": "Mars/Olympus"})
+    assert found["retention"]["code"] == "ok"
 
 
 def test_the_doctor_says_that_tables_are_old(

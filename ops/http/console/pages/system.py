@@ -22,10 +22,6 @@ def system(request: Request) -> HTMLResponse:
         "ledger": found.ledger_retention // 86_400,
         "dead_letters": found.dead_letter_retention // 86_400,
     }
-    return page(
-        request,
-        "system.html",
-        found=workers.document(),
-        health=doctor.document(choices.language(request)),
-        keeps=keeps,
-    )
+    engine = workers.document()
+    health = doctor.document(choices.language(request), engine=engine)
+    return page(request, "system.html", found=engine, health=health, keeps=keeps)
