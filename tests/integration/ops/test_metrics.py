@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 import requests
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 import settings
@@ -28,6 +30,16 @@ from tests.unit.ops.tenants.test_file import GOOD
 
 LABELS = {"tenant", "direction", "state", "status", "service", "kind", "version", "system", "operation", "code", "le"}
 Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class Families:
+    """What a registry asks."""
+
+    def __init__(self, *families: Metric) -> None:
+        self.families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families
 
 
 @pytest.fixture
@@ -178,6 +190,19 @@ def test_no_label_holds_a_name_or_an_address_and_each_is_known(acme: int, url: s
     assert {label for _, labels in parsed(url) for label, _ in labels} <= LABELS
     for private in ("Jansen", "example.nl", "Acme Opleidingen", "12345"):
         assert private not in answer
+
+
+def test_numbers_of_tenants_stand_there_as_the_library_writes_them(acme: int, fresh: None) -> None:
+    found = metrics.read()
+    name = "koppeling_credentials_end_timestamp_seconds"
+    family = GaugeMetricFamily(name, exposed.OF_TENANT[name][1], labels=("tenant",))
+    for slug, ends in (("acme", 1809216000.5), ("beta", -3.0), ("gamma", 7.0)):
+        found["tenants"][slug] = {**found["tenants"]["acme"], "ends": ends}
+        family.add_metric((slug,), ends)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Families(family))
+
+    assert generate_latest(registry).decode() in exposed.written(found).decode()
 
 
 def test_so_many_tenants_are_labels_and_no_more(
