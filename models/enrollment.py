@@ -51,6 +51,14 @@ class Enrollment(SQLModel, table=True):
         Index(None, "tenant_id", "course_id", "state"),
         # Those few that must still leave a place: found without reading everybody.
         Index("ix_enrollment_left_behind", "tenant_id", postgresql_where=text("left_behind <> '[]'")),
+        # Those few that do not go on, of a hundred thousand: counted and named on pages
+        Index(
+            "ix_enrollment_troubled",
+            "tenant_id",
+            "course_id",
+            "outcome",
+            postgresql_where=text("outcome IN ('rejected', 'ambiguous', 'failed')"),
+        ),
     )
 
     id: int | None = identity()

@@ -51,7 +51,7 @@ _REJECTED = """
       FROM enrollment e JOIN person p ON p.id = e.person_id JOIN course k ON k.id = e.course_id
       LEFT JOIN plan_line l ON l.run_id = :run AND l.outcome = 'rejected' AND l.tenant_id = e.tenant_id
                            AND l.internal_id = p.internal_id AND l.event_id = k.event_id
-     WHERE e.tenant_id = :tenant AND e.row_state = 'rejected' AND k.active
+     WHERE e.tenant_id = :tenant AND e.row_state = 'rejected' AND e.outcome = 'rejected' AND k.active
      ORDER BY e.id LIMIT :most
 """
 _NOBODYS = """
@@ -84,15 +84,19 @@ _UNDECIDED = """
      WHERE l.tenant_id = :tenant AND l.state = 'ambiguous' AND l.decision IS NULL AND l.reason <> 'same_email'
      ORDER BY l.id LIMIT :most
 """
-# Linked by address alone: the line that did it has both names, as long as payloads are kept.
+# Linked by address alone: the line that did it has both names, as long as payloads are kept. Few differ, and these an
+# index has; the newest such line of a person counts.
 _BY_ADDRESS = """
-    SELECT DISTINCT ON (p.id) p.internal_id, p.external_id, p.name, p.email, x.event_id, x.before->>'name' AS theirs,
+    SELECT p.internal_id, p.external_id, p.name, p.email, x.event_id, x.before->>'name' AS theirs,
            x.after->>'name' AS ours, x.created_at AS since
-      FROM link l JOIN person p ON p.id = l.person_id
-      JOIN plan_line x ON x.tenant_id = l.tenant_id AND x.internal_id = p.internal_id AND x.action = 'link'
-                      AND x.outcome = 'linked' AND x.before IS NOT NULL
-     WHERE l.tenant_id = :tenant AND l.linked_by = 'email' AND l.state = 'linked'
-     ORDER BY p.id, x.id DESC
+      FROM plan_line x JOIN person p ON p.tenant_id = x.tenant_id AND p.internal_id = x.internal_id
+      JOIN link l ON l.person_id = p.id AND l.linked_by = 'email' AND l.state = 'linked'
+     WHERE x.tenant_id = :tenant AND x.action = 'link' AND x.outcome = 'linked'
+       AND x.before->>'name' <> x.after->>'name'
+       AND NOT EXISTS (
+           SELECT 1 FROM plan_line n WHERE n.tenant_id = x.tenant_id AND n.internal_id = x.internal_id AND n.id > x.id
+              AND n.action = 'link' AND n.outcome = 'linked' AND n.before IS NOT NULL)
+     ORDER BY p.id
 """
 _EMPTY = """
     SELECT event_id, base_at AS since FROM course

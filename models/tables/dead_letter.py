@@ -34,6 +34,15 @@ class DeadLetter(SQLModel, table=True):
             postgresql_where=text("state = 'open'"),
         ),
         Index(None, "kind", "subject_id"),
+        # The same of open ones, and what a preview of thousands of replays asks of each
+        Index(
+            "ix_dead_letter_open_work",
+            "kind",
+            "subject_id",
+            "id",
+            postgresql_include=["tenant_id", "direction", "state"],
+            postgresql_where=text("state = 'open'"),
+        ),
     )
 
     id: str = Field(primary_key=True)

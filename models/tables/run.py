@@ -156,6 +156,12 @@ class PlanLine(SQLModel, table=True):
         Index(None, "hold_id"),
         # The removals of the last days, that the guards count
         Index("ix_plan_line_removals", "tenant_id", "created_at", postgresql_where=text("kind = 'removal'")),
+        # Accounts that were found by address and are called something else
+        Index(
+            "ix_plan_line_other_name",
+            "tenant_id",
+            postgresql_where=text("action = 'link' AND outcome = 'linked' AND before->>'name' <> after->>'name'"),
+        ),
         Index("ix_plan_line_completion", "completion_id", postgresql_where=text("completion_id IS NOT NULL")),
     )
 

@@ -100,7 +100,10 @@ def preview(
 
     filters = filters_of(tenant=tenant, kind=kind, error=error, fingerprint=fingerprint, since=since, until=until)
     with at_database():
-        found = replays.preview(inbox.choose(ids or [], filters, everything=everything))
+        if ids:
+            found = replays.preview(inbox.choose(ids, filters, everything=everything))
+        else:
+            found = replays.preview_matching(filters, everything=everything)
     show(found, json, _show_preview)
 
 

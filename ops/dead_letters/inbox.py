@@ -225,17 +225,28 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool) -> list[st
     """The dead letters named, or the open ones that fit the filters, oldest first."""
     if ids and (filters.given or everything):
         raise Problem("ids_or_filters")
-    with transaction() as connection:
-        if ids:
+    if ids:
+        with transaction() as connection:
             return list(dict.fromkeys(lookup.full_id(connection, "dead_letter", one) for one in ids))
-        if not filters.given and not everything:
-            raise Problem("which_dead_letters")
-        wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}
+    letters, values = condition(filters, everything=everything)
+    with transaction() as connection:
         found = connection.execute(
-            text(f"SELECT d.id FROM dead_letter d {where(_FILTERS, wanted)} ORDER BY d.id"),  # noqa: S608 - constants only
-            wanted,
+            text(f"SELECT d.id FROM dead_letter d WHERE {letters} ORDER BY d.id"),  # noqa: S608 - constants only
+            values,
         )
         return list(found.scalars())
+
+
+def condition(filters: Filters, *, everything: bool) -> tuple[str, dict[str, object]]:
+    """SQL: which letters ``d`` are open and fit the filters, or are open at all; with its values.
+
+    Raises Problem where nothing narrows the choice and ``everything`` was not said.
+    """
+    if not filters.given and not everything:
+        raise Problem("which_dead_letters")
+    with transaction() as connection:
+        wanted = filters.values(connection) | {"state": DeadLetterState.OPEN}
+    return where(_FILTERS, wanted).removeprefix("WHERE "), wanted
 
 
 def discard(ids: Sequence[str], *, reason: str, who: str | None = None) -> Discarded:

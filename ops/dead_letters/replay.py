@@ -9,7 +9,7 @@ code with parameters: its sentence is ``verdict.<code>`` of the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NotRequired, cast
@@ -55,36 +55,58 @@ _FACTS = """
 # Letters of which the judge reads the same make one group: it judges the first of each, however many there are. What it
 # reads of the first is of the same moment: one that was sent or closed in between would speak for all of its group.
 _ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+# Each table is looked into by its keys alone, of all letters at once, and what is found is joined and grouped by
+# hashing. How many there will be PostgreSQL can't know: it would try each of thousands with each, or compile what is
+# over by then.
+_OTHER_WAYS = ("enable_nestloop", "enable_sort", "jit")
+_BY_HASHING = "; ".join(f"SET LOCAL {name} = off" for name in _OTHER_WAYS)
+_AS_BEFORE = "; ".join(f"SET LOCAL {name} TO DEFAULT" for name in _OTHER_WAYS)
 _ALIKE = """
-    WITH facts AS (
+    WITH letters AS MATERIALIZED (
+        SELECT d.id, d.tenant_id, d.kind, d.direction, d.subject_id, d.state FROM dead_letter d WHERE {letters}
+    ), enrollments AS MATERIALIZED (
+        SELECT e.id, e.tenant_id, e.person_id, e.course_id, e.desired, e.row_state, e.outcome, e.removal_refused,
+               e.failed_code IS NULL AND e.applied_version = e.version AS done
+          FROM enrollment e WHERE e.id = ANY(ARRAY(SELECT subject_id FROM letters WHERE kind = 'enrollment.upsert'))
+    ), links AS MATERIALIZED (
+        SELECT l.person_id, l.pluvo_id IS NULL AS unlinked, l.state, l.decision
+          FROM link l WHERE l.person_id = ANY(ARRAY(SELECT person_id FROM enrollments))
+    ), people AS MATERIALIZED (
+        SELECT p.id, p.match IS NULL AS unmatched FROM person p WHERE p.id = ANY(ARRAY(
+               SELECT e.person_id FROM enrollments e LEFT JOIN links l ON l.person_id = e.person_id
+                WHERE l.unlinked IS NOT FALSE))
+    ), completions AS MATERIALIZED (
+        SELECT c.id, c.tenant_id, c.state
+          FROM completion c WHERE c.id = ANY(ARRAY(SELECT subject_id FROM letters WHERE kind = 'completion.write_back'))
+    ), events AS MATERIALIZED (
+        SELECT v.id, v.tenant_id, v.handled_at IS NULL AS unhandled
+          FROM webhook_event v WHERE v.id = ANY(ARRAY(SELECT subject_id FROM letters WHERE kind = 'completion.fetch'))
+    ), policies AS MATERIALIZED (
+        SELECT t.id, t.removals->>'policy' AS policy FROM tenant t
+    ), facts AS (
         SELECT d.id, d.kind, d.direction, d.state,
-               CASE WHEN w.state IN ('paused', 'quarantined') THEN d.tenant_id END AS stopped,
-               t.removals->>'policy' AS policy,
+               CASE WHEN w.state IN ('paused', 'quarantined') THEN d.tenant_id END AS stopped, t.policy,
                EXISTS (SELECT 1 FROM message m WHERE m.kind = d.kind AND m.subject_id = d.subject_id) AS in_ledger,
                EXISTS (SELECT 1 FROM dead_letter n WHERE n.kind = d.kind AND n.subject_id = d.subject_id AND n.id > d.id
                           AND n.state = 'open') AS newer,
-               e.id IS NULL AS unenrolled, e.failed_code IS NULL AS unfailed, e.applied_version = e.version AS applied,
-               e.desired, e.row_state, e.outcome, e.removal_refused, p.match IS NULL AS unmatched,
-               l.pluvo_id IS NULL AS unlinked, l.state AS link_state, l.decision, k.active,
-               c.state AS completion_state, v.id IS NULL AS no_event, v.handled_at IS NULL AS unhandled
-          FROM dead_letter d
-          LEFT JOIN tenant t ON t.id = d.tenant_id
+               e.done, e.desired, e.row_state, e.outcome, e.removal_refused, k.active, l.unlinked, p.unmatched,
+               l.state AS link_state, l.decision, c.state AS completion_state, v.unhandled
+          FROM letters d
+          LEFT JOIN policies t ON t.id = d.tenant_id
           LEFT JOIN tenant_direction w ON w.tenant_id = d.tenant_id AND w.direction = d.direction
-          LEFT JOIN enrollment e ON d.kind = 'enrollment.upsert' AND e.id = d.subject_id AND e.tenant_id = d.tenant_id
-          LEFT JOIN person p ON p.id = e.person_id
+          LEFT JOIN enrollments e ON e.id = d.subject_id AND d.kind = 'enrollment.upsert' AND e.tenant_id = d.tenant_id
           LEFT JOIN course k ON k.id = e.course_id
-          LEFT JOIN link l ON l.person_id = e.person_id
-          LEFT JOIN completion c
-                 ON d.kind = 'completion.write_back' AND c.id = d.subject_id AND c.tenant_id = d.tenant_id
-          LEFT JOIN webhook_event v
-                 ON d.kind = 'completion.fetch' AND v.id = d.subject_id AND v.tenant_id = d.tenant_id
-         WHERE d.id = ANY(:ids)
+          LEFT JOIN links l ON l.person_id = e.person_id
+          LEFT JOIN people p ON p.id = e.person_id
+          LEFT JOIN completions c
+                 ON c.id = d.subject_id AND d.kind = 'completion.write_back' AND c.tenant_id = d.tenant_id
+          LEFT JOIN events v ON v.id = d.subject_id AND d.kind = 'completion.fetch' AND v.tenant_id = d.tenant_id
     )
-    SELECT min(id) AS first, array_agg(id ORDER BY id) AS ids FROM facts
-     GROUP BY kind, direction, state, stopped, policy, in_ledger, newer, unenrolled, unfailed, applied, desired,
-              row_state, outcome, removal_refused, unmatched, unlinked, link_state, decision, active, completion_state,
-              no_event, unhandled
+    SELECT min(id) AS first, array_agg(id) AS ids FROM facts
+     GROUP BY kind, direction, state, stopped, policy, in_ledger, newer, done, desired, row_state, outcome,
+              removal_refused, active, unlinked, unmatched, link_state, decision, completion_state, unhandled
 """
+_THESE = "d.id = ANY(:ids)"
 
 
 class Line(TypedDict):
@@ -234,13 +256,16 @@ def preview(connection: Connection, ids: list[str]) -> list[Line]:
     return [_told(facts, judge(facts)) for facts in _facts(connection, ids)]
 
 
-def count(connection: Connection, ids: Sequence[str]) -> list[tuple[Verdicts, list[str]]]:
+def count(connection: Connection, letters: str = _THESE, **values: object) -> list[tuple[Verdicts, list[str]]]:
     """The same of however many, counted by verdict and reason: with the ids of each, the largest first.
 
-    It comes first in its transaction, of which everything is read as at one moment.
+    ``letters`` is a condition on letters ``d``, with its values: else ``ids`` of them. It comes first in its
+    transaction, of which everything is read as at one moment.
     """
     connection.execute(_ONE_MOMENT)
-    alike = {row["first"]: row["ids"] for row in rows(connection, _ALIKE, ids=list(ids))}
+    connection.exec_driver_sql(_BY_HASHING)
+    alike = {row["first"]: row["ids"] for row in rows(connection, _ALIKE.format(letters=letters), **values)}
+    connection.exec_driver_sql(_AS_BEFORE)
     told: dict[tuple[str, str | None, str | None], tuple[Verdicts, list[str]]] = {}
     for facts in _facts(connection, list(alike)):
         verdict = judge(facts)

@@ -14,7 +14,8 @@ from typing_extensions import TypedDict
 
 from models.session import transaction
 from ops import lookup
-from ops.dead_letters import MAX_FAILURES, RATE, replay, replay_batch
+from ops.dead_letters import MAX_FAILURES, RATE, inbox, replay, replay_batch
+from ops.dead_letters.inbox import Filters
 from ops.language import Words
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
 from ops.problems import NotThere, Problem
@@ -110,11 +111,21 @@ class Shown(ReplayItem):
 def preview(chosen: Sequence[str]) -> Previewed:
     """How many of these letters would come to which end, and why. Changes nothing."""
     with transaction() as connection:
-        counted = replay.count(connection, chosen)
+        return _previewed(replay.count(connection, ids=list(chosen)))
+
+
+def preview_matching(filters: Filters, *, everything: bool = False) -> Previewed:
+    """The same of the open ones that fit the filters, or of all."""
+    letters, values = inbox.condition(filters, everything=everything)
+    with transaction() as connection:
+        return _previewed(replay.count(connection, letters, **values))
+
+
+def _previewed(counted: Sequence[tuple[replay.Verdicts, list[str]]]) -> Previewed:
     return {
-        "letters": len(chosen),
+        "letters": sum(told["count"] for told, _ in counted),
         "goes": sum(told["count"] for told, _ in counted if told["result"] == replay.WILL_DO),
-        "newest": max(chosen, default=None),
+        "newest": max((max(ids) for _, ids in counted), default=None),
         "verdicts": [told for told, _ in counted],
     }
 
@@ -134,7 +145,7 @@ def begin(
     """
     why = (reason or "").strip() or None
     with transaction() as connection:
-        counted = replay.count(connection, chosen)
+        counted = replay.count(connection, ids=list(chosen))
         going = sorted(letter for told, ids in counted if told["result"] in TAKEN for letter in ids)
         if not going:  # somebody else may be at it: then that is what there is to say
             replay_batch.refuse_running(connection, list(chosen))

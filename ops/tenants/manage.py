@@ -58,10 +58,25 @@ def listing(limit: int = 100, cursor: str | None = None) -> Page:
 
 def show(slug: str) -> Row:
     """One tenant with settings and courses; of secrets only whether they are there."""
-    from models.tenant_settings import (  # noqa: PLC0415  listing tenants needs none of these
+    from models.tenant_settings import CourseTarget, completed  # noqa: PLC0415  listing tenants needs none of these
+
+    with transaction() as connection:
+        tenant = lookup.tenant_id(connection, slug)
+        courses = rows(connection, _COURSES, tenant=tenant)
+        courses = [course | {"pluvo": completed(CourseTarget, course["pluvo"])} for course in courses]
+        return _about(connection, tenant) | {"courses": courses}
+
+
+def about(slug: str) -> Row:
+    """The same without its courses, of which a large tenant has many, with many people."""
+    with transaction() as connection:
+        return _about(connection, lookup.tenant_id(connection, slug))
+
+
+def _about(connection: Connection, tenant: int) -> Row:
+    from models.tenant_settings import (  # noqa: PLC0415  as above
         AfasSettings,
         AlertSettings,
-        CourseTarget,
         PluvoSettings,
         RemovalSettings,
         Table,
@@ -74,24 +89,20 @@ def show(slug: str) -> Row:
         "removals": RemovalSettings,
         "alerts": AlertSettings,
     }
-    with transaction() as connection:
-        tenant = lookup.tenant_id(connection, slug)
-        item = _with_health(connection, rows(connection, f"{_TENANTS} WHERE t.id = :tenant", tenant=tenant))[0]
-        settings = rows(
-            connection,
-            "SELECT timezone, interval_seconds, blackout, afas, pluvo, removals, alerts, course_defaults, course_rules,"
-            "       envid, settings_version, first_complete_at,"
-            "       afas_client_secret IS NOT NULL AS afas_client_secret, afas_token IS NOT NULL AS afas_token,"
-            "       pluvo_client_secret IS NOT NULL AS pluvo_client_secret,"
-            "       webhook_secret IS NOT NULL AS webhook_secret, alerts_secret IS NOT NULL AS alerts_secret"
-            "  FROM tenant WHERE id = :tenant",
-            tenant=tenant,
-        )[0]
-        secrets = {name: settings.pop(name) for name in list(settings) if name.endswith(("_secret", "_token"))}
-        settings |= {name: completed(kind, settings[name]) for name, kind in kinds.items()}
-        courses = rows(connection, _COURSES, tenant=tenant)
-        courses = [course | {"pluvo": completed(CourseTarget, course["pluvo"])} for course in courses]
-        return item | settings | {"secrets": secrets, "courses": courses}
+    item = _with_health(connection, rows(connection, f"{_TENANTS} WHERE t.id = :tenant", tenant=tenant))[0]
+    settings = rows(
+        connection,
+        "SELECT timezone, interval_seconds, blackout, afas, pluvo, removals, alerts, course_defaults, course_rules,"
+        "       envid, settings_version, first_complete_at,"
+        "       afas_client_secret IS NOT NULL AS afas_client_secret, afas_token IS NOT NULL AS afas_token,"
+        "       pluvo_client_secret IS NOT NULL AS pluvo_client_secret,"
+        "       webhook_secret IS NOT NULL AS webhook_secret, alerts_secret IS NOT NULL AS alerts_secret"
+        "  FROM tenant WHERE id = :tenant",
+        tenant=tenant,
+    )[0]
+    secrets = {name: settings.pop(name) for name in list(settings) if name.endswith(("_secret", "_token"))}
+    settings |= {name: completed(kind, settings[name]) for name, kind in kinds.items()}
+    return item | settings | {"secrets": secrets}
 
 
 def _with_health(connection: Connection, items: Sequence[Row]) -> list[Row]:

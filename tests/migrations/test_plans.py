@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from ops.dead_letters.inbox import Filters
 from ops.people import deciding, explain, links, search
 from ops.runs import history, progress
 from ops.runs.lines import LineFilters
-from ops.tenants import insight
+from ops.tenants import insight, manage
 from tests.fixtures.postgres import new_database
 from tests.migrations.test_statements import PARTS, constants, numbered
 
@@ -103,12 +104,27 @@ def test_no_constant_statement_reads_a_whole_large_table(seeded_url: str) -> Non
 @pytest.fixture
 def plans(seeded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """The plan of each statement that this process makes."""
-    monkeypatch.setenv("KOPPELING_DATABASE_URL", seeded_url)
+    with explaining("EXPLAIN (FORMAT JSON)", seeded_url, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def carried_out(seeded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """The same with what was really read. What is no query is left out."""
+    with explaining("EXPLAIN (ANALYZE, FORMAT JSON)", seeded_url, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def explaining(how: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    monkeypatch.setenv("KOPPELING_DATABASE_URL", url)
     settings.get.cache_clear()
     found: list[dict[str, Any]] = []
 
     def explained(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values)
+        if statement.startswith("SET "):
+            return
+        cursor.execute(f"{how} {statement}", values)
         found.append(cursor.fetchone()[0][0]["Plan"])
 
     event.listen(engine(), "before_cursor_execute", explained)
@@ -185,6 +201,40 @@ def test_no_listing_reads_a_whole_large_table(name: str, plans: list[dict[str, A
 
     assert plans
     assert [tables for plan in plans if (tables := scanned(plan))] == []
+
+
+OF_A_LARGE_TENANT: dict[str, Callable[[], Any]] = {
+    "its page": lambda: insight.insight("tenant-1"),
+    "its settings": lambda: manage.show("tenant-1"),
+    "what it needs": lambda: overview.of("tenant-1"),
+    "data quality": lambda: quality.document("tenant-1"),
+}
+
+
+def fetched(plan: dict[str, Any], table: str) -> float:
+    """How many rows of a table a plan fetched, but for what an index alone told."""
+    here = 0.0
+    if plan.get("Relation Name") == table and plan["Node Type"] != "Index Only Scan":
+        here = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return here + sum(fetched(one, table) for one in plan.get("Plans", []))
+
+
+@pytest.mark.parametrize("name", OF_A_LARGE_TENANT)
+def test_what_is_told_of_a_large_tenant_fetches_few_of_its_enrollments_and_links(
+    name: str, carried_out: list[dict[str, Any]]
+) -> None:
+    OF_A_LARGE_TENANT[name]()
+
+    assert carried_out
+    for table in ("enrollment", "link"):
+        assert sum(fetched(plan, table) for plan in carried_out) < SIZES.enrollments / 100
+
+
+def test_a_preview_of_replays_reads_no_whole_table_of_people(carried_out: list[dict[str, Any]]) -> None:
+    found = replays.preview_matching(Filters(), everything=True)
+
+    assert found["letters"] == SIZES.open_dead_letters
+    assert {table for plan in carried_out for table in scanned(plan)} <= {"message", "dead_letter"}
 
 
 def test_status_asks_once_for_all_tenants_and_walks_only_through_what_waits(plans: list[dict[str, Any]]) -> None:

@@ -257,7 +257,9 @@ def start_replay(given: Replay) -> Document:
 @router.post("/replays/preview", response_model=replays.Previewed, summary="Preview a replay", dependencies=READ)
 def preview_replay(given: Chosen) -> Document:
     """How many of these would come to which end, and why; changes nothing."""
-    return Document(replays.preview(given.letters()))
+    if given.ids:
+        return Document(replays.preview(given.letters()))
+    return Document(replays.preview_matching(given.filters(), everything=given.all))
 
 
 @router.get("/replays", response_model=ReplayPage, summary="List replays", dependencies=[need("replays.read")])

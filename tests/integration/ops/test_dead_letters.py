@@ -241,7 +241,7 @@ def test_verdicts_are_counted_as_each_letter_alone_is_judged(acme: int) -> None:
         run_sql(change)
     # when
     with transaction() as connection:
-        counted = replay.count(connection, letters)
+        counted = replay.count(connection, ids=letters)
         alone = replay.preview(connection, letters)
     # then each letter is in the group that it would be in by itself
     told = {letter: (one["result"], one["reason"]) for one, ids in counted for letter in ids}
@@ -256,6 +256,21 @@ def test_a_replay_of_thousands_is_previewed_by_a_handful_of_judgements(acme: int
     found = replays.preview(letters)
     assert (found["letters"], found["goes"], found["newest"]) == (2000, 1500, letters[-1])
     assert [(one["result"], one["count"]) for one in found["verdicts"]] == [("will_do", 1500), ("superseded", 500)]
+
+
+def test_a_preview_by_filters_is_that_of_the_letters_they_choose(acme: int) -> None:
+    letters = many(acme, 60)
+    for change in STATES:
+        run_sql(change)
+    run_sql("UPDATE dead_letter SET error = 'timeout' WHERE internal_id LIKE '%5'")
+    for filters in (Filters(), Filters(error="timeout"), Filters("acme", upto=letters[40]), Filters(kind="nothing")):
+        everything = not filters.given
+        chosen = inbox.choose([], filters, everything=everything)
+        assert replays.preview_matching(filters, everything=everything) == replays.preview(chosen)
+    with pytest.raises(Problem, match="or say --all"):
+        replays.preview_matching(Filters())
+    with access.acting(Actor("eva", Role.VIEWER, frozenset())):
+        assert replays.preview_matching(Filters(), everything=True)["letters"] == 0
 
 
 def test_many_need_a_reason_and_it_goes_with_the_batch_and_each_letter(acme: int) -> None:

@@ -176,8 +176,8 @@ def preview(
 ) -> HTMLResponse:
     """What a replay of all open letters that fit would do; the form that begins it."""
     filters = Filters(tenant or None, kind or None, error or None, fingerprint=group or None)
-    letters = inbox.choose([], filters, everything=not filters.given)
-    return _preview(request, filters, replays.preview(letters), None)
+    found = replays.preview_matching(filters, everything=not filters.given)
+    return _preview(request, filters, found, None)
 
 
 def _preview(

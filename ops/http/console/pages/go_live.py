@@ -50,7 +50,7 @@ def preview(request: Request, slug: Slug) -> Response:
 def report(request: Request, slug: Slug) -> HTMLResponse:
     """Who would come to which account; both sides are read for it."""
     access.check("adoption.run", slug)
-    found = manage.show(slug)
+    found = manage.about(slug)
     told = adoption(slug)
     groups = [(name, [one for one in told["people"] if one["group"] == name]) for name in GROUPS]
     return page(request, "adoption.html", found=found, groups=groups, shown=SHOWN)
@@ -58,7 +58,7 @@ def report(request: Request, slug: Slug) -> HTMLResponse:
 
 def _live(request: Request, slug: str, problem: Problem | None = None) -> HTMLResponse:
     language = choices.language(request)
-    found = manage.show(slug)
+    found = manage.about(slug)
     context: dict[str, Any] = {
         "found": found,
         "checked": _checked(slug, language),

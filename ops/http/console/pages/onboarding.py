@@ -68,7 +68,7 @@ def resume(slug: Slug) -> Response:
     try:
         return _to(onboarding_store.resumed(slug))
     except NotThere:
-        manage.show(slug)
+        manage.about(slug)
         return RedirectResponse(f"/onboard/{slug}/live", 303)
 
 

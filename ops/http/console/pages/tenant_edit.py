@@ -117,7 +117,7 @@ def keys(request: Request, slug: Slug, done: str = "") -> HTMLResponse:
     """Which there are, and until when they work."""
     access.check("tenants.credentials", slug)
     shown = done if done in onboarding.SYSTEMS else ""
-    return page(request, "tenant_keys.html", found=manage.show(slug), done=shown, system="", rows=[])
+    return page(request, "tenant_keys.html", found=manage.about(slug), done=shown, system="", rows=[])
 
 
 @router.get("/tenants/{slug}/credentials/{system}")
@@ -144,7 +144,7 @@ def replace_keys(request: Request, slug: Slug, system: System, typed: forms.Type
 def _keys(
     request: Request, system: str, draft: Draft, typed: Mapping[str, str], refused: Refused | None = None
 ) -> HTMLResponse:
-    found = manage.show(draft.slug)
+    found = manage.about(draft.slug)
     # What was typed chooses which fields are shown: those of a token, or of a client.
     assumed = draft.but("afas.auth", typed["afas.auth"]) if typed.get("afas.auth") in ("oauth", "token") else draft
     step = {"afas": "key", "pluvo": "pluvo"}[system]
@@ -198,7 +198,7 @@ def _more(
     fixed = {"getconnector", "write_back", "completion_format", "send_invite"}
     steps = ("events", "completions")
     asked = [one for step in steps for one in onboarding_steps.asked(draft, step) if one.name not in fixed]
-    context = {"found": manage.show(draft.slug), "done": done, "facts": draft.facts}
+    context = {"found": manage.about(draft.slug), "done": done, "facts": draft.facts}
     return _answers(
         request, "courses_add.html", draft, asked, typed=typed, refused=refused, context=context, problem=problem
     )

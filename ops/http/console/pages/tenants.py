@@ -45,7 +45,7 @@ def _show(
             raise
         checked = None
     values = more | {
-        "tenant": manage.show(slug),
+        "tenant": manage.about(slug),
         "insight": insight.insight(slug, cursor=cursor),
         "item": overview.of(slug),
         "checked": checked,

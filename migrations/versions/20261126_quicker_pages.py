@@ -1,0 +1,42 @@
+"""Find what does not go on, and accounts of another name, without reading all that a tenant has
+
+Revision: 20261126_14, after 20261126_13
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "20261126_14"
+down_revision = "20261126_13"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index(
+        "ix_enrollment_troubled",
+        "enrollment",
+        ["tenant_id", "course_id", "outcome"],
+        postgresql_where=sa.text("outcome IN ('rejected', 'ambiguous', 'failed')"),
+    )
+    op.create_index(
+        "ix_plan_line_other_name",
+        "plan_line",
+        ["tenant_id"],
+        postgresql_where=sa.text("action = 'link' AND outcome = 'linked' AND before->>'name' <> after->>'name'"),
+    )
+    op.create_index(
+        "ix_dead_letter_open_work",
+        "dead_letter",
+        ["kind", "subject_id", "id"],
+        postgresql_include=["tenant_id", "direction", "state"],
+        postgresql_where=sa.text("state = 'open'"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_dead_letter_open_work", "dead_letter")
+    op.drop_index("ix_plan_line_other_name", "plan_line")
+    op.drop_index("ix_enrollment_troubled", "enrollment")
