@@ -29,6 +29,11 @@ class NoPlace(Exception):
     """The rate limit has no place for a call within the caller's patience: it was not sent."""
 
 
+def joined(sentence: str, said: str) -> str:
+    """A sentence of ours with the words of a remote after it, if there are any: ``Pluvo refuses this record: no``."""
+    return f"{sentence.rstrip(' .:')}: {said}" if said else sentence
+
+
 class RemoteError(Exception):
     """Base of all. ``code`` is one stable snake_case word per kind of fault, e.g. ``token_refused``."""
 

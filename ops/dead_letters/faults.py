@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from models.message import Kind
 from ops.language import SENTENCES, Words
 from ops.listing import Row
@@ -24,8 +26,9 @@ def action(letter: Row) -> Words:
 def remote_words(letter: Row) -> str:
     """What the remote said itself: the message without the cause before it, which a face says in its language."""
     message = str(letter["message"] or "")
-    rest = message.removeprefix(cause(letter).say("en"))
-    return rest.lstrip(": ") if rest != message else message
+    # What was stored by 0.1.0 has the full stop of the sentence as well.
+    known = re.match(re.escape(cause(letter).say("en").rstrip(".")) + r"\.?(?:: |\Z)", message)
+    return message[known.end() :] if known else message
 
 
 def _words(what: str, letter: Row) -> Words:

@@ -55,8 +55,8 @@ _WHO_WAITS = text(f"SELECT m.id FROM {_WAITING} ORDER BY m.id FOR UPDATE OF m") 
 def none_left(connection: Connection, delivery: Delivery, words: str) -> float:
     """Tell it once, let the others that make accounts wait too; returns in how many seconds this one asks again."""
     told = (
-        f"Pluvo makes no more accounts ({words}). New people wait, everything else goes on. Have Pluvo enlarge the "
-        "licence, or archive users who are no longer needed: those who wait then go on by themselves."
+        f"Pluvo makes no more accounts ({words.rstrip(' .')}). New people wait, everything else goes on. Have Pluvo "
+        "enlarge the licence, or archive users who are no longer needed: those who wait then go on by themselves."
     )
     open_alert(connection, delivery.tenant_id, NO_ROOM, None, told)
     names = {"tenant": delivery.tenant_id, "kind": Kind.UPSERT.value, "id": delivery.message_id}

@@ -28,7 +28,17 @@ from typing import Literal
 
 from dramatiq.middleware import TimeLimitExceeded
 
-from clients.errors import Misconfigured, NoRoom, Rejected, RemoteError, TooLarge, Unauthorized, Unavailable, Unknown
+from clients.errors import (
+    Misconfigured,
+    NoRoom,
+    Rejected,
+    RemoteError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    Unknown,
+    joined,
+)
 from clients.redaction import clean
 from workers.messages.interruptions import (
     BrokerAway,
@@ -120,7 +130,7 @@ def classify(error: BaseException) -> Consequence:
 def _classify_remote(error: RemoteError) -> Consequence:
     action = next(action for kind, action in _REMOTE if isinstance(error, kind))
     said = clean(error.remote_text) if error.remote_text else ""
-    words = clean(error.message) + (f": {said}" if said else "")
+    words = joined(clean(error.message), said)
     failure = Failure(error.code, words, error.status, error.reference, error.system.lower() or None)
     if action == "retry" and error.retry_after_seconds is not None:
         return Consequence("wait", failure, seconds=max(1.0, error.retry_after_seconds))

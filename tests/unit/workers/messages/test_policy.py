@@ -89,6 +89,13 @@ def test_a_rejection_keeps_what_the_other_side_said_without_addresses() -> None:
     assert (failure.status, failure.reference) == (500, "ABC")
 
 
+@pytest.mark.parametrize("sentence", ["Pluvo refuses this record.", "Pluvo refuses this record"])
+def test_what_a_remote_said_follows_our_sentence_after_a_colon_alone(sentence: str) -> None:
+    told = consequence_of(Rejected("refused", sentence, remote_text="ValidationError")).failure.text
+    assert told == "Pluvo refuses this record: ValidationError"
+    assert consequence_of(Rejected("refused", sentence)).failure.text == sentence
+
+
 def test_a_fault_of_our_own_says_type_and_place_only() -> None:
     with pytest.raises(KeyError) as caught:
         raise KeyError("jan@example.org")
