@@ -28,7 +28,7 @@ from models.session import transaction
 from ops import access, audit
 from ops.access import Actor
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
-from ops.problems import Forbidden, NotThere, Problem
+from ops.problems import AlreadyDecided, Forbidden, NotThere, Problem
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -43,12 +43,24 @@ _COLUMNS = """
     SELECT u.id, u.name, u.role, u.tenants, u.password_hash IS NOT NULL AS password, u.issuer, u.created_at,
            u.created_by, u.password_at, u.disabled_at, u.last_login_at,
            (SELECT count(*) FROM console_session s
-             WHERE s.user_id = u.id AND s.expires_at > now() AND s.seen_at > now() - interval '12 hours') AS sessions
+             WHERE s.user_id = u.id AND s.expires_at > now() AND s.seen_at > now() - interval '12 hours') AS sessions,
+           coalesce((SELECT max(a.id) FROM operator_action a WHERE a.subject = 'user:' || u.id AND a.verb IN
+             ('users add', 'users edit', 'users passwd', 'users disable', 'users enable')), 0) AS version
       FROM console_user u
 """
-# The cursor is a number: a name may be somebody's address, and a cursor stands in URLs.
-_THERE = text("SELECT EXISTS (SELECT 1 FROM console_user WHERE id = :cursor)")
-_FILTERS = {"cursor": "lower(u.name) > (SELECT lower(o.name) FROM console_user o WHERE o.id = :cursor)"}
+# A cursor stands in URLs, and a name may be somebody's address: so it has the numbers of the users shown last, the
+# last one first, as any of them may be removed before the next page; 0 is the beginning of the list.
+_ANCHORS = 7
+_STANDING = """
+    SELECT n.id FROM unnest(CAST(:cursor AS bigint[])) WITH ORDINALITY AS n(id, place)
+     WHERE n.id = 0 OR EXISTS (SELECT 1 FROM console_user u WHERE u.id = n.id) ORDER BY n.place
+"""
+_FILTERS = {
+    "cursor": """lower(u.name) > (SELECT max(lower(o.name)) FROM (
+                     SELECT name FROM console_user WHERE id = ANY(CAST(:cursor AS bigint[]))
+                     UNION ALL SELECT '' WHERE 0 = ANY(CAST(:cursor AS bigint[]))) AS o)"""
+}
+_FIRST = "SELECT who, at FROM operator_action WHERE id = :version"
 _INSERT = text(
     """
     INSERT INTO console_user (name, role, tenants, password_hash, password_at, created_by)
@@ -94,7 +106,10 @@ _UPDATE_TOLD = text(
 
 
 class UserItem(TypedDict):
-    """A user. ``tenants`` None: every one. ``password``: has one. ``sessions``: open now."""
+    """A user. ``tenants`` None: every one. ``password``: has one. ``sessions``: open now.
+
+    ``version`` is another one after each change; given back as ``seen``, a change that somebody made first is told.
+    """
 
     id: int
     name: str
@@ -108,6 +123,7 @@ class UserItem(TypedDict):
     disabled_at: datetime | None
     last_login_at: datetime | None
     sessions: int
+    version: int
 
 
 class UserDone(TypedDict):
@@ -121,13 +137,27 @@ class UserDone(TypedDict):
 def listing(limit: int = 100, cursor: str | None = None) -> Page:
     """Users by name."""
     access.check("users.read", None)
-    wanted = {"cursor": number_cursor(cursor)}
+    wanted = {"cursor": _read_cursor(cursor)}
     by_name = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY lower(u.name) LIMIT :limit"
     with transaction() as connection:
         found = rows(connection, by_name, limit=checked_limit(limit) + 1, **wanted)
-        if wanted["cursor"] is not None and not found and not connection.execute(_THERE, wanted).scalar():
-            raise Problem("cursor_gone")  # nobody comes after somebody who is gone, and that is no end of the list
-    return page(found, limit, "id")
+        before = [one["id"] for one in rows(connection, _STANDING, cursor=wanted["cursor"] or [0])]
+    if not before:
+        raise Problem("cursor_gone")  # nobody comes after people who are all gone, and that is no end of the list
+    shown = page(found, limit, "id")
+    if shown.next is None:
+        return shown
+    last = [one["id"] for one in reversed(shown.items)]
+    return Page(shown.items, ".".join(map(str, [*last, *before][:_ANCHORS])))
+
+
+def _read_cursor(cursor: str | None) -> list[int] | None:
+    if cursor is None:
+        return None
+    numbers = [number_cursor(one) for one in cursor.split(".")[: _ANCHORS + 1]]
+    if len(numbers) > _ANCHORS:
+        raise Problem("cursor")
+    return [one for one in numbers if one is not None]
 
 
 def show(name: str) -> Row:
@@ -217,17 +247,23 @@ def add(name: str, role: str, tenants: Sequence[str] | None, password: str | Non
         return _one(connection, name)
 
 
-def edit(name: str, role: str, tenants: Sequence[str] | None, *, who: str | None = None) -> UserDone:
-    """Give somebody another role, or other tenants: from their next click on."""
+def edit(
+    name: str, role: str, tenants: Sequence[str] | None, *, who: str | None = None, seen: int | None = None
+) -> UserDone:
+    """Give somebody another role, or other tenants: from their next click on.
+
+    ``seen``: the version that was looked at. Raises AlreadyDecided where somebody changed the user since.
+    """
     access.check("users.edit", None)
     with _changing() as connection:
         user = _one(connection, name)
-        seen = checked_tenants(connection, tenants)
-        wanted = {"id": user["id"], "role": checked_role(role), "tenants": as_json(seen)}
+        slugs = checked_tenants(connection, tenants)
+        wanted = {"id": user["id"], "role": checked_role(role), "tenants": as_json(slugs)}
         if role != Role.ADMIN or tenants is not None:
             _keep_an_admin(connection, user)
-        if (user["role"], user["tenants"]) == (role, seen):
+        if (user["role"], user["tenants"]) == (role, slugs):
             return {"user": user["name"], "result": "unchanged", "sessions": 0}
+        _refuse_changed(connection, user, seen)
         connection.execute(
             text("UPDATE console_user SET role = :role, tenants = CAST(:tenants AS jsonb) WHERE id = :id"), wanted
         )
@@ -236,13 +272,14 @@ def edit(name: str, role: str, tenants: Sequence[str] | None, *, who: str | None
     return {"user": user["name"], "result": "changed", "sessions": 0}
 
 
-def passwd(name: str, password: str, *, who: str | None = None) -> UserDone:
-    """Give somebody another password. Their sessions end: whoever knew the old one is out."""
+def passwd(name: str, password: str, *, who: str | None = None, seen: int | None = None) -> UserDone:
+    """Give somebody another password. Their sessions end: whoever knew the old one is out. ``seen``: as of ``edit``."""
     access.check("users.passwd", None)
     with transaction() as connection:
         user = _one(connection, name)
     made = hash_of(checked_password(password, user["name"]))
-    with transaction() as connection:
+    with _changing() as connection:
+        _refuse_changed(connection, _one(connection, user["name"]), seen)
         return _set_password(connection, user, made, verb="users passwd", who=who)
 
 
@@ -292,24 +329,29 @@ def disable(name: str, *, who: str | None = None) -> UserDone:
     return {"user": user["name"], "result": "disabled", "sessions": ended}
 
 
-def enable(name: str, *, who: str | None = None) -> UserDone:
-    """Let somebody in again."""
+def enable(name: str, *, who: str | None = None, seen: int | None = None) -> UserDone:
+    """Let somebody in again. ``seen``: as of ``edit``; keeping out is never too late, and needs none."""
     access.check("users.enable", None)
     with _changing() as connection:
         user = _one(connection, name)
         if user["disabled_at"] is None:
             return {"user": user["name"], "result": "unchanged", "sessions": 0}
+        _refuse_changed(connection, user, seen)
         connection.execute(text("UPDATE console_user SET disabled_at = NULL WHERE id = :id"), {"id": user["id"]})
         audit.record(connection, who=who, verb="users enable", subject=subject(user["id"]))
     return {"user": user["name"], "result": "enabled", "sessions": 0}
 
 
-def remove(name: str, *, who: str | None = None) -> UserDone:
-    """Forget somebody, with their sessions. What they did stays in the record, under their name."""
+def remove(name: str, *, who: str | None = None, seen: int | None = None) -> UserDone:
+    """Forget somebody, with their sessions. What they did stays in the record, under their name.
+
+    ``seen``: as of ``edit``.
+    """
     access.check("users.remove", None)
     with _changing() as connection:
         user = _one(connection, name)
         _keep_an_admin(connection, user)
+        _refuse_changed(connection, user, seen)
         ended = end_sessions(connection, user["id"])
         connection.execute(text("DELETE FROM console_user WHERE id = :id"), {"id": user["id"]})
         audit.record(connection, who=who, verb="users remove", subject=subject(user["id"]), detail={"sessions": ended})
@@ -464,6 +506,15 @@ def _changing() -> Iterator[Connection]:
     with transaction() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.ADMINS})
         yield connection
+
+
+def _refuse_changed(connection: Connection, user: Row, seen: int | None) -> None:
+    """Tell who changed a user after the version that somebody looked at; ``user`` is read under the lock."""
+    if seen is None or user["version"] <= seen:
+        return
+    (first,) = rows(connection, _FIRST, version=user["version"])
+    at = f"{first['at']:%Y-%m-%d %H:%M} UTC"
+    raise AlreadyDecided("user_changed", name=user["name"], who=first["who"], at=at)
 
 
 def _keep_an_admin(connection: Connection, user: Row) -> None:

@@ -35,6 +35,12 @@ Tenants = Annotated[
     list[str] | None,
     typer.Option("--tenant", help="Only of this tenant; may be repeated.", show_default="every tenant"),
 ]
+Seen = Annotated[
+    int | None,
+    typer.Option(
+        "--seen", min=0, help="The version that `users show` gave: refuse, if somebody changed the user since."
+    ),
+]
 COLUMNS = ("name", "role", "tenants", "sessions", "last_login_at", "disabled_at")
 
 
@@ -80,10 +86,12 @@ def add(name: Name, role: RoleOption, tenant: Tenants = None, who: Who = None, j
 
 
 @app.command("edit", epilog=example("koppeling users edit anna@example.nl --role viewer"))
-def edit(name: Name, role: RoleOption, tenant: Tenants = None, who: Who = None, json: Json = False) -> None:
+def edit(
+    name: Name, *, role: RoleOption, tenant: Tenants = None, seen: Seen = None, who: Who = None, json: Json = False
+) -> None:
     """Give somebody another role and other tenants, from their next click on. Without --tenant it is every tenant."""
     with at_database():
-        done = users.edit(name, role, tenant, who=named(who))
+        done = users.edit(name, role, tenant, who=named(who), seen=seen)
     show(done, json, _say)
 
 
@@ -91,8 +99,8 @@ def edit(name: Name, role: RoleOption, tenant: Tenants = None, who: Who = None, 
 def passwd(name: Name, who: Who = None, json: Json = False) -> None:
     """Give somebody another password, asked for as by ``add``; their sessions end."""
     with at_database():
-        users.show(name)  # who isn't there needs no password
-        done = users.passwd(name, _new_password(), who=named(who))
+        seen = users.show(name)["version"]  # who isn't there needs no password
+        done = users.passwd(name, _new_password(), who=named(who), seen=seen)
     show(done, json, _say)
 
 
@@ -105,10 +113,10 @@ def disable(name: Name, who: Who = None, json: Json = False) -> None:
 
 
 @app.command("enable", epilog=example("koppeling users enable anna@example.nl"))
-def enable(name: Name, who: Who = None, json: Json = False) -> None:
+def enable(name: Name, seen: Seen = None, who: Who = None, json: Json = False) -> None:
     """Let somebody in again."""
     with at_database():
-        done = users.enable(name, who=named(who))
+        done = users.enable(name, who=named(who), seen=seen)
     show(done, json, _say)
 
 
@@ -126,7 +134,7 @@ def remove(name: Name, yes: Yes = False, who: Who = None, json: Json = False) ->
     with at_database():
         found = users.show(name)
         confirm(f"Remove {found['name']}?", yes)
-        done = users.remove(name, who=named(who))
+        done = users.remove(name, who=named(who), seen=found["version"])
     show(done, json, _say)
 
 

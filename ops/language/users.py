@@ -7,6 +7,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "page.no_user": "There is no such user, or no longer.",
     "problem.user_there": "{name} is a user already: `koppeling users show {name}`.",
     "page.user_there": "{name} is a user already.",
+    "problem.user_changed": "{who} changed {name} first, at {at}. Look at it again: `koppeling users show {name}`.",
+    "page.user_changed": "{who} changed this user first, at {at}, so nothing of this was done. Look at what holds now, and do it again if it is still right.",
     "problem.user_name": "A name has letters, digits and . _ @ + -, begins with a letter or digit, and has at most {most} signs.",
     "problem.user_disabled": "This user was disabled: an admin can enable them again.",
     "problem.password_length": "A password has {least} to {most} signs: a short sentence does well.",

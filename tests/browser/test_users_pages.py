@@ -157,6 +157,33 @@ def test_a_user_is_added_changed_disabled_and_removed(look: Look, anna: str, jav
     assert name not in look.text()
 
 
+@pytest.mark.parametrize(
+    ("language", "said", "button"),
+    [
+        ("en", "carol changed this user first", "Change what they may"),
+        ("nl", "carol heeft deze gebruiker", "Rechten veranderen"),
+    ],
+)
+def test_a_form_that_somebody_overtook_is_shown_again_with_who_it_was(
+    look: Look, anna: str, language: Language, said: str, button: str
+) -> None:
+    name = f"vera{next(_numbers)}@example.nl"
+    number = users.add(name, "viewer", None, PASSWORD)["id"]
+    page = look.open(f"/settings/users/{number}", language=language)
+    users.edit(name, "viewer", ["acme"], who="carol")
+    look.find("#f-role").select_option("operator")
+    look.expect(409)
+    page.get_by_role("button", name=button).click()
+    page.wait_for_load_state()
+    assert said in look.text()
+    assert "acme" in look.find("dl.facts").inner_text()  # what holds now
+    assert look.find("#f-role").input_value() == "operator"  # what was chosen
+    look.shot(f"user-overtaken-{language}")
+    page.get_by_role("button", name=button).click()
+    page.wait_for_load_state()
+    assert scalar("SELECT role FROM console_user WHERE id = :id", id=number) == "operator"
+
+
 def test_the_last_admin_is_kept_with_a_sentence_why(look: Look, desk: Desk) -> None:
     name = f"last{next(_numbers)}@example.nl"
     users.add(name, "admin", None, PASSWORD)

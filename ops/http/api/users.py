@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from models.role import Role
 from ops import tokens, users
 from ops.http.api.answers import Document
-from ops.http.api.inputs import Body, Limit, NumberCursor, SlugText, Text, cursor_text, example
+from ops.http.api.inputs import Body, Cursor, Limit, NumberCursor, SlugText, Text, cursor_text, example
 from ops.http.api.need import need
 
 router = APIRouter(tags=["users and tokens"])
@@ -22,6 +22,10 @@ NameText = Annotated[Text, Field(max_length=100)]
 Password = Annotated[Text, Field(max_length=200)]
 RoleText = Annotated[Role, Field(strict=False)]
 Tenants = Annotated[list[SlugText], Field(max_length=1000)]
+SeenText = Annotated[int | None, Field(ge=0, le=10**18)]
+Seen = Annotated[
+    int | None, Query(ge=0, le=10**18, description="The `version` looked at: 409 where the user changed since.")
+]
 
 
 class UserPage(TypedDict):
@@ -54,6 +58,12 @@ class Access(Body):
     tenants: Tenants | None = None
 
 
+class EditUser(Access):
+    """``seen``: the ``version`` that was looked at; refused (409) where somebody changed the user since."""
+
+    seen: SeenText = None
+
+
 class AddUser(Access):
     """Without a password they can't log in until they have one."""
 
@@ -64,11 +74,12 @@ class AddUser(Access):
 
 
 class NewPassword(Body):
-    """Their sessions end: whoever knew the old one is out."""
+    """Their sessions end: whoever knew the old one is out. ``seen``: as of a change."""
 
     model_config = example(**{"password": "a sentence that nobody guesses"})
 
     password: Password
+    seen: SeenText = None
 
 
 class CreateToken(Access):
@@ -81,9 +92,9 @@ class CreateToken(Access):
 
 
 @router.get("/users", response_model=UserPage, summary="List users", dependencies=[need("users.read")])
-def list_users(limit: Limit = 100, cursor: NumberCursor = None) -> Document:
+def list_users(limit: Limit = 100, cursor: Cursor = None) -> Document:
     """By name, with role, tenants and open sessions."""
-    return Document(users.listing(limit, cursor_text(cursor)).document())
+    return Document(users.listing(limit, cursor).document())
 
 
 @router.post("/users", response_model=users.UserItem, summary="Add a user", dependencies=[need("users.add")])
@@ -101,9 +112,9 @@ def show_user(number: UserNumber) -> Document:
 @router.put(
     "/users/{number}", response_model=users.UserDone, summary="Change a user", dependencies=[need("users.edit")]
 )
-def edit_user(number: UserNumber, given: Access) -> Document:
+def edit_user(number: UserNumber, given: EditUser) -> Document:
     """Another role, other tenants: from their next click on."""
-    return Document(users.edit(users.name_of(number), given.role, given.tenants))
+    return Document(users.edit(users.name_of(number), given.role, given.tenants, seen=given.seen))
 
 
 @router.post(
@@ -114,7 +125,7 @@ def edit_user(number: UserNumber, given: Access) -> Document:
 )
 def change_password(number: UserNumber, given: NewPassword) -> Document:
     """Their sessions end."""
-    return Document(users.passwd(users.name_of(number), given.password))
+    return Document(users.passwd(users.name_of(number), given.password, seen=given.seen))
 
 
 @router.post(
@@ -134,9 +145,9 @@ def disable_user(number: UserNumber) -> Document:
     summary="Let a user in again",
     dependencies=[need("users.enable")],
 )
-def enable_user(number: UserNumber) -> Document:
+def enable_user(number: UserNumber, seen: Seen = None) -> Document:
     """With the role and tenants of before."""
-    return Document(users.enable(users.name_of(number)))
+    return Document(users.enable(users.name_of(number), seen=seen))
 
 
 @router.post(
@@ -153,9 +164,9 @@ def sign_out_user(number: UserNumber) -> Document:
 @router.delete(
     "/users/{number}", response_model=users.UserDone, summary="Remove a user", dependencies=[need("users.remove")]
 )
-def remove_user(number: UserNumber) -> Document:
+def remove_user(number: UserNumber, seen: Seen = None) -> Document:
     """With their sessions. What they did stays in the record, under their name."""
-    return Document(users.remove(users.name_of(number)))
+    return Document(users.remove(users.name_of(number), seen=seen))
 
 
 @router.get("/tokens", response_model=TokenPage, summary="List tokens", dependencies=[need("tokens.read")])

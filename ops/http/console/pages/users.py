@@ -21,6 +21,8 @@ Role = Annotated[str, Form(max_length=20)]
 Scope = Annotated[str, Form(max_length=10)]
 Slugs = Annotated[str, Form(max_length=50_000)]
 Secret = Annotated[str, Form(max_length=4000)]
+# The version that the page showed. A form without one is of no page that we know.
+Seen = Annotated[int, Form(ge=0, le=2**62)]
 
 
 def chosen_tenants(scope: str, slugs: str) -> list[str] | None:
@@ -80,16 +82,19 @@ def _act(request: Request, number: int, verb: Callable[[str], UserDone], **typed
 
 
 @router.post("/{number}")
-def edit(request: Request, number: Number, role: Role = "", scope: Scope = "", slugs: Slugs = "") -> Response:
+def edit(
+    request: Request, number: Number, *, role: Role = "", scope: Scope = "", slugs: Slugs = "", seen: Seen = 0
+) -> Response:
     """Another role, other tenants."""
     tenants = chosen_tenants(scope, slugs)
-    return _act(request, number, lambda name: users.edit(name, role, tenants), role=role, scope=scope, slugs=slugs)
+    typed = {"role": role, "scope": scope, "slugs": slugs}
+    return _act(request, number, lambda name: users.edit(name, role, tenants, seen=seen), **typed)
 
 
 @router.post("/{number}/password")
-def password(request: Request, number: Number, first: Secret = "") -> Response:
+def password(request: Request, number: Number, first: Secret = "", seen: Seen = 0) -> Response:
     """Another password; their sessions end."""
-    return _act(request, number, lambda name: users.passwd(name, first))
+    return _act(request, number, lambda name: users.passwd(name, first, seen=seen))
 
 
 @router.post("/{number}/disable")
@@ -99,9 +104,9 @@ def disable(request: Request, number: Number) -> Response:
 
 
 @router.post("/{number}/enable")
-def enable(request: Request, number: Number) -> Response:
+def enable(request: Request, number: Number, seen: Seen = 0) -> Response:
     """Let them in again."""
-    return _act(request, number, users.enable)
+    return _act(request, number, lambda name: users.enable(name, seen=seen))
 
 
 @router.post("/{number}/sign-out")
@@ -111,12 +116,12 @@ def sign_out(request: Request, number: Number) -> Response:
 
 
 @router.post("/{number}/remove")
-def remove(request: Request, number: Number, sure: Annotated[str, Form(max_length=5)] = "") -> Response:
+def remove(request: Request, number: Number, sure: Annotated[str, Form(max_length=5)] = "", seen: Seen = 0) -> Response:
     """Forget them."""
 
     def verb(name: str) -> UserDone:
         if not sure:
             raise Problem("remove_sure", name=name)
-        return users.remove(name)
+        return users.remove(name, seen=seen)
 
     return _act(request, number, verb)
