@@ -65,7 +65,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "page.draft_moved": "{name} answered here meanwhile. Nothing of this was kept yet: look what stands here now, then try again.",
     "problem.draft_gone": "{slug} is no longer being set up: somebody stored or forgot it meanwhile, so nothing of this was kept.",
     "problem.no_page": "There is no such page.",
-    "problem.settings_changed": "{slug} was changed by somebody else meanwhile, so nothing of this was stored: look at it again.",
+    "problem.settings_changed": "{slug} was changed by {who} meanwhile, at {at}, so nothing of this was stored: look at it again.",
+    "edit.somebody_else": "somebody else",
     "problem.wrong_values": "This can't be used: {keys}.",
     "page.wrong_values": "Something can't be used: see below what.",
 }

@@ -121,13 +121,28 @@ def apply(
         return done
 
 
+# What changes the settings of a tenant that is there
+CHANGES = ("tenants edit", "tenants import", "tenants credentials", "courses add", "token")
 _LOCKED_VERSION = text("SELECT settings_version FROM tenant WHERE slug = :slug FOR NO KEY UPDATE")
+_FIRST = text(
+    """SELECT (SELECT a.who FROM operator_action a WHERE a.tenant_id = t.id AND a.verb = ANY(:verbs)
+                ORDER BY a.id DESC LIMIT 1) AS who, t.updated_at AS at
+         FROM tenant t WHERE t.slug = :slug"""
+)
 
 
 def _refuse_changed(connection: Connection, slug: str, decided_on: int | None) -> None:
     now = connection.execute(_LOCKED_VERSION, {"slug": slug}).scalar()
     if now != decided_on:
-        raise AlreadyDecided("settings_changed", slug=slug)
+        raise changed_first(connection, slug)
+
+
+def changed_first(connection: Connection, slug: str) -> AlreadyDecided:
+    """Tell that the settings are others than those looked at, and who changed them last."""
+    first = connection.execute(_FIRST, {"slug": slug, "verbs": list(CHANGES)}).first()
+    who = Words("edit.somebody_else") if first is None or first.who is None else first.who
+    at = f"{first.at:%Y-%m-%d %H:%M} UTC" if first is not None else "?"
+    return AlreadyDecided("settings_changed", slug=slug, who=who, at=at)
 
 
 _SHARING = text(

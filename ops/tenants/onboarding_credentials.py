@@ -24,7 +24,7 @@ def credentials_of(slug: str, system: str) -> Draft:
         raise Problem("credentials_of", system=system)
     with session() as opened:
         tenant = lookup.tenant(opened, slug)
-        afas, pluvo, envid = tenant.afas, tenant.pluvo, tenant.envid
+        afas, pluvo, envid, version = tenant.afas, tenant.pluvo, tenant.envid, tenant.settings_version
     answers = {
         "slug": slug,
         "name": slug,
@@ -38,12 +38,22 @@ def credentials_of(slug: str, system: str) -> Draft:
         answers |= {"afas.secret_ends": LEFT_OUT}
         answers |= {"afas.reached": "yes", "pluvo.organisation": pluvo.organisation}
         answers |= {"pluvo.base_url": pluvo.base_url or LEFT_OUT}
-    facts = {"before": before, "envid_before": envid, "until": f"{system}.reached", "fixed": list(answers)}
+    facts = {
+        "version": version,
+        "before": before,
+        "envid_before": envid,
+        "until": f"{system}.reached",
+        "fixed": list(answers),
+    }
     return Draft(slug, answers, {}, facts, kept=False)
 
 
-def change_credentials(draft: Draft, system: str, who: str) -> None:
-    """Put credentials that were tried in place of the stored ones. Calls under way end with the old ones."""
+def change_credentials(draft: Draft, system: str, who: str, *, seen: int | None = None) -> None:
+    """Put credentials that were tried in place of the stored ones. Calls under way end with the old ones.
+
+    ``seen``: the version of the settings that was looked at, else that of the draft. Raises AlreadyDecided where
+    somebody changed them since: they may be credentials too, which work.
+    """
     access.check("tenants.credentials", draft.slug)
     given = onboarding.systems(draft)[system]
     with session() as opened:
@@ -53,6 +63,8 @@ def change_credentials(draft: Draft, system: str, who: str) -> None:
         stored = getattr(tenant, system)
         if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system]):
             raise AlreadyDecided("address_changed", slug=draft.slug)
+        if tenant.settings_version != (draft.facts["version"] if seen is None else seen):
+            raise importing.changed_first(opened.connection(), draft.slug)
         if system == "afas":
             new = {key: given.get(key) for key in ("auth", "client_id", "secret_ends")}
             tenant.afas = tenant.afas.model_copy(update=new)

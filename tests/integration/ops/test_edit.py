@@ -50,7 +50,7 @@ def test_only_what_was_given_changes_and_the_second_of_two_is_told(acme: int) ->
     ]
     after = scalar("SELECT to_jsonb(t) - 'name' - 'settings_version' - 'updated_at' FROM tenant t")
     assert after == before
-    with pytest.raises(AlreadyDecided, match="changed by somebody else meanwhile"):
+    with pytest.raises(AlreadyDecided, match=r"acme was changed by anna meanwhile, at .* UTC"):
         edit.change("acme", {"name": "Acme N.V."}, found["version"], "bert")
     assert scalar("SELECT name FROM tenant") == "Acme B.V."
     assert edit.change("acme", {"name": "Acme B.V."}, edit.read("acme")["version"], "bert").action == "unchanged"

@@ -523,6 +523,22 @@ def test_credentials_that_were_tried_elsewhere_are_not_stored(customer: Customer
             onboarding_credentials.change_credentials(draft, system, "tester")
 
 
+@pytest.mark.parametrize("system", ["afas", "pluvo"])
+def test_the_second_of_two_who_replace_credentials_is_told_of_the_first(customer: Customer, system: str) -> None:
+    onboarding_store.finish(customer.until(""), "tester")
+    both = []
+    for _ in range(2):
+        draft = onboarding_credentials.credentials_of("nova", system)
+        while question := onboarding.pending(draft):
+            given = {"afas": "s1", "pluvo": "s2"}[system] if question.name.endswith("secret") else ""
+            draft = onboarding_store.give(draft, question.name, given, "tester")
+        both.append(draft)
+    onboarding_credentials.change_credentials(both[0], system, "anna")
+    with pytest.raises(AlreadyDecided, match=r"nova was changed by anna meanwhile, at .* UTC"):
+        onboarding_credentials.change_credentials(both[1], system, "bert")
+    assert scalar("SELECT array_agg(who) FROM operator_action WHERE verb = 'tenants credentials'") == ["anna"]
+
+
 def test_a_token_is_not_stored_for_an_address_that_it_is_not_of(customer: Customer) -> None:
     onboarding_store.finish(customer.until(""), "tester")
     answers = {"API key": "key", "Environment key": "env", "Code from the mail": customer.right["otp.code"]}

@@ -14,7 +14,15 @@ from ops.http.console import choices, forms
 from ops.http.console.render import page
 from ops.language import SENTENCES, Language, Words, say
 from ops.problems import AlreadyDecided, Problem
-from ops.tenants import edit, manage, onboarding, onboarding_courses, onboarding_credentials, onboarding_steps
+from ops.tenants import (
+    edit,
+    importing,
+    manage,
+    onboarding,
+    onboarding_courses,
+    onboarding_credentials,
+    onboarding_steps,
+)
 from ops.tenants.file import WrongValues
 from ops.tenants.onboarding import Draft, Question, Refused
 from ops.tenants.onboarding_words import refusal
@@ -29,8 +37,6 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("removals", edit.REMOVALS),
     ("limits", edit.LIMITS),
 )
-# What was done here, of all that is recorded of a tenant
-CHANGES = ("tenants edit", "tenants import", "tenants credentials", "courses add", "token")
 
 
 # ---------------------------------------------------------------------------------------------------- settings
@@ -45,13 +51,17 @@ def settings(request: Request, slug: Slug) -> HTMLResponse:
 @router.post("/tenants/{slug}/edit")
 def change(request: Request, slug: Slug, typed: forms.Typed) -> Response:
     """Change what was typed otherwise; what can't be used is told beside it, and nothing is stored."""
-    version = typed.get("version", "")
     try:
-        known = int(version) if version.isdecimal() and len(version) < 19 else 0  # of none
-        edit.change(slug, typed, known, access.actor().name)
+        edit.change(slug, typed, _version(typed), access.actor().name)
     except Problem as problem:
         return _settings(request, slug, edit.read(slug), typed, problem)
     return RedirectResponse(f"/tenants/{slug}/edit", 303)
+
+
+def _version(typed: Mapping[str, str]) -> int:
+    """The version of the settings that a page was made of; 0, which none has, of a form that is not ours."""
+    version = typed.get("version", "")
+    return int(version) if version.isdecimal() and len(version) < 19 else 0
 
 
 def _settings(
@@ -71,7 +81,7 @@ def _settings(
         found=found,
         parts=parts,
         problem=problem.say(language) if problem else None,
-        history=[one for one in audit.recent(slug, 50) if one["verb"] in CHANGES],
+        history=[one for one in audit.recent(slug, 50) if one["verb"] in importing.CHANGES],
     )
 
 
@@ -137,12 +147,22 @@ def replace_keys(request: Request, slug: Slug, system: System, typed: forms.Type
         return _keys(request, system, refused.draft, typed, refused)
     if onboarding.pending(draft) is not None:
         return _keys(request, system, draft, typed)
-    onboarding_credentials.change_credentials(draft, system, who)
+    try:
+        onboarding_credentials.change_credentials(draft, system, who, seen=_version(typed))
+    except AlreadyDecided as problem:
+        now = onboarding_credentials.credentials_of(slug, system)
+        return _keys(request, system, now, typed, problem=problem)
     return RedirectResponse(f"/tenants/{slug}/credentials?done={system}", 303)
 
 
 def _keys(
-    request: Request, system: str, draft: Draft, typed: Mapping[str, str], refused: Refused | None = None
+    request: Request,
+    system: str,
+    draft: Draft,
+    typed: Mapping[str, str],
+    refused: Refused | None = None,
+    *,
+    problem: Problem | None = None,
 ) -> HTMLResponse:
     found = manage.about(draft.slug)
     # What was typed chooses which fields are shown: those of a token, or of a client.
@@ -150,8 +170,12 @@ def _keys(
     step = {"afas": "key", "pluvo": "pluvo"}[system]
     fixed = draft.facts["fixed"]
     asked = [_without_code(one) for one in onboarding_steps.asked(assumed, step) if one.name not in fixed]
-    context = {"found": found, "system": system, "done": ""}
-    return _answers(request, "tenant_keys.html", draft, asked, typed=typed, refused=refused, context=context)
+    # What was typed belongs to the settings that were looked at then, until somebody is told of those of now.
+    seen = typed.get("version", draft.facts["version"]) if problem is None else draft.facts["version"]
+    context = {"found": found, "system": system, "done": "", "seen": seen}
+    return _answers(
+        request, "tenant_keys.html", draft, asked, typed=typed, refused=refused, context=context, problem=problem
+    )
 
 
 def _without_code(question: Question) -> Question:
