@@ -89,6 +89,7 @@ def run_acts(demo: Demo) -> None:
         "koppeling demo: three customers, none of them real",
         f"PostgreSQL, Valkey, two worker processes and the web server run: {demo.setup.address}",
         "AFAS and Pluvo are stand-ins that answer like the real ones. Nothing leaves this machine.",
+        "The demo starts each run itself. The timetable is kept once it is through, where --keep leaves it running.",
     )
     for done in demo.setup.import_tenants():
         script = demo.scripts[done.slug]

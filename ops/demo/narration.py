@@ -72,5 +72,5 @@ def keeping(setup: Setup) -> None:
     say()
     say(f"Still running. Address: {setup.address} : open it in a browser, it is the console.")
     say(f"   AFAS stand-in:  {setup.afas_url}   Pluvo stand-in: {setup.pluvo_url}   (docs/simulators.md)")
-    say(f"   In another terminal: KOPPELING_HOME={setup.home} .venv/bin/koppeling status")
+    say(f"   In another terminal: {setup.words} .venv/bin/koppeling status")
     say("   Ctrl-C ends it and removes everything.")

@@ -47,6 +47,7 @@ def _run(built: Setup, keep: bool) -> int:
     if keep:
         leave(demo)
         with suppress(Interrupted):
+            built.keep_timetable()
             narration.keeping(built)
             built.wait_until_it_ends()
         narration.say("Stopping …")

@@ -9,22 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
 import logs
 import settings
-from models.session import engine_for
+from models.session import engine_for, transaction
 from ops.demo import named_servers
 from ops.problems import Problem
 from ops.servers import environment
@@ -32,6 +31,7 @@ from ops.servers.embedded.process import free_port
 from ops.tenants import file, importing
 from simulators.core.server import running
 from simulators.sample_data.tenants import World, world
+from tenancy import vital_signs
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -39,7 +39,10 @@ STOP_SECONDS = 60.0
 
 @dataclass
 class Setup:
-    """What runs during the demo. ``world`` holds both simulators; take their lock to look or to change."""
+    """What runs during the demo. ``world`` holds both simulators; take their lock to look or to change.
+
+    ``told``: the settings that a command needs which is to find all this.
+    """
 
     home: Path
     world: World
@@ -47,6 +50,24 @@ class Setup:
     pluvo_url: str
     address: str
     up: subprocess.Popen[bytes]
+    told: Mapping[str, str]
+    running: ExitStack
+
+    @property
+    def words(self) -> str:
+        """What stands before a command in another terminal."""
+        return " ".join(f"{name}={shlex.quote(value)}" for name, value in self.told.items())
+
+    def keep_timetable(self) -> None:
+        """Start the scheduler. Not earlier: runs that begin by themselves would come between those of the acts."""
+        child = self.running.enter_context(_program(self.home, "scheduler", "scheduler", "--child"))
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and child.poll() is None:
+            with transaction() as connection:
+                if vital_signs.read(connection)["timetable"] == "ok":
+                    return
+            time.sleep(0.05)
+        raise Problem("scheduler_no_start", words=last_words(self.home / "scheduler.log"))
 
     def must_run(self) -> None:
         """Raise a Problem when ``koppeling up`` ended by itself."""
@@ -70,16 +91,18 @@ def set_up() -> Iterator[Setup]:
     made = world()
     with ExitStack() as stack:
         home = Path(stack.enter_context(_folder()))
-        _settings(home)
+        told = _settings(home)
         stack.enter_context(named_servers.named_servers())
         # The child first: a process is best started before there are threads.
-        up = stack.enter_context(_up(home))
+        port = str(free_port())
+        words = ("up", "--no-scheduler", "--port", port, "--workers", "2", "--threads", "8")
+        up = stack.enter_context(_program(home, "up", *words))
         afas_url = stack.enter_context(running(made.afas.app))
         pluvo_url = stack.enter_context(running(made.pluvo.app))
         address = _ready(up, home)
         environment.connect_running()
         stack.callback(lambda: engine_for(settings.get().need_database()).dispose())
-        yield Setup(home, made, afas_url, pluvo_url, address, up)
+        yield Setup(home, made, afas_url, pluvo_url, address, up, told, stack)
 
 
 @contextmanager
@@ -91,30 +114,35 @@ def _folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settings(home: Path) -> None:
+def _settings(home: Path) -> Mapping[str, str]:
     """Settings of this process and of those it starts: the standard ones, whatever the user's own are."""
     kept = {settings.PREFIX + name + suffix for name in ("DATABASE_URL", "REDIS_URL") for suffix in ("", "_FILE")}
     for name in [name for name in os.environ if name.startswith(settings.PREFIX) and name not in kept]:
         del os.environ[name]
-    key = home / "demo.key"
-    key.touch(mode=0o600)
-    key.write_text(Fernet.generate_key().decode(), encoding="ascii")
-    told = {"HOME": str(home), "SECRET_KEYS_FILE": str(key), "ALLOW_INSECURE_URLS": "1"}
-    # A named server may hold other things too: only what is below this prefix is ours.
-    told["REDIS_PREFIX"] = f"koppeling:demo-{secrets.token_hex(4)}"
-    os.environ.update({settings.PREFIX + name: value for name, value in told.items()})
+    given = {name.removeprefix(settings.PREFIX).removesuffix("_FILE") for name in kept & set(os.environ)}
+    told = {"HOME": str(home), "ALLOW_INSECURE_URLS": "1"}
+    # The key of a home: whoever uses it from another terminal finds it there, as in any other.
+    environment.make_home_key(home)
+    if "DATABASE_URL" in given:
+        told["SECRET_KEYS_FILE"] = str(home / environment.KEY_FILE)
+    if "REDIS_URL" in given:
+        # A named server may hold other things too: only what is below this prefix is ours.
+        told["REDIS_PREFIX"] = f"koppeling:demo-{secrets.token_hex(4)}"
+    told = {settings.PREFIX + name: value for name, value in told.items()}
+    os.environ.update(told)
     settings.get.cache_clear()
     logs.configure(level=logging.ERROR)
+    return told
 
 
 @contextmanager
-def _up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "ops.cli", "up", "--no-scheduler", "--port", str(free_port())]
-    command += ["--workers", "2", "--threads", "8"]
+def _program(home: Path, name: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``koppeling`` with these words, beside the demo and no longer than it; what it says is below the home."""
+    command = [sys.executable, "-m", "ops.cli", *words]
     bound = shutil.which("setpriv") if sys.platform == "linux" else None
     if bound:  # so that it stops, and all it started with it, even when this process is killed
         command = [bound, "--pdeathsig", "TERM", "--", *command]
-    with (home / "up.out").open("wb") as out, (home / "up.log").open("wb") as log:
+    with (home / f"{name}.out").open("wb") as out, (home / f"{name}.log").open("wb") as log:
         # A session of its own: Ctrl-C is told to it by us, after the demo has ended.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)  # noqa: S603  our own program, no shell
     try:

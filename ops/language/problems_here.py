@@ -53,6 +53,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.up_slow": "`koppeling up` was not ready within {seconds} s: {words}",
     "problem.up_ended": "`koppeling up` ended with code {code}: {words}",
     "problem.up_no_start": "`koppeling up` does not start: {words}",
+    "problem.scheduler_no_start": "`koppeling scheduler` does not start: {words}",
     "problem.key_of_environment": "The key is that of KOPPELING_SECRET_KEYS, which only you can change: put a new one in front of it everywhere, restart, `koppeling tenants rotate-keys`, take the old one out.",
     "problem.key_not_written": "Can't write {path} ({why}): all that is stored can be read as before.",
     "problem.backup_elsewhere": "KOPPELING_DATABASE_URL names the database: back it up and restore it with PostgreSQL's own pg_dump and pg_restore (docs/operations.md has the lines).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from ops.demo import assertions
 from ops.demo.tenant_script import TenantScript
@@ -70,13 +72,28 @@ def test_kept_running_it_says_where_it_is_and_ctrl_c_ends_it(bare: dict[str, str
     told: list[str] = []
     for line in iter(demo.stdout.readline, ""):
         told.append(line)
-        if "Address: " in line:
+        if "Ctrl-C" in line:
             break
-    address = told[-1].partition("Address: ")[2].split()
+    address = next(line for line in told if "Address: " in line).partition("Address: ")[2].split()
+    assert address[0].startswith("http://127.0.0.1:")
+
+    # then all that the console tells of is done by somebody, and a command finds what it needs as it was told
+    services = requests.get(f"{address[0]}/api/overview", timeout=30).json()["services"]
+    assert set(services.values()) == {"ok"}
+    words = next(line for line in told if "In another terminal: " in line).partition(": ")[2].split()
+    there = dict(word.split("=", 1) for word in words if word.startswith("KOPPELING_"))
+    checked = subprocess.run(
+        [*COMMAND[:3], "check", "acme", "--json"],
+        check=False,
+        env={**bare, **there},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert checked.returncode in (0, 1), checked.stderr
+    assert {"insecure_url", "key_gone"}.isdisjoint(one["code"] for one in json.loads(checked.stdout)["probes"])
 
     # when
-    assert address, "".join(told)
-    assert address[0].startswith("http://127.0.0.1:")
     demo.send_signal(signal.SIGINT)
     said, complained = demo.communicate(timeout=60)
 
