@@ -117,6 +117,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "time.in_minutes": ("in {count} min", "in {count} min"),
     "time.in_hours": ("in {count} h", "in {count} h"),
     "time.in_days": ("tomorrow", "in {count} days"),
+    "time.under_a_second": "less than a second",
     "time.seconds": ("{count} s", "{count} s"),
     "time.minutes": ("{count} min", "{count} min"),
     "time.hours": ("{count} h", "{count} h"),

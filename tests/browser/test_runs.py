@@ -12,6 +12,7 @@ from tests.browser.desk import Desk
 from tests.browser.look import Look
 from tests.browser.seed import EVENT, HOSTILE
 from tests.fixtures.world import World, now_removals
+from tests.integration.ops.conftest import run_sql, scalar
 
 Check = Callable[[Look], None]
 
@@ -105,6 +106,59 @@ def test_it_speaks_both_languages(look: Look, places: dict[str, str], name: str,
     text = look.find("body").inner_text()
     for word in WORDS[name][language == "nl"]:
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("language", "nothing", "again", "took", "lines"),
+    [
+        (
+            "en",
+            "Nothing was done: it was refused while it read",
+            "begun again by itself",
+            "less than a second",
+            "no plan",
+        ),
+        ("nl", "Er is niets gedaan: het lezen werd geweigerd", "vanzelf opnieuw", "minder dan een seconde", "een plan"),
+    ],
+)
+def test_a_run_that_was_refused_says_what_became_of_it_and_what_to_do(
+    look: Look, *, language: str, nothing: str, again: str, took: str, lines: str
+) -> None:
+    refused = newest("gamma", "enrollments")
+    run_sql("UPDATE run SET started_at = finished_at - interval '20 ms' WHERE id = :run", run=refused)
+    look.open(f"/runs/{refused}", language=language)
+    for said in (nothing, again, took, lines):
+        assert said in look.text()
+    assert "counted yet" not in look.text()
+    assert look.find("form.filters").count() == 0
+    look.shot(f"run-refused-{language}")
+    look.find("main a[href='/tenants/gamma']").first.click()
+    assert look.page.url.endswith("/tenants/gamma")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "said"),
+    [
+        ("quarantined", "secret_damaged", "A stored secret of this tenant is damaged"),
+        ("quarantined", "settings_unread", "The stored settings of this tenant can't be read"),
+        ("failed", "crashed", "It broke off three times"),
+        ("failed", "internal_error: KeyError at x.py:3", "Koppeling itself went wrong"),
+        ("stopped", None, "Nothing was done before it stopped"),
+        ("done", None, "There was nothing to do"),
+    ],
+)
+def test_however_a_run_without_outcomes_ended_a_sentence_says_so(
+    look: Look, status: str, reason: str | None, said: str
+) -> None:
+    refused = newest("gamma", "enrollments")
+    before = scalar("SELECT ARRAY[status, reason] FROM run WHERE id = :run", run=refused)
+    run_sql("UPDATE run SET status = :s, reason = :r WHERE id = :run", run=refused, s=status, r=reason)
+    try:
+        look.open(f"/runs/{refused}", language="en")
+        assert said in look.text()
+        assert "counted yet" not in look.text()
+    finally:
+        run_sql("UPDATE run SET status = :s, reason = :r WHERE id = :run", run=refused, s=before[0], r=before[1])
 
 
 def test_names_that_are_attacks_are_only_names(look: Look, places: dict[str, str]) -> None:

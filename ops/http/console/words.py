@@ -60,7 +60,9 @@ def _change(english: str, code: Mapping[str, Any] | None, language: Language) ->
 
 
 def lasting(seconds: float, language: Language) -> str:
-    """``4 s``, ``12 min``, ``3 h``."""
+    """``4 s``, ``12 min``, ``3 h``; what took no second took some time all the same."""
+    if seconds < 1:
+        return say("time.under_a_second", language)
     unit, count = _unit(seconds)
     return say(f"time.{unit}", language, count=count)
 

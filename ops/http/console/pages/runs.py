@@ -82,6 +82,7 @@ def _show(request: Request, found: RunShown, wanted: LineQuery) -> HTMLResponse:
         "steps": steps(found),
         "going": progress.look(found["id"]) if unfinished(found) else None,
         "outcomes": outcome_parts(found),
+        "nothing": nothing(found),
         "wanted": wanted,
         "done": audit.of(found["id"]),
     }
@@ -161,6 +162,17 @@ def outcome_parts(run: RunShown) -> list[dict[str, Any]]:
     removals = {"removed": run["removed"], "held_removals": run["held_removals"]}
     counted |= {name: count for name, count in removals.items() if count}
     return [{"name": name, "value": count} for name, count in counted.items()]
+
+
+def nothing(run: RunShown) -> str | None:
+    """The sentence for a run that is over and counted nothing; None for one that may still, or did."""
+    if unfinished(run) or outcome_parts(run):
+        return None
+    status = RunStatus(run["status"])
+    if status == RunStatus.QUARANTINED and run["trigger"] in (PREVIEW, "dry_run"):
+        return "run.nothing_quarantined_only_looked"
+    known = (RunStatus.QUARANTINED, RunStatus.FAILED, RunStatus.STOPPED)
+    return f"run.nothing_{status if status in known else 'done'}"
 
 
 _JUDGED = {"complete": "ok", "partial": "broken", "suspect": "waits_for_you"}
