@@ -3,7 +3,7 @@
 In templates: ``t("code", count=3)`` says a code, ``meaning("timeout", "AFAS")`` an error;
 ``m.state("done")`` and the other macros of ``macros.html``;
 ``|when(zone)``, ``|ident``, ``|ident(short=True)``, ``|number``, ``|capped``, ``|lasting``, ``|prose``, ``|probe``;
-``|address``; ``here(cursor=…)`` is the address of this page with other filters;
+``|address``, ``|did``, ``|besides``; ``here(cursor=…)`` is the address of this page with other filters;
 ``may("holds.release", slug)`` whether a button is shown.
 """
 
@@ -29,7 +29,7 @@ from models.blackouts import Blackout
 from models.session import DATABASE_TROUBLE
 from ops import access, completions, overview
 from ops.http.access import known_of
-from ops.http.console import choices, places, states, static_files, words
+from ops.http.console import choices, deeds, places, states, static_files, words
 from ops.language import SENTENCES, Language, say
 from ops.listing import Row
 from ops.problems import Problem
@@ -158,6 +158,8 @@ def environment() -> Environment:
     made.filters.update(
         when=_when,
         changes=_changes,
+        did=_did,
+        besides=_besides,
         at=_at,
         ident=words.ident,
         day=completions.shown,
@@ -190,6 +192,14 @@ def _when(at: datetime | str | None, zone: str | None = None) -> Markup:
 
 def _changes(detail: Mapping[str, Any]) -> list[str]:
     return words.changes(detail, _view.get().language)
+
+
+def _did(deed: Mapping[str, Any]) -> str | None:
+    return deeds.did(deed, _view.get().language)
+
+
+def _besides(deed: Mapping[str, Any]) -> list[str]:
+    return deeds.besides(deed, _view.get().language)
 
 
 def _probe(name: str) -> str:
