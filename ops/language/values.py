@@ -21,6 +21,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "value.mail": "is no e-mail address such as support@example.nl",
     "value.mails": 'must be a list of addresses: ["support@example.nl"]',
     "value.nul": "has a character (NUL) that can't be stored",
+    "value.half_character": "holds half a character",
+    "value.years": "must be of a year from {least} to {most}",
     "value.format": "must write a whole date that can be read back, such as %Y-%m-%d or %d-%m-%Y",
     "value.day": "must be a day such as 2027-05-01",
     "value.hours": "must be hours such as {example}",

@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from clients.errors import AFAS, RemoteError
-from ops.language import Language, Words, say
+from ops.language import SENTENCES, Language, Words, say
 from ops.problems import FileProblems, Problem
+from ops.tenants.file import words
 from ops.terminal.output import plain
 
 MAX_TOLD = 20
@@ -86,8 +87,23 @@ def unreadable(request: Request, found: RequestValidationError) -> Document:
     language = language_of(request)
     if any(one["type"] == "json_invalid" for one in told):
         return failed("not_json", 400, language)
-    fields = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in told[:MAX_TOLD]]
+    fields = [{"where": ".".join(map(str, one["loc"])), "what": wrong(one, language)} for one in told[:MAX_TOLD]]
     return failed("invalid_request", 422, language, fields=fields, count=len(told), first=_first(fields))
+
+
+def wrong(found: Mapping[str, Any], language: Language) -> str:
+    """What one of pydantic's errors says of a value: in English its own words, else by its kind."""
+    if language == "en":
+        return str(found["msg"])
+    context = found.get("ctx") or {}
+    if found["type"] == "value_error":  # one of ours
+        said = words(str(context.get("error", "")))
+        return said.say(language) if isinstance(said, Words) else say("api_value.other", language)
+    code = f"api_value.{found['type']}"
+    given = dict(context) | {"count": context.get("min_length", context.get("max_length"))}
+    if "expected" in context:
+        given["expected"] = str(context["expected"]).replace(" or ", f" {say('api_value.or', language)} ")
+    return say(code if code in SENTENCES else "api_value.other", language, **given)
 
 
 def _first(fields: Sequence[Mapping[str, str]]) -> str:

@@ -88,6 +88,31 @@ def test_a_body_of_another_form_is_a_422_that_names_what(api: Api, body: Any) ->
     assert (status, code) in ((422, "invalid_request"), (422, "reason_empty"))
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"reason": ""}, {"body.reason": "moet minstens 1 teken hebben"}),
+        ({"reason": 5, "more": 1}, {"body.reason": "moet tekst zijn", "body.more": "is hier niet bekend"}),
+        ({}, {"body.reason": "is nodig"}),
+        ({"reason": "x" * 1001}, {"body.reason": "mag hooguit 1000 tekens hebben"}),
+        ({"reason": "nul \0"}, {"body.reason": "bevat een teken (NUL) dat niet opgeslagen kan worden"}),
+        ({"reason": "half \ud800"}, {"body.reason": "moet tekst zijn"}),
+        ({"reason": "ok", "direction": "up"}, {"body.direction": "moet 'enrollments' of 'completions' zijn"}),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_value_is_told_in_the_language_that_is_liked(
+    api: Api, body: Any, told: dict[str, str]
+) -> None:
+    dutch = api("POST", "/tenants/acme/pause", json=body, headers={"Accept-Language": "nl"})
+    problem = dutch.json()["error"]
+    assert {one["where"]: one["what"] for one in problem["params"]["fields"]} == told
+    assert next(iter(told.values())) in problem["message"]
+    english = api("POST", "/tenants/acme/pause", json=body, headers={"Accept-Language": "en"}).json()["error"]
+    assert [one["where"] for one in english["params"]["fields"]] == list(told)
+    assert {one["what"] for one in english["params"]["fields"]}.isdisjoint(told.values())
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_form_is_not_taken_for_a_document(api: Api, kind: str) -> None:
     answer = api("POST", "/tenants/acme/pause", data=b'{"reason": "x"}', headers={"Content-Type": kind})
