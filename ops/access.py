@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from models.role import Role as Role  # noqa: PLC0414  part of what this module offers
+from ops.language import Words
 from ops.problems import Forbidden, NotThere
 
 
@@ -125,7 +126,9 @@ def need(verb: str) -> None:
     """The role alone: for a verb over several tenants, each of which is checked or taken from ``visible``."""
     needed = NEEDS[verb]
     if actor().role < needed:
-        raise Forbidden("role", needed=needed, name=actor().name, role=actor().role)
+        acts = actor()
+        said = {"needed_role": Words(f"role.{needed}"), "own_role": Words(f"role.{acts.role}")}
+        raise Forbidden("role", needed=needed, name=acts.name, role=acts.role, **said)
 
 
 def may(verb: str, slug: str | None = None) -> bool:

@@ -56,6 +56,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "letters.attempts": "attempts",
     "letters.last_call": "the last call, masked:",
     "problem.replay_running": "{who} is replaying these already: replay {batch}.",
+    "problem.replay_cancelled": "{who} cancelled this replay at {at}: nothing more of it is sent.",
     "problem.replay_over": "This replay was over before.",
     "letters.day": "{count} gave up {ago} days ago",
 }

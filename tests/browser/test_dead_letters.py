@@ -177,6 +177,43 @@ def test_a_replay_under_way_is_cancelled_and_says_by_whom(desk: Desk, look: Look
     assert replays.show(batch)["state"] == "cancelled"
 
 
+@pytest.mark.parametrize(
+    ("language", "button", "title", "first", "again", "way"),
+    [
+        ("en", "Send nothing more", "Somebody was first", "carol cancelled", "Nothing of this was done", "Look at it"),
+        ("nl", "Niets meer versturen", "Iemand was eerder", "carol heeft", "Hiervan is niets gedaan", "Opnieuw bekijken"),
+    ],
+)
+def test_who_comes_second_is_told_who_was_first_and_led_back_to_look(
+    desk: Desk,
+    look: Look,
+    axe: Callable[[Look], None],
+    *,
+    language: str,
+    button: str,
+    title: str,
+    first: str,
+    again: str,
+    way: str,
+) -> None:
+    slug = f"second-{language}"
+    letters_of(desk, slug, {"Enter a valid email address": 2})
+    batch = replay_batch.create(inbox.choose([], Filters(slug), everything=False), rate=0.001, who="anna")
+    page = look.open(f"/replays/{batch}", language=language, javascript=False)
+    replay_batch.cancel(batch, who="carol")
+    look.expect(409)
+    page.get_by_role("button", name=button).click()
+    for said in (title, first, again):
+        assert said in look.text()
+    axe(look)
+    look.shot(f"problem-409-{language}")
+    look.turn("dark", NARROW)
+    look.shot(f"problem-409-{language}-dark")
+    page.get_by_role("link", name=way).click()
+    assert page.url.endswith(f"/replays/{batch}")
+    assert "carol" in look.text()
+
+
 def test_what_a_pause_kept_from_being_sent_is_told_once_a_replay_is_over(desk: Desk, look: Look) -> None:
     letters_of(desk, "holiday", {"Enter a valid email address": 2})
     batch = replay_batch.create(inbox.choose([], Filters("holiday"), everything=False), who="anna")

@@ -14,7 +14,7 @@ from ops.language import Language
 from ops.logins import Browser as From
 from simulators.core.server import running
 from tests.browser.desk import Desk
-from tests.browser.look import Look
+from tests.browser.look import NARROW, Look
 from tests.fixtures.asking import PASSWORD
 from tests.integration.ops.conftest import scalar
 
@@ -232,6 +232,30 @@ def test_a_viewer_is_shown_no_way_to_users_and_is_told_why_by_its_address(guest:
     assert "admin" in guest.text()
     guest.open("/tenants/gamma", status=404)
     assert page.url.endswith("/tenants/gamma")
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "role", "advice", "way"),
+    [
+        ("en", "You may not do that", "needs the role admin, and {name} is viewer", "an admin for", "To the overview"),
+        ("nl", "Dat mag hier niet", "vraagt de rol beheerder, en {name} is kijker", "een beheerder om", "overzicht"),
+    ],
+)
+def test_who_may_not_is_told_why_and_where_to_go(
+    guest: Look, desk: Desk, axe: Axe, *, language: Language, title: str, role: str, advice: str, way: str
+) -> None:
+    name = f"vera{next(_numbers)}@example.nl"
+    users.add(name, "viewer", ["acme"], PASSWORD)
+    guest.open("/", language=language)
+    log_in(guest, name)
+    guest.open("/settings/users", language=language, status=403)
+    for said in (title, role.format(name=name), advice, way):
+        assert said in guest.text()
+    axe(guest)
+    guest.shot(f"problem-403-{language}")
+    guest.turn("dark", NARROW)
+    axe(guest)
+    guest.shot(f"problem-403-{language}-dark")
 
 
 def test_the_pages_can_be_used_by_everybody(look: Look, guest: Look, axe: Axe, anna: str) -> None:

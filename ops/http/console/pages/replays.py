@@ -68,5 +68,8 @@ def cancel(batch: Id) -> Response:
     """Send nothing more of it."""
     full = replays.full_id(batch)
     if not replay_batch.cancel(full):
+        for first in audit.of(full):
+            if first["verb"] == "replays cancel":
+                raise AlreadyDecided("replay_cancelled", who=first["who"], at=f"{first['at']:%Y-%m-%d %H:%M} UTC")
         raise AlreadyDecided("replay_over")
     return RedirectResponse(f"/replays/{full}", 303)
