@@ -127,8 +127,8 @@ def need(verb: str) -> None:
     needed = NEEDS[verb]
     if actor().role < needed:
         acts = actor()
-        said = {"needed_role": Words(f"role.{needed}"), "own_role": Words(f"role.{acts.role}")}
-        raise Forbidden("role", needed=needed, name=acts.name, role=acts.role, **said)
+        said, own = Words(f"role.{needed}"), Words(f"role.{acts.role}")
+        raise Forbidden("role", needed=needed, needed_role=said, name=acts.name, role=acts.role, own_role=own)
 
 
 def may(verb: str, slug: str | None = None) -> bool:

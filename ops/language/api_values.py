@@ -11,12 +11,12 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "api_value.string_type": "must be text",
     "api_value.string_unicode": "must be text",
     "api_value.string_too_short": (
-        "must have at least {min_length} character",
-        "must have at least {min_length} characters",
+        "must have at least {count} character",
+        "must have at least {count} characters",
     ),
     "api_value.string_too_long": (
-        "must have at most {max_length} character",
-        "must have at most {max_length} characters",
+        "must have at most {count} character",
+        "must have at most {count} characters",
     ),
     "api_value.string_pattern_mismatch": "must fit {pattern}",
     "api_value.int_type": "must be a whole number",

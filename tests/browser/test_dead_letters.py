@@ -181,7 +181,14 @@ def test_a_replay_under_way_is_cancelled_and_says_by_whom(desk: Desk, look: Look
     ("language", "button", "title", "first", "again", "way"),
     [
         ("en", "Send nothing more", "Somebody was first", "carol cancelled", "Nothing of this was done", "Look at it"),
-        ("nl", "Niets meer versturen", "Iemand was eerder", "carol heeft", "Hiervan is niets gedaan", "Opnieuw bekijken"),
+        (
+            "nl",
+            "Niets meer versturen",
+            "Iemand was eerder",
+            "carol heeft",
+            "Hiervan is niets gedaan",
+            "Opnieuw bekijken",
+        ),
     ],
 )
 def test_who_comes_second_is_told_who_was_first_and_led_back_to_look(

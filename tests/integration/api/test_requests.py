@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ops import users
 from tests.integration.api.conftest import Api
 
 
@@ -224,3 +225,21 @@ def test_who_looks_at_a_person_is_recorded_whichever_way_they_look(api: Api) -> 
     api.get("/tenants/acme/links/70/candidates")
     # then
     assert [one["subject"] for one in api.get(looked.format(70))["items"]] == ["70"]
+
+
+def test_of_two_who_change_a_user_the_second_is_told_who_was_first(api: Api) -> None:
+    number = users.add("vera@example.nl", "viewer", None, None)["id"]
+    seen = api.get(f"/users/{number}")["version"]
+    assert users.edit("vera@example.nl", "operator", None, who="carol", seen=seen)["result"] == "changed"
+    late = (
+        api("PUT", f"/users/{number}", json={"role": "admin", "tenants": None, "seen": seen}),
+        api("POST", f"/users/{number}/password", json={"password": "een korte zin is prima", "seen": seen}),
+        api("DELETE", f"/users/{number}", params={"seen": seen}),
+    )
+    for answer in late:
+        assert error(answer) == (409, "user_changed")
+        assert answer.json()["error"]["params"]["who"] == "carol"
+    assert api.get(f"/users/{number}")["role"] == "operator"
+    # whoever does not say what was looked at decides as before
+    assert api("PUT", f"/users/{number}", json={"role": "viewer", "tenants": None}).json()["result"] == "changed"
+    assert api("DELETE", f"/users/{number}").json()["result"] == "removed"

@@ -13,8 +13,8 @@ from babel.messages.pofile import read_po
 
 from clients.afas import errors as of_afas
 from clients.pluvo import errors as of_pluvo
-from ops.http.console.pages.tenant_edit import CHANGES
 from ops.language import FILES, FOLDER, SENTENCES, Language, language_of, say
+from ops.tenants.importing import CHANGES
 
 
 def _dutch(name: str) -> dict[str, Message]:
