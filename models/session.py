@@ -244,6 +244,11 @@ def prove_room(connection: Connection) -> None:
     connection.exec_driver_sql(_SPILL)
 
 
+def takes_writes(connection: Connection) -> bool:
+    """False for a replica, and where an administrator's setting forbids it."""
+    return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "off")
+
+
 def has_room(connection: Connection) -> bool:
     """The same, told, in a transaction that goes on."""
     try:

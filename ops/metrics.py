@@ -16,7 +16,7 @@ from models.advisory_locks import AdvisoryLock
 from models.completion_state import CLOSED
 from models.credential_end import AFAS_ENDS
 from models.direction import Health
-from models.session import transaction
+from models.session import has_room, takes_writes, transaction
 from models.tenant_settings import AfasSettings
 from models.worker import ALIVE_SECONDS
 from ops import access
@@ -125,8 +125,10 @@ class OfTenant(TypedDict):
 
 
 class Metrics(TypedDict):
-    """``wanted_workers``: processes that would have enough to do; ``dead_elsewhere``: of no tenant."""
+    """``wanted_workers``: processes that would have enough to do; ``dead_elsewhere``: of no tenant; ``writable``: the
+    database takes writes, and its disk more of them."""
 
+    writable: bool
     messages: dict[str, int]
     oldest_seconds: float
     runs: dict[str, int]
@@ -161,6 +163,7 @@ def read() -> Metrics:
         for row in connection.execute(_DIRECTIONS):
             directions.setdefault(row.slug, {})[row.direction] = row.state
         return {
+            "writable": takes_writes(connection) and has_room(connection),
             "messages": {state: messages.get(state, 0) for state in ("ready", "sent", "scheduled")},
             "oldest_seconds": float(connection.execute(_OLDEST).scalar() or 0),
             "runs": {status: runs.get(status, 0) for status in ("queued", "running", "applying")},

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis
-from sqlalchemy import text
 
 import settings
 from models.direction import Direction, Health
 from models.installation import redis_prefix
-from models.session import DATABASE_TROUBLE, has_room, transaction
+from models.session import DATABASE_TROUBLE, has_room, takes_writes, transaction
 from models.worker import live_workers
 from ops import lookup
 from ops.alerts.kinds import CREDENTIAL_ENDS
@@ -80,7 +79,7 @@ def document() -> dict[str, Any]:
     """As JSON. Raises what SQLAlchemy raises when the database can't be reached."""
     with transaction() as connection:
         # A replica, or an administrator's setting: this command may read, and nothing goes on.
-        read_only = connection.execute(text("SELECT current_setting('transaction_read_only')::bool")).scalar_one()
+        read_only = not takes_writes(connection)
         seen = lookup.visible_ids(connection)
         tenants = rows(connection, _TENANTS.format(where=_seen("id", seen)), seen=seen)
         counts: dict[int | None, Row] = {}

@@ -83,6 +83,11 @@ class Collector:
         yield _by("koppeling_build_info", "The version of this process.", "version", {code_version(): 1})
         if found is None:
             return
+        yield _one(
+            "koppeling_database_writable",
+            "Whether the database takes writes, and its disk more of them.",
+            float(found["writable"]),
+        )
         yield _by("koppeling_messages", "Messages still to be done, by state.", "state", found["messages"])
         yield _one("koppeling_oldest_message_age_seconds", "Age of the oldest message.", found["oldest_seconds"])
         yield _by("koppeling_runs", "Runs that are not over, by status.", "status", found["runs"])

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.fleet.postgres import Server, server
 from benchmarks.system import temporary_folder
 from migrations.run import upgrade
-from ops import doctor, status
+from ops import doctor, metrics, status
 from tests.fixtures.debian import REQUIRED, program
 from tests.integration.engine.conftest import Engine
 from tests.integration.engine.test_processes import supervised
@@ -100,6 +100,7 @@ def test_a_full_disk_is_said_at_once_and_costs_nothing_but_time(engine: Engine, 
         engine.wait(lambda: ready(engine)[1]["database"] == "disk full", 10)
         assert ready(engine)[0] == 503
         assert status.document()["database"] == "disk full"
+        assert not metrics.read()["writable"]
         assert "database_full" in [one["code"] for one in doctor.document()["checks"]]
         engine.wait(lambda: stands_still(engine), SECONDS)
         with suppress(SQLAlchemyError):  # it may have stopped by itself

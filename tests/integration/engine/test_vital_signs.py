@@ -11,7 +11,7 @@ from fastapi import Response
 from sqlalchemy.exc import InternalError, OperationalError
 
 from models.session import READ_ONLY, TOO_MANY, sqlstate, transaction
-from ops import status
+from ops import metrics, status
 from ops.cli import errors
 from ops.http import health
 from tenancy import vital_signs
@@ -95,6 +95,7 @@ def test_readiness_writes(engine: Engine, client: redis.Redis, database_url: str
         engine.wait(lambda: ready(engine)[1]["database"] == "read only", 10)
         assert ready(engine)[0] == 503
         assert status.document()["database"] == "read only"
+        assert not metrics.read()["writable"]
     engine.wait(lambda: ready(engine)[0] == 200, 10)
     assert status.document()["database"] == "ok"
 

@@ -100,7 +100,7 @@ def test_what_waits_and_how_every_direction_is_doing(acme: int, url: str) -> Non
 
     found = parsed(url)
 
-    assert value(found, "database_up") == 1
+    assert value(found, "database_up") == value(found, "database_writable") == 1
     assert value(found, "holds_open", tenant="acme") == 1
     assert value(found, "dead_letters_open", tenant="acme") == 1
     assert value(found, "ambiguous_people", tenant="acme") == 0
