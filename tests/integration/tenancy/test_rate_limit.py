@@ -1,7 +1,8 @@
-"""The rate that all machines share survives a broker's clock that is set back."""
+"""The rate that all machines share, also after a clock was set back and when callers are held up."""
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -24,6 +25,7 @@ def test_a_clock_that_is_set_back_delays_nobody(configured: settings.Settings) -
     due, seen = (int(part) for part in stored.split())
     hour = 3600 * 1_000_000
     client.set(key, f"{due + hour} {seen + hour}")
+    client.set(f"{key}:left", str(seen + hour))
 
     began = time.monotonic()
     rate_limit()  # RateLimited, if it were to wait for an hour
@@ -51,3 +53,41 @@ def test_without_redis_the_calls_of_all_messages_of_a_process_still_wait_for_eac
     RateLimit("https://d.example.org", 0.5, 0.5)()
 
     assert 0.5 < caught.value.seconds <= 2.1
+
+
+def test_callers_that_were_held_up_leave_at_their_distance_all_the_same(
+    configured: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given callers that each got a place, in a process that stands still until all of these are over
+    callers, rate = 12, 10
+    asleep, goes_on = threading.Semaphore(0), threading.Event()
+    left: list[float] = []
+    sleep = time.sleep
+
+    def stands_still(seconds: float) -> None:
+        if goes_on.is_set():
+            sleep(seconds)
+        else:
+            asleep.release()
+            goes_on.wait(60)
+
+    def call() -> None:
+        RateLimit("https://e.example.org", rate, 60.0)()
+        left.append(time.monotonic())
+
+    RateLimit("https://e.example.org", rate, 60.0)()
+    monkeypatch.setattr("tenancy.rate_limit.time.sleep", stands_still)
+    threads = [threading.Thread(target=call) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        asleep.acquire(timeout=60)
+    sleep(2.0 * callers / rate)
+    # when
+    goes_on.set()
+    for thread in threads:
+        thread.join(60)
+    # then they are no burst
+    left.sort()
+    assert len(left) == callers
+    assert left[rate] - left[0] > 0.9
