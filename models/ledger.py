@@ -87,20 +87,32 @@ _CLAIM = text(
       LEFT JOIN run r ON r.id = c.run_id
     """  # noqa: S608  only names of columns are put in
 )
-# Noted before the call, for the next delivery: this one may not be able to tell what came of it.
-_CHECK = text(
-    """
-    WITH noted AS (
-        UPDATE message SET touched = true
-         WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' AND NOT touched)
+# What there is against writing.
+_AGAINST = """
     SELECT extract(epoch FROM m.lease_until - now()) AS remaining, d.state, d.wait_until > now() AS waiting,
            coalesce(r.stop_requested OR r.status = 'stopped', false) AS stopped
       FROM message m
       LEFT JOIN tenant_direction d ON d.tenant_id = m.tenant_id AND d.direction = m.direction
       LEFT JOIN run r ON r.id = m.run_id
      WHERE m.id = :id AND m.tenant_id = :tenant AND m.deliveries = :delivery AND m.state = 'sent'
-    """
-)
+"""
+# Noted before the call, for the next delivery: this one may not be able to tell what came of it.
+_TOUCH = """
+    UPDATE message SET touched = true
+     WHERE id = :id AND tenant_id = :tenant AND deliveries = :delivery AND state = 'sent' AND NOT touched
+"""
+_CHECK = text(f"WITH noted AS ({_TOUCH}) {_AGAINST}")
+# Both, with a note of the actor's own. The message is locked before what that changes.
+_CHECK_NOTING = f"""
+    WITH against AS ({_AGAINST}), clear AS (
+        SELECT FROM against
+         WHERE remaining >= :need AND NOT stopped AND waiting IS NOT TRUE
+           AND state IS DISTINCT FROM 'paused' AND (:probe OR state IS DISTINCT FROM 'quarantined')
+    ), touched AS ({_TOUCH} AND EXISTS (SELECT FROM clear) RETURNING id
+    ), allowed AS (SELECT FROM clear WHERE (SELECT count(*) FROM touched) >= 0
+    ), {{note}}
+    SELECT against.*, (SELECT count(*) FROM noted) AS noted FROM against
+"""  # noqa: S608  constants
 # The same with the claim, before a call that is certain to come: this must be on the disk, other than the claim alone.
 _FORESEEN = """
     WITH foreseen AS (UPDATE message SET touched = true WHERE id = :message AND tenant_id = :tenant AND NOT touched),
@@ -289,6 +301,16 @@ def check(connection: Connection, key: dict[str, int]) -> Any:
 def untouched(connection: Connection, key: dict[str, int]) -> None:
     """The write that was noted was not sent, and no delivery before it may have made one."""
     connection.execute(_UNTOUCHED, key)
+
+
+def checking(note: str) -> TextClause:
+    """The statement that does what ``check`` does, and notes more if there is nothing against writing.
+
+    ``note``: CTEs, the last one ``noted``, which ask ``EXISTS (SELECT FROM allowed)``. ``id``, ``tenant`` and
+    ``delivery`` are the delivery's, ``need`` the seconds of its lease that writing may take, ``probe`` whether it goes
+    out in quarantine.
+    """
+    return text(_CHECK_NOTING.format(note=note))
 
 
 def renew(connection: Connection, key: dict[str, int], lease_seconds: float) -> None:

@@ -176,6 +176,8 @@ def _taken(connection: Any, record: Any, proxy: Any) -> None:
             connection.rollback()
         except Exception as error:
             raise InvalidatePoolError("the server closed idle connections") from error
+    if connection.autocommit:  # somebody was interrupted in ``autocommit``
+        connection.autocommit = False
     if _Pool.one_each and _Pool.held.records:
         raise RuntimeError("a thread takes a second connection while it holds one: that can block all of them")
     # The thread's own set goes along: a connection may be given back by another thread, where garbage is collected.
@@ -266,6 +268,17 @@ def transaction() -> Iterator[Connection]:
     """A connection in a transaction: commits at the end, rolls back when the block raises."""
     with engine().begin() as connection:
         yield connection
+
+
+@contextmanager
+def autocommit() -> Iterator[Connection]:
+    """A connection for one statement that is a transaction by itself: beginning and commit cost no round trip."""
+    if settings.get().database_direct_url is not None:  # through a pooler our limits need a transaction
+        with transaction() as connection:
+            yield connection
+        return
+    with engine().connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @dataclass

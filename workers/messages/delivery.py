@@ -6,21 +6,21 @@ A delivery is named by (id, deliveries). An older one can claim, settle and reco
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import dramatiq
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from clients.http import Call, without_people
 from loops import where
 from models import ledger
 from models.direction import Direction
-from models.session import fetch, transaction
+from models.session import autocommit, fetch, transaction
 from producers.runs.request import begin_again
 from tenancy import health, tallies
 from workers.messages.interruptions import Held, Interruption, LeaseShort, NotOurs, Stopped, Waiting
@@ -126,8 +126,7 @@ class Delivery:
         """
         with transaction() as connection:
             row = ledger.check(connection, self.key)
-            # A lease shorter than one call would never let it go: most of a fresh lease is always enough.
-            short = row is not None and row.remaining < min(need_seconds, 0.8 * self.lease_seconds)
+            short = self._short(row, need_seconds)
             obstacle = self._obstacle(row, short=short)
             if short and not obstacle:
                 ledger.renew(connection, self.key, self.lease_seconds)
@@ -136,8 +135,38 @@ class Delivery:
         if obstacle:
             raise obstacle
         if short:
-            self._deadline = time.monotonic() + self.lease_seconds
-            restart_time_limit()
+            self._renewed()
+
+    def check_noting(self, need_seconds: float, statement: TextClause, values: Mapping[str, object]) -> bool:
+        """The same by a statement of ``ledger.checking``, without a transaction: for a call that others wait for.
+
+        False where its note found nothing to write on.
+        """
+        values = {"need": self._enough(need_seconds), "probe": self.probe, **values, **self.key}
+        for last in (False, True):
+            with autocommit() as connection:
+                row = next(iter(fetch(connection, statement, values)), None)
+            short = self._short(row, need_seconds) and not last
+            obstacle = self._obstacle(row, short=short)
+            if obstacle:
+                raise obstacle
+            if not short:
+                break
+            with transaction() as connection:
+                ledger.renew(connection, self.key, self.lease_seconds)
+            self._renewed()
+        return row is not None and bool(row.noted)
+
+    def _enough(self, need_seconds: float) -> float:
+        """A lease shorter than one call would never let it go: most of a fresh lease is always enough."""
+        return min(need_seconds, 0.8 * self.lease_seconds)
+
+    def _short(self, row: Any, need_seconds: float) -> bool:
+        return row is not None and row.remaining < self._enough(need_seconds)
+
+    def _renewed(self) -> None:
+        self._deadline = time.monotonic() + self.lease_seconds
+        restart_time_limit()
 
     def _obstacle(self, row: Any, *, short: bool) -> Interruption | None:
         if row is None:

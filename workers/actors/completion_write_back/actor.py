@@ -11,7 +11,6 @@ Where no column is mapped it can't look, and sends the same value again.
 from __future__ import annotations
 
 import time
-from functools import partial
 from itertools import count
 
 from clients.afas import AfasClient, Condition, Operator
@@ -180,8 +179,7 @@ def _write(delivery: Delivery, work: Work, rule: Rule, afas: AfasClient, *, with
 
         A second call means that AFAS refused the token and the client has a new one.
         """
-        note = partial(mark_sending, delivery, work, value, looked=rule.column, refused=next(tries) > 0)
-        delivery.check(PUT_SECONDS, note)
+        mark_sending(delivery, work, value, PUT_SECONDS, looked=rule.column, refused=next(tries) > 0)
 
     try:
         afas.put_course_member(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from clients.errors import RemoteError
 from clients.http import clean, mask
 from models.course import Course
+from models.ledger import checking
 from models.session import fetch, transaction
 from models.tenant import Tenant
 from producers.completions.afas_column import Seen
@@ -50,17 +51,18 @@ _LOAD = text(
 )
 # How old a look may be right before a PUT. The rest of the minute is for the way to AFAS.
 LOOK_SECONDS = 55.0
-_MARK_SENDING = text(
-    f"""
+_MARK_SENDING = checking(
+    f"""noted AS (
     UPDATE completion u
        SET state = 'sending', sending_at = clock_timestamp(), value = :value, puts = u.puts + 1, changed_at = now()
       FROM {_ROWS}
-     WHERE u.id = :id AND u.tenant_id = :tenant AND c.id = u.id AND {_BASIS} = :basis
+     WHERE u.id = :subject AND u.tenant_id = :tenant AND c.id = u.id AND {_BASIS} = :basis
+       AND EXISTS (SELECT FROM allowed)
        AND u.state IN ('pending', 'sending', 'failed') AND u.completed_on = :on
        AND (NOT :looked OR (u.shown_at > greatest(clock_timestamp() - make_interval(secs => :seconds),
                                                   CASE WHEN NOT :refused THEN u.sending_at END)
                             AND u.shown_value IS NOT DISTINCT FROM CAST(:shown AS text)))
-    """  # noqa: S608  constants only
+    RETURNING u.id)"""  # noqa: S608  constants only
 )
 _NOTE_LOOK = text(
     """
@@ -193,17 +195,17 @@ def note_look(delivery: Delivery, seen: Seen) -> None:
 
 
 def mark_sending(
-    delivery: Delivery, work: Work, value: str, connection: Connection, *, looked: str | None, refused: bool = False
+    delivery: Delivery, work: Work, value: str, seconds: float, *, looked: str | None, refused: bool = False
 ) -> None:
-    """Note that a PUT may be under way, right before it. Raises Changed when it may no longer be sent.
+    """Note that a PUT may be under way, right before it, if there is nothing against it: ``delivery.check``.
 
-    ``looked``: the column in which AFAS shows the field, None where none is mapped. ``refused``: the last PUT was only
-    refused for its token and did nothing, so the look before it still counts, if it is not too old.
+    Raises Changed when it may no longer be sent. ``seconds``: what the PUT may take. ``looked``: the column in which
+    AFAS shows the field, None where none is mapped. ``refused``: the last PUT was only refused for its token and did
+    nothing, so the look before it still counts, if it is not too old.
     """
-    decided = {"value": value, "basis": work.basis, "on": work.completed_on}
-    shown = {"looked": looked is not None, "shown": work.shown_value, "seconds": LOOK_SECONDS}
-    shown["refused"] = refused
-    if not connection.execute(_MARK_SENDING, _key(delivery) | decided | shown).rowcount:
+    decided = {"value": value, "basis": work.basis, "on": work.completed_on, "subject": delivery.subject_id}
+    shown = {"looked": looked is not None, "shown": work.shown_value, "seconds": LOOK_SECONDS, "refused": refused}
+    if not delivery.check_noting(seconds, _MARK_SENDING, {**decided, **shown}):
         raise Changed
 
 
