@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import settings
 from clients.afas import MAX_TAKE, AfasClient, Condition, Operator, page_size
 from clients.errors import Rejected, TooLarge, Unavailable
+from clients.http import waiting
 from models.afas_values import person_number
 from models.tenant_settings import FieldMap
 
@@ -219,4 +220,5 @@ def sleep(seconds: float, check: Callable[[], None]) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         check()
-        time.sleep(min(left, 1.0))
+        with waiting:
+            time.sleep(min(left, 1.0))

@@ -1,14 +1,14 @@
-"""Which threads that work on messages only wait just now: for their turn, for another one's call, for a slow answer.
+"""Which threads only wait just now: for their turn, for another one's call, for a slow answer.
 
-They need no processor, so their process takes other messages in hand meanwhile (``workers/broker``): systems that
-hang, and limits that are reached, cost the other tenants no threads.
+They need no processor, so their process takes other messages in hand meanwhile (``workers/broker``), and other runs
+(``workers/runs``): systems that hang, and limits that are reached, cost the other tenants no threads.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 # An answer that takes longer keeps nobody else waiting.
@@ -16,10 +16,10 @@ LONG_SECONDS = 1.0
 
 
 class Waiting:
-    """The waiting threads of this process; ``len`` says how many. ``begun`` hears of each that waits at once.
+    """The waiting threads of this process. ``begun`` hears of each that waits at once.
 
-    Only threads in ``working`` count. By thread, so that one which a time limit interrupted in here is put right when
-    it waits again.
+    ``len`` says how many of those in ``working`` wait, ``among`` how many of others. By thread, so that one which a
+    time limit interrupted in here is put right when it waits again.
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,12 @@ class Waiting:
         self.begun: Callable[[], object] = lambda: None
 
     def __len__(self) -> int:
+        return self.among(self._working)
+
+    def among(self, threads: Container[int]) -> int:
+        """How many of these threads (by ``threading.get_ident``) wait."""
         now = time.monotonic()
-        return sum(since <= now and thread in self._working for thread, since in list(self._since.items()))
+        return sum(since <= now and thread in threads for thread, since in list(self._since.items()))
 
     def __enter__(self) -> None:
         self._since[threading.get_ident()] = time.monotonic()

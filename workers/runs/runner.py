@@ -1,5 +1,7 @@
 """Runners: claim queued runs from PostgreSQL and let their producer work on them, a few at a time in every process.
 
+A run that only waits, as for a page of an AFAS that hangs, leaves its place to another one.
+
 queued ─[claim]→ running ─[producer]→ applying ─[finalizer]→ done …
    ▲                │
    └── this process ends                a lease that ended: claimed again, fence + 1, from the start;
@@ -18,7 +20,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from clients.errors import Misconfigured, RemoteError, Unauthorized
-from clients.http import clean
+from clients.http import clean, waiting
 from loops import Loop, each, where
 from models import ledger
 from models.crypto import SecretDamaged, SecretUnreadable
@@ -53,6 +55,9 @@ PRODUCERS: dict[str, Producer] = {Direction.ENROLLMENTS: enrollments.run, Direct
 PREVIEWS: dict[str, Producer] = {Direction.ENROLLMENTS: enrollments.preview_run}
 # Of a process, so that the other runners of it are free for runs that do something.
 PREVIEWS_AT_ONCE = 2
+# Runs that a process has in hand besides, for each that it does at once: as many as may wait. More than messages have,
+# for a tenant holds a place with each of its directions, and as long as its AFAS hangs.
+STANDING_BY = 7
 
 # Runs that only plan and those that do something never wait for each other.
 _CANDIDATE = f"""
@@ -97,10 +102,13 @@ class Candidate:
     direction: str
 
 
-def claim(stopping: threading.Event | None = None) -> RunLease | None:
-    """Take the oldest run that may go, or None. Ends those on the way that can't run at all."""
+def claim(stopping: threading.Event | None = None, previews: int = PREVIEWS_AT_ONCE) -> RunLease | None:
+    """Take the oldest run that may go, or None. Ends those on the way that can't run at all.
+
+    ``previews``: how many of those that only plan this process may have in hand.
+    """
     with transaction() as connection:
-        values = {"owner": worker_id(), "previews": PREVIEWS_AT_ONCE}
+        values = {"owner": worker_id(), "previews": previews}
         candidates = [Candidate(*row) for row in connection.execute(_FIND, values)]
     found: list[RunLease] = []
 
@@ -263,15 +271,22 @@ def _end(
 
 
 class Runners:
-    """``count`` threads that each claim and work, until ``stop``. ``heard`` wakes one of them; it wakes the next."""
+    """Threads that each claim and work, until ``stop``: ``count`` at once, not counting those whose run only waits.
+
+    ``heard`` wakes one of them; it wakes the next.
+    """
 
     def __init__(self, count: int) -> None:
         self.stopping = threading.Event()
+        self.count = count
         self._news = threading.Condition()
         self._asked = False
         self._heard_at = float("-inf")
         self._looked_at = 0.0
-        self.threads = [Loop(f"runner {number}", self._step, self.stopping) for number in range(count)]
+        # What the threads have in hand; None while one looks for it.
+        self._in_hand: dict[int, RunLease | None] = {}
+        steps = [self._step] * count + [self._stand_by] * (STANDING_BY * count)
+        self.threads = [Loop(f"runner {number}", step, self.stopping) for number, step in enumerate(steps)]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -282,8 +297,9 @@ class Runners:
         self.stopping.set()
         with self._news:
             self._news.notify_all()
+        end = time.monotonic() + timeout
         for thread in self.threads:
-            thread.join(timeout=timeout)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
     def heard(self, asked: bool) -> None:
         """The process can hear of runs; ``asked``: something was said about one just now."""
@@ -294,15 +310,36 @@ class Runners:
                 self._news.notify()
 
     def _step(self) -> float | None:
-        if UNFIT.is_set():
-            return None  # others can read what this process can't
-        lease = claim(self.stopping)
-        if lease is None:
+        if not self._took_one():
             self._wait()
-        else:
+        return None if UNFIT.is_set() else 0.0
+
+    def _stand_by(self) -> float | None:
+        """The same of a thread that is needed only where others wait: it waits to be woken."""
+        self._wait()
+        while self._took_one():
+            pass
+        return None if UNFIT.is_set() else 0.0
+
+    def _took_one(self) -> bool:
+        """Claim and do a run; False where there is none, no place for one, or none that this process can read."""
+        me = threading.get_ident()
+        with self._news:
+            going_on = len(self._in_hand) - waiting.among(self._in_hand)
+            if going_on >= self.count or self.stopping.is_set() or UNFIT.is_set():
+                return False
+            self._in_hand[me] = None
+            previews = {thread for thread, lease in self._in_hand.items() if lease is not None and lease.preview}
+        try:
+            lease = self._in_hand[me] = claim(self.stopping, PREVIEWS_AT_ONCE + waiting.among(previews))
+            if lease is None:
+                return False
             self.heard(asked=True)  # there may be another one
             work(lease)
-        return 0.0
+            return True
+        finally:
+            with self._news:
+                del self._in_hand[me]
 
     def _wait(self) -> None:
         """Until something is said about runs, or no thread of this process has looked for so long."""

@@ -740,8 +740,8 @@ def test_a_run_that_is_asked_for_wakes_an_idle_runner(
     # given idle runners, in the process that leads the relay or in another one
     looks: list[str | None] = []
 
-    def claim(stopping: threading.Event) -> RunLease | None:
-        lease = CLAIM(stopping)
+    def claim(stopping: threading.Event, previews: int) -> RunLease | None:
+        lease = CLAIM(stopping, previews)
         looks.append(lease.run_id if lease else None)
         return lease
 
@@ -805,9 +805,9 @@ def test_one_runner_of_a_process_looks_again_soon_however_many_are_idle(
     monkeypatch.setattr(runs, "POLL_SECONDS", 3600.0)
     looked, asked = threading.Barrier(31), threading.Event()
 
-    def claim(stopping: threading.Event) -> RunLease | None:
+    def claim(stopping: threading.Event, previews: int) -> RunLease | None:
         if asked.is_set():
-            return CLAIM(stopping)
+            return CLAIM(stopping, previews)
         looked.wait()
         return None
 

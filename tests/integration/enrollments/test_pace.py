@@ -48,7 +48,8 @@ def _pace(world: World, calls_per_second: float) -> None:
 
 
 def _forget_pace(world: World) -> None:
-    connect(settings.get().need_redis()).delete(f"{redis_prefix()}:rate_limit:{world.pluvo_url}/t/acme")
+    key = f"{redis_prefix()}:rate_limit:{world.pluvo_url}/t/acme"
+    connect(settings.get().need_redis()).delete(key, f"{key}:left")
 
 
 def _one(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from clients.http.idle_threads import Waiting
@@ -31,11 +33,15 @@ def test_a_call_counts_once_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_thread_that_works_on_no_message_makes_no_room_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run's reading, or a thread that calls for several others."""
+    """A thread that calls for several others, or a run's reading: that makes room for another run."""
     waiting = Waiting()
     monkeypatch.setattr(LONG, 0.0)
+    me = threading.get_ident()
     with waiting, waiting.if_long():
         assert len(waiting) == 0
+        assert waiting.among({me}) == 1
+        assert waiting.among(set()) == 0
+    assert waiting.among({me}) == 0
 
 
 def test_what_was_interrupted_while_it_waited_is_forgotten_with_its_message() -> None:
