@@ -1,4 +1,4 @@
-"""Find what does not go on, and accounts of another name, without reading all that a tenant has
+"""Show large tenants, long runs and many replays without reading all there is of them
 
 Revision: 20261126_14, after 20261126_13
 """
@@ -27,6 +27,7 @@ def upgrade() -> None:
         ["tenant_id"],
         postgresql_where=sa.text("action = 'link' AND outcome = 'linked' AND before->>'name' <> after->>'name'"),
     )
+    op.create_index("ix_plan_line_tenant_id_run_id_id", "plan_line", ["tenant_id", "run_id", "id"])
     op.create_index(
         "ix_dead_letter_open_work",
         "dead_letter",
@@ -38,5 +39,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_dead_letter_open_work", "dead_letter")
+    op.drop_index("ix_plan_line_tenant_id_run_id_id", "plan_line")
     op.drop_index("ix_plan_line_other_name", "plan_line")
     op.drop_index("ix_enrollment_troubled", "enrollment")

@@ -151,6 +151,8 @@ class PlanLine(SQLModel, table=True):
         one_of("match", AccountFrom),
         one_of("match_by", LinkedBy),
         Index(None, "run_id", "outcome"),
+        # A page of them, in their order
+        Index(None, "tenant_id", "run_id", "id"),
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
         Index(None, "hold_id"),

@@ -28,8 +28,10 @@ _RUN = """
     SELECT r.id, r.tenant_id, r.status, r.trigger, t.slug AS tenant, t.timezone
       FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run
 """
+# In the order of their index. Asked by "=" and sorted by their number alone, the lines of all runs may be gone through:
+# where a run has many, PostgreSQL expects some of them everywhere, and they stand together at the end.
+_LINES = "tenant_id = :tenant AND (run_id, id) > (:run, :after) AND run_id <= :run"
 _FILTERS = {
-    "cursor": "id > :cursor",
     "outcome": "came_to = :outcome",
     "reason": "reason = :reason",
     "action": "action = :action",
@@ -72,17 +74,16 @@ def read(
     """The same in a transaction; ``run`` has ``id``, ``tenant_id``, ``status`` and ``trigger``."""
     chosen.check()
     looked_at = run["status"] == RunStatus.DRY_RUN
-    wanted = vars(chosen) | {"cursor": number_cursor(None if cursor is None else str(cursor))}
+    after = number_cursor(None if cursor is None else str(cursor)) or 0
     outcome = WOULD_BE if looked_at else "outcome"
     statement = f"""
         SELECT id, event_id, internal_id, is_row, action, kind, came_to AS outcome, reason, before, after,
                hold_id AS hold, calls, settled_at
-          FROM (SELECT *, {outcome} AS came_to FROM plan_line WHERE run_id = :run AND tenant_id = :tenant) l
-        {where(_FILTERS, wanted)} ORDER BY id LIMIT :limit
+          FROM (SELECT *, {outcome} AS came_to FROM plan_line WHERE {_LINES}) l
+        {where(_FILTERS, vars(chosen))} ORDER BY run_id, id LIMIT :limit
     """  # noqa: S608  constants only
-    found = rows(
-        connection, statement, run=run["id"], tenant=run["tenant_id"], limit=checked_limit(limit) + 1, **wanted
-    )
+    key = {"run": run["id"], "tenant": run["tenant_id"], "after": after}
+    found = rows(connection, statement, limit=checked_limit(limit) + 1, **key, **vars(chosen))
     cut = page(found, limit, "id")
     with_names = looked_at or run["trigger"] == PREVIEW
     return [_line(row, with_names) for row in cut.items], cut.next
