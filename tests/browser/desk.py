@@ -1,7 +1,9 @@
-"""What browser tests look at: ``koppeling up``, real workers, both simulators, tenants with something on every page.
+"""What browser tests look at: the web server and a worker as they are run, both simulators, something on every page.
 
 ``desk.url`` is the console's address. Verbs can be called in this process too: the settings are in force. The tests of
 a file share one: a test that changes something makes a tenant of its own with ``desk.tenant("name")``.
+
+What is there at first is made once for all files: each has a copy of the database and of what the simulators hold.
 """
 
 from __future__ import annotations
@@ -12,18 +14,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from models.direction import Direction
+from models.session import transaction
+from models.worker import live_workers
 from ops.documents import Batch
 from ops.runs import start
 from ops.servers.embedded.process import free_port
 from simulators.afas import AfasSimulator
 from simulators.afas.tenant import OAuthClient
-from simulators.core.server import running
 from simulators.pluvo import PluvoSimulator
 from tests.fixtures.world import EVENTS, World, now_removals
 
@@ -34,13 +40,10 @@ _numbers = count(1)
 
 @dataclass
 class Desk:
-    """Where the console is, and the tenants that were made: ``desk.tenants["acme"]`` is a ``World``."""
+    """Where the console is, and the simulators behind it."""
 
     url: str
     first: World
-    home: Path
-    up: subprocess.Popen[bytes]
-    tenants: dict[str, World] = field(default_factory=dict)
 
     def tenant(self, slug: str, *, events: tuple[str, ...] = EVENTS, **settings: Any) -> World:
         """A tenant with an AFAS environment and a Pluvo organisation of its own, and nobody in its events yet."""
@@ -54,7 +57,6 @@ class Desk:
         made.tenant_id = made._insert_tenant(now_removals(), events, slug, member)
         pluvo = {"organisation": slug, "client_id": "koppeling", "calls_per_second": 0}
         made.set_tenant(pluvo=pluvo | {"base_url": f"{made.pluvo_url}/t/{slug}"}, **settings)
-        self.tenants[slug] = made
         return made
 
     def sync(self, *slugs: str, **options: Any) -> Batch:
@@ -71,40 +73,77 @@ class Desk:
         return start.document(started)
 
 
+@dataclass(frozen=True)
+class Seed:
+    """What every desk begins with: the database to copy, and what the simulators hold."""
+
+    database: str
+    held: Any
+
+    @classmethod
+    def nothing(cls) -> Seed:
+        """No tenants, no faults."""
+        return cls("", [({}, []), ({}, [])])
+
+    @classmethod
+    def of(cls, database: str, world: World) -> Seed:
+        """What is there now."""
+        return cls(database, deepcopy(_held(world)))
+
+    def sow(self, world: World) -> None:
+        """Let the simulators hold that, and nothing else."""
+        for simulator, (tenants, faults) in zip(_simulators(world), deepcopy(self.held), strict=True):
+            with simulator.lock:
+                simulator.tenants.clear()
+                simulator.tenants.update(tenants)
+                simulator.faults.all = faults
+                simulator.log.entries.clear()
+
+
+def _simulators(world: World) -> tuple[AfasSimulator, PluvoSimulator]:
+    return world.afas_simulator, world.pluvo_simulator
+
+
+def _held(world: World) -> list[tuple[Any, Any]]:
+    return [(one.tenants, one.faults.all) for one in _simulators(world)]
+
+
 @contextmanager
-def started(home: Path) -> Iterator[Desk]:
-    """Simulators and ``koppeling up``, for the database and the broker that the environment names."""
+def running(home: Path, end: signal.Signals = signal.SIGKILL) -> Iterator[str]:
+    """A worker and the web server for the database and the broker that the environment names; the server's address.
+
+    ``end`` is sent to both in the end. Killed they are gone at once and leave what they had: nobody looks at it again.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
-        port = free_port()
-        up = stack.enter_context(_up(home, port))
-        afas, pluvo = AfasSimulator(), PluvoSimulator()
-        afas_url = stack.enter_context(running(afas.app))
-        pluvo_url = stack.enter_context(running(pluvo.app))
-        _wait_until_ready(up, home)
-        yield Desk(f"http://127.0.0.1:{port}", World(afas, pluvo, afas_url, pluvo_url), home, up)
+        log = stack.enter_context((home / "desk.log").open("wb"))
+
+        def begin(*command: str) -> subprocess.Popen[bytes]:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "ops.cli", *command, "--child"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+            stack.callback(child.wait, 60)
+            return child
+
+        children = [begin("serve", "--port", str(port), "--no-login"), begin("worker", "--threads", "8")]
+        for child in children:
+            stack.callback(child.send_signal, end)
+        deadline = time.monotonic() + READY_SECONDS
+        while not _ready(url):
+            told = (home / "desk.log").read_text(encoding="utf-8")[-2000:]
+            assert not any(child.poll() is not None for child in children), told
+            assert time.monotonic() < deadline, told
+            time.sleep(0.05)
+        yield url
 
 
-@contextmanager
-def _up(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "ops.cli", "up", "--no-scheduler", "--workers", "1", "--threads", "8"]
-    with (home / "up.out").open("wb") as out, (home / "up.log").open("wb") as log:
-        child = subprocess.Popen(
-            [*command, "--port", str(port)], stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
-        )
+def _ready(url: str) -> bool:
+    with transaction() as connection:
+        if not live_workers(connection):
+            return False
     try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(30)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _wait_until_ready(up: subprocess.Popen[bytes], home: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while "ready http" not in (home / "up.out").read_text(encoding="utf-8"):
-        assert up.poll() is None, (home / "up.log").read_text(encoding="utf-8")[-2000:]
-        assert time.monotonic() < deadline, "it was not ready in time"
-        time.sleep(0.1)
+        return requests.get(f"{url}/readyz", timeout=30).status_code == 200
+    except requests.ConnectionError:
+        return False
