@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, sync_playwright
 import settings
 from models.session import engine_for
 from tests.browser.desk import Desk, Seed, running
-from tests.browser.look import Look, chromium, violations
+from tests.browser.look import Look, Visits, chromium, violations
 from tests.browser.seed import seed
 from tests.fixtures.environment import SECRET_KEY
 from tests.fixtures.postgres import leave, new_database
@@ -111,10 +111,16 @@ def _in_force(home: Path, database_url: str, redis_url: str) -> Iterator[None]:
             settings.get.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def visits(browser: Browser) -> Visits:
+    """Pages to look through."""
+    return Visits(browser)
+
+
 @pytest.fixture
-def look(browser: Browser, desk: Desk) -> Iterator[Look]:
+def look(visits: Visits, desk: Desk) -> Iterator[Look]:
     """A visitor of the desk; what went wrong in the browser fails the test at its end."""
-    visitor = Look(browser, desk.url)
+    visitor = Look(visits, desk.url)
     yield visitor
     visitor.close()
 

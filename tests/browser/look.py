@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Response
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Page, Request, Response
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # .ci/run sets it: there, a machine without a browser is a failure.
@@ -34,17 +34,54 @@ def chromium() -> str:
 
 
 @dataclass
+class Visits:
+    """Pages that one visitor takes after the other: a browser needs longer to make one than to show one of ours."""
+
+    browser: Browser
+    free: dict[tuple[str, bool], list[Page]] = field(default_factory=dict)
+
+    def take(self, url: str, javascript: bool) -> Page:
+        """A page that knows nothing of any visit before."""
+        known = self.free.get((url, javascript))
+        if known:
+            return known.pop()
+        context = self.browser.new_context(java_script_enabled=javascript, locale="nl-NL", reduced_motion="reduce")
+        context.set_default_timeout(20_000)
+        return context.new_page()
+
+    def give_back(self, page: Page, url: str, javascript: bool) -> None:
+        """End what the page still does, and forget what it kept."""
+        try:
+            page.goto(f"{url}/healthz")
+            page.evaluate("localStorage.clear(), sessionStorage.clear()")
+            page.context.clear_cookies()
+        except Error:
+            page.context.close()
+        else:
+            self.free.setdefault((url, javascript), []).append(page)
+
+
+@dataclass
 class Look:
     """One visitor. ``look.page`` is Playwright's page; ``look.open("/runs", language="nl")`` goes somewhere."""
 
-    browser: Browser
+    visits: Visits
     url: str
     wrong: list[str] = field(default_factory=list)
-    contexts: list[BrowserContext] = field(default_factory=list)
+    pages: dict[bool, Page] = field(default_factory=dict)
     # Console errors that a test expects, as a page with status 404 writes one.
     expected: list[str] = field(default_factory=list)
     _page: Page | None = None
-    _javascript: bool = True
+
+    def __post_init__(self) -> None:
+        """What is heard of a page."""
+        self._hears: dict[Any, Callable[[Any], None]] = {
+            "console": self._told,
+            "pageerror": lambda error: self._note(f"script: {error}"),
+            "request": self._requested,
+            "response": self._answered,
+            "dialog": self._refuse,
+        }
 
     @property
     def page(self) -> Page:
@@ -64,9 +101,9 @@ class Look:
     ) -> Page:
         """Open a page of the console as somebody who chose this language and these colours."""
         assert language in LANGUAGES, language
-        if self._page is None or javascript != self._javascript:
-            self._page = self._visitor(javascript)
-            self._javascript = javascript
+        if javascript not in self.pages:
+            self.pages[javascript] = self._visitor(javascript)
+        self._page = self.pages[javascript]
         self.page.context.add_cookies([{"name": "lang", "value": language, "url": self.url}])
         self.turn(theme, width)
         if status >= 400:
@@ -124,21 +161,19 @@ class Look:
             self.page.screenshot(path=folder / f"{name}.png", full_page=True, animations="disabled")
 
     def _visitor(self, javascript: bool) -> Page:
-        context = self.browser.new_context(java_script_enabled=javascript, locale="nl-NL", reduced_motion="reduce")
-        context.set_default_timeout(20_000)
-        self.contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda told: self._note(f"console: {told.text}") if told.type == "error" else None)
-        page.on("pageerror", lambda error: self._note(f"script: {error}"))
-        page.on("request", self._requested)
-        page.on("response", self._answered)
-
-        def refuse(dialog: Any) -> None:
-            self._note(f"dialog: {dialog.message}")
-            dialog.dismiss()
-
-        page.on("dialog", refuse)
+        page = self.visits.take(self.url, javascript)
+        for event, hear in self._hears.items():
+            page.on(event, hear)
         return page
+
+    def _told(self, message: ConsoleMessage) -> None:
+        # Browsers ask for the icon of what names none, as the page between two visits; ours name theirs.
+        if message.type == "error" and not message.location["url"].endswith("/favicon.ico"):
+            self._note(f"console: {message.text}")
+
+    def _refuse(self, dialog: Dialog) -> None:
+        self._note(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _note(self, text: str) -> None:
         if not any(part in text for part in self.expected):
@@ -154,17 +189,26 @@ class Look:
 
     def close(self) -> None:
         """End the visit; AssertionError when something was wrong with it."""
-        for context in self.contexts:
-            context.close()
-        assert self.wrong == []
+        for javascript, page in self.pages.items():
+            page.evaluate("0")  # what the page said until now is heard
+            for event, hear in self._hears.items():
+                page.remove_listener(event, hear)
+            self.visits.give_back(page, self.url, javascript)
+        assert not self.wrong, "; ".join(self.wrong)
+
+
+# What comes back is little: all that axe tells of a page takes longer to hand over than to find.
+FINDINGS = """async () => (await axe.run({resultTypes: ["violations"]})).violations
+    .filter(one => ["serious", "critical"].includes(one.impact))
+    .map(one => [`${one.id} (${one.help})`, one.nodes.slice(0, 3).map(node => node.html)])"""
 
 
 def violations(page: Page) -> list[str]:
     """What keeps people from using a page: axe's serious and critical findings, one line each."""
-    found = Axe().run(page).response["violations"]
-    lines = []
-    for one in found:
-        if one["impact"] in ("serious", "critical"):
-            where = "; ".join(re.sub(r"\s+", " ", node["html"])[:160] for node in one["nodes"][:3])
-            lines.append(f"{one['id']} ({one['help']}): {where}")
-    return lines
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE_SCRIPT)
+    told = []
+    for what, nodes in page.evaluate(FINDINGS):
+        where = "; ".join(re.sub(r"\s+", " ", html)[:160] for html in nodes)
+        told.append(f"{what}: {where}")
+    return told

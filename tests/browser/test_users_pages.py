@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
-from playwright.sync_api import Browser
 
 from ops import logins, tokens, users
 from ops.http.app import make_app
@@ -14,7 +13,7 @@ from ops.language import Language
 from ops.logins import Browser as From
 from simulators.core.server import running
 from tests.browser.desk import Desk
-from tests.browser.look import NARROW, Look
+from tests.browser.look import NARROW, Look, Visits
 from tests.fixtures.asking import PASSWORD
 from tests.integration.ops.conftest import scalar
 
@@ -30,9 +29,9 @@ def guarded(desk: Desk) -> Iterator[str]:
 
 
 @pytest.fixture
-def guest(browser: Browser, guarded: str) -> Iterator[Look]:
+def guest(visits: Visits, guarded: str) -> Iterator[Look]:
     """A visitor who has not logged in."""
-    visitor = Look(browser, guarded)
+    visitor = Look(visits, guarded)
     yield visitor
     visitor.close()
 
