@@ -64,8 +64,7 @@ def test_what_is_wrong_stands_first_with_what_to_do(desk: Desk, look: Look) -> N
     assert "KOPPELING_PUBLIC_URL" in first
 
 
-@pytest.mark.parametrize("languages", [("en", "nl"), ("nl", "en")], ids="-".join)
-def test_the_page_can_be_used_by_everybody(desk: Desk, look: Look, axe: Axe, languages: tuple[str, str]) -> None:
-    for seen in look.walk("/system", languages=languages):
+def test_the_page_can_be_used_by_everybody(desk: Desk, look: Look, axe: Axe) -> None:
+    for seen in look.walk("/system"):
         axe(look)
-        look.shot(f"system-{languages[0]}-{seen}")
+        look.shot(f"system-{seen}")
