@@ -85,7 +85,7 @@ def test_kept_running_it_says_where_it_is_and_ctrl_c_ends_it(bare: dict[str, str
     checked = subprocess.run(
         [*COMMAND[:3], "check", "acme", "--json"],
         check=False,
-        env={**bare, **there},
+        env={**os.environ, **there},
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

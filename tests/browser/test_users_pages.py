@@ -176,6 +176,11 @@ def test_a_form_that_somebody_overtook_is_shown_again_with_who_it_was(
     page.wait_for_load_state()
     assert said in look.text()
     assert "acme" in look.find("dl.facts").inner_text()  # what holds now
+    was = {
+        "en": "before: viewer, every tenant; then: viewer, acme",
+        "nl": "eerst: kijker, alle tenants; daarna: kijker",
+    }
+    assert was[language] in look.find(".history").inner_text()
     assert look.find("#f-role").input_value() == "operator"  # what was chosen
     look.shot(f"user-overtaken-{language}")
     page.get_by_role("button", name=button).click()
