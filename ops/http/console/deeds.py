@@ -17,6 +17,8 @@ from ops.language import SENTENCES, Language, say, template
 Deed = Mapping[str, Any]
 # Told by others: ``codes`` are the sentences of ``changes``.
 _NOT_SHOWN = ("codes",)
+# PostgreSQL keeps no order of keys: told in that of the catalogue
+_PLACES = {code.removeprefix("detail."): place for place, code in enumerate(SENTENCES) if code.startswith("detail.")}
 
 
 def did(deed: Deed, language: Language) -> str | None:
@@ -33,7 +35,7 @@ def besides(deed: Deed, language: Language) -> list[str]:
     detail = deed["detail"] or {}
     said = _named(code_of(deed), language)
     told: list[str] = []
-    for key, value in detail.items():
+    for key, value in sorted(detail.items(), key=lambda one: _PLACES.get(one[0], len(_PLACES))):
         if key in _NOT_SHOWN or key in said or (value in (None, [], "") and key != "tenants"):
             continue
         told += words.changes(detail, language) if key == "changes" else [_besides(key, value, detail, language)]

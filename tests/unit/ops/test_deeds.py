@@ -169,6 +169,7 @@ def test_what_an_older_or_newer_release_recorded_is_shown_as_it_is() -> None:
 
 
 def test_who_may_what_is_told_in_the_readers_language() -> None:
-    deed = {"verb": "users edit", "detail": {"before": ["viewer", None], "after": ["admin", ["acme", "beta"]]}}
+    # in an order of its own, as the database gives it
+    deed = {"verb": "users edit", "detail": {"after": ["admin", ["acme", "beta"]], "before": ["viewer", None]}}
     assert deeds.besides(deed, "en") == ["before: viewer, every tenant", "then: admin, acme, beta"]
     assert deeds.besides(deed, "nl") == ["eerst: kijker, alle tenants", "daarna: beheerder, acme, beta"]
