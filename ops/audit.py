@@ -14,9 +14,12 @@ from models.session import transaction
 from ops import access
 from ops.language import Words
 from ops.listing import Page, checked_limit, number_cursor, page, rows, where
-from ops.problems import Problem
+from ops.local_time import told_at
+from ops.problems import First, Problem
 
 current_user = access.current_user
+# Verbs that change what a tenant's settings are
+SETTINGS = ("tenants edit", "tenants import", "tenants credentials", "courses add", "token")
 
 _INSERT = text(
     """
@@ -47,6 +50,8 @@ _FILTERS = {
     "since": "a.at >= :since",
     "until": "a.at < :until",
     "cursor": "a.id < :cursor",
+    "verbs": "a.verb = ANY(:verbs)",
+    "detail": "a.detail @> CAST(:detail AS jsonb)",
 }
 _SEEN = "(CAST(:visible AS text[]) IS NULL OR t.slug = ANY(:visible))"
 _OF = text(
@@ -163,11 +168,40 @@ def listing(
         "since": since,
         "until": until,
         "cursor": number_cursor(cursor),
+        "verbs": None,
+        "detail": None,
     }
     newest_first = f"SELECT a.id, {_SHOWN} {where(_FILTERS, wanted)} ORDER BY a.id DESC LIMIT :limit"
     with transaction() as connection:
         found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     return page(found, limit, "id")
+
+
+def first(
+    connection: Connection,
+    *verbs: str,
+    tenant: str | None = None,
+    subject: str | None = None,
+    detail: Mapping[str, object] | None = None,
+) -> First | None:
+    """Who did one of these verbs last with a thing, or a tenant; None where nobody did. ``detail``: what it told."""
+    wanted: dict[str, Any] = dict.fromkeys(_FILTERS) | {"verbs": list(verbs), "tenant": tenant, "subject": subject}
+    wanted |= {"visible": access.visible(), "detail": json.dumps(detail) if detail is not None else None}
+    newest = f"SELECT a.who, a.at FROM operator_action a {where(_FILTERS, wanted)} ORDER BY a.id DESC LIMIT 1"  # noqa: S608
+    return cast(First | None, next(iter(rows(connection, newest, **wanted)), None))
+
+
+def first_of(*verbs: str, **about: Any) -> First | None:
+    """``first`` in a transaction of its own."""
+    with transaction() as connection:
+        return first(connection, *verbs, **about)
+
+
+def by(found: First | None, zone: str = "UTC") -> Words:
+    """Who was first, as a part of a sentence."""
+    if found is None:
+        return Words("first.unknown")
+    return Words("first.by", who=found["who"], at=told_at(found["at"], zone))
 
 
 def _read(statement: TextClause, **values: object) -> list[Done]:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from models.folding import clearly_other_name
 from models.run import RunOptions, Unlinked
+from ops.problems import First
 
 # What a run is asked for beside its tenant: {"full": True, "person": "80"} or {"since": "2026-11-01", "until": …}.
 # Of a person or an enrollment, what would change: {"email": "a@example.nl"}.
@@ -193,8 +194,9 @@ class Again(TypedDict):
 
 
 class Stopped(TypedDict):
-    """What ``runs stop`` tells; a run that was over already is not ``stopping``."""
+    """What ``runs stop`` tells; a run that was over already is not ``stopping``. ``first``: who stopped it before."""
 
     run: str
     status_before: str
     stopping: bool
+    first: NotRequired[First]

@@ -7,6 +7,9 @@ their reader's language, and answer with ``problem.status``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+
+from typing_extensions import TypedDict
 
 from ops.language import SENTENCES, Language, Words, say
 
@@ -54,6 +57,13 @@ class AlreadyDecided(Problem):
     """Somebody else was first, or what was to be decided changed meanwhile."""
 
     status = 409
+
+
+class First(TypedDict):
+    """Who did something, and when: for whoever wants to do it second."""
+
+    who: str
+    at: datetime
 
 
 class FileProblems(Problem):

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NotRequired, cast
 
 from sqlalchemy import text
 from typing_extensions import TypedDict
@@ -17,7 +17,7 @@ from models.session import transaction
 from ops import access, audit
 from ops.access import Actor
 from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
-from ops.problems import NotThere, Problem
+from ops.problems import First, NotThere, Problem
 from ops.users import NAME, as_json, checked_role, checked_tenants
 
 BEGIN = "kop_"
@@ -56,6 +56,8 @@ class TokenItem(TypedDict):
     last_used_at: datetime | None
     revoked_at: datetime | None
     state: str
+    # Who revoked it before, where somebody did
+    first: NotRequired[First]
 
 
 class TokenMade(TokenItem):
@@ -108,7 +110,9 @@ def revoke(number: int, *, who: str | None = None) -> TokenItem:
             raise NotThere("no_api_token", number=number)
         if gone.rowcount:
             audit.record(connection, who=who, verb="tokens revoke", subject=f"token:{number}")
-    return cast(TokenItem, found[0])
+            return cast(TokenItem, found[0])
+        first = audit.first(connection, "tokens revoke", subject=f"token:{number}")
+    return cast(TokenItem, found[0] | ({"first": first} if first else {}))
 
 
 def actor_of(token: str) -> Actor | None:

@@ -239,14 +239,20 @@ def unmute(number: int, *, who: str | None = None) -> Mute:
     with transaction() as connection:
         found = _muted(connection, {"id": number, "tenants": lookup.visible_ids(connection)})
         if not found:
-            raise NotThere("no_mute", given=number)
+            raise _no_mute(connection, number)
         one = found[0]
         access.check("alerts.mute", one["tenant"])
         tenant = _kept_tenant(connection, one["tenant"])
         if not connection.execute(_UNMUTE, {"id": number}).rowcount:
-            raise AlreadyDecided("no_mute", given=number)
+            raise _no_mute(connection, number)
         audit.record(connection, who=who, verb="alerts unmute", tenant_id=tenant, detail={"mute": number})
     return one
+
+
+def _no_mute(connection: Connection, number: int) -> Problem:
+    """There never was such a silence, it is over by itself, or somebody ended it."""
+    first = audit.first(connection, "alerts unmute", detail={"mute": number})
+    return AlreadyDecided("mute_ended", first=audit.by(first)) if first else NotThere("no_mute", given=number)
 
 
 def mutes() -> list[Mute]:

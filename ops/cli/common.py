@@ -16,7 +16,7 @@ import settings
 from ops import access
 from ops.cli.lazy import HELP
 from ops.language import Language
-from ops.problems import Problem
+from ops.problems import First, Problem
 from ops.servers import environment
 from ops.terminal import output, watch
 from settings import parse_duration
@@ -116,6 +116,16 @@ def show(document: Any, as_json: bool, human: Callable[[Any], None], *, page: st
     human(document)
     if url:
         output.say(url)
+
+
+def by(first: First | None) -> str:
+    """Who was first, behind a sentence that says what was done already."""
+    return f" ({first['who']}, {output.shown(first['at'])} UTC)" if first else ""
+
+
+def with_first(first: First | None) -> dict[str, First]:
+    """The same in a document; nothing where nobody was first."""
+    return {"first": first} if first else {}
 
 
 def page_url(path: str) -> str | None:

@@ -20,6 +20,7 @@ from ops.cli.common import (
     Who,
     Yes,
     at_database,
+    by,
     confirm,
     duration,
     example,
@@ -29,6 +30,7 @@ from ops.cli.common import (
     show,
     shown_again,
     wanted_state,
+    with_first,
 )
 from ops.dead_letters import MAX_FAILURES, RATE, faults, inbox
 from ops.dead_letters.inbox import Filters
@@ -279,6 +281,6 @@ def cancel(
 
     with at_database():
         stopped = replay_batch.cancel(batch, who=named(who))
-    show(
-        {"batch": batch, "cancelled": stopped}, json, lambda _: output.say("Cancelled." if stopped else "It was over.")
-    )
+        first = None if stopped else replay_batch.cancelled_by(batch)
+    said = "Cancelled." if stopped else f"It was over{by(first)}."
+    show({"batch": batch, "cancelled": stopped} | with_first(first), json, lambda _: output.say(said))

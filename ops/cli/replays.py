@@ -13,11 +13,13 @@ from ops.cli.common import (
     TenantFilter,
     Who,
     at_database,
+    by,
     example,
     group,
     named,
     show,
     show_page,
+    with_first,
 )
 from ops.cli.dead_letters import (
     LINE_COLUMNS,
@@ -122,4 +124,6 @@ def cancel(*, batch: Batch, who: Who = None, json: Json = False) -> None:
     with at_database():
         full = replays.full_id(batch)
         stopped = replay_batch.cancel(full, who=named(who))
-    show({"batch": full, "cancelled": stopped}, json, lambda _: output.say("Cancelled." if stopped else "It was over."))
+        first = None if stopped else replay_batch.cancelled_by(full)
+    said = "Cancelled." if stopped else f"It was over{by(first)}."
+    show({"batch": full, "cancelled": stopped} | with_first(first), json, lambda _: output.say(said))

@@ -15,6 +15,7 @@ from ops.cli.common import (
     Watch,
     Who,
     at_database,
+    by,
     example,
     group,
     instant,
@@ -167,7 +168,10 @@ def stop(run: RunId, who: Who = None, json: Json = False) -> None:
     with at_database():
         found = history.stop(run, who=named(who))
     before = found["status_before"]
-    said = f"{run} is told to stop (it was {before})." if found["stopping"] else f"{run} was over already: {before}."
+    late = by(found.get("first"))
+    said = f"{run} was over already: {before}{late}."
+    if found["stopping"]:
+        said = f"{run} was told to stop already{late}." if late else f"{run} is told to stop (it was {before})."
     show(found, json, lambda _: output.say(said))
 
 

@@ -16,6 +16,7 @@ from ops.cli.common import (
     Who,
     Yes,
     at_database,
+    by,
     confirm,
     example,
     flagged,
@@ -23,6 +24,7 @@ from ops.cli.common import (
     named,
     show,
     show_next,
+    with_first,
 )
 from ops.language import language_of
 from ops.listing import Row
@@ -347,8 +349,9 @@ def pause(
     """Stop a tenant, or one direction of it, until it is resumed. Nothing is lost: its work waits."""
     with at_database():
         paused = manage.pause(slug, reason=reason, direction=direction, who=named(who))
-    said = f"{slug}: paused {', '.join(paused)}." if paused else f"{slug}: was paused already."
-    show({"tenant": slug, "paused": paused}, json, lambda _: output.say(said))
+        first = None if paused else manage.paused_by(slug)
+    said = f"{slug}: paused {', '.join(paused)}." if paused else f"{slug}: was paused already{by(first)}."
+    show({"tenant": slug, "paused": paused} | with_first(first), json, lambda _: output.say(said))
 
 
 @app.command("resume", epilog=example("koppeling tenants resume acme"))
@@ -356,8 +359,11 @@ def resume(slug: Slug, direction: Direction = None, who: Who = None, json: Json 
     """End a pause, or a quarantine, at once; begin the timetable of a new tenant."""
     with at_database():
         resumed = manage.resume(slug, direction=direction, who=named(who))
-    said = f"{slug}: {', '.join(resumed)} go on." if resumed else f"{slug}: nothing was paused or quarantined."
-    show({"tenant": slug, "resumed": resumed}, json, lambda _: output.say(said))
+        first = None if resumed else manage.resumed_by(slug)
+    said = (
+        f"{slug}: {', '.join(resumed)} go on." if resumed else f"{slug}: nothing was paused or quarantined{by(first)}."
+    )
+    show({"tenant": slug, "resumed": resumed} | with_first(first), json, lambda _: output.say(said))
 
 
 @app.command("rotate-keys", epilog=example("koppeling tenants rotate-keys", "koppeling tenants rotate-keys --new"))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ops import tokens
-from ops.cli.common import Cursor, Json, Limit, Who, at_database, duration, example, group, named, show, show_page
+from ops.cli.common import Cursor, Json, Limit, Who, at_database, by, duration, example, group, named, show, show_page
 from ops.terminal import output
 from ops.tokens import TokenMade
 
@@ -66,4 +66,4 @@ def revoke(
     """Let a token open nothing any more, at once."""
     with at_database():
         done = tokens.revoke(token, who=named(who))
-    show(done, json, lambda _: output.say(f"{done['name']} opens nothing any more."))
+    show(done, json, lambda _: output.say(f"{done['name']} opens nothing any more{by(done.get('first'))}."))

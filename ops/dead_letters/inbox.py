@@ -18,7 +18,7 @@ from models.session import transaction
 from ops import access, audit, lookup
 from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 
 _COLUMNS = """
     SELECT d.id, t.slug AS tenant, d.kind, d.direction, d.internal_id, d.event_id, d.error, d.message,
@@ -273,6 +273,21 @@ def _discard(chosen: list[str], reason: str, who: str | None) -> Discarded:
         audit.record_each(connection, who=by, verb="dead-letters discard", subjects=subjects, reason=reason)
         mine = {row.id for row in closed}
         before = [one for one in chosen if one not in mine]
-        seen = Filters().values(connection)
-        first = rows(connection, _CLOSED.format(where=where(_FILTERS, seen)), ids=before, **seen) if before else []
-    return {"discarded": len(mine), "settled": len(before), "first": cast(list[First], first)}
+        first = closed_before(connection, before)
+    return {"discarded": len(mine), "settled": len(before), "first": first}
+
+
+def closed_before(connection: Connection, ids: Sequence[str]) -> list[First]:
+    """Who closed letters of these, and what became of them; the most first."""
+    seen = Filters().values(connection)
+    closed = _CLOSED.format(where=where(_FILTERS, seen))
+    return cast(list[First], rows(connection, closed, ids=list(ids), **seen)) if ids else []
+
+
+def late(first: Sequence[Row | First]) -> AlreadyDecided | None:
+    """What whoever comes second is told, of rows of ``closed_before`` or ``decided``; None where nobody was first."""
+    for one in first:
+        if one["who"] not in (None, "system"):
+            who = audit.by({"who": str(one["who"]), "at": one["at"]})
+            return AlreadyDecided("letters_decided", count=one["count"], first=who)
+    return None

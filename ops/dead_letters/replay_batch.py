@@ -24,7 +24,7 @@ from models.worker import live_workers
 from ops import access, audit, lookup
 from ops.dead_letters import MAX_FAILURES, RATE, replay
 from ops.listing import Row, rows
-from ops.problems import AlreadyDecided, NotThere, Problem
+from ops.problems import AlreadyDecided, First, NotThere, Problem
 
 TICK_SECONDS = 0.2
 # Those that only have to be closed, as there is nothing to do, are many at times: no more than this in one go.
@@ -212,6 +212,11 @@ def cancel(batch: str, *, who: str | None = None) -> bool:
         for part in rows(connection, _BY_TENANT, ids=found[0]["ids"]):
             audit.record(connection, who=who, verb="replays cancel", tenant_id=part["tenant_id"], subject=batch)
         return True
+
+
+def cancelled_by(batch: str) -> First | None:
+    """Who cancelled a batch; None where nobody did."""
+    return audit.first_of("replays cancel", subject=batch)
 
 
 _OTHERS = "SELECT id FROM dead_letter WHERE id = ANY(:ids) AND (tenant_id = ANY(:tenants)) IS NOT TRUE LIMIT 1"

@@ -141,7 +141,7 @@ def begin(
     """Send what can go, without waiting for any of it: the canary now, the rest by the timetable.
 
     Raises Problem where none of them can be sent, or where they are more than ``UNASKED`` and no reason is given;
-    AlreadyDecided where somebody else's replay that is under way has one of them.
+    AlreadyDecided where somebody else's replay that is under way has one of them, or somebody closed them.
     """
     why = (reason or "").strip() or None
     with transaction() as connection:
@@ -149,6 +149,8 @@ def begin(
         going = sorted(letter for told, ids in counted if told["result"] in TAKEN for letter in ids)
         if not going:  # somebody else may be at it: then that is what there is to say
             replay_batch.refuse_running(connection, list(chosen))
+            if late := inbox.late(inbox.closed_before(connection, chosen)):
+                raise late
     if not going:
         why_not = [Words(f"verdict.{told['code']}", **told["params"]) for told, _ in counted if told["code"]]
         raise Problem("nothing_to_replay", why=why_not[0]) if why_not else Problem("nothing_chosen")

@@ -12,8 +12,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.no_open_letter": "{internal_id} has no dead letter that is open.",
     "problem.erase_reason": "The reason for erasing is one of {listed}.",
     "problem.decided_before": "{who} decided about {internal_id} first, at {at}: {decision}. Look at it again.",
-    "problem.links_changed_meanwhile": "Links of people in the file changed since it was looked at: nothing is stored. "
-    "Look again.",
+    "problem.links_changed_meanwhile": "Links of people in the file changed since it was looked at: nothing is stored "
+    "({first}). Look again.",
     "problem.link_changed_meanwhile": "The link of {internal_id} changed since it was looked at. Look at it again.",
     "problem.links_file_large": "The file is larger than {most} bytes: split it, or import it with the command.",
     "problem.links_file_text": "The file is no text (UTF-8).",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.stored_meanwhile": (
-        "{slug} was stored by somebody else meanwhile, and is left as it is: `koppeling tenants add {slug} "
+        "{slug} was stored meanwhile ({first}), and is left as it is: `koppeling tenants add {slug} "
         "--discard` forgets what was given here, `koppeling tenants edit {slug}` changes it."
     ),
     "page.stored_meanwhile": (
-        "{slug} was stored by somebody else meanwhile, and is left as it is. Discard what was given here, or edit "
-        "the tenant."
+        "{slug} was stored meanwhile ({first}), and is left as it is. Discard what was given here, or edit the tenant."
     ),
     "problem.confirm_slug": "This can't be undone: repeat {slug} to confirm it.",
     "problem.same_refs": (
@@ -23,7 +22,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     ),
     "problem.secrets_missing": "{slug}: {lacking} missing. A secret may be left out only where one is stored, for the same address.",
     "problem.changed_meanwhile": (
-        "{slug} was changed by somebody else meanwhile, nothing is stored yet. Edit it again to bring this in as "
+        "{slug} was changed meanwhile ({first}), nothing is stored yet. Edit it again to bring this in as "
         "well; what you leave out is undone:\n{told}"
     ),
     "problem.no_columns_yet": "{slug} has no course yet to take the columns from: `koppeling tenants edit {slug}`.",
@@ -31,7 +30,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.has_course": "{slug} has course {event_id} already: `koppeling tenants edit {slug}`.",
     "page.has_course": "{slug} has course {event_id} already: edit the tenant.",
     "problem.credentials_of": "Credentials are of afas or pluvo, not of {system!r}.",
-    "problem.address_changed": "{slug} has another address since these were tried, so they are not stored: begin again.",
+    "problem.address_changed": "{slug} has another address since these were tried ({first}), so they are not stored: begin again.",
     "problem.which_draft": "Which one? Being set up are {listed}.",
     "problem.no_draft": "Nothing is being set up: begin with `koppeling tenants add`.",
     "page.no_draft": "Nothing is being set up.",
@@ -50,7 +49,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.no_token": "AFAS gave no token: {said}",
     "problem.afas_address": "{said}",
     "problem.nothing_given": "{question}: nothing was given.",
-    "problem.token_address_changed": "{slug} has another address since the code was asked for, so its token is not stored.",
+    "problem.token_address_changed": "{slug} has another address since the code was asked for ({first}), so its token is not stored.",
     "problem.secret_unread": "{said}.",
     "problem.file_unread": "{file}: {said}",
     "problem.one_tenant_needed": "{file}: one [[tenants]] is needed; `koppeling tenants import` takes more.",

@@ -18,7 +18,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.no_preview": "Run {run} is no preview: `koppeling runs show {run}` shows it.",
     "page.no_preview": "Run {run} is no preview.",
     "problem.preview_unfinished": "Preview {run} shows no plan: it is {status}.",
-    "problem.preview_executed": "Run {run} carries this preview out already; it is {status}.",
+    "problem.preview_executed": "Run {run} carries this preview out already and is {status}: {first}.",
     "problem.preview_enrollments": "Only enrollments have previews: `koppeling completions SLUG --dry-run` shows the plan of completions.",
     "page.preview_enrollments": "Only enrollments have previews.",
     "problem.hold_renewed": "Hold {hold} changed since it was looked at, a later run holds other lines: look again with `koppeling holds show {hold}`.",

@@ -107,12 +107,30 @@ def show(slug: str, internal_id: str) -> Row:
     return (_item(found[0]) if found else empty) | {"history": history}
 
 
-def set_link(slug: str, internal_id: str, pluvo_id: str, *, who: str, reason: str | None = None) -> str:
-    """Link a person, also one not seen yet, to a Pluvo account. Returns ``linked``, ``moved`` or ``unchanged``."""
+def set_link(
+    slug: str, internal_id: str, pluvo_id: str, *, who: str, reason: str | None = None, move: bool = True
+) -> str:
+    """Link a person, also one not seen yet, to a Pluvo account. Returns ``linked``, ``moved`` or ``unchanged``.
+
+    Without ``move`` raises AlreadyDecided for a person who is linked to another account.
+    """
     access.check("links.set", slug)
     with transaction() as connection:
         tenant = lookup.tenant_id(connection, slug)
+        if not move:
+            _refuse_moving(connection, tenant, checked_id(internal_id), checked_account(pluvo_id), slug)
         return link_person(connection, tenant, internal_id, pluvo_id, who=who, verb="links set", reason=reason)
+
+
+def _refuse_moving(connection: Connection, tenant: int, internal_id: str, account: str, slug: str) -> None:
+    locks.hold(connection, _person(connection, tenant, internal_id))
+    stored = "SELECT l.pluvo_id FROM link l JOIN person p ON p.id = l.person_id WHERE p.tenant_id = :tenant"
+    now = f"{stored} AND p.internal_id = :internal AND l.state = 'linked' AND l.pluvo_id <> :account"
+    for row in rows(connection, now, tenant=tenant, internal=internal_id, account=account):
+        verbs = ("links set", "links import", "links decide")
+        first = audit.first(connection, *verbs, tenant=slug, subject=internal_id)
+        told = {"internal_id": internal_id, "slug": slug, "pluvo_id": row["pluvo_id"], "first": audit.by(first)}
+        raise AlreadyDecided("linked_by_other", **told)
 
 
 def link_person(

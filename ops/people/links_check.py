@@ -43,12 +43,12 @@ def account(slug: str, internal_id: str, pluvo_id: str, *, sure: bool) -> None:
 
 
 def set_checked(
-    slug: str, internal_id: str, pluvo_id: str, *, sure: bool, who: str, reason: str | None
+    slug: str, internal_id: str, pluvo_id: str, *, sure: bool, who: str, reason: str | None, move: bool = True
 ) -> links.LinkDone:
-    """Link a person to an account after Pluvo was asked for it."""
+    """Link a person to an account after Pluvo was asked for it. ``move``: also who is linked to another one."""
     internal_id, pluvo_id = checked_id(internal_id), checked_account(pluvo_id)
     account(slug, internal_id, pluvo_id, sure=sure)
-    done = links.set_link(slug, internal_id, pluvo_id, who=who, reason=reason)
+    done = links.set_link(slug, internal_id, pluvo_id, who=who, reason=reason, move=move)
     return {"tenant": slug, "internal_id": internal_id, "pluvo_id": pluvo_id, "result": done}
 
 

@@ -28,7 +28,7 @@ from models.person import LinkState
 from models.session import session, transaction
 from models.tenant import Tenant
 from models.translate import is_email
-from ops import access, lookup
+from ops import access, audit, lookup
 from ops.language import Words
 from ops.people import links, links_check
 from ops.people.unasked import why
@@ -120,13 +120,20 @@ def run_text(
     with transaction() as connection:
         links.hold_known(connection, judged.people)
         if seen is not None and seen != _seen(judged, _links_of(connection, judged.people)):
-            raise AlreadyDecided("links_changed_meanwhile")
+            raise AlreadyDecided("links_changed_meanwhile", first=_first(connection, judged))
         # In one order for everybody: files with the same new people would wait for each other.
         for entry in sorted(entries, key=lambda one: (judged.number(one), one.internal_id)):
             number = judged.number(entry)
             done = links.link_person(connection, number, entry.internal_id, entry.account, who=who, verb="links import")
             counts[done] += 1
     return counts
+
+
+def _first(connection: Connection, judged: _Judged) -> Words:
+    """Who changed a link last in the tenants of a file."""
+    verbs = ("links set", "links import", "links decide", "links remove")
+    found = [audit.first(connection, *verbs, tenant=tenant) for tenant in judged.tenants]
+    return audit.by(max(filter(None, found), key=lambda one: one["at"], default=None))
 
 
 def preview(path: Path, *, sure: bool = False) -> ImportPreview:

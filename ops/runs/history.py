@@ -43,7 +43,7 @@ _FILTERS = {
 }
 # Locked: of one that ends at this moment, how it ended.
 _TO_STOP = """
-    SELECT r.id, r.tenant_id, r.status, t.slug AS tenant
+    SELECT r.id, r.tenant_id, r.status, r.stop_requested, t.slug AS tenant
       FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run FOR UPDATE OF r
 """
 # What a completions run counted without planning anything, as it stands now. What has no date was in no report, so the
@@ -222,10 +222,15 @@ def stop(run_id: str, *, who: str | None = None) -> Stopped:
             raise lookup.none_of("run", run_id)
         access.check("runs.stop", run["tenant"])
         stopping = run["status"] in UNFINISHED
+        told: Stopped = {"run": run_id, "status_before": run["status"], "stopping": stopping}
         if stopping:
             request_stop(connection, run_id)
+        first = audit.first(connection, "runs stop", subject=run_id) if run["stop_requested"] else None
+        if first is not None:
+            return {**told, "first": first}
+        if stopping:
             audit.record(connection, who=who, verb="runs stop", tenant_id=run["tenant_id"], subject=run_id)
-    return {"run": run_id, "status_before": run["status"], "stopping": stopping}
+    return told
 
 
 def exit_code(runs: Sequence[RunDocument], *, timed_out: bool = False) -> int:

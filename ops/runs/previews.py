@@ -19,6 +19,7 @@ from models.run import PREVIEW, AdoptionCounts, Judged, RunOptions, RunStatus
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.documents import Batch, PlannedLine, RunDocument, RunShown
+from ops.language import Words
 from ops.listing import MAX_LIMIT, Row, rows
 from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.runs import history, start
@@ -178,7 +179,9 @@ def execute(run_id: str, *, who: str | None = None) -> Executed:
         lock_runs(connection, chosen.id, row["direction"])
         for before in rows(connection, _CARRIED_OUT, run=run_id, tenant=row["tenant_id"]):
             if before["status"] not in _IN_VAIN:
-                raise AlreadyDecided("preview_executed", run=before["run"], status=before["status"])
+                first = audit.first(connection, "previews execute", subject=run_id, detail={"run": before["run"]})
+                told = Words(f"run_status.{before['status']}")
+                raise AlreadyDecided("preview_executed", run=before["run"], status=told, first=audit.by(first))
         started = request_run(connection, chosen.id, row["direction"], trigger="operator", options=options)
         did = {"run": started, "plan_hash": row["plan_hash"]}
         audit.record(connection, who=who, verb="previews execute", tenant_id=chosen.id, subject=run_id, detail=did)

@@ -8,7 +8,7 @@ from models.direction import Direction
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.language import Words
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.runs import start
 from ops.tenants import manage
 
@@ -26,7 +26,7 @@ def run(slugs: Sequence[str], direction: str | None) -> list[str]:
 
 
 def pause(slugs: Sequence[str], direction: str | None, *, reason: str) -> int:
-    """Pause each; how many directions were not paused before."""
+    """Pause each; how many directions were not paused before. Raises AlreadyDecided where all of them were."""
     if not slugs:
         raise Problem("name_tenants")
     audit.need_reason(reason, Words("why.paused"))
@@ -35,7 +35,10 @@ def pause(slugs: Sequence[str], direction: str | None, *, reason: str) -> int:
             access.check("tenants.pause", slug)
             lookup.tenant_id(connection, slug)
     who = access.actor().name
-    return sum(len(manage.pause(slug, reason=reason, direction=direction, who=who)) for slug in slugs)
+    paused = sum(len(manage.pause(slug, reason=reason, direction=direction, who=who)) for slug in slugs)
+    if not paused:
+        raise AlreadyDecided("paused_already", slug=slugs[0], first=audit.by(manage.paused_by(slugs[0])))
+    return paused
 
 
 def run_person(slug: str, internal_id: str) -> str:

@@ -17,7 +17,7 @@ from models.course_settings import PLACES, CourseDefaults
 from models.session import session
 from models.tenant import Tenant
 from models.tenant_settings import AfasSettings, AlertSettings, Blackout, CompletionRule, PluvoSettings, RemovalSettings
-from ops import access, lookup
+from ops import access, audit, lookup
 from ops.problems import AlreadyDecided
 from ops.tenants.importing import SECRETS
 from ops.tenants.toml_text import toml
@@ -45,7 +45,8 @@ def refuse_changed(slug: str, before: str, now: str) -> None:
     if before != now:
         lines = difflib.unified_diff(before.splitlines(), now.splitlines(), lineterm="", n=0)
         told = "\n".join(line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---"))
-        raise AlreadyDecided("changed_meanwhile", slug=slug, told=told)
+        first = audit.first_of(*audit.SETTINGS, tenant=slug)
+        raise AlreadyDecided("changed_meanwhile", slug=slug, told=told, first=audit.by(first))
 
 
 def document(slug: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def apply(
 
 
 # What changes the settings of a tenant that is there
-CHANGES = ("tenants edit", "tenants import", "tenants credentials", "courses add", "token")
+CHANGES = audit.SETTINGS
 _LOCKED_VERSION = text("SELECT settings_version FROM tenant WHERE slug = :slug FOR NO KEY UPDATE")
 _FIRST = text(
     """SELECT (SELECT a.who FROM operator_action a WHERE a.tenant_id = t.id AND a.verb = ANY(:verbs)

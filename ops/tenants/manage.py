@@ -18,7 +18,7 @@ from ops import access, audit, lookup, users
 from ops.degraded import mark
 from ops.language import Words
 from ops.listing import Page, Row, checked_limit, page, rows, where
-from ops.problems import Problem
+from ops.problems import First, Problem
 from ops.tidy import tidy_up
 from tenancy import health
 
@@ -151,8 +151,19 @@ def pause(slug: str, *, reason: str, direction: str | None, who: str) -> list[st
         tenant = lookup.tenant_id(connection, slug)
         paused = health.pause(connection, tenant, way, reason)
         detail = {"directions": paused}
-        audit.record(connection, who=who, verb="tenants pause", tenant_id=tenant, reason=reason, detail=detail)
+        if paused:
+            audit.record(connection, who=who, verb="tenants pause", tenant_id=tenant, reason=reason, detail=detail)
     return paused
+
+
+def paused_by(slug: str) -> First | None:
+    """Who paused a tenant last: for whoever finds it paused."""
+    return audit.first_of("tenants pause", tenant=slug)
+
+
+def resumed_by(slug: str) -> First | None:
+    """Who resumed a tenant last."""
+    return audit.first_of("tenants resume", tenant=slug)
 
 
 def resume(slug: str, *, direction: str | None, who: str) -> list[str]:

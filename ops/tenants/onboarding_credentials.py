@@ -62,7 +62,8 @@ def change_credentials(draft: Draft, system: str, who: str, *, seen: int | None 
             raise lookup.no_tenant(repr(draft.slug))
         stored = getattr(tenant, system)
         if any(getattr(stored, key) != given.get(key) for key in importing.ADDRESS[system]):
-            raise AlreadyDecided("address_changed", slug=draft.slug)
+            first = audit.first(opened.connection(), *audit.SETTINGS, tenant=draft.slug)
+            raise AlreadyDecided("address_changed", slug=draft.slug, first=audit.by(first))
         if tenant.settings_version != (draft.facts["version"] if seen is None else seen):
             raise importing.changed_first(opened.connection(), draft.slug)
         if system == "afas":

@@ -16,7 +16,7 @@ from models.base import utc_now
 from models.direction import Health
 from models.onboarding import Onboarding
 from models.session import session, transaction
-from ops import access
+from ops import access, audit
 from ops.language import Words
 from ops.listing import Row, rows
 from ops.problems import AlreadyDecided, NotThere, Problem
@@ -129,7 +129,8 @@ def _unmoved(opened: Session, draft: Draft) -> Onboarding | None:
 
 def _refuse_stored(opened: Session, slug: str) -> None:
     if opened.connection().execute(_TAKEN, {"slug": slug}).scalar():
-        raise AlreadyDecided("stored_meanwhile", slug=slug)
+        first = audit.first(opened.connection(), "tenants add", "tenants import", tenant=slug)
+        raise AlreadyDecided("stored_meanwhile", slug=slug, first=audit.by(first))
 
 
 def _forget(opened: Session, draft: Draft) -> None:

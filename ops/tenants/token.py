@@ -65,7 +65,8 @@ def _store(slug: str, token: str, address: str, who: str) -> None:
         if tenant is None:
             raise lookup.no_tenant(repr(slug))
         if afas_address(tenant.afas) != address:
-            raise AlreadyDecided("token_address_changed", slug=slug)
+            first = audit.first(opened.connection(), *audit.SETTINGS, tenant=slug)
+            raise AlreadyDecided("token_address_changed", slug=slug, first=audit.by(first))
         tenant.afas_token = token
         tenant.afas = tenant.afas.model_copy(update={"auth": "token"})
         tenant.settings_version += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
@@ -30,6 +30,7 @@ from ops.http.api.inputs import (
     example,
 )
 from ops.http.api.need import need
+from ops.problems import First
 
 router = APIRouter(tags=["dead letters"])
 Kind = Annotated[Text | None, Query(description="enrollment.upsert, completion.write_back, …")]
@@ -119,10 +120,11 @@ class ReplayPage(TypedDict):
 
 
 class Cancelled(TypedDict):
-    """False when it was over."""
+    """False when it was over; ``first``: who cancelled it then, if somebody did."""
 
     batch: str
     cancelled: bool
+    first: NotRequired[First]
 
 
 class Matching(Body):
@@ -285,4 +287,6 @@ def show_replay(batch: BatchId, limit: Limit = 100, cursor: NumberCursor = None)
 def cancel_replay(batch: BatchId) -> Document:
     """Send nothing more of it."""
     full = replays.full_id(batch)
-    return Document({"batch": full, "cancelled": replay_batch.cancel(full)})
+    done = replay_batch.cancel(full)
+    first = None if done else replay_batch.cancelled_by(full)
+    return Document({"batch": full, "cancelled": done} | ({"first": first} if first else {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from fastapi import APIRouter, Query
 from pydantic import Field, JsonValue
@@ -13,7 +13,7 @@ from ops import access, quality
 from ops.http.api.answers import Document
 from ops.http.api.inputs import SLUG, Body, Cursor, DirectionText, EventId, Limit, Reason, Slug, example
 from ops.http.api.need import need
-from ops.problems import Problem
+from ops.problems import First, Problem
 from ops.tenants import export, importing, insight, manage
 from ops.tenants import file as tenants_file
 
@@ -93,17 +93,19 @@ class TenantFile(TypedDict):
 
 
 class Paused(TypedDict):
-    """The directions that were not paused before."""
+    """The directions that were not paused before; where there is none, ``first`` is who paused them."""
 
     tenant: str
     paused: list[str]
+    first: NotRequired[First]
 
 
 class Resumed(TypedDict):
-    """The directions that were paused or quarantined."""
+    """The directions that were paused or quarantined; where there is none, ``first`` is who resumed them last."""
 
     tenant: str
     resumed: list[str]
+    first: NotRequired[First]
 
 
 class Removed(TypedDict):
@@ -203,7 +205,8 @@ def export_tenant(slug: Slug) -> Document:
 def pause_tenant(slug: Slug, given: Pause) -> Document:
     """Until it is resumed. Nothing is lost: its work waits."""
     paused = manage.pause(slug, reason=given.reason, direction=given.direction, who=access.actor().name)
-    return Document({"tenant": slug, "paused": paused})
+    first = None if paused else manage.paused_by(slug)
+    return Document({"tenant": slug, "paused": paused} | ({"first": first} if first else {}))
 
 
 @router.post(
@@ -212,7 +215,8 @@ def pause_tenant(slug: Slug, given: Pause) -> Document:
 def resume_tenant(slug: Slug, given: Resume) -> Document:
     """End a pause, or a quarantine, at once; begin the timetable of a new tenant."""
     resumed = manage.resume(slug, direction=given.direction, who=access.actor().name)
-    return Document({"tenant": slug, "resumed": resumed})
+    first = None if resumed else manage.resumed_by(slug)
+    return Document({"tenant": slug, "resumed": resumed} | ({"first": first} if first else {}))
 
 
 @router.get(

@@ -18,6 +18,7 @@ import pytest
 import settings
 from models.advisory_locks import AdvisoryLock
 from models.session import engine_for
+from ops.access import current_user
 from ops.cli import main
 from tests.unit.ops.tenants.test_file import GOOD
 
@@ -241,7 +242,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_undone_by_an_edit(
     run = koppeling("tenants", "edit", "acme", **environment)
     # then it is told what changed, and nothing is stored
     assert run.returncode == 2
-    assert "acme was changed by somebody else meanwhile" in run.stderr
+    assert f"acme was changed meanwhile ({current_user()} was first, at " in run.stderr
     assert '-policy = "unenroll"' in run.stderr
     assert '+policy = "keep"' in run.stderr
     shown = json.loads(koppeling("tenants", "show", "acme", "--json", **environment).stdout)

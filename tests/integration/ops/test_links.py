@@ -197,6 +197,14 @@ def test_a_link_that_was_removed_and_made_anew_is_not_the_one_that_was_looked_at
     assert links.show("acme", "80")["pluvo_id"] == TWO
 
 
+def test_a_person_who_is_linked_by_now_is_not_moved_unless_somebody_says_so(acme: int) -> None:
+    assert links.set_link("acme", "80", ONE, who="anna", move=False) == "linked"
+    with pytest.raises(AlreadyDecided, match=f"80 of acme is linked to {ONE}: anna was first, at "):
+        links.set_link("acme", "80", TWO, who="bert", move=False)
+    assert links.set_link("acme", "80", ONE, who="bert", move=False) == "unchanged"
+    assert links.set_link("acme", "80", TWO, who="bert") == "moved"
+
+
 def revision() -> int:
     """That of the link as somebody sees it who looks at the person now."""
     link = explain("acme", "80")["people"][0]["link"]

@@ -122,7 +122,9 @@ def discard_all(
     """Close all open letters of a group, up to the newest that was seen."""
     filters = _chosen(group, tenant, kind, error, upto)
     try:
-        inbox.discard_matching(filters, reason=reason)
+        done = inbox.discard_matching(filters, reason=reason)
+        if not done["discarded"]:
+            raise inbox.late([*done["first"], *inbox.decided(filters, 1)]) or Problem("nothing_chosen")
     except Problem as problem:
         return _groups(request, Filters(tenant or None, state="open"), problem, group=group, reason=reason)
     return RedirectResponse(_address(filters, state="discarded" if group else None), 303)
@@ -159,15 +161,23 @@ def chosen(
         if not ids:
             raise Problem("none_to_discard" if verb == "discard" else "nothing_chosen")
         if verb == "discard":
-            inbox.discard(ids, reason=reason)
+            _discarded(ids, reason)
             return RedirectResponse(_address(filters, state="discarded"), 303)
         ids = inbox.choose(ids, Filters(), everything=False)
         found = replays.preview(ids)
-        if found["goes"] == found["letters"] <= replays.UNASKED:
+        taken = any(one["result"] in replays.TAKEN for one in found["verdicts"])
+        if not taken or found["goes"] == found["letters"] <= replays.UNASKED:
             return RedirectResponse(f"/replays/{replays.begin(ids)['batch']}", 303)
     except Problem as problem:
         return _group(request, filters, None, problem, reason=reason, letter=ids)
     return _preview(request, filters, found, ids)
+
+
+def _discarded(ids: list[str], reason: str) -> None:
+    """Discard these. Raises AlreadyDecided where somebody was quicker with all of them."""
+    done = inbox.discard(ids, reason=reason)
+    if not done["discarded"]:
+        raise inbox.late(done["first"]) or Problem("nothing_chosen")
 
 
 @router.get("/dead-letters/preview")
@@ -240,6 +250,8 @@ def replay_all(
     filters = _chosen(group, tenant, kind, error, upto)
     letters = inbox.choose(letter or [], Filters() if letter else filters, everything=not (letter or filters.given))
     try:
+        if not letters:
+            raise inbox.late(inbox.decided(filters, 1)) or Problem("nothing_chosen")
         begun = replays.begin(letters, rate=rate, max_failures=max_failures, reason=reason)
     except Problem as problem:
         typed = {"reason": reason, "rate": rate, "max_failures": max_failures}
@@ -279,7 +291,7 @@ def act(request: Request, letter: Id, verb: Typed = "replay", reason: Typed = ""
     """Replay or discard one."""
     try:
         if verb == "discard":
-            inbox.discard([letter], reason=reason)
+            _discarded([letter], reason)
         else:
             replays.begin(inbox.choose([letter], Filters(), everything=False), reason=reason)
     except Problem as problem:

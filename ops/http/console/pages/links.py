@@ -69,7 +69,7 @@ def set_(
     """Give an existing Pluvo user their AFAS id."""
     try:
         done = links_check.set_checked(
-            tenant, internal_id, pluvo_id, sure=sure, who=access.actor().name, reason=reason.strip() or None
+            tenant, internal_id, pluvo_id, sure=sure, move=sure, who=access.actor().name, reason=reason.strip() or None
         )
     except Problem as problem:
         typed = {"tenant": tenant, "internal_id": internal_id, "pluvo_id": pluvo_id, "reason": reason, "sure": sure}

@@ -11,6 +11,7 @@ from ops import access, audit
 from ops.dead_letters import replay_batch, replays
 from ops.http.console import live
 from ops.http.console.render import page
+from ops.local_time import told_at
 from ops.problems import AlreadyDecided
 
 router = APIRouter(include_in_schema=False)
@@ -65,11 +66,11 @@ def events(request: Request, batch: Id) -> Response:
 
 @router.post("/replays/{batch}/cancel")
 def cancel(batch: Id) -> Response:
-    """Send nothing more of it."""
+    """Send nothing more of it. The second is told who was first."""
     full = replays.full_id(batch)
-    if not replay_batch.cancel(full):
-        for first in audit.of(full):
-            if first["verb"] == "replays cancel":
-                raise AlreadyDecided("replay_cancelled", who=first["who"], at=f"{first['at']:%Y-%m-%d %H:%M} UTC")
+    if replay_batch.cancel(full):
+        return RedirectResponse(f"/replays/{full}", 303)
+    first = replay_batch.cancelled_by(full)
+    if first is None:
         raise AlreadyDecided("replay_over")
-    return RedirectResponse(f"/replays/{full}", 303)
+    raise AlreadyDecided("replay_cancelled", who=first["who"], at=told_at(first["at"], "UTC"))

@@ -11,12 +11,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from models.direction import Direction
 from models.run import PREVIEW, RunStatus
 from ops import audit
-from ops.documents import RunShown
+from ops.documents import RunShown, Stopped
 from ops.http.console import live
 from ops.http.console.pages.filters import LineQuery, RunQuery
 from ops.http.console.render import again, page, sheet
+from ops.language import Words
 from ops.listing import Page
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.runs import history, lines, progress, start
 from ops.terminal import csv_file, output
 
@@ -76,7 +77,7 @@ def shown(request: Request, run_id: str, wanted: Annotated[LineQuery, Query()]) 
     return _show(request, found, wanted)
 
 
-def _show(request: Request, found: RunShown, wanted: LineQuery) -> HTMLResponse:
+def _show(request: Request, found: RunShown, wanted: LineQuery, problem: Problem | None = None) -> HTMLResponse:
     context: dict[str, Any] = {
         "run": with_names(found),
         "steps": steps(found),
@@ -86,7 +87,7 @@ def _show(request: Request, found: RunShown, wanted: LineQuery) -> HTMLResponse:
         "wanted": wanted,
         "done": audit.of(found["id"]),
     }
-    return page(request, "run.html", **context)
+    return again(request, "run.html", problem, **context)
 
 
 @router.get("/runs/{run_id}/lines.csv")
@@ -130,10 +131,24 @@ def begin(
 
 
 @router.post("/runs/{run_id}/stop")
-def stop(run_id: str) -> Response:
-    """Nothing new of it begins."""
-    found = history.stop(run_id)
-    return RedirectResponse(f"/runs/{found['run']}", 303)
+def stop(request: Request, run_id: str) -> Response:
+    """Nothing new of it begins. The second is told who was first."""
+    done = history.stop(run_id)
+    problem = _late(done)
+    if problem is None:
+        return RedirectResponse(f"/runs/{done['run']}", 303)
+    found = history.show(done["run"], limit=LINES)
+    if found["preview"]:
+        raise problem
+    return _show(request, found, LineQuery(), problem)
+
+
+def _late(done: Stopped) -> Problem | None:
+    if "first" in done:
+        return AlreadyDecided("run_stopping", run=done["run"], first=audit.by(done["first"]))
+    if not done["stopping"]:
+        return AlreadyDecided("run_over", run=done["run"], status=Words(f"run_status.{done['status_before']}"))
+    return None
 
 
 @router.post("/runs/{run_id}/again")

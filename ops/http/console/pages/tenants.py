@@ -12,7 +12,7 @@ from ops import access, audit, lookup, overview
 from ops.http.console import choices
 from ops.http.console.pages.home import place
 from ops.http.console.render import again, page
-from ops.problems import NotThere, Problem
+from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.runs import start
 from ops.tenants import check, insight, manage, show_fields
 
@@ -79,7 +79,8 @@ def pause(
 ) -> Response:
     """Let nothing new begin."""
     try:
-        manage.pause(slug, reason=reason, direction=direction or None, who=access.actor().name)
+        if not manage.pause(slug, reason=reason, direction=direction or None, who=access.actor().name):
+            raise AlreadyDecided("paused_already", slug=slug, first=audit.by(manage.paused_by(slug)))
     except Problem as problem:
         return _back(request, slug, problem, typed={"reason": reason, "direction": direction})
     return RedirectResponse(f"/tenants/{slug}", 303)
@@ -89,7 +90,10 @@ def pause(
 def resume(request: Request, slug: Slug, direction: Way = "") -> Response:
     """End a pause or a quarantine, or begin."""
     try:
-        manage.resume(slug, direction=direction or None, who=access.actor().name)
+        if not manage.resume(slug, direction=direction or None, who=access.actor().name):
+            first = manage.resumed_by(slug)
+            late = AlreadyDecided("not_stopped", slug=slug)
+            raise AlreadyDecided("resumed_already", slug=slug, first=audit.by(first)) if first else late
     except Problem as problem:
         return _back(request, slug, problem)
     return RedirectResponse(f"/tenants/{slug}", 303)
@@ -107,7 +111,7 @@ def check_now(request: Request, slug: Slug) -> Response:
 
 def _back(request: Request, slug: str, problem: Problem, **more: Any) -> Response:
     """The tenant's page with what is wrong; of a tenant that isn't there, the page that says so."""
-    if problem.status != 422:
+    if problem.status in (403, 404):
         raise problem
     return _show(request, slug, problem=problem, **more)
 

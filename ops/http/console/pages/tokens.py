@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from ops import tokens
+from ops import audit, tokens
 from ops.http.console.pages.users import Role, Scope, Slugs, chosen_tenants
 from ops.http.console.render import again, page
-from ops.problems import Problem
+from ops.problems import AlreadyDecided, Problem
 from ops.tokens import TokenMade
 
 router = APIRouter(prefix="/settings/tokens", include_in_schema=False)
@@ -55,7 +55,10 @@ def create(
 
 
 @router.post("/{number}/revoke")
-def revoke(number: Number) -> Response:
-    """Let one open nothing any more."""
-    tokens.revoke(number)
+def revoke(request: Request, number: Number) -> Response:
+    """Let one open nothing any more. The second is told who was first."""
+    done = tokens.revoke(number)
+    if "first" in done:
+        late = AlreadyDecided("token_revoked", name=done["name"], first=audit.by(done["first"]))
+        return again(request, "tokens.html", late, **_values(everything=True))
     return RedirectResponse("/settings/tokens?all=1", 303)
