@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from ops.alerts import verbs
 from ops.cli.common import (
+    Csv,
     Cursor,
     Everything,
     InLanguage,
@@ -23,6 +25,7 @@ from ops.cli.common import (
     show,
     show_page,
     wanted_state,
+    write_csv,
 )
 from ops.language import language_of, say
 from ops.terminal import output
@@ -54,14 +57,19 @@ def list_(
     state: Annotated[str | None, typer.Option("--state", help="open or closed.")] = None,
     everything: Everything = False,
     language: InLanguage = None,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """List alerts, newest first: those that are open, unless others are asked for."""
     wanted = wanted_state(state, everything)
+    listed = partial(verbs.listing, tenant=tenant, kind=kind, state=wanted, language=language_of(language))
     with at_database():
-        found = verbs.listing(limit, cursor, tenant=tenant, kind=kind, state=wanted, language=language_of(language))
+        if csv:
+            write_csv(csv, COLUMNS, listed, cursor)
+            return
+        found = listed(limit, cursor)
     show_page(found, json, COLUMNS, "Nothing needs anybody." if wanted == "open" else "There are no alerts.")
 
 
@@ -126,15 +134,21 @@ def mutes(json: Json = False) -> None:
 
 @app.command("sent", epilog=example("koppeling alerts sent", "koppeling alerts sent --tenant acme"))
 def sent(
+    *,
     tenant: TenantFilter = None,
     alert: Annotated[int | None, typer.Option("--alert", min=1, help="Only what told of this alert.")] = None,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """List mails and calls of webhooks, newest first: to whom, and what came of each."""
+    listed = partial(verbs.deliveries, tenant=tenant, alert=alert)
     with at_database():
-        found = verbs.deliveries(limit, cursor, tenant=tenant, alert=alert)
+        if csv:
+            write_csv(csv, DELIVERY_COLUMNS, listed, cursor)
+            return
+        found = listed(limit, cursor)
     show_page(found, json, DELIVERY_COLUMNS, "Nobody was told of anything yet.")
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from models.direction import Direction
-from ops.cli.common import Cursor, Json, Limit, Watch, at_database, example, group, show, show_next, shown_again
+from ops.cli.common import (
+    Csv,
+    Cursor,
+    Json,
+    Limit,
+    Watch,
+    at_database,
+    example,
+    group,
+    show,
+    show_next,
+    shown_again,
+    write_csv,
+)
 from ops.language import language_of, say
-from ops.listing import Row
+from ops.listing import Page, Row
 from ops.problems import Problem
 from ops.runs import batches
 from ops.runs.batches import BatchShown
@@ -24,13 +38,23 @@ OF_TENANT = ("tenant", "status", "reason", "rows", "planned", "applied", "outcom
 @app.command("list", epilog=example("koppeling batches list", "koppeling batches list --direction completions"))
 def list_(
     direction: Annotated[str | None, typer.Option("--direction", help="enrollments or completions.")] = None,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """List batches, newest first: `sync` and `completions` of several tenants, or --all, make one."""
+    listed = partial(batches.listing, direction=direction)
+
+    def cells(size: int, after: str | None) -> Page:
+        found = listed(size, after)
+        return Page([_cells(one) for one in found.items], found.next)
+
     with at_database():
-        found = batches.listing(limit, cursor, direction=direction)
+        if csv:
+            write_csv(csv, COLUMNS, cells, cursor)
+            return
+        found = listed(limit, cursor)
     if json:
         output.show_json(found.document())
         return

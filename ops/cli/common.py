@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -15,10 +16,11 @@ import logs
 import settings
 from ops import access
 from ops.cli.lazy import HELP
-from ops.language import Language
+from ops.language import Language, language_of
+from ops.listing import Page
 from ops.problems import First, Problem
 from ops.servers import environment
-from ops.terminal import output, watch
+from ops.terminal import csv_file, output, watch
 from settings import parse_duration
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -32,6 +34,9 @@ Limit = Annotated[int, typer.Option("--limit", help="At most so many items (1 to
 Cursor = Annotated[str | None, typer.Option("--cursor", help="The 'next' of the page before.")]
 Everything = Annotated[bool, typer.Option("--all", help="Whatever their state.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show it anew every few seconds, until Ctrl-C.")]
+Csv = Annotated[
+    Path | None, typer.Option("--csv", help=f"Write them, older ones too, to this CSV file. {csv_file.AS_EXCEL}")
+]
 Slug = Annotated[str, typer.Argument(help="A tenant's slug.", show_default=False)]
 Child = Annotated[bool, typer.Option("--child", hidden=True, help="End with the process that started this one.")]
 TenantFilter = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
@@ -96,6 +101,13 @@ def show_page(found: Any, as_json: bool, columns: Sequence[str], empty: str) -> 
         return
     output.show_table(columns, [[item.get(column) for column in columns] for item in found.items])
     show_next(found.next)
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], listed: Callable[[int, str | None], Page], cursor: str | None
+) -> None:
+    """Write all of a listing from ``cursor`` on; ``listed`` gets the size of a page and where it begins."""
+    csv_file.write(path, columns, csv_file.every(listed, cursor), language_of(None))
 
 
 def show_next(cursor: str | None) -> None:

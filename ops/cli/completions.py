@@ -78,7 +78,7 @@ def show_(which: Which, language: InLanguage = None, json: Json = False) -> None
     """Show a completion: where it stands and what to do, its lines in runs, its calls, what was decided about it."""
     with at_database():
         found = completions.show(which)
-    show(found, json, partial(_show_one, language_of(language)))
+    show(found, json, partial(_show_one, language_of(language)), page=f"/completions/{found['id']}")
 
 
 def _show_one(language: Language, found: Row) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.common import (
+    Csv,
     Cursor,
     Everything,
     InLanguage,
@@ -31,6 +32,7 @@ from ops.cli.common import (
     shown_again,
     wanted_state,
     with_first,
+    write_csv,
 )
 from ops.dead_letters import MAX_FAILURES, RATE, faults, inbox
 from ops.dead_letters.inbox import Filters
@@ -55,6 +57,10 @@ AllOpen = Annotated[bool, typer.Option("--all", help="All open dead letters.")]
 TRIES = ("at", "code", "system", "status", "text")
 GROUP_COLUMNS = ("count", "error", "message", "kind", "tenant", "last_failed_at", "fingerprint")
 COLUMNS = ("id", "tenant", "kind", "internal_id", "event_id", "error", "state", "last_failed_at")
+CSV_COLUMNS = (
+    *("id", "tenant", "kind", "internal_id", "event_id", "error", "message", "afas_reference", "attempts"),
+    *("first_failed_at", "last_failed_at", "state", "fingerprint", "run", "closed_at", "closed_by", "closed_reason"),
+)
 LINE_COLUMNS = ("id", "tenant", "kind", "internal_id", "event_id", "error", "result", "reason")
 
 
@@ -71,6 +77,7 @@ def list_(
     everything: Everything = False,
     grouped: Annotated[bool, typer.Option("--group", help="By kind of fault: what it means, what to do.")] = False,
     language: InLanguage = None,
+    csv: Csv = None,
     watch: Watch = False,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -81,9 +88,12 @@ def list_(
     filters = filters_of(
         tenant=tenant, kind=kind, error=error, fingerprint=fingerprint, since=since, until=until, state=wanted
     )
-    if watch and json:
+    if watch and (json or csv):
         raise Problem("watch_alone")
     with at_database():
+        if csv:
+            write_csv(csv, CSV_COLUMNS, partial(inbox.listing, filters), cursor)
+            return
         if grouped:
             show({"items": inbox.groups(filters, limit), "next": None}, json, partial(_show_groups, language))
             return

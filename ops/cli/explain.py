@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from models.afas_values import person_number
 from ops.cli.common import Cursor, InLanguage, Json, Limit, Slug, at_database, example, group, show, show_next
 from ops.language import Language, language_of
 from ops.people.explain import Explained, explain
@@ -32,7 +33,9 @@ def explain_(
     with at_database(keys=ask):
         found = explain(slug, who, limit=limit, cursor=cursor, ask_now=ask)
     people = [person["internal_id"] for person in found["people"]]
-    page = f"/tenants/{found['tenant']}/people/{people[0]}" if len(people) == 1 else None
+    # Who was never seen has a page too, by their number.
+    known = people if found["found"] else [person_number(who)]
+    page = f"/tenants/{found['tenant']}/people/{known[0]}" if len(known) == 1 and known[0] else None
     show(found, json, lambda document: _show_explained(document, language_of(language)), page=page)
 
 

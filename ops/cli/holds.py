@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from ops import holds
 from ops.cli.common import (
+    Csv,
     Cursor,
     Everything,
     Json,
@@ -23,6 +25,7 @@ from ops.cli.common import (
     show_next,
     show_page,
     wanted_state,
+    write_csv,
 )
 from ops.language import Language, language_of, say
 from ops.listing import Page, Row
@@ -45,14 +48,19 @@ def list_(
     tenant: TenantFilter = None,
     state: Annotated[str | None, typer.Option("--state", help="open, released, cleared, expired or refused.")] = None,
     everything: Everything = False,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """List what is held, newest first: what is still open, unless another state is asked for."""
     wanted = wanted_state(state, everything)
+    listed = partial(holds.listing, tenant=tenant, state=wanted)
     with at_database():
-        found = holds.listing(limit, cursor, tenant=tenant, state=wanted)
+        if csv:
+            write_csv(csv, COLUMNS, listed, cursor)
+            return
+        found = listed(limit, cursor)
     if not json:
         found = Page([output.in_zone(hold, hold["timezone"]) for hold in found.items], found.next)
     show_page(found, json, COLUMNS, "Nothing is held." if wanted == "open" else "There are no holds.")

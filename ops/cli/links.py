@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ops.cli.common import (
+    Csv,
     Cursor,
     InLanguage,
     Json,
@@ -24,6 +26,7 @@ from ops.cli.common import (
     named,
     show,
     show_page,
+    write_csv,
 )
 from ops.language import Language, Words, language_of, say
 from ops.listing import Row
@@ -37,18 +40,26 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept with the
 COLUMNS = ("tenant", "internal_id", "external_id", "pluvo_id", "ref", "state", "linked_by", "reason")
 
 
-@app.command("list", epilog=example("koppeling links list --tenant acme --state ambiguous"))
+@app.command(
+    "list",
+    epilog=example("koppeling links list --tenant acme --state ambiguous", "koppeling links list --csv links.csv"),
+)
 def list_(
     *,
     tenant: TenantFilter = None,
     state: Annotated[str | None, typer.Option("--state", help="linked, ambiguous, ignored or left.")] = None,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """List links; those that wait for a decision have candidates (see `links show`)."""
+    listed = partial(links.listing, tenant=tenant, state=state)
     with at_database():
-        found = links.listing(limit, cursor, tenant=tenant, state=state)
+        if csv:
+            write_csv(csv, COLUMNS, listed, cursor)
+            return
+        found = listed(limit, cursor)
     show_page(found, json, COLUMNS, "There are no links.")
 
 
@@ -57,7 +68,7 @@ def show_(slug: Slug, internal_id: InternalId, json: Json = False) -> None:
     """Show a person's link, its candidates and what was decided about it."""
     with at_database():
         found = links.show(slug, internal_id)
-    show(found, json, _show_link)
+    show(found, json, _show_link, page=f"/tenants/{slug}/people/{found['internal_id']}")
 
 
 def _show_link(found: Row) -> None:

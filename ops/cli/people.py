@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.common import Cursor, Json, Limit, TenantFilter, at_database, example, group, show, show_next
+from ops.cli.common import (
+    Csv,
+    Cursor,
+    Json,
+    Limit,
+    TenantFilter,
+    at_database,
+    example,
+    group,
+    show,
+    show_next,
+    write_csv,
+)
+from ops.listing import Page
 from ops.people.search import Found, search
 from ops.terminal import output
 
@@ -19,12 +32,21 @@ def search_(
     *,
     text: Annotated[str, typer.Argument(help="A name or parts of it, an address, or an id of AFAS or Pluvo.")],
     tenant: TenantFilter = None,
+    csv: Csv = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """Find people by id, address or parts of their name; `explain` then tells about one."""
+
+    def listed(size: int, after: str | None) -> Page:
+        part = search(text, tenant=tenant, limit=size, cursor=after)
+        return Page([dict(one) for one in part["items"]], part["next"])
+
     with at_database():
+        if csv:
+            write_csv(csv, COLUMNS, listed, cursor)
+            return
         found = search(text, tenant=tenant, limit=limit, cursor=cursor)
     show(found, json, _show_found)
 

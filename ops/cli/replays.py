@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli.common import (
+    Csv,
     Cursor,
     Json,
     Limit,
@@ -20,6 +22,7 @@ from ops.cli.common import (
     show,
     show_page,
     with_first,
+    write_csv,
 )
 from ops.cli.dead_letters import (
     LINE_COLUMNS,
@@ -46,6 +49,7 @@ COLUMNS = ("id", "state", "letters", "position", "rate", "started_by", "reason",
 def list_(
     *,
     state: Annotated[str | None, typer.Option("--state", help="running, done, stopped or cancelled.")] = None,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
@@ -53,8 +57,12 @@ def list_(
     """List replays, newest first."""
     from ops.dead_letters import replays  # noqa: PLC0415  replaying is large, and --help needs none of it
 
+    listed = partial(replays.listing, state=state)
     with at_database():
-        found = replays.listing(limit, cursor, state=state)
+        if csv:
+            write_csv(csv, COLUMNS, listed, cursor)
+            return
+        found = listed(limit, cursor)
     show_page(found, json, COLUMNS, "There were no replays.")
 
 
@@ -65,7 +73,7 @@ def show_(*, batch: Batch, limit: Limit = 100, cursor: Cursor = None, json: Json
 
     with at_database():
         found = replays.show(batch, limit=limit, cursor=cursor)
-    show(found, json, _show_batch)
+    show(found, json, _show_batch, page=f"/replays/{found['id']}")
 
 
 def _show_batch(found: Shown) -> None:

@@ -54,6 +54,7 @@ def list_(
     csv: Annotated[
         Path | None, typer.Option("--csv", help=f"Write them, older ones too, to this CSV file. {AS_EXCEL}")
     ] = None,
+    watch: Watch = False,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
@@ -65,14 +66,19 @@ def list_(
         wanted = {"tenant": tenant, "direction": direction, "status": status, "trigger": trigger, "batch": batch}
         return history.listing(size, after, **wanted, since=begin)
 
+    if watch and (json or csv):
+        raise Problem("watch_alone")
     with at_database():
         if csv:
             csv_file.write(csv, CSV_COLUMNS, map(_cells, csv_file.every(found, cursor)), language_of(None))
             return
-        runs = found(limit, cursor)
-    if json:
-        output.show_json(runs.document())
-        return
+        if json:
+            output.show_json(found(limit, cursor).document())
+            return
+        shown_again(lambda: _show_list(found(limit, cursor)), watch)
+
+
+def _show_list(runs: Page) -> None:
     if not runs.items:
         output.say("There are no runs yet.")
         return

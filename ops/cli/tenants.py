@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.common import (
+    Csv,
     Cursor,
     InLanguage,
     Json,
@@ -25,9 +26,10 @@ from ops.cli.common import (
     show,
     show_next,
     with_first,
+    write_csv,
 )
 from ops.language import language_of
-from ops.listing import Row
+from ops.listing import Page, Row
 from ops.problems import Problem
 from ops.tenants import manage
 from ops.tenants.blackout_text import written
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ops.tenants import importing
 
 app = group("Customers: an AFAS environment with a Pluvo organisation each.")
+CSV_COLUMNS = ("slug", "name", "environment", "enrollments", "completions", "last_run_at", "next_run_at", "afas_ends")
 Given = Annotated[
     list[str] | None,
     typer.Option("--set", help="An answer, such as afas.member_id=12345; of a secret env:NAME or file:PATH."),
@@ -220,9 +223,18 @@ def credentials(
 
 
 @app.command("list", epilog=example("koppeling tenants list"))
-def list_(limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None:
+def list_(csv: Csv = None, limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None:
     """List the tenants: health of both directions, last and next run."""
+
+    def cells(size: int, after: str | None) -> Page:
+        listed = manage.listing(size, after)
+        ways = ("enrollments", "completions")
+        return Page([one | {way: _health(one[way]) for way in ways} for one in listed.items], listed.next)
+
     with at_database():
+        if csv:
+            write_csv(csv, CSV_COLUMNS, cells, cursor)
+            return
         found = manage.listing(limit, cursor)
     if json:
         output.show_json(found.document())

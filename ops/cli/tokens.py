@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from ops import tokens
-from ops.cli.common import Cursor, Json, Limit, Who, at_database, by, duration, example, group, named, show, show_page
+from ops.cli.common import (
+    Csv,
+    Cursor,
+    Json,
+    Limit,
+    Who,
+    at_database,
+    by,
+    duration,
+    example,
+    group,
+    named,
+    show,
+    show_page,
+    write_csv,
+)
 from ops.terminal import output
 from ops.tokens import TokenMade
 
@@ -20,13 +36,18 @@ COLUMNS = ("id", "name", "begins", "role", "tenants", "state", "expires_at", "la
 def list_(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Also those that open nothing any more.")] = False,
+    csv: Csv = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     json: Json = False,
 ) -> None:
     """List tokens, newest first."""
+    listed = partial(tokens.listing, everything=everything)
     with at_database():
-        found = tokens.listing(limit, cursor, everything=everything)
+        if csv:
+            write_csv(csv, COLUMNS, listed, cursor)
+            return
+        found = listed(limit, cursor)
     show_page(found, json, COLUMNS, "There are no tokens.")
 
 

@@ -10,6 +10,7 @@ import typer
 
 from ops import users
 from ops.cli.common import (
+    Csv,
     Cursor,
     Json,
     Limit,
@@ -22,6 +23,7 @@ from ops.cli.common import (
     named,
     show,
     show_page,
+    write_csv,
 )
 from ops.listing import Row
 from ops.problems import Problem
@@ -45,9 +47,12 @@ COLUMNS = ("name", "role", "tenants", "sessions", "last_login_at", "disabled_at"
 
 
 @app.command("list", epilog=example("koppeling users list"))
-def list_(*, limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None:
+def list_(*, csv: Csv = None, limit: Limit = 100, cursor: Cursor = None, json: Json = False) -> None:
     """List users by name."""
     with at_database():
+        if csv:
+            write_csv(csv, COLUMNS, users.listing, cursor)
+            return
         found = users.listing(limit, cursor)
     show_page(found, json, COLUMNS, "Nobody can log in yet: `koppeling users add NAME --role admin`.")
 
@@ -57,7 +62,7 @@ def show_(name: Name, json: Json = False) -> None:
     """Show a user with the open sessions, and what was done with them."""
     with at_database():
         found = users.show(name)
-    show(found, json, _show_user)
+    show(found, json, _show_user, page=f"/settings/users/{found['id']}")
 
 
 def _show_user(found: Row) -> None:

@@ -8,7 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 import settings
+from ops import users
 from ops.cli.main import app
+from ops.dead_letters import replay_batch
+from tests.docs.test_commands import OPTIONS
 from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_sql
 
 PUBLIC = "https://koppeling.example.nl"
@@ -30,7 +33,18 @@ def things(acme: int) -> dict[str, str]:
         id=run,
         t=acme,
     )
-    letter = add_dead_letter(acme, add_enrollment(acme, "80"))
+    enrollment = add_enrollment(acme, "80")
+    letter = add_dead_letter(acme, enrollment)
+    replay = replay_batch.create([letter], who="anna")
+    number = run_sql(
+        "INSERT INTO completion (tenant_id, course_id, subject, internal_id, enrollment_id, pluvo_id, field, level,"
+        " title, state) SELECT tenant_id, course_id, 'person:80', '80', id, 'p', 'F', 'training', 'T', 'conflict'"
+        "  FROM enrollment WHERE id = :id RETURNING id",
+        id=enrollment,
+    )
+    user = users.add("anna@example.nl", "viewer", ["acme"], None)["id"]
+    batch = "01K" + "0" * 23
+    run_sql("INSERT INTO batch (id, direction, started_by) VALUES (:id, 'enrollments', 'anna')", id=batch)
     return {
         "tenants show acme": "/tenants/acme",
         "courses show acme 340": "/tenants/acme/courses/340",
@@ -38,7 +52,18 @@ def things(acme: int) -> dict[str, str]:
         "holds show last": f"/holds/{run}",
         "dead-letters show last": f"/dead-letters/{letter}",
         "explain acme 80": "/tenants/acme/people/80",
+        "explain acme 4711": "/tenants/acme/people/4711",
+        "links show acme 80": "/tenants/acme/people/80",
+        "completions show acme 80 340": f"/completions/{number}",
+        "replays show last": f"/replays/{replay}",
+        "batches show last": f"/batches/{batch}",
+        "users show anna@example.nl": f"/settings/users/{user}",
     }
+
+
+def test_everything_that_is_shown_is_asked_here(things: dict[str, str]) -> None:
+    shown = {words for words in OPTIONS if words[-1] == "show"} | {("explain",)}
+    assert shown == {tuple(command.split()[: 1 + (" show " in command)]) for command in things}
 
 
 def test_each_thing_shown_has_the_address_of_its_page(things: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
