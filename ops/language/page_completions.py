@@ -44,6 +44,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "completions.later": "Pluvo gave other days later, which are never written: {listed}",
     "completions.closed_by": "Closed by {who}:",
     "completions.history": "What happened",
+    "completions.retention": "What runs did and which calls were made is kept {days} days.",
     "completions.no_history": "Nothing yet.",
     "completions.call_done": "Written to AFAS:",
     "completions.call_failed": "AFAS did not take:",

@@ -63,6 +63,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "letters.wont_go": "It would not be sent again: {why}",
     "letters.attempts_title": ("{count} attempt", "{count} attempts"),
     "letters.call": "The last call, masked",
+    "letters.retention": "Dead letters are kept {days} days.",
     "letters.before_title": "Earlier dead letters of the same work",
     "letters.preview_title": "What a replay would do",
     "letters.preview_goes": ("{count} of {of} would be sent again.", "{count} of {of} would be sent again."),

@@ -98,6 +98,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "person.timeline": "What happened, both directions",
     "person.timeline_empty": "Nothing yet.",
     "person.retention": "Names and addresses on this time line are kept {payload} days, the rest {ledger} days.",
+    "people.why_nobody": "Why is nobody of this name in Pluvo?",
     "unseen.title": "Why is this person not in Pluvo?",
     "unseen.ask": "Ask AFAS now for {id}",
     "unseen.causes": "Likely causes",

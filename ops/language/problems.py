@@ -63,6 +63,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.ids_or_filters": "Name dead letters or give filters, not both.",
     "problem.which_dead_letters": "Name dead letters, give a filter (--tenant --kind --error --since --until), or say --all.",
     "page.which_dead_letters": "Choose dead letters, give a filter, or say that it is for all.",
+    "problem.rate_most": "The rate and the number of failures are numbers of more than 0, up to {most}.",
     "problem.none_to_discard": "Name the dead letters to discard.",
     "page.none_to_discard": "Choose the dead letters to discard.",
     "problem.rate": "--rate and --max-failures are more than 0.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -99,8 +100,10 @@ def test_headers_without_end_are_refused(port: int, head: bytes) -> None:
     assert healthy(port)
 
 
-def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: Any) -> None:
-    # given a run that nobody works on, and people who watch it
+RUN = "01J" + "0" * 23
+
+
+def _waiting_run() -> None:
     with transaction() as connection:
         connection.execute(
             text(
@@ -111,8 +114,13 @@ def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: A
                    INSERT INTO run (id, batch, tenant_id, direction, trigger, status)
                    SELECT :id, :id, id, 'enrollments', 'operator', 'queued' FROM acme"""
             ),
-            {"id": "01J" + "0" * 23},
+            {"id": RUN},
         )
+
+
+def test_pages_that_are_watched_do_not_keep_the_server_from_ending(configured: Any) -> None:
+    # given a run that nobody works on, and people who watch it
+    _waiting_run()
     with serving(make_app()) as served, ExitStack() as stack:
         watching = [stack.enter_context(connect(served.port)) for _ in range(3)]
         for one in watching:
@@ -251,3 +259,42 @@ def test_who_listens_for_changes_does_not_keep_a_server_that_is_told_to_stop(con
             made.should_exit = True
             thread.join(60)
         assert not thread.is_alive()
+
+
+def test_serve_ends_in_time_after_sigterm_with_pages_that_are_watched(
+    configured: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    # given the command itself, and a run that nobody works on, which people watch
+    _waiting_run()
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        number = bound.getsockname()[1]
+    command = [sys.executable, "-m", "ops.cli", "serve", "--no-login", "--port", str(number)]
+    with (tmp_path / "out").open("wb") as out, ExitStack() as stack:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=out, stderr=out)
+        stack.callback(process.kill)
+        _until_healthy(process, number)
+        watching = [stack.enter_context(connect(number)) for _ in range(5)]
+        for one in watching:
+            one.sendall(b"GET /runs/%s/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (RUN.encode(), number))
+        for one in watching:
+            seen = b""
+            while b"data:" not in seen:
+                seen += one.recv(65536)
+        # when
+        process.send_signal(signal.SIGTERM)
+        # then
+        assert process.wait(60) == 0, (tmp_path / "out").read_text()
+        for one in watching:
+            answer(one)
+
+
+def _until_healthy(process: subprocess.Popen[bytes], number: int) -> None:
+    end = time.monotonic() + 120
+    while True:
+        assert process.poll() is None
+        assert time.monotonic() < end, "it did not start"
+        with suppress(requests.ConnectionError):
+            if healthy(number):
+                return
+        time.sleep(0.1)  # between two looks

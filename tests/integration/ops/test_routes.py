@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from models.role import Role
 from ops import tokens, users
 from ops.access import NEEDS
+from ops.alerts import verbs
 from ops.dead_letters import replay_batch
 from ops.http.access import OPEN, is_way_in
 from ops.http.app import make_app
@@ -214,3 +215,43 @@ def test_no_page_and_no_document_holds_anything_of_a_tenant_that_one_may_not_see
         assert (found, answer.status_code == 500) == ([], False), (at, verb)
         if "{" in path:
             assert answer.status_code in (403, 404), (at, answer.status_code)
+
+
+def test_what_is_of_another_tenant_is_changed_by_nobody_who_knows_its_id(base: str, theirs: dict[str, str]) -> None:
+    silence = verbs.mute(tenant="beta", kind=None, seconds=3600, reason="r", who="anna")["id"]
+    headers = bearer("admin", ["acme"])
+    before = scalar("SELECT count(*) FROM operator_action WHERE verb <> 'tokens create'")
+    given = {"reason": "r", "why": "r", "which": "all", "verb": "discard", "choice": "ignore", "seen": "0"}
+    asked = 0
+    for (method, path), verb in KNOWN.items():
+        if method not in UNSAFE or path.startswith("/api/") or "{" not in path or "{slug}" in path:
+            continue
+        noun = path.split("/")[1]
+        ids = theirs | {"number": str(silence) if "mutes" in path else theirs.get(noun, NOTHING)}
+        ids = {name: ids.get(name, NOTHING) for name in PLACE.findall(path)}
+        at = path.format(**ids)
+        for form in (given, given | {"verb": "retry"}, given | {"verb": "close"}, given | {"verb": "replay"}):
+            answer = requests.request(method, base + at, data=form, headers=headers, timeout=60, allow_redirects=False)
+            assert answer.status_code in (403, 404), (at, verb, answer.status_code)
+        asked += 1
+    assert asked > 12
+    letters = {"letter": theirs["letter"], "reason": "r"}
+    many: list[tuple[str, dict[str, str]]] = [
+        ("/dead-letters/chosen", letters | {"verb": "discard"}),
+        ("/dead-letters/chosen", letters | {"verb": "replay"}),
+        ("/dead-letters/replay", letters),
+        ("/completions", {"verb": "retry", "completion": f"{theirs['completions']}:x"}),
+        ("/completions", {"verb": "close", "completion": f"{theirs['completions']}:x", "reason": "r"}),
+        ("/", {"verb": "pause", "tenant": "beta", "reason": "r"}),
+        ("/", {"verb": "run", "tenant": "beta"}),
+        ("/previews", {"tenant": "beta"}),
+        ("/runs", {"tenant": "beta"}),
+        ("/links", {"tenant": "beta", "internal_id": "777001", "pluvo_id": "p" * 20}),
+        ("/alerts/mute", {"tenant": "beta", "reason": "r"}),
+        ("/alerts/test", {"tenant": "beta"}),
+        ("/people/ask", {"tenant": "beta", "who": "777001"}),
+    ]
+    for at, form in many:
+        answer = requests.post(base + at, data=form, headers=headers, timeout=60, allow_redirects=False)
+        assert answer.status_code in (403, 404), (at, form, answer.status_code)
+    assert scalar("SELECT count(*) FROM operator_action WHERE verb <> 'tokens create'") == before

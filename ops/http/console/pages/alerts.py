@@ -11,6 +11,7 @@ from ops import audit
 from ops.alerts import kinds, verbs
 from ops.http.console import choices
 from ops.http.console.render import again, page
+from ops.listing import Page
 from ops.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -44,18 +45,16 @@ def _listing(  # noqa: PLR0917  the filters of the page
     problem: Problem | None = None,
     typed: dict[str, Any] | None = None,
 ) -> HTMLResponse:
-    wanted = None if state == "all" else state
+    wanted = {"tenant": tenant or None, "kind": kind or None, "state": None if state == "all" else state}
+    try:
+        found = verbs.listing(50, cursor, **wanted, language=choices.language(request))
+        deliveries = verbs.deliveries(FEW, tenant=tenant or None)
+    except Problem as refused:
+        found, deliveries, problem = Page([]), Page([]), problem or refused
     values: dict[str, Any] = {
-        "found": verbs.listing(
-            50,
-            cursor,
-            tenant=tenant or None,
-            kind=kind or None,
-            state=wanted,
-            language=choices.language(request),
-        ),
+        "found": found,
         "silences": verbs.mutes(),
-        "deliveries": verbs.deliveries(FEW, tenant=tenant or None),
+        "deliveries": deliveries,
         "filters": {"tenant": tenant or "", "kind": kind or "", "state": state},
         "kinds": kinds.KINDS,
         "spans": SPANS,

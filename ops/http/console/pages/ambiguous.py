@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from ops import access, audit
 from ops.http.console.pages.people import Cursor, speaking
 from ops.http.console.render import again, page
+from ops.listing import Page
 from ops.people import deciding, links_check
 from ops.people.person import opened
 from ops.problems import Problem
@@ -29,8 +30,12 @@ def ambiguous(
     cursor: Cursor = None,
 ) -> HTMLResponse:
     """Everybody who waits for a decision, the person who is known the longest first."""
-    found = deciding.waiting(PAGE, cursor, tenant=tenant or None, reason=reason or None)
-    return page(request, "ambiguous.html", found=found, tenant=tenant, reason=reason)
+    values: dict[str, Any] = {"tenant": tenant, "reason": reason}
+    try:
+        found = deciding.waiting(PAGE, cursor, tenant=tenant or None, reason=reason or None)
+    except Problem as problem:
+        return again(request, "ambiguous.html", problem, **values, found=Page([]))
+    return page(request, "ambiguous.html", **values, found=found)
 
 
 @router.get("/tenants/{slug}/people/{person}/decide")

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from ops import audit
-from ops.http.console.render import page, sheet
+from ops.http.console.render import again, page, sheet
 from ops.listing import Page
 from ops.problems import Problem
 from ops.terminal import csv_file
@@ -44,8 +44,11 @@ Wanted = Annotated[Filters, Depends(_filters)]
 @router.get("/audit")
 def audit_(request: Request, filters: Wanted, cursor: Word = None) -> HTMLResponse:
     """Newest first."""
-    found = _listed(filters, SHOWN, cursor)
     query = urlencode({name: value for name, value in filters.items() if value})
+    try:
+        found = _listed(filters, SHOWN, cursor)
+    except Problem as problem:
+        return again(request, "audit.html", problem, found=Page([]), filters=filters, query=query)
     return page(request, "audit.html", found=found, filters=filters, query=query)
 
 

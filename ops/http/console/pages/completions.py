@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+import settings
 from models.completion_state import CLOSABLE
 from ops import access, completions
 from ops.http.console import choices
 from ops.http.console.render import again, sheet
-from ops.listing import MAX_LIMIT
+from ops.listing import MAX_LIMIT, Page
 from ops.problems import Problem
 from ops.terminal import csv_file
 
@@ -42,11 +43,16 @@ def _listed(
     problem: Problem | None = None,
     **typed: Any,
 ) -> HTMLResponse:
-    found = completions.listing(SHOWN, cursor, tenant=filters["tenant"], state=filters["state"], event=filters["event"])
+    counts: dict[str, int] = {}
+    try:
+        found = completions.listing(SHOWN, cursor, **filters)
+        counts = completions.counts(filters["tenant"])
+    except Problem as refused:
+        found, problem = Page([]), problem or refused
     context: dict[str, Any] = {
         "found": found,
         "items": list(completions.sentences(found.items, choices.language(request))),
-        "counts": completions.counts(filters["tenant"]),
+        "counts": counts,
         "filters": filters,
         "query": urlencode({name: value for name, value in filters.items() if value}),
         "closable": [str(state) for state in CLOSABLE],
@@ -118,6 +124,7 @@ def _one(request: Request, number: int, problem: Problem | None = None, **typed:
         "found": item | {"shown": completions.shown(found["found"])},
         "closable": found["state"] in CLOSABLE and not found["closed"],
         "retryable": found["state"] in completions.RETRYABLE,
+        "kept_days": settings.get().ledger_retention // 86_400,
         "may": access.actor().role >= access.NEEDS["completions.close"],
         "typed": typed,
     }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+import settings
 from models.message import Kind
 from ops import access, audit
 from ops.dead_letters import MAX_FAILURES, RATE, faults, inbox, replay, replays
@@ -15,7 +16,7 @@ from ops.dead_letters.inbox import Filters
 from ops.http.console import choices
 from ops.http.console.render import again
 from ops.language import Language, Words
-from ops.listing import MAX_LIMIT, Row
+from ops.listing import MAX_LIMIT, Page, Row
 from ops.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -24,6 +25,7 @@ Id = Annotated[str, Path(max_length=40)]
 Typed = Annotated[str, Form(max_length=400)]
 Ids = Annotated[list[str] | None, Form(max_length=MAX_LIMIT)]
 SHOWN = 50
+MOST = 1000  # a second, and in a row
 STATES = ("open", "replayed", "superseded", "discarded")
 
 
@@ -50,11 +52,16 @@ def dead_letters(
 
 def _groups(request: Request, filters: Filters, problem: Problem | None = None, **typed: Any) -> HTMLResponse:
     language = choices.language(request)
-    found = inbox.groups(filters)
+    found: list[Row] = []
+    decided: list[Row] = []
+    try:
+        found, decided = inbox.groups(filters), inbox.decided(filters, 6)
+    except Problem as refused:
+        problem = problem or refused
     context: dict[str, Any] = {
         "groups": [_told(row, language) for row in found],
         "letters": sum(row["count"] for row in found),
-        "decided": inbox.decided(filters, 6),
+        "decided": decided,
         "filters": filters,
         "kinds": [one.value for one in Kind],
         "may": may("dead_letters.discard"),
@@ -94,14 +101,19 @@ def _group(
     request: Request, filters: Filters, cursor: str | None, problem: Problem | None = None, **typed: Any
 ) -> HTMLResponse:
     language = choices.language(request)
-    found = inbox.groups(filters, 1) if filters.fingerprint else []
-    listed = inbox.listing(filters, SHOWN, cursor)
+    found, listed = [], Page([])
+    decided: list[Row] = []
+    try:
+        found = inbox.groups(filters, 1) if filters.fingerprint else []
+        listed, decided = inbox.listing(filters, SHOWN, cursor), inbox.decided(filters)
+    except Problem as refused:
+        problem = problem or refused
     context: dict[str, Any] = {
         "group": _told(found[0], language) if found else None,
         "found": {"items": [_said(row, language) for row in listed.items], "next": listed.next},
         "filters": filters,
         "states": STATES,
-        "decided": inbox.decided(filters),
+        "decided": decided,
         "may": may("dead_letters.discard"),
         "typed": typed,
     }
@@ -243,8 +255,8 @@ def replay_all(
     error: Typed = "",
     upto: Typed = "",
     reason: Typed = "",
-    rate: Annotated[float, Form(gt=0, le=1000)] = RATE,
-    max_failures: Annotated[int, Form(ge=1, le=10_000)] = MAX_FAILURES,
+    rate: Typed = "",
+    max_failures: Typed = "",
 ) -> Response:
     """Begin a replay of what was previewed: letters that were named, or all that fit up to the newest that was seen."""
     filters = _chosen(group, tenant, kind, error, upto)
@@ -252,11 +264,23 @@ def replay_all(
     try:
         if not letters:
             raise inbox.late(inbox.decided(filters, 1)) or Problem("nothing_chosen")
-        begun = replays.begin(letters, rate=rate, max_failures=max_failures, reason=reason)
+        how = {"rate": _number(rate, RATE), "max_failures": int(_number(max_failures, MAX_FAILURES))}
+        begun = replays.begin(letters, **how, reason=reason)
     except Problem as problem:
         typed = {"reason": reason, "rate": rate, "max_failures": max_failures}
         return _preview(request, filters, replays.preview(letters), letter, problem, **typed)
     return RedirectResponse(f"/replays/{begun['batch']}", 303)
+
+
+def _number(typed: str, default: float) -> float:
+    """What was typed, or the default where nothing was. Raises Problem for what can't be meant."""
+    try:
+        number = float(typed.replace(",", ".")) if typed.strip() else default
+    except ValueError:
+        number = 0
+    if not 0 < number <= MOST:
+        raise Problem("rate_most", most=MOST)
+    return number
 
 
 @router.get("/dead-letters/{letter}")
@@ -280,6 +304,7 @@ def _letter(request: Request, letter: str, problem: Problem | None = None, **typ
         "verdict": words.say(language) if words else "",
         "call": json.dumps(found["last_call"], indent=2, ensure_ascii=False) if found["last_call"] else None,
         "decisions": audit.of(found["id"]),
+        "kept_days": settings.get().dead_letter_retention // 86_400,
         "may": may("dead_letters.discard"),
         "typed": typed,
     }

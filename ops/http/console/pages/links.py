@@ -11,6 +11,7 @@ from models.person import LinkState
 from ops import access
 from ops.http.console.pages.people import Cursor, person_at, speaking
 from ops.http.console.render import again
+from ops.listing import Page
 from ops.people import links, links_check, links_import
 from ops.problems import AlreadyDecided, Problem
 
@@ -46,7 +47,10 @@ def _mapping(
     imported: str | None = None,
     typed: dict[str, Any] | None = None,
 ) -> HTMLResponse:
-    found = links.listing(PAGE, cursor, tenant=tenant or None, state=state or None)
+    try:
+        found = links.listing(PAGE, cursor, tenant=tenant or None, state=state or None)
+    except Problem as refused:
+        found, problem = Page([]), problem or refused
     counts = dict(zip(COUNTS, map(int, imported.split("-")), strict=True)) if imported else None
     values: dict[str, Any] = {"found": found, "tenant": tenant, "state": state, "states": list(LinkState)}
     values |= {"imported": counts, "typed": typed or {}}

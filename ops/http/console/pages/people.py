@@ -65,12 +65,17 @@ def people(
     elif id_:
         raise NotThere("search_over")
     found = search(asked, tenant=tenant, limit=PAGE, cursor=cursor) if asked else None
-    return page(request, "people.html", **_search(asked, tenant, found), erased=erased)
+    context = _search(asked, tenant, found)
+    if asked and tenant and found and not found["items"] and context["number"] is None:
+        # Nobody of that name: what may be the reason, of this one tenant
+        told = explain(tenant, asked)
+        context |= {"unseen": None if told["found"] else told, "zone": names.of(tenant)["timezone"]}
+    return page(request, "people.html", **context, speak=speaking(request), erased=erased)
 
 
 def _search(asked: str | None, tenant: str | None, found: object = None) -> dict[str, Any]:
     number = person_number(asked) if asked else None
-    return {"asked": asked, "tenant": tenant, "found": found, "number": number}
+    return {"asked": asked, "tenant": tenant, "found": found, "number": number, "unseen": None}
 
 
 @router.post("/people")
@@ -88,7 +93,8 @@ def find(
         return RedirectResponse(f"/people?search={keep(q, tenant or None)}", 303)
     except Problem as problem:
         context = _search(None, tenant or None)
-        return again(request, "people.html", problem, **context, erased=None, typed={"q": q, "tenant": tenant})
+        typed = {"q": q, "tenant": tenant}
+        return again(request, "people.html", problem, **context, speak=speaking(request), erased=None, typed=typed)
 
 
 @router.post("/people/ask")
