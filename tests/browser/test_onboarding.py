@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Literal
 
 import pytest
@@ -14,42 +12,14 @@ import pytest
 from ops.language import say, template
 from ops.tenants import export, onboarding, onboarding_store
 from ops.tenants.check import check
-from ops.tenants.onboarding import Draft
-from ops.tenants.onboarding_steps import step_of
-from simulators.afas.tenant import AfasTenant, FreeField, OAuthClient
-from simulators.pluvo.tenant import PluvoTenant
+from tests.browser.customers import SECRETS, Customer, new_customer
 from tests.browser.desk import Desk
 from tests.browser.look import Look
 from tests.integration.ops.conftest import scalar
 
 Language = Literal["nl", "en"]
 STEPS = ("customer", "afas", "key", "pluvo", "connector", "columns", "events", "completions", "begin")
-SECRETS = ("zeer-geheim-1", "zeer-geheim-2")
-_numbers = count(1)
 PATIENCE_SECONDS = 120.0
-
-
-@dataclass
-class Customer:
-    """An AFAS and a Pluvo that nobody set up yet; ``right`` are the right answers, by their fields."""
-
-    slug: str
-    afas: AfasTenant
-    pluvo: PluvoTenant
-    right: dict[str, str] = field(default_factory=dict)
-
-    def until(self, step: str, **other: str) -> Draft:
-        """A draft that somebody brought so far in the terminal."""
-        draft = Draft()
-        while (question := onboarding.pending(draft)) and step_of(question.name) != step:
-            given = other.get(question.name, self.right.get(question.name, ""))
-            draft = onboarding_store.give(draft, question.name, given, "terminal")
-        return draft
-
-    @property
-    def stored(self) -> int:
-        """How many tenants there are of it."""
-        return int(scalar("SELECT count(*) FROM tenant WHERE slug = :slug", slug=self.slug))
 
 
 def literal(code: str, language: Language) -> str:
@@ -61,35 +31,7 @@ def literal(code: str, language: Language) -> str:
 
 @pytest.fixture
 def customer(desk: Desk) -> Customer:
-    number = next(_numbers)
-    slug, member = f"nova-{number}", f"{51000 + number}"
-    clients = {"app": OAuthClient([SECRETS[0]])}
-    afas = desk.first.afas_simulator.add_tenant(member, oauth_clients=clients)
-    pluvo = desk.first.pluvo_simulator.add_tenant(slug, client_id="id", client_secret=SECRETS[1])
-    for event in (340, 341):
-        training = pluvo.add_training(f"Training {event}", f"t-{event}")["id"]
-        pluvo.add_offer_event(f"Event {event}", f"afas-{event}", trainings=[training])
-        for person in (1001, 1002):
-            values = {"name": f"Piet {person}", "email_primary": f"p{person}@example.nl", "external_id": f"0{person}"}
-            afas.enroll(event, person, **values)
-    pluvo.add_group("Groep", "groep-1")
-    afas.free_fields["U" + "0" * 32] = FreeField("Aantal", "int")
-    right = {
-        "slug": slug,
-        "name": "Nova Opleidingen",
-        "afas.member_id": f"O{member}AA",
-        "afas.base_url": f"{desk.first.afas_url}/t/{member}/ProfitRestServices",
-        "afas.client_id": "app",
-        "afas.client_secret": SECRETS[0],
-        "pluvo.organisation": slug,
-        "pluvo.base_url": f"{desk.first.pluvo_url}/t/{slug}",
-        "pluvo.client_id": "id",
-        "pluvo.client_secret": SECRETS[1],
-        "events": "340, 341",
-        "title.340": "Training 340",
-        "title.341": "",
-    }
-    return Customer(slug, afas, pluvo, right)
+    return new_customer(desk)
 
 
 def fill(look: Look, answers: dict[str, str]) -> None:
