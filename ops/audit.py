@@ -19,7 +19,7 @@ from ops.problems import First, Problem
 
 current_user = access.current_user
 # Verbs that change what a tenant's settings are
-SETTINGS = ("tenants edit", "tenants import", "tenants credentials", "courses add", "token")
+SETTINGS = ("tenants edit", "tenants import", "tenants credentials", "courses add", "courses edit", "token")
 
 _INSERT = text(
     """

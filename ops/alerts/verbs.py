@@ -245,13 +245,19 @@ def unmute(number: int, *, who: str | None = None) -> Mute:
         tenant = _kept_tenant(connection, one["tenant"])
         if not connection.execute(_UNMUTE, {"id": number}).rowcount:
             raise _no_mute(connection, number)
-        audit.record(connection, who=who, verb="alerts unmute", tenant_id=tenant, detail={"mute": number})
+        subject, detail = _mute_subject(number), {"mute": number}
+        audit.record(connection, who=who, verb="alerts unmute", tenant_id=tenant, subject=subject, detail=detail)
     return one
+
+
+def _mute_subject(number: int) -> str:
+    """How the record of operators' verbs calls a silence."""
+    return f"mute:{number}"
 
 
 def _no_mute(connection: Connection, number: int) -> Problem:
     """There never was such a silence, it is over by itself, or somebody ended it."""
-    first = audit.first(connection, "alerts unmute", detail={"mute": number})
+    first = audit.first(connection, "alerts unmute", subject=_mute_subject(number))
     return AlreadyDecided("mute_ended", first=audit.by(first)) if first else NotThere("no_mute", given=number)
 
 

@@ -84,6 +84,8 @@ NEEDED: Mapping[str, str] = {
     "POST /tenants/{slug}/credentials/{system}": "tenants.credentials",
     "GET /tenants/{slug}/courses/add": "courses.add",
     "POST /tenants/{slug}/courses/add": "courses.add",
+    "GET /tenants/{slug}/courses/{event}/edit": "courses.edit",
+    "POST /tenants/{slug}/courses/{event}/edit": "courses.edit",
     "GET /people": "people.search",
     "POST /people": "people.search",
     "POST /people/ask": "people.read",

@@ -45,7 +45,7 @@ def read(slug: str) -> Settings:
     """The settings as they are now, with what holds where nothing was said."""
     access.check("tenants.edit", slug)
     document, version = export.versioned(slug)
-    spec = judge_one(_without_secrets(document))
+    spec = judge_one(without_secrets(document))
     return {
         "tenant": slug,
         "name": spec.name,
@@ -62,7 +62,7 @@ def change(slug: str, given: Mapping[str, str], version: int, who: str) -> Impor
     Raises AlreadyDecided where somebody changed it meanwhile.
     """
     access.check("tenants.edit", slug)
-    document = _without_secrets(export.document(slug))
+    document = without_secrets(export.document(slug))
     for key, typed in given.items():
         if key in KEYS and not (key in SECRETS and not typed.strip()):
             _put(document, key, _blackouts(typed) if key == "blackout" else _value(key, typed.strip()))
@@ -70,7 +70,8 @@ def change(slug: str, given: Mapping[str, str], version: int, who: str) -> Impor
     return done
 
 
-def _without_secrets(document: dict[str, Any]) -> dict[str, Any]:
+def without_secrets(document: dict[str, Any]) -> dict[str, Any]:
+    """A tenant as the file has it, without what stands for its secrets: those that are stored stay."""
     for path in importing.SECRETS.values():
         table, key = path.split(".")
         if table in document:

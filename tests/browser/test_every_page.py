@@ -68,6 +68,7 @@ def places(desk: Desk) -> dict[str, str]:
         **{page: page for page in PAGES if "{" not in page},
         "/tenants/{slug}": "/tenants/acme",
         "/tenants/{slug}/courses/{event}": "/tenants/acme/courses/340",
+        "/tenants/{slug}/courses/{event}/edit": "/tenants/acme/courses/340/edit",
         "/tenants/{slug}/courses/add": "/tenants/acme/courses/add",
         "/tenants/{slug}/credentials": "/tenants/acme/credentials",
         "/tenants/{slug}/credentials/{system}": "/tenants/acme/credentials/afas",

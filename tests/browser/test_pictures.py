@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.direction import Direction
 from ops import holds
 from ops.dead_letters import inbox, replay_batch, replays
 from ops.dead_letters.inbox import Filters
@@ -49,7 +50,7 @@ def run(desk: Desk) -> str:
         world.person(number, EVENT)
     world.fault("pluvo", "delay", tenant="de-eik", match={"operation": "createUser"}, seconds=1)
     options = start.enrollment_options(["de-eik"], everyone=False, full=False, person=None)
-    begun = start.start(start.Direction.ENROLLMENTS, ["de-eik"], everyone=False, options=options, need_worker=True)
+    begun = start.start(Direction.ENROLLMENTS, ["de-eik"], everyone=False, options=options, need_worker=True)
     end = time.monotonic() + PATIENCE_SECONDS
     while progress.look(begun.run_ids[0])["applied"] < 5:
         assert time.monotonic() < end, "it does not go on"

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from ops.language import say, template
-from ops.tenants import edit, manage, onboarding_credentials, onboarding_steps, onboarding_store
+from ops.tenants import edit, export, manage, onboarding_credentials, onboarding_steps, onboarding_store
 from simulators.afas.tenant import OAuthClient
 from simulators.pluvo.switches import ApiClient
 from tests.browser.desk import Desk
@@ -200,13 +200,57 @@ def test_an_event_is_added_once_all_of_it_is_right(look: Look, world: World) -> 
     assert scalar("SELECT active FROM course WHERE event_id = '341' AND tenant_id = :t", t=world.tenant_id) is True
 
 
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_a_course_is_changed_and_the_next_step_is_a_preview(look: Look, world: World, language: Language) -> None:
+    ref = f"groep-{language}"
+    world.pluvo.add_group("Groep", ref)
+    look.open("/tenants/edita/courses/340", language=language, javascript=False)
+    look.find("a[href$='/courses/340/edit']").click()
+    save(look, pluvo__group_ref=ref, pluvo__offer_event_ref="", fields__email_secondary="Email_anders")
+    assert look.page.url.partition("?")[0].endswith("/tenants/edita/courses/340")
+    assert say("course_edit.done", language) in look.text()
+    found = export.document("edita")["courses"][0]
+    assert (found["pluvo"].get("group_ref"), found["pluvo"].get("offer_event_ref")) == (ref, None)
+    assert found["fields"]["email_secondary"] == "Email_anders"
+    look.open("/tenants/edita/edit", language=language)
+    assert say("did.courses_edit", language) in look.find(".history").inner_text()
+    look.open("/tenants/edita/courses/340", language=language, javascript=False)
+    with look.page.expect_navigation():
+        look.find("form[action='/previews'] button").click()
+    assert "/previews/" in look.page.url
+
+
+def test_a_course_that_could_not_be_is_told_and_the_second_is_told_who_was_first(look: Look, world: World) -> None:
+    before = export.document("edita")["courses"]
+    look.open("/tenants/edita/courses/340/edit")
+    look.expected += ["status of 422", "status of 409"]
+    save(look, pluvo__offer_event_ref="", pluvo__group_ref="", fields__name='"><img src=x onerror=alert(1)>')
+    assert look.find(".field.wrong [name='pluvo.offer_event_ref']").count() == 1
+    assert look.find("[name='fields.name']").input_value() == '"><img src=x onerror=alert(1)>'
+    save(look, pluvo__offer_event_ref="afas-340", fields__internal_id="Deelnemer.Id", fields__name="Naam")
+    assert look.find(".field.wrong [name='fields.internal_id']").count() == 1
+    assert export.document("edita")["courses"] == before
+    edit.change("edita", {"interval": "3h"}, edit.read("edita")["version"], "bert")
+    save(look, fields__internal_id="Intern_ID", pluvo__offer_event_ref="afas-340")
+    assert "edita was changed by bert meanwhile, at " in look.text()
+    save(look)
+    assert export.document("edita")["courses"][0]["pluvo"]["offer_event_ref"] == "afas-340"
+
+
+def test_a_course_of_a_rule_or_none_has_no_page_to_change_it(look: Look, world: World) -> None:
+    look.open("/tenants/edita/courses/999/edit", status=404)
+    assert "edita has no active course 999" in look.text()
+
+
 def test_another_tenant_is_not_there_and_a_draft_is_no_tenant(look: Look, world: World) -> None:
     for path in ("edit", "credentials", "credentials/afas", "courses/add"):
         look.open(f"/tenants/nobody/{path}", status=404)
     assert onboarding_store.listing() is not None
 
 
-@pytest.mark.parametrize("path", ["edit", "credentials", "credentials/afas", "credentials/pluvo", "courses/add"])
+@pytest.mark.parametrize(
+    "path", ["edit", "credentials", "credentials/afas", "credentials/pluvo", "courses/add", "courses/340/edit"]
+)
 def test_the_pages_can_be_used_by_everybody(look: Look, world: World, axe: Callable[[Look], None], path: str) -> None:
     for language, theme, width in (("nl", "light", WIDE), ("en", "dark", NARROW)):
         look.open(f"/tenants/edita/{path}", language=language, theme=theme, width=width)

@@ -173,6 +173,11 @@ def _edited(two: Two) -> tuple[str, Form]:
     return "/tenants/acme/edit", {"version": str(version), "interval": "45m"}
 
 
+def _course_edited(two: Two) -> tuple[str, Form]:
+    version = scalar("SELECT settings_version FROM tenant WHERE slug = 'acme'")
+    return "/tenants/acme/courses/340/edit", {"version": str(version), "fields.start": "Begin"}
+
+
 def _linked(two: Two) -> tuple[str, Form]:
     account = two.world.pluvo.add_user("nieuw@example.nl", "Nieuw")["id"]
     return "/links", {"tenant": "acme", "internal_id": "4711", "pluvo_id": account}
@@ -197,6 +202,7 @@ DECIDED: dict[str, list[Callable[[Two], tuple[str, Form]]]] = {
     "POST /alerts/mutes/{number}/end": [_heard_again],
     "POST /settings/tokens/{number}/revoke": [_revoked],
     "POST /tenants/{slug}/edit": [_edited],
+    "POST /tenants/{slug}/courses/{event}/edit": [_course_edited],
     "POST /links": [_linked],
 }
 # The same with a browser, as Pluvo or a draft is behind it: tests/browser

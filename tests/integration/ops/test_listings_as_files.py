@@ -18,7 +18,7 @@ from tests.integration.ops.conftest import add_dead_letter, add_enrollment, run_
 
 RUN = "01J" + "0" * 23
 LISTINGS = sorted(words for words in OPTIONS if words[-1] in ("list", "sent", "search", "audit"))
-ASKED = {("people", "search"): ["jansen"]}
+ASKED: dict[tuple[str, ...], list[str]] = {("people", "search"): ["jansen"]}
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def full(acme: int) -> None:
         t=acme,
     )
     run_sql("INSERT INTO batch (id, direction, started_by) VALUES (:id, 'enrollments', 'anna')", id=RUN)
+    run_sql("INSERT INTO batch_tenant (batch, tenant_id, run_id) VALUES (:id, :t, :id)", id=RUN, t=acme)
     enrollment = add_enrollment(acme, "80")
     replay_batch.create([add_dead_letter(acme, enrollment)], who="anna")
     run_sql(

@@ -45,6 +45,7 @@ def things(acme: int) -> dict[str, str]:
     user = users.add("anna@example.nl", "viewer", ["acme"], None)["id"]
     batch = "01K" + "0" * 23
     run_sql("INSERT INTO batch (id, direction, started_by) VALUES (:id, 'enrollments', 'anna')", id=batch)
+    run_sql("INSERT INTO batch_tenant (batch, tenant_id, run_id) VALUES (:id, :t, :run)", id=batch, t=acme, run=run)
     return {
         "tenants show acme": "/tenants/acme",
         "courses show acme 340": "/tenants/acme/courses/340",

@@ -45,7 +45,8 @@ def _listed(
 ) -> HTMLResponse:
     counts: dict[str, int] = {}
     try:
-        found = completions.listing(SHOWN, cursor, **filters)
+        tenant, state, event = (filters[name] for name in ("tenant", "state", "event"))
+        found = completions.listing(SHOWN, cursor, tenant=tenant, state=state, event=event)
         counts = completions.counts(filters["tenant"])
     except Problem as refused:
         found, problem = Page([]), problem or refused

@@ -264,8 +264,12 @@ def replay_all(
     try:
         if not letters:
             raise inbox.late(inbox.decided(filters, 1)) or Problem("nothing_chosen")
-        how = {"rate": _number(rate, RATE), "max_failures": int(_number(max_failures, MAX_FAILURES))}
-        begun = replays.begin(letters, **how, reason=reason)
+        begun = replays.begin(
+            letters,
+            rate=_number(rate, RATE),
+            max_failures=int(_number(max_failures, MAX_FAILURES)),
+            reason=reason,
+        )
     except Problem as problem:
         typed = {"reason": reason, "rate": rate, "max_failures": max_failures}
         return _preview(request, filters, replays.preview(letters), letter, problem, **typed)

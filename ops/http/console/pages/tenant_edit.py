@@ -16,6 +16,7 @@ from ops.language import SENTENCES, Language, Words, say
 from ops.problems import AlreadyDecided, Problem
 from ops.tenants import (
     edit,
+    edit_course,
     importing,
     manage,
     onboarding,
@@ -29,6 +30,7 @@ from ops.tenants.onboarding_words import refusal
 
 router = APIRouter(include_in_schema=False)
 Slug = Annotated[str, Path(max_length=40)]
+Event = Annotated[str, Path(max_length=200)]
 System = Annotated[str, Path(pattern="^(afas|pluvo)$")]
 PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plain", edit.PLAIN),
@@ -36,6 +38,10 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("pluvo", edit.PLUVO),
     ("removals", edit.REMOVALS),
     ("limits", edit.LIMITS),
+)
+COURSE_PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("place", (*edit_course.PLACE, edit_course.INVITE, edit_course.TITLE)),
+    ("columns", (edit_course.CONNECTOR, *edit_course.COLUMNS)),
 )
 
 
@@ -72,7 +78,7 @@ def _settings(
     problem: Problem | None = None,
 ) -> HTMLResponse:
     language = choices.language(request)
-    told = _told(problem, found, typed or {})
+    told = _told(problem, found["values"], typed or {})
     parts = [(part, [_setting(key, found, typed or {}, told, language) for key in keys]) for part, keys in PARTS]
     return page(
         request,
@@ -85,13 +91,13 @@ def _settings(
     )
 
 
-def _told(problem: Problem | None, found: edit.Settings, typed: Mapping[str, str]) -> dict[str, Words]:
+def _told(problem: Problem | None, values: Mapping[str, str], typed: Mapping[str, str]) -> dict[str, Words]:
     """What is said beside a value: why it can't be used, or what somebody else stored there meanwhile."""
     if isinstance(problem, WrongValues):
         return {key: Words("edit.wrong", what=why) for key, why in problem.told.items()}
     if not isinstance(problem, AlreadyDecided):
         return {}
-    others = {key: now for key, now in found["values"].items() if typed.get(key, now).strip() != now}
+    others = {key: now for key, now in values.items() if typed.get(key, now).strip() != now}
     named = {key: Words(f"edit.policy_{now}") if key == "removals.policy" else now for key, now in others.items()}
     return {key: Words("edit.stored_now", value=now or Words("none")) for key, now in named.items()}
 
@@ -251,3 +257,64 @@ def _answers(
     shown = problem.say(language) if problem else None if at_field else told
     status = problem.status if problem else 422 if refused else 200
     return page(request, template, status, **context, rows=rows, problem=shown)
+
+
+@router.get("/tenants/{slug}/courses/{event}/edit")
+def course(request: Request, slug: Slug, event: Event) -> HTMLResponse:
+    """One course, to be changed."""
+    return _course(request, edit_course.read(slug, event))
+
+
+@router.post("/tenants/{slug}/courses/{event}/edit")
+def change_course(request: Request, slug: Slug, event: Event, typed: forms.Typed) -> Response:
+    """Change what was typed otherwise; what can't be used is told beside it, and nothing is stored."""
+    found = edit_course.read(slug, event)
+    try:
+        edit_course.change(slug, event, typed, _version(typed), access.actor().name)
+    except Problem as problem:
+        return _course(request, edit_course.read(slug, event), typed, problem)
+    return RedirectResponse(f"/tenants/{slug}/courses/{found['event_id']}?changed=1", 303)
+
+
+def _course(
+    request: Request,
+    found: edit_course.CourseAsked,
+    typed: Mapping[str, str] | None = None,
+    problem: Problem | None = None,
+) -> HTMLResponse:
+    language = choices.language(request)
+    told = _told(problem, found["values"], typed or {})
+    parts = [
+        (
+            part,
+            [_of_course(key, found["values"], typed or {}, told, language) for key in keys if key in found["values"]],
+        )
+        for part, keys in COURSE_PARTS
+    ]
+    return page(
+        request,
+        "course_edit.html",
+        problem.status if problem else 200,
+        found=found,
+        parts=parts,
+        problem=problem.say(language) if problem else None,
+    )
+
+
+def _of_course(
+    key: str, values: Mapping[str, str], typed: Mapping[str, str], told: Mapping[str, Words], language: Language
+) -> dict[str, Any]:
+    code = key.replace(".", "_")
+    label = next(one for one in (f"course_edit.ask_{code}", f"wizard.ask_{code}") if one in SENTENCES)
+    helps = f"course_edit.help_{code}"
+    invite = [(one, say(f"wizard.invite_{one}", language)) for one in ("no", "yes")]
+    return {
+        "name": key,
+        "label": say(label, language),
+        "kind": "select" if key == edit_course.INVITE else "text",
+        "value": typed.get(key, values[key]),
+        "options": invite if key == edit_course.INVITE else (),
+        "help": say(helps, language) if helps in SENTENCES else None,
+        "error": told[key].say(language) if key in told else None,
+        "maxlength": 500,
+    }

@@ -118,7 +118,7 @@ def _back(request: Request, slug: str, problem: Problem, **more: Any) -> Respons
 
 @router.get("/tenants/{slug}/courses/{event}")
 def course(
-    request: Request, slug: Slug, event: Annotated[str, Path(max_length=200)], live: bool = False
+    request: Request, slug: Slug, event: Annotated[str, Path(max_length=200)], live: bool = False, changed: bool = False
 ) -> HTMLResponse:
     """One course: its mapping, with ``live`` beside what AFAS shows now."""
     found = insight.course(slug, event)
@@ -133,6 +133,7 @@ def course(
             problem = refused
     values: dict[str, Any] = {
         "found": found,
+        "changed": changed,
         "live": None if columns is None else {one["column"]: one for one in columns},
     }
     if problem is not None:
