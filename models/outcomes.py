@@ -58,6 +58,8 @@ class CompletionOutcome(StrEnum):
     PENDING = "pending"
 
 
+# Of a line ``l``: its run has nothing more to do with it. What is to be done later, by another attempt, is settled too.
+APPLIED = "(l.outcome <> 'pending' OR l.settled_at IS NOT NULL)"
 # Everything an enrollment's line may say, and everything a line may say.
 OF_ENROLLMENTS = tuple(dict.fromkeys((*RowOutcome, *RemovalOutcome)))
 ALL = tuple(dict.fromkeys((*OF_ENROLLMENTS, *CompletionOutcome)))

@@ -13,6 +13,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, text
 from typing_extensions import TypedDict
 
+from models.outcomes import APPLIED
 from models.run import UNFINISHED, RunOptions, RunStatus
 from models.session import transaction
 from ops import access, lookup
@@ -35,7 +36,7 @@ _BATCHES = """
                     GROUP BY 1) x) s ON s.tenants > 0
 """
 _FILTERS = {"cursor": "b.id < :cursor", "direction": "b.direction = :direction"}
-_TENANTS = """
+_TENANTS = f"""
     SELECT t.slug AS tenant, i.run_id AS run, coalesce(r.status, i.skipped, 'not_asked') AS status, r.reason,
            r.progress, r.outcomes, coalesce(r.rows, 0) AS rows, coalesce(r.removed, 0) AS removed,
            coalesce(r.held_removals, 0) AS held_removals, coalesce(r.calls_afas, 0) AS afas,
@@ -47,12 +48,12 @@ _TENANTS = """
       LEFT JOIN run r ON r.id = i.run_id AND r.tenant_id = i.tenant_id
       LEFT JOIN LATERAL (
            SELECT count(*) AS planned,
-                  count(*) FILTER (WHERE p.outcome <> 'pending' OR p.reason <> 'planned') AS applied
-             FROM plan_line p
-            WHERE p.run_id = r.id AND p.tenant_id = r.tenant_id AND r.status = 'applying') l ON true
+                  count(*) FILTER (WHERE {APPLIED}) AS applied
+             FROM plan_line l
+            WHERE l.run_id = r.id AND l.tenant_id = r.tenant_id AND r.status = 'applying') l ON true
      WHERE i.batch = :batch AND (CAST(:tenants AS bigint[]) IS NULL OR i.tenant_id = ANY(:tenants))
      ORDER BY t.slug
-"""
+"""  # noqa: S608  constants only
 _MAKE = text(
     """
     INSERT INTO batch (id, direction, options, started_by)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
+from models.outcomes import APPLIED
 from models.run import UNFINISHED
 from models.session import transaction
 from ops import lookup
 from ops.listing import rows
 
-# Lines of which nothing is planned for this run any more were there before it began.
-_LOOK = """
+_LOOK = f"""
     SELECT r.id AS run, r.status, r.progress, r.stop_requested, t.slug AS tenant,
            coalesce(l.planned, 0) AS planned, coalesce(l.applied, 0) AS applied, coalesce(l.lately, 0) AS lately
       FROM run r JOIN tenant t ON t.id = r.tenant_id
       LEFT JOIN LATERAL (
            SELECT count(*) AS planned,
-                  count(*) FILTER (WHERE l.outcome <> 'pending' OR l.reason <> 'planned') AS applied,
+                  count(*) FILTER (WHERE {APPLIED}) AS applied,
                   count(*) FILTER (WHERE l.settled_at > now() - interval '60 seconds') AS lately
              FROM plan_line l
             WHERE l.run_id = r.id AND l.tenant_id = r.tenant_id AND r.status = 'applying') l ON true
      WHERE r.id = :run
-"""
+"""  # noqa: S608  constants only
 
 
 class Progress(TypedDict):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from loops import each
 from models.base import new_id
 from models.direction import Direction, Health
+from models.outcomes import APPLIED
 from models.run import PREVIEW, UNFINISHED, RunOptions, RunStatus
 from models.session import DATABASE_TROUBLE, connect_alone, is_away, transaction
 from models.worker import live_workers
@@ -265,7 +266,7 @@ def _look(run_ids: list[str]) -> list[Watched]:
 
 
 # A queued run of a direction that was paused meanwhile does not begin: waiting for it would never end.
-_LOOK = """
+_LOOK = f"""
     SELECT r.id, t.slug AS tenant, r.status, r.progress,
            coalesce(lines.planned, 0) AS planned, coalesce(lines.applied, 0) AS applied,
            r.status <> ALL(:unfinished) OR r.status = 'queued' AND d.state = 'paused' AS over
@@ -273,10 +274,10 @@ _LOOK = """
       LEFT JOIN tenant_direction d ON d.tenant_id = r.tenant_id AND d.direction = r.direction
       LEFT JOIN LATERAL (
            SELECT count(*) AS planned,
-                  count(*) FILTER (WHERE l.outcome <> 'pending' OR l.reason <> 'planned') AS applied
+                  count(*) FILTER (WHERE {APPLIED}) AS applied
              FROM plan_line l WHERE l.run_id = r.id AND r.status = 'applying') lines ON true
      WHERE r.id = ANY(:ids)
-"""
+"""  # noqa: S608  constants only
 
 
 def document(started: Started) -> Batch:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from models.direction import Direction
 from models.run import PREVIEW
 from models.session import transaction
 from ops import holds as ops_holds
 from ops.http.app import make_app
+from ops.runs import progress, start
 from producers.runs import request
 from tests.fixtures.looking import holds
 from tests.fixtures.serving import serving
@@ -98,6 +100,28 @@ def test_a_run_is_stopped_and_asked_for_again_from_its_page(world: World, site: 
     finalizer.finalize()
     assert "Run again" in site.look(again)
     assert world.roster() == world.expected()
+
+
+def test_a_run_that_makes_accounts_tells_how_many_are_made_so_far(world: World, site: Site) -> None:
+    # given newcomers, of whom one gets an account that is there, and nobody who makes the others yet
+    for number in range(1, 5):
+        world.person(number)
+    world.pluvo.add_user("p4@example.nl", "Persoon 4")
+    world.person(30, email_primary="")
+    started = start.start(Direction.ENROLLMENTS, ["acme"], everyone=False, options={}, need_worker=False)
+    run = work()
+    # then only what was settled by planning it counts
+    now = progress.look(run)
+    assert (now["status"], now["planned"], now["applied"], now["per_minute"]) == ("applying", 5, 1, 0)
+    assert "1 of 5 lines" in site.look(f"/runs/{run}")
+    seen: list[int] = []
+    start.wait(started, 0, lambda found: seen.extend(one["applied"] for one in found))
+    assert seen == [1]
+    # and what is done, as it is done
+    world.drain()
+    seen.clear()
+    start.wait(started, 0, lambda found: seen.extend(one["applied"] for one in found))
+    assert seen == [5]
 
 
 def test_a_preview_is_made_looked_at_and_carried_out(world: World, site: Site) -> None:
