@@ -26,12 +26,12 @@ class Customer:
     pluvo: PluvoTenant
     right: dict[str, str] = field(default_factory=dict)
 
-    def until(self, step: str, **other: str) -> Draft:
-        """A draft that somebody brought so far in the terminal."""
+    def until(self, step: str, *, by: str = "terminal", **other: str) -> Draft:
+        """A draft that somebody brought so far."""
         draft = Draft()
         while (question := onboarding.pending(draft)) and step_of(question.name) != step:
             given = other.get(question.name, self.right.get(question.name, ""))
-            draft = onboarding_store.give(draft, question.name, given, "terminal")
+            draft = onboarding_store.give(draft, question.name, given, by)
         return draft
 
     @property

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 120.0
 def onboarding(desk: Desk) -> str:
     """Somebody who came to the columns of the GetConnector."""
     customer = new_customer(desk)
-    customer.until("columns")
+    customer.until("columns", by="local")
     return f"/onboard/{customer.slug}/columns"
 
 
@@ -91,6 +91,8 @@ def replay(desk: Desk) -> str:
 
 
 Place = str | Callable[[Desk], str]
+# What is shown of a page whose point is further down
+FROM = {"onboarding": "main .card", "hold": "#lines", "decide": "main form"}
 # name: (where it is, or what makes it, language, theme, width, what must stand on it)
 PICTURES: dict[str, tuple[Place, str, str, int, str]] = {
     "overview": ("/", "en", "light", WIDE, "need you"),
@@ -98,7 +100,7 @@ PICTURES: dict[str, tuple[Place, str, str, int, str]] = {
     "overview-phone": ("/", "en", "light", NARROW, "need you"),
     "inbox": ("/inbox", "en", "light", WIDE, "removals held"),
     "tenant": ("/tenants/gamma", "en", "light", WIDE, "stopped by itself"),
-    "onboarding": (onboarding, "nl", "light", WIDE, "Naam"),
+    "onboarding": (onboarding, "nl", "light", WIDE, "voorgesteld"),
     "preview": (preview, "en", "light", WIDE, "Run exactly this: "),
     "run": (run, "en", "light", WIDE, "Verify"),
     "hold": (hold, "en", "light", WIDE, "Is it real?"),
@@ -117,6 +119,8 @@ def test_each_picture_of_the_manual_can_be_taken(desk: Desk, look: Look, name: s
     page = look.open(path, language=language, theme=theme, width=width)
     page.set_viewport_size({"width": min(width, 960), "height": 520})
     assert words in look.text()
+    if name in FROM:
+        page.locator(FROM[name]).first.evaluate("one => one.scrollIntoView()")
     taken = page.screenshot(animations="disabled")
     assert len(taken) > 5_000, "an empty page"
     if SCREENSHOTS:

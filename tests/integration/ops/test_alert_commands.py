@@ -12,7 +12,7 @@ import pytest
 from models.session import session, transaction
 from models.tenant import Tenant
 from ops import doctor
-from ops.access import Actor, Role, acting
+from ops.access import Actor, Role, acting, current_user
 from ops.alerts import verbs
 from ops.problems import AlreadyDecided, FileProblems, Forbidden, NotThere, Problem
 from ops.tenants import export, file
@@ -84,7 +84,9 @@ def test_alerts_are_listed_taken_care_of_and_silenced(
     assert isinstance(listed["items"], list)
     assert [(one["id"], one["tenant"], one["reason"]) for one in listed["items"]] == [(muted["id"], "acme", "known")]
     assert koppeling("alerts", "unmute", str(muted["id"]), **environment).returncode == 0
-    assert one_line(koppeling("alerts", "unmute", str(muted["id"]), **environment)).startswith("There is no silence")
+    late = one_line(koppeling("alerts", "unmute", str(muted["id"]), **environment))
+    assert late.startswith(f"This silence was ended already: {current_user()} was first, at ")
+    assert one_line(koppeling("alerts", "unmute", "999", **environment)).startswith("There is no silence 999")
     verbs_ = scalar("SELECT array_agg(verb ORDER BY id) FROM operator_action WHERE verb LIKE 'alerts%'")
     assert verbs_ == ["alerts ack", "alerts mute", "alerts unmute"]
 
