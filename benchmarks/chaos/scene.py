@@ -56,8 +56,10 @@ class Scene:
         self.system.pluvo.replace(made.pluvo.state()["tenants"])
         text = made.tenants_toml(self.system.afas_url, self.system.pluvo_url)
         text = text.replace('completion_level = "', 'send_invite = true\ncompletion_level = "')
-        alone, together = (f"calls_per_second = {rate}\npeople_per_call = {n}" for rate, n in ((0, 1), (10, 10)))
-        text = text.replace(alone, together, 1)  # half of all people, who share calls for want of calls
+        limits = (f"calls_per_second = {rate}\npeople_per_call = {n}" for rate, n in ((0, 1), (10, 10), (6, 1)))
+        unlimited, together, alone = limits
+        text = text.replace(unlimited, together, 1)  # half of all people, who share calls for want of calls
+        text = text.replace(unlimited, alone, 1)  # more of them are in hand than find a place in time
         text = text.replace('confirm_after = "0s"\n', f'confirm_after = "0s"\n{LIMITS}')
         path = self.system.home / "tenants.toml"
         path.write_text(text, encoding="utf-8")
