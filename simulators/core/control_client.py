@@ -57,7 +57,7 @@ class ControlClient:
         self._call("DELETE", "log")
 
     def _call(self, method: str, what: str, **kwargs: Any) -> dict[str, Any]:
-        answer = self._session.request(method, self._url + what, timeout=60, **kwargs)
+        answer = self._session.request(method, self._url + what, timeout=600, **kwargs)
         if answer.status_code >= 400:
             raise requests.HTTPError(answer.text, response=answer)
         result: dict[str, Any] = answer.json()
