@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -85,6 +86,42 @@ def test_the_check_of_objects_refuses_a_misspelt_field() -> None:
 
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
+
+
+def made_by_kustomize(folder: str) -> list[dict[str, Any]]:
+    """By its own program, which Debian does not have; left out where it is not installed."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("left out: there is no kubectl")
+    done = subprocess.run(
+        [kubectl, "kustomize", str(ROOT / "deploy/kustomize" / folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def test_kustomize_makes_of_the_base_what_was_checked_here() -> None:
+    made = {(one["kind"], one["metadata"]["name"]): one for one in made_by_kustomize("base")}
+
+    assert set(made) == {(one["kind"], one["metadata"]["name"]) for one in OBJECTS}
+    for (kind, name), one in made.items():
+        assert kubernetes_validate.validate(one, KUBERNETES, strict=True)
+        if kind in ("Deployment", "Job"):
+            pod, mine = one["spec"]["template"]["spec"], PODS[name.removeprefix("koppeling-")]
+            assert pod["containers"][0].pop("image") == "registry.example.com/koppeling:0.1.0"
+            containers = [{key: value for key, value in mine["containers"][0].items() if key != "image"}]
+            constraints = pod.pop("topologySpreadConstraints", None)  # whose selector has our name as well by now
+            assert pod == {key: mine[key] for key in mine if key != "topologySpreadConstraints"} | {
+                "containers": containers
+            }
+            assert (constraints is None) == ("topologySpreadConstraints" not in mine)
+
+
+def test_kustomize_leaves_the_number_of_workers_to_what_scales_them() -> None:
+    made = {(one["kind"], one["metadata"]["name"]): one for one in made_by_kustomize("autoscaling")}
+
+    assert "replicas" not in made["Deployment", "koppeling-worker"]["spec"]
+    assert made["ScaledObject", "koppeling-worker"]["spec"]["scaleTargetRef"] == {"name": "koppeling-worker"}
 
 
 def test_every_file_is_used_and_every_process_is_there() -> None:
