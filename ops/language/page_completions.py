@@ -110,5 +110,5 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
         "{count} mail goes out to whoever keeps AFAS.",
         "{count} mails go out to whoever keeps AFAS.",
     ),
-    "did.quality_mail": "had the data quality mailed to {recipients}",
+    "did.quality_mail": "had the data quality mailed",
 }

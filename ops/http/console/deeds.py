@@ -36,7 +36,8 @@ def besides(deed: Deed, language: Language) -> list[str]:
     said = _named(code_of(deed), language)
     told: list[str] = []
     for key, value in sorted(detail.items(), key=lambda one: _PLACES.get(one[0], len(_PLACES))):
-        if key in _NOT_SHOWN or key in said or (value in (None, [], "") and key != "tenants"):
+        empty = not value if key == "sessions" else value in (None, [], "") and key != "tenants"
+        if key in _NOT_SHOWN or key in said or empty:
             continue
         told += words.changes(detail, language) if key == "changes" else [_besides(key, value, detail, language)]
     return told
