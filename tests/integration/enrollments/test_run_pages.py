@@ -117,6 +117,15 @@ def test_a_run_that_makes_accounts_tells_how_many_are_made_so_far(world: World, 
     seen: list[int] = []
     start.wait(started, 0, lambda found: seen.extend(one["applied"] for one in found))
     assert seen == [1]
+    # and a rate of what was done since it began, less than a minute ago
+    world.rows(
+        "UPDATE plan_line SET outcome = 'created', settled_at = now() - interval '30 seconds'"
+        " WHERE run_id = :run AND internal_id = '1' RETURNING id",
+        run=run,
+    )
+    now = progress.look(run)
+    assert (now["applied"], now["per_minute"]) == (2, 2)
+    assert 90 <= (now["seconds_left"] or 0) < 180
     # and what is done, as it is done
     world.drain()
     seen.clear()

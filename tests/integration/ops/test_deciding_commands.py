@@ -118,7 +118,7 @@ def test_data_quality_and_the_record_are_listed_and_written_as_files(
     koppeling: Command, environment: dict[str, str], acme: int, tmp_path: Path
 ) -> None:
     add_enrollment(acme, "80")
-    run_sql("UPDATE enrollment SET row_state = 'rejected', reason = 'no_email'")
+    run_sql("UPDATE enrollment SET row_state = 'rejected', outcome = 'rejected', reason = 'no_email'")
     sheet = tmp_path / "quality.csv"
     shown = koppeling("quality", "acme", "--language", "nl", "--csv", str(sheet), **environment)
     assert "Geen e-mailadres" in shown.stdout
