@@ -41,9 +41,9 @@ from workers.relay.fairness import (
 from workers.relay.leader import STANDBY_SECONDS, Leader
 from workers.relay.statements import Claimed, InFlight, LaneKey, Quota, Ready
 
-TICK_SECONDS = 0.03
-# When half of the places came free since the last tick.
-QUICK_SECONDS = 0.01
+TICK_SECONDS = 0.006
+# So many times as long as a tick took, so that with very many lanes PostgreSQL has time for others.
+PAUSE_AS_LONG = 2
 IDLE_SECONDS = 0.25
 WAKE_SECONDS = 0.005
 RUNS = "koppeling_runs"
@@ -80,9 +80,6 @@ class Relay(Loop):
         # How many messages of a lane went out since it had work.
         self.sent: dict[LaneKey, int] = {}
         self.waits = False
-        # How many messages were out after the last tick; whether half of them had ended by this one.
-        self.filled = 0
-        self.drained = False
         self.pause = IDLE_SECONDS
 
     def step(self) -> float:
@@ -95,8 +92,9 @@ class Relay(Loop):
             connection.execute("LISTEN koppeling_ledger")
             self._begin(connection)
             log.info("relay_leads")
+        began = time.monotonic()
         if self.tick(connection):
-            self.pause = QUICK_SECONDS if self.drained else TICK_SECONDS
+            self.pause = max(TICK_SECONDS, PAUSE_AS_LONG * (time.monotonic() - began))
         elif self.waits:
             self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
         else:
@@ -150,10 +148,8 @@ class Relay(Loop):
             connection.execute(ledger.PROMOTE)
         out = {(row.tenant_id, row.direction): row for row in _rows(connection, InFlight, sql.IN_FLIGHT)}
         lanes = self._lanes(connection, out)
-        count = sum(row.count for row in out.values())
         room = in_flight_limit(self.threads) - sum(row.places for row in out.values())
         went = self._fill(connection, lanes, room)
-        self.drained, self.filled = 2 * count <= self.filled, count + went
         # No NOTIFY tells that a message ended and freed its place, so we look again soon. A message that may not go for
         # another reason is no reason to look.
         self.waits = bool(lanes and out)
