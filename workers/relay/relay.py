@@ -42,8 +42,6 @@ from workers.relay.leader import STANDBY_SECONDS, Leader
 from workers.relay.statements import Claimed, InFlight, LaneKey, Quota, Ready
 
 TICK_SECONDS = 0.006
-# So many times as long as a tick took, so that with very many lanes PostgreSQL has time for others.
-PAUSE_AS_LONG = 2
 IDLE_SECONDS = 0.25
 WAKE_SECONDS = 0.005
 RUNS = "koppeling_runs"
@@ -94,7 +92,8 @@ class Relay(Loop):
             log.info("relay_leads")
         began = time.monotonic()
         if self.tick(connection):
-            self.pause = max(TICK_SECONDS, PAUSE_AS_LONG * (time.monotonic() - began))
+            # Half of the time at most: with very many lanes PostgreSQL is there for others too.
+            self.pause = max(TICK_SECONDS, time.monotonic() - began)
         elif self.waits:
             self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
         else:
