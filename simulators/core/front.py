@@ -104,15 +104,15 @@ def spoilt(fault: Fault) -> Answer:
 
 async def _read(scope: dict[str, Any], receive: Receive) -> Request:
     """Collect a whole request."""
-    body = b""
+    parts: list[bytes] = []
     more = True
     while more:
         message = await receive()
-        body += message.get("body", b"")
+        parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope["query_string"].decode("latin-1")
-    return Request(scope["method"], scope["path"], query, headers, body)
+    return Request(scope["method"], scope["path"], query, headers, b"".join(parts))
 
 
 async def _send(send: Send, answer: Answer, *, body: bytes | None = None, more: bool = False) -> None:
