@@ -57,7 +57,7 @@ class Enrollment(SQLModel, table=True):
             "tenant_id",
             "course_id",
             "outcome",
-            postgresql_where=text("outcome IN ('rejected', 'ambiguous', 'failed')"),
+            postgresql_where=text("outcome IN ('rejected', 'ambiguous', 'failed') OR row_state = 'rejected'"),
         ),
     )
 

@@ -51,7 +51,7 @@ _REJECTED = """
       FROM enrollment e JOIN person p ON p.id = e.person_id JOIN course k ON k.id = e.course_id
       LEFT JOIN plan_line l ON l.run_id = :run AND l.outcome = 'rejected' AND l.tenant_id = e.tenant_id
                            AND l.internal_id = p.internal_id AND l.event_id = k.event_id
-     WHERE e.tenant_id = :tenant AND e.row_state = 'rejected' AND e.outcome = 'rejected' AND k.active
+     WHERE e.tenant_id = :tenant AND e.row_state = 'rejected' AND k.active
      ORDER BY e.id LIMIT :most
 """
 _NOBODYS = """

@@ -19,7 +19,7 @@ def upgrade() -> None:
         "ix_enrollment_troubled",
         "enrollment",
         ["tenant_id", "course_id", "outcome"],
-        postgresql_where=sa.text("outcome IN ('rejected', 'ambiguous', 'failed')"),
+        postgresql_where=sa.text("outcome IN ('rejected', 'ambiguous', 'failed') OR row_state = 'rejected'"),
     )
     op.create_index(
         "ix_plan_line_other_name",
