@@ -17,7 +17,7 @@ from models.message import Kind, MessageState, Priority
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.language import SENTENCES, Language, Words
-from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
+from ops.listing import Page, Row, checked_limit, number_cursor, of_tenant, page, rows, where
 from ops.lookup import checked_id
 from ops.problems import AlreadyDecided, NotThere, Problem
 
@@ -148,7 +148,10 @@ def listing(
     with transaction() as connection:
         wanted = _wanted(connection, tenant=tenant, states=_states(state, everything), closed=closed, event=event)
         wanted["cursor"] = number_cursor(cursor)
-        newest_first = f"{_ITEM} {where(_FILTERS, wanted)} ORDER BY c.id DESC LIMIT :limit"
+        filters, order = _FILTERS, "c.id DESC"
+        if wanted["tenant"] is not None:
+            filters, order = _FILTERS | {"tenant": of_tenant("c.tenant_id")}, f"c.tenant_id DESC, {order}"
+        newest_first = f"{_ITEM} {where(filters, wanted)} ORDER BY {order} LIMIT :limit"
         found = rows(connection, newest_first, limit=checked_limit(limit) + 1, **wanted)
     return page(found, limit, "id")
 

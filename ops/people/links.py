@@ -16,7 +16,7 @@ from models.person import AccountFrom, LinkedBy, LinkState
 from models.session import transaction
 from ops import access, audit, lookup
 from ops.language import Words
-from ops.listing import Page, Row, checked_limit, number_cursor, page, rows, where
+from ops.listing import Page, Row, checked_limit, number_cursor, of_tenant, page, rows, where
 from ops.lookup import checked_account, checked_id
 from ops.people import erasing
 from ops.people.candidates import CANDIDATES, REVISION
@@ -28,15 +28,22 @@ DECISIONS = ("link", "create", "ignore")
 ERASE_REASONS = ("asked", "no_longer_needed", "by_mistake")
 
 _COLUMNS = f"""
-    SELECT l.person_id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state,
+           l.person_id AS number, t.slug AS tenant, p.internal_id, p.external_id, l.pluvo_id, l.ref, l.state,
            l.linked_by, l.reason, {CANDIDATES}, l.decision, l.archived, l.created_at, l.updated_at
-      FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id JOIN tenant t ON t.id = l.tenant_id
-"""  # noqa: S608  a constant
+"""
+_OF_ALL = f"""
+    SELECT {_COLUMNS} FROM link l JOIN person p ON p.id = l.person_id AND p.tenant_id = l.tenant_id
+      JOIN tenant t ON t.id = l.tenant_id
+"""  # noqa: S608  constants only
+# Of which tenant they are stands in the condition, in a form that leaves it in the order.
+_OF_ONE = f"""
+    SELECT {_COLUMNS} FROM link l JOIN person p ON p.id = l.person_id JOIN tenant t ON t.id = :tenant
+"""  # noqa: S608  constants only
 _FILTERS = {
-    "tenant": "l.tenant_id = :tenant",
+    "tenant": f"{of_tenant('p.tenant_id')} AND {of_tenant('l.tenant_id')}",
     "tenants": "l.tenant_id = ANY(:tenants)",
     "state": "l.state = :state",
-    "cursor": "l.person_id > :cursor",
+    "cursor": "l.person_id > :cursor AND p.id > :cursor",
 }
 
 
@@ -74,7 +81,8 @@ def listing(
         number = lookup.tenant_id(connection, tenant) if tenant else None
         seen = lookup.visible_ids(connection)
         wanted = {"tenant": number, "tenants": seen, "state": state, "cursor": number_cursor(cursor)}
-        oldest_first = f"{_COLUMNS} {where(_FILTERS, wanted)} ORDER BY l.person_id LIMIT :limit"
+        listed, order = (_OF_ALL, "l.person_id") if number is None else (_OF_ONE, "p.tenant_id, p.id")
+        oldest_first = f"{listed} {where(_FILTERS, wanted)} ORDER BY {order} LIMIT :limit"
         found = rows(connection, oldest_first, limit=checked_limit(limit) + 1, **wanted)
     cut = page(found, limit, "number")
     return Page([_item(row) for row in cut.items], cut.next)
@@ -92,7 +100,7 @@ def show(slug: str, internal_id: str) -> Row:
         person = lookup.person_id(connection, tenant, internal_id, slug)
         found = rows(
             connection,
-            f"{_COLUMNS} WHERE l.person_id = :person AND l.tenant_id = :tenant",
+            f"{_OF_ALL} WHERE l.person_id = :person AND l.tenant_id = :tenant",
             person=person,
             tenant=tenant,
         )

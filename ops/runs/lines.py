@@ -28,8 +28,7 @@ _RUN = """
     SELECT r.id, r.tenant_id, r.status, r.trigger, t.slug AS tenant, t.timezone
       FROM run r JOIN tenant t ON t.id = r.tenant_id WHERE r.id = :run
 """
-# In the order of their index. Asked by "=" and sorted by their number alone, the lines of all runs may be gone through:
-# where a run has many, PostgreSQL expects some of them everywhere, and they stand together at the end.
+# In the order of their index, as ``listing.of_tenant`` says; those of the newest run stand together at the end.
 _LINES = "tenant_id = :tenant AND (run_id, id) > (:run, :after) AND run_id <= :run"
 _FILTERS = {
     "outcome": "came_to = :outcome",

@@ -48,7 +48,8 @@ ABOUT_ALL = {
     "ops.metrics._OLDEST": "the same",
     "workers.maintenance.probes._DUE": "reads messages only while a probe of a quarantine is due",
     "ops.dead_letters.inbox._COLUMNS": "begins statements that go on with a condition",
-    "ops.people.links._COLUMNS": "the same",
+    "ops.people.links._OF_ALL": "the same",
+    "ops.people.links._OF_ONE": "the same",
     "ops.completions._ITEM": "the same",
     "ops.dead_letters.replay_batch.LINES": "the same",
 }
@@ -228,6 +229,23 @@ def test_what_is_told_of_a_large_tenant_fetches_few_of_its_enrollments_and_links
     assert carried_out
     for table in ("enrollment", "link"):
         assert sum(fetched(plan, table) for plan in carried_out) < SIZES.enrollments / 100
+
+
+PAGES_OF_A_LARGE_TENANT: dict[str, Callable[[], Any]] = {
+    "links": lambda: links.listing(tenant="tenant-1"),
+    "links of a state": lambda: links.listing(tenant="tenant-1", state="linked"),
+    "completions": lambda: completions.listing(tenant="tenant-1", everything=True),
+    "who did what": lambda: audit.listing(tenant="tenant-1"),
+}
+
+
+@pytest.mark.parametrize("name", PAGES_OF_A_LARGE_TENANT)
+def test_a_page_of_a_large_tenant_goes_through_no_rows_of_others(name: str, carried_out: list[dict[str, Any]]) -> None:
+    PAGES_OF_A_LARGE_TENANT[name]()
+
+    assert carried_out
+    for table in ("link", "person", "completion", "operator_action"):
+        assert sum(fetched(plan, table) for plan in carried_out) <= 110
 
 
 def test_a_page_of_the_lines_of_a_long_run_reads_no_others(seeded_url: str, carried_out: list[dict[str, Any]]) -> None:
