@@ -113,7 +113,7 @@ class Line(TypedDict):
     """What a replay tells of one dead letter. ``state`` is the letter's, where it went in a batch.
 
     ``reason`` is the English sentence of ``code`` with ``params``, or why it was closed. ``again``: the dead letter
-    that a replay which failed again became.
+    that a replay which failed again became, with its error and message.
     """
 
     id: str
@@ -128,6 +128,8 @@ class Line(TypedDict):
     code: NotRequired[str | None]
     params: NotRequired[Mapping[str, str]]
     again: NotRequired[str | None]
+    again_error: NotRequired[str | None]
+    again_message: NotRequired[str | None]
 
 
 class Verdicts(TypedDict):

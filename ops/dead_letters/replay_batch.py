@@ -366,5 +366,5 @@ def told(row: Row) -> replay.Line:
     again = {name: row.pop(name) for name in ("again", "again_error", "again_message")}
     if row["result"] == "failed":
         why = f"{again['again_error']}: {again['again_message']}".rstrip(": ")
-        row |= {"reason": why, "again": again["again"]}
+        row |= {"reason": why, **again}
     return cast(replay.Line, row)

@@ -5,11 +5,15 @@ Done after both systems were compared with what they must hold, so nothing of it
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from models.direction import Direction
+from ops import tokens, users
 from ops.demo import narration
 from ops.demo.acts import REFUSES, Demo
 from ops.problems import Problem
-from ops.tenants import check
+from ops.tenants import check, onboarding_store
+from ops.tenants.onboarding import Draft
 
 LEAVERS = slice(20, 26)
 
@@ -35,8 +39,17 @@ def leave(demo: Demo) -> None:
     with borg.world.afas.lock:
         borg.world.afas.faults.add(kind="status", tenant=borg.tenant.member_id, status=401)
     demo.run_batch(Direction.ENROLLMENTS)
+    _who_comes_in()
     for slug in demo.scripts:
         try:
             check.check(slug)
         except Problem as problem:
             narration.say(f"   {slug}: {problem}")
+
+
+def _who_comes_in() -> None:
+    """A user who has no password yet, a token that nobody knows, and a customer whom somebody began to set up."""
+    users.add("anna@example.nl", "operator", [REFUSES], None, who="demo")
+    tokens.create("reports", "viewer", [REFUSES], timedelta(days=1), who="demo")
+    draft = onboarding_store.give(Draft(), "slug", "nova", "demo")
+    onboarding_store.give(draft, "name", "Nova Opleidingen", "demo")

@@ -83,7 +83,16 @@ class Finding:
 
 def _shown(value: Any, language: Language) -> Any:
     """A list as it stands in a sentence."""
-    return ", ".join(map(str, value)) or say("none", language) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return ", ".join(_counted(str(one), language) for one in value) or say("none", language)
+
+
+def _counted(text: str, language: Language) -> str:
+    """How many rows can't be used for a reason (``3 no_email``), in words."""
+    count, _, reason = text.partition(" ")
+    code = f"quality_kind.{reason}"
+    return f"{count} {say(code, language)}" if count.isdecimal() and code in SENTENCES else text
 
 
 def fault(probe: str, code: str, **parameters: Any) -> Finding:

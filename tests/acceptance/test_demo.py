@@ -16,7 +16,9 @@ import requests
 
 from ops.demo import assertions
 from ops.demo.tenant_script import TenantScript
+from ops.http.needs import NEEDED
 from simulators.sample_data.tenants import world
+from tests.fixtures.asking import is_page
 
 COMMAND = (sys.executable, "-m", "ops.cli", "demo")
 PATIENCE_SECONDS = 240
@@ -80,6 +82,10 @@ def test_kept_running_it_says_where_it_is_and_ctrl_c_ends_it(bare: dict[str, str
     # then all that the console tells of is done by somebody, and a command finds what it needs as it was told
     services = requests.get(f"{address[0]}/api/overview", timeout=30).json()["services"]
     assert set(services.values()) == {"ok"}
+    pages = [route.removeprefix("GET ") for route in NEEDED if is_page(route) and "{" not in route]
+    shown = {page: requests.get(address[0] + page, timeout=60) for page in pages if page != "/people"}
+    assert [page for page, answer in shown.items() if answer.status_code != 200] == []
+    assert [page for page, answer in shown.items() if 'class="empty"' in answer.text] == [], "something on every page"
     words = next(line for line in told if "In another terminal: " in line).partition(": ")[2].split()
     there = dict(word.split("=", 1) for word in words if word.startswith("KOPPELING_"))
     checked = subprocess.run(

@@ -17,6 +17,7 @@ from ops.tenants import onboarding_store
 from ops.tenants.onboarding import Draft
 from tests.browser.desk import Desk
 from tests.browser.look import NARROW, WIDE, Look
+from tests.fixtures.asking import is_page
 from tests.integration.ops.conftest import run_sql
 
 Axe = Callable[[Look], None]
@@ -38,13 +39,6 @@ NO_COMMAND = {"/help", "/api/docs", "/account"}
 # Described in English, as the document of the API is
 IN_ENGLISH = {"/api/docs"}
 PERSON = re.compile(r"Persoon \d|\bp\d+@example\.nl|onerror=alert")
-
-
-def is_page(route: str) -> bool:
-    """Whether a browser shows what it answers."""
-    path = route.removeprefix("GET ")
-    files = path.endswith((".csv", ".json", "/events", "/metrics"))
-    return route.startswith("GET ") and not files and (not path.startswith("/api/") or path == "/api/docs")
 
 
 # But for the way in, which tests/browser/test_users_pages.py walks

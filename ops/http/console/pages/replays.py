@@ -8,9 +8,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from ops import access, audit
-from ops.dead_letters import replay_batch, replays
-from ops.http.console import live
+from ops.dead_letters import faults, replay, replay_batch, replays
+from ops.http.console import choices, live
 from ops.http.console.render import page
+from ops.language import Language
+from ops.listing import Row
 from ops.local_time import told_at
 from ops.problems import AlreadyDecided
 
@@ -40,15 +42,26 @@ def replay_(request: Request, batch: Id, cursor: Cursor = None) -> HTMLResponse:
     """One of them, as it stands."""
     found = replays.show(batch, limit=100, cursor=cursor)
     over = found["state"] != "running" and not found["counts"].get("under_way")
+    language = choices.language(request)
+    said = {name: [_said(line, language) for line in found[name]] for name in ("lines", "failures")}
     return page(
         request,
         "replay.html",
-        found=found,
+        found={**found, **said},
         over=over,
         shapes=SHAPES,
         decisions=audit.of(found["id"]),
         may=access.actor().role >= access.NEEDS["replays.cancel"],
     )
+
+
+def _said(line: replay.Line, language: Language) -> Row:
+    """A line; of one that failed again why, in the reader's language and with the remote's own words."""
+    if line["result"] != "failed":
+        return {**line}
+    letter = {"kind": line["kind"], "error": line.get("again_error"), "message": line.get("again_message")}
+    why = f"{faults.cause(letter).say(language)} {faults.remote_words(letter)}"
+    return {**line, "reason": why.strip()}
 
 
 @router.get("/replays/{batch}/events")
