@@ -14,8 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from models.role import Role as Role  # noqa: PLC0414  part of what this module offers
-from ops.language import Words
-from ops.problems import Forbidden, NotThere
+from ops.problems import Forbidden, NotThere, RoleNeeded
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,7 @@ def need(verb: str) -> None:
     needed = NEEDS[verb]
     if actor().role < needed:
         acts = actor()
-        said, own = Words(f"role.{needed}"), Words(f"role.{acts.role}")
-        raise Forbidden("role", needed=needed, needed_role=said, name=acts.name, role=acts.role, own_role=own)
+        raise RoleNeeded("role", needed=needed, name=acts.name, role=acts.role)
 
 
 def may(verb: str, slug: str | None = None) -> bool:

@@ -53,6 +53,15 @@ class Forbidden(Problem):
     status = 403
 
 
+class RoleNeeded(Forbidden):
+    """Who acts has too low a role. Both roles are said in the reader's language; as parameters they stay our words."""
+
+    def say(self, language: Language) -> str:
+        """The sentence as a page shows it."""
+        roles = {name: Words(f"role.{self.params[name]}") for name in ("needed", "role")}
+        return say(f"problem.{self.code}", language, **(self.params | roles))
+
+
 class AlreadyDecided(Problem):
     """Somebody else was first, or what was to be decided changed meanwhile."""
 

@@ -39,7 +39,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.no_internal_id": "{given!r} is no internal id: that is the whole number (CdId) that AFAS gives a person.",
     "problem.no_pluvo_id": "{given!r} is no Pluvo id: it is the id of the user in Pluvo, letters, digits and hyphens.",
     "problem.all_tenants": "This concerns all tenants: somebody who may see all of them can do it.",
-    "problem.role": "This needs the role {needed_role}, and {name} is {own_role}.",
+    "problem.role": "This needs the role {needed}, and {name} is {role}.",
     "problem.no_worker": "No worker is running, so nothing would be done: start one with `koppeling up` or `koppeling worker`.",
     "page.no_worker": "No worker is running, so nothing would be done. Who runs Koppeling starts one.",
     "problem.person_one_tenant": "--person needs an internal id and exactly one tenant.",
