@@ -26,47 +26,51 @@ from tenancy.redis_connection import connect
 # Of what one caller was told, others hear at most so much; after that they ask, and are told themselves. Nobody's
 # ``Retry-After`` of a day outlives here what an operator does about it.
 TOLD_MOST_SECONDS = 60.0
-# Places are further apart by so much than the rate says, and calls that leave by so much: the difference lets those
-# catch up that left late, the rest is for those that are held up on their way.
+# Calls that leave at their distance may arrive a little closer together: so much of it is spare.
 SPARE = 0.03
-SPARE_ON_THE_WAY = 0.02
 # Who has made a call already waits for so many places more: giving up would mean to make that call again, for ever
 # where others come in between each time.
 PLACES_MORE = 10
+# A place may be over for so long, or for the distance of two.
+LATE_SECONDS = 0.25
 # How many calls are counted that left last: those of a second, where these are no more.
 COUNTED = 100
 # ``KEYS[1]`` has two numbers, in microseconds: the theoretical arrival time of the next call, and when that was
 # written. A clock that was set back since takes the first one back with it. ``KEYS[3]`` has when the last calls left,
-# the newest first; of so many (``most``) the first one left ``window`` ago when the next one leaves.
-# Returns whether there is a place, how long to wait for it (0: leave now), and whether that was told by the other side.
+# the newest first: of so many (``most``) the first one left that many distances ago when the next one leaves. Whoever
+# can't leave for that, and has a place that is over for ``late``, takes another one: otherwise there would be more and
+# more who wait for a place that is over.
+# Returns whether there is a place, how long to wait (0: leave now), whether that was told by the other side, the place.
 # Where that ends, callers go on at their distance, not all at once.
 _SCRIPT = """
 local now = redis.call('TIME')
 local at = now[1] * 1000000 + now[2]
 local interval, patience = tonumber(ARGV[1]), tonumber(ARGV[2])
-local most, window, has_place = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local most, late, place = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local told = redis.call('PTTL', KEYS[2]) * 1000
-if told > patience then return {0, told, 1} end
+if told > patience then return {0, told, 1, 0} end
+local left = {}
+for time in string.gmatch(redis.call('GET', KEYS[3]) or '', '%d+') do
+    if tonumber(time) <= at and #left < most then left[#left + 1] = time end
+end
 local wait = math.max(told, 0)
-if not has_place then
+local crowded = left[most] and left[most] + most * interval - at or 0
+if place == 0 or (crowded > 0 and at - place > late) then
     local due, seen = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
     due, seen = tonumber(due or at), tonumber(seen or at)
     if seen > at then due = due - (seen - at) end
     if due < at + wait then due = at + wait end
     wait = due - at
-    if wait > patience then return {0, wait, 0} end
+    if wait > patience then return {0, wait, 0, 0} end
     local ttl = math.ceil((due + interval - at) / 1000) + 1000
     redis.call('SET', KEYS[1], string.format('%.0f %.0f', due + interval, at), 'PX', ttl)
+    place = due
 end
-local left = {}
-for time in string.gmatch(redis.call('GET', KEYS[3]) or '', '%d+') do
-    if tonumber(time) <= at and #left < most then left[#left + 1] = time end
-end
-if left[most] then wait = math.max(wait, left[most] + window - at) end
-if wait > 0 then return {1, wait, 0} end
+wait = math.max(wait, crowded)
+if wait > 0 then return {1, wait, 0, place} end
 table.insert(left, 1, string.format('%.0f', at))
-redis.call('SET', KEYS[3], table.concat(left, ' '), 'PX', math.ceil(window / 1000) + 1000)
-return {1, 0, 0}
+redis.call('SET', KEYS[3], table.concat(left, ' '), 'PX', math.ceil(most * interval / 1000) + 1000)
+return {1, 0, 0, place}
 """
 # The longest one counts.
 _TELL = """
@@ -141,30 +145,34 @@ class RateLimit:
             wait_as_told(self.key, self.patience_seconds)
             return
         patience = self.patience_seconds + (PLACES_MORE * self._interval if begun else 0.0)
-        has_place = False
+        place = 0
         try:
-            while (seconds := self._ask(patience, has_place=has_place)) > 0:
-                has_place = True
+            while True:
+                seconds, place = self._ask(patience, place)
+                if seconds <= 0:
+                    return
                 with waiting:
                     time.sleep(seconds)
         except (redis.RedisError, settings.SettingsError):
             # Whoever has a place by then waited for it.
-            if not has_place and (seconds := self._wait_locally(patience)) > 0:
+            if not place and (seconds := self._wait_locally(patience)) > 0:
                 with waiting:
                     time.sleep(seconds)
 
-    def _ask(self, patience: float, *, has_place: bool) -> float:
-        """For a place, or whether to leave now by the one it has; the seconds to wait, 0 when this call may go."""
+    def _ask(self, patience: float, place: int) -> tuple[float, int]:
+        """For a place (0), or whether to leave now by the one it has: the seconds to wait, 0 when this call may go; and
+        the place.
+        """
         most = max(1, min(int(self.per_second), COUNTED))
-        window = most * (1.0 + SPARE_ON_THE_WAY) / self.per_second
+        late = max(self._interval, LATE_SECONDS)
         name = f"{redis_prefix()}:rate_limit:{self.key}"
-        granted, wait, told = connect(settings.get().need_redis()).register_script(_SCRIPT)(
+        granted, wait, told, place = connect(settings.get().need_redis()).register_script(_SCRIPT)(
             keys=[name, _told_key(self.key), f"{name}:left"],
-            args=[int(self._interval * 1e6), int(patience * 1e6), most, int(window * 1e6), int(has_place)],
+            args=[int(self._interval * 1e6), int(patience * 1e6), most, int(late * 1e6), place],
         )
         if not granted:
             raise (ToldToWait if told else RateLimited)(int(wait) / 1e6)
-        return int(wait) / 1e6
+        return int(wait) / 1e6, int(place)
 
     @property
     def _interval(self) -> float:
