@@ -141,12 +141,16 @@ def start(
             paused = [tenant.id for tenant in started.paused]
             batches.add(connection, started.batch, [tenant.id for tenant in tenants], paused)
     asked: set[int] = set()
+    verb = "sync preview" if trigger == PREVIEW else "sync start"
+    if direction == Direction.COMPLETIONS:
+        verb = "completions start"
 
     def ask_one(tenant: Chosen) -> None:
         with transaction() as connection:
             if started.kept:
                 connection.execute(_PATIENCE)
             run = ask(connection, tenant.id, direction, trigger, options, batch=started.batch)
+            audit.record(connection, verb=verb, tenant_id=tenant.id, subject=run)
             if started.kept:
                 batches.has(connection, started.batch, tenant.id, run)
         asked.add(tenant.id)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from models.direction import Direction
 from models.session import transaction
 from ops import access, audit
 from ops.access import Actor, Role
 from ops.problems import Forbidden, NotThere, Problem
+from ops.runs import start
 from tests.integration.ops.conftest import run_sql
 
 
@@ -87,3 +89,24 @@ def test_what_was_decided_last_is_told_however_often_somebody_looked_before(done
     with transaction() as connection:
         audit.record(connection, who="bert", verb="links remove", tenant_id=done, subject="80")
     assert [one["verb"] for one in audit.of("80", "acme")][-2:] == ["people open", "links remove"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "trigger", "verb"),
+    [
+        (Direction.ENROLLMENTS, "operator", "sync start"),
+        (Direction.ENROLLMENTS, "preview", "sync preview"),
+        (Direction.COMPLETIONS, "operator", "completions start"),
+    ],
+)
+def test_who_asked_for_a_run_is_recorded_with_it(acme: int, direction: Direction, trigger: str, verb: str) -> None:
+    with access.acting(Actor("anna", Role.OPERATOR)):
+        begun = start.start(direction, ["acme"], everyone=False, options={}, need_worker=False, trigger=trigger)
+    with access.acting(Actor("bert", Role.OPERATOR)):
+        again = start.start(direction, ["acme"], everyone=False, options={}, need_worker=False, trigger=trigger)
+    assert again.run_ids == begun.run_ids  # which waits, and is joined
+    (run,) = begun.run_ids
+    assert [(one["who"], one["verb"], one["tenant"]) for one in audit.of(run)] == [
+        ("anna", verb, "acme"),
+        ("bert", verb, "acme"),
+    ]
