@@ -217,7 +217,7 @@ def main() -> int:
         upgrade(server.url)
         began = time.monotonic()
         with psycopg.connect(server.url, autocommit=True) as connection:
-            if not connection.execute("SELECT FROM tenant LIMIT 1").fetchone():
+            if not connection.execute("SELECT 1 FROM tenant LIMIT 1").fetchone():
                 seed(connection, Sizes.of(given.scale))
         sys.stdout.write(f"{time.monotonic() - began:.0f} s; Enter ends it\n{server.url}\n")
         sys.stdout.flush()
