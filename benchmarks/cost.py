@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,9 +48,18 @@ def _status(pid: int, name: str) -> float:
     return round(next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024, 1)
 
 
-def command_memory(*arguments: str) -> tuple[int, float]:
-    """Run a command; gives its exit code and its most resident memory in MB."""
-    child = subprocess.Popen([*KOPPELING, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603  our own
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return child.returncode, round(used.ru_maxrss / 1024, 1)
+# Linux counts what a process had before it became the command: a copy of its parent. So the parent is a small one.
+_SMALL_PARENT = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], "wb"))
+_, status, used = os.wait4(child.pid, 0)
+print(os.waitstatus_to_exitcode(status), used.ru_maxrss)
+"""
+
+
+def command_memory(*arguments: str, output: Path | str = os.devnull) -> tuple[int, float]:
+    """Run a command; gives its exit code and its most resident memory in MB (Linux). What it prints goes to a file."""
+    words = [sys.executable, "-c", _SMALL_PARENT, str(output), *KOPPELING, *arguments]
+    said = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603  our own
+    code, most = said.split()
+    return int(code), round(int(most) / 1024, 1)
