@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NotRequired
 
@@ -53,10 +54,10 @@ def has_other_name(line: PlannedLine) -> bool:
 
 
 class Plan(TypedDict):
-    """What a run would do; ``hash`` is None where nothing could be planned."""
+    """What a run would do; ``hash`` is None where nothing could be planned. Its lines may lie in a file."""
 
     hash: str | None
-    lines: list[PlannedLine]
+    lines: Sequence[PlannedLine]
 
 
 class Adoption(TypedDict):
@@ -67,7 +68,7 @@ class Adoption(TypedDict):
     shared: int
     to_create: int
     ambiguous: int
-    only_in_pluvo: list[Values]
+    only_in_pluvo: Sequence[Values]
 
 
 class RunDocument(TypedDict):

@@ -10,7 +10,7 @@ import typer
 
 from ops.cli.common import InLanguage, Json, Slug, at_database, example, group, show
 from ops.language import Language, language_of, say
-from ops.runs.adoption import GROUPS, AdoptionReport, adoption
+from ops.runs.adoption import AdoptionReport, adoption, first_of_each
 from ops.terminal import csv_file, output
 from ops.terminal.csv_file import AS_EXCEL
 
@@ -32,10 +32,11 @@ def adoption_(slug: Slug, csv: File = None, language: InLanguage = None, json: J
 
 def show_adoption(found: AdoptionReport, language: Language) -> None:
     """Print how many come to their account in which way, and of those who should be looked at who they are."""
-    for name in GROUPS:
-        people: list[Mapping[str, object]] = [one for one in found["people"] if one["group"] == name]
-        output.say(f"{len(people):>6}  {say(f'adoption.{name}', language)}")
+    shown = first_of_each(found, SHOWN)
+    for name, count in found["counts"].items():
+        people: list[Mapping[str, object]] = [{**one} for one in shown[name]]
+        output.say(f"{count:>6}  {say(f'adoption.{name}', language)}")
         if people and name in ("other_name", "ambiguous", "shared"):
-            output.show_table(COLUMNS, [[one[column] for column in COLUMNS] for one in people[:SHOWN]])
-            if len(people) > SHOWN:
-                output.say(say("adoption.more", language, count=len(people) - SHOWN))
+            output.show_table(COLUMNS, [[one[column] for column in COLUMNS] for one in people])
+            if count > SHOWN:
+                output.say(say("adoption.more", language, count=count - SHOWN))

@@ -33,6 +33,8 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "problem.target_not_regular": "{path} is no regular file: name one that is to be made.",
     "problem.cant_write": "Can't write {path} ({why}).",
     "why.symbolic_link": "it is a symbolic link",
+    "problem.no_room_for_plan": "What a run would do can't be kept in {folder} ({why}): make room there, or set TMPDIR to another folder.",
+    "page.no_room_for_plan": "What a run would do can't be kept: the disk of the server is full ({why}). Who runs Koppeling makes room.",
     "problem.no_editor": "The editor {program!r} can't be started ({why}): set EDITOR to one that is there.",
     "problem.editor_ended": "The editor ended with {code}: nothing was changed.",
     "problem.last_or_contract": "Say --last or --contract: what --contract finds is not kept.",

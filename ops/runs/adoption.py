@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from typing_extensions import TypedDict
 
 from models.direction import Direction
-from ops.documents import PlannedLine, has_other_name
+from ops.documents import PlannedLine, Values, has_other_name
 from ops.problems import Problem
 from ops.runs import dry_run
+from ops.runs.spool import Spool
 from producers.enrollments.plan_lines import PLANNED
 
 # The first to be looked at first; ``other_name`` are those of ``by_email`` whose account has another name.
@@ -37,7 +40,7 @@ class AdoptionReport(TypedDict):
 
     tenant: str
     counts: dict[str, int]
-    people: list[AdoptedPerson]
+    people: Sequence[AdoptedPerson]
 
 
 def adoption(slug: str) -> AdoptionReport:
@@ -51,23 +54,39 @@ def adoption(slug: str) -> AdoptionReport:
     found = run.get("adoption")
     if found is None:
         raise Problem("first_run_was", slug=slug)
-    people = list(_people(run["plan"]["lines"]))
-    people += [
-        AdoptedPerson(
-            group="only_in_pluvo",
-            internal_id=None,
-            name=None,
-            email=None,
-            pluvo_id=one["pluvo_id"],
-            pluvo_name=one["name"],
-            pluvo_email=one["email"],
-            reason=None,
-        )
-        for one in found["only_in_pluvo"]
-    ]
-    people.sort(key=lambda one: GROUPS.index(one["group"]))
-    counts = {group: sum(one["group"] == group for one in people) for group in GROUPS}
-    return {"tenant": slug, "counts": counts, "people": people}
+    spool, occurred = Spool(), Counter[str]()
+    people = spool.keep(_counted(chain(_people(run["plan"]["lines"]), map(_alone, found["only_in_pluvo"])), occurred))
+    by_group = (one for group in GROUPS if occurred[group] for one in people if one["group"] == group)
+    counts = {group: occurred[group] for group in GROUPS}
+    return {"tenant": slug, "counts": counts, "people": spool.keep(by_group)}
+
+
+def first_of_each(found: AdoptionReport, most: int) -> dict[str, list[AdoptedPerson]]:
+    """So many people of each group: what is shown where a file would have all."""
+    told: dict[str, list[AdoptedPerson]] = {group: [] for group in GROUPS}
+    for one in found["people"]:
+        if len(told[one["group"]]) < most:
+            told[one["group"]].append(one)
+    return told
+
+
+def _counted(people: Iterable[AdoptedPerson], occurred: Counter[str]) -> Iterator[AdoptedPerson]:
+    for one in people:
+        occurred[one["group"]] += 1
+        yield one
+
+
+def _alone(account: Values) -> AdoptedPerson:
+    return AdoptedPerson(
+        group="only_in_pluvo",
+        internal_id=None,
+        name=None,
+        email=None,
+        pluvo_id=account["pluvo_id"],
+        pluvo_name=account["name"],
+        pluvo_email=account["email"],
+        reason=None,
+    )
 
 
 def _people(lines: Iterable[PlannedLine]) -> Iterator[AdoptedPerson]:

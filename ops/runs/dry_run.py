@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import cast
 
 from sqlmodel import select
@@ -18,11 +17,13 @@ from models.tenant import Tenant
 from ops import access
 from ops.documents import Adoption, Batch, Calls, CourseRead, PlannedLine, RunDocument
 from ops.runs import history, start
+from ops.runs.spool import Spool
 from producers.completions import producer as completions
 from producers.completions.preview import Preview as CompletionsPreview
 from producers.enrollments.preview import Preview as EnrollmentsPreview
 from producers.enrollments.preview import PreviewOver
 from producers.enrollments.preview import preview as preview_enrollments
+from producers.runs.keep import Keep
 
 
 def document(
@@ -37,18 +38,18 @@ def document(
     access.need("sync.preview" if direction == Direction.ENROLLMENTS else "completions.preview")
     with transaction() as connection:
         chosen = start.chosen(connection, slugs, everyone, direction)
-    told = []
+    told, spool = [], Spool()
     for tenant in chosen:
         watch(tenant.slug)
-        told.append(_one(direction, tenant, options))
+        told.append(_one(direction, tenant, options, spool.keep))
     return {"batch": new_id(), "runs": told}
 
 
-def _one(direction: Direction, tenant: start.Chosen, options: RunOptions) -> RunDocument:
+def _one(direction: Direction, tenant: start.Chosen, options: RunOptions, keep: Keep) -> RunDocument:
     try:
         if direction == Direction.ENROLLMENTS:
-            return _enrollments(tenant, options)
-        return _completions(tenant, options)
+            return _enrollments(tenant, options, keep)
+        return _completions(tenant, options, keep)
     except RemoteError as error:
         status = RunStatus.QUARANTINED if isinstance(error, Unauthorized) else RunStatus.FAILED
         reason = f"{error.code}: {clean(error.message)}"
@@ -58,18 +59,18 @@ def _one(direction: Direction, tenant: start.Chosen, options: RunOptions) -> Run
     return history.without_run(tenant.slug, direction, status, reason) | {"plan": {"hash": None, "lines": []}}
 
 
-def _enrollments(tenant: start.Chosen, options: RunOptions) -> RunDocument:
-    found = preview_enrollments(tenant.id, options)
+def _enrollments(tenant: start.Chosen, options: RunOptions, keep: Keep) -> RunDocument:
+    found = preview_enrollments(tenant.id, options, keep)
     told = _told(tenant.slug, Direction.ENROLLMENTS, found)
     told |= {"run": found.run_id, "unlinked": found.unlinked, "removed": found.removals}
     told |= {"held_removals": found.held_removals, "pending_removals": found.unconfirmed}
-    return told | {"adoption": cast(Adoption, asdict(found.adoption)) if found.adoption else None}
+    return told | {"adoption": cast(Adoption, {**vars(found.adoption)}) if found.adoption else None}
 
 
-def _completions(tenant: start.Chosen, options: RunOptions) -> RunDocument:
+def _completions(tenant: start.Chosen, options: RunOptions, keep: Keep) -> RunDocument:
     with session() as opened:
         stored = opened.exec(select(Tenant).where(Tenant.id == tenant.id)).one()
-    return _told(tenant.slug, Direction.COMPLETIONS, completions.preview(stored, options))
+    return _told(tenant.slug, Direction.COMPLETIONS, completions.preview(stored, options, keep))
 
 
 def _told(slug: str, direction: Direction, found: EnrollmentsPreview | CompletionsPreview) -> RunDocument:
@@ -80,5 +81,5 @@ def _told(slug: str, direction: Direction, found: EnrollmentsPreview | Completio
         "rows": found.rows,
         "outcomes": history.named(direction, found.outcomes),
         "calls": cast(Calls, found.calls),
-        "plan": {"hash": found.hash, "lines": cast(list[PlannedLine], found.lines)},
+        "plan": {"hash": found.hash, "lines": cast(Sequence[PlannedLine], found.lines)},
     }

@@ -6,7 +6,7 @@ A preview is a run that a worker does and that only plans; it is kept for a day.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from sqlalchemy import Connection
@@ -18,12 +18,13 @@ from models.outcomes import AT_REST, WOULD_BE
 from models.run import PREVIEW, AdoptionCounts, Judged, RunOptions, RunStatus
 from models.session import transaction
 from ops import access, audit, lookup
-from ops.documents import Batch, PlannedLine, RunDocument, RunShown
+from ops.documents import Batch, PlannedLine, RunDocument, RunLine, RunShown
 from ops.language import Words
 from ops.listing import MAX_LIMIT, Row, rows
 from ops.problems import AlreadyDecided, NotThere, Problem
 from ops.runs import history, start
 from ops.runs.lines import ANY, LineFilters, lines
+from ops.runs.spool import Spool
 
 # A run that ended so did nothing of the plan: it may be asked for again.
 _IN_VAIN = (RunStatus.FAILED, RunStatus.QUARANTINED, RunStatus.STOPPED, RunStatus.PAUSED)
@@ -117,23 +118,26 @@ def begin(slugs: Sequence[str], *, everyone: bool, options: RunOptions, need_wor
 
 def with_plans(batch: Batch) -> Batch:
     """The same with the plan of each preview that is there by now, every line of it, as a dry run tells it."""
-    return {"batch": batch["batch"], "runs": [_with_plan(run) for run in batch["runs"]]}
+    spool = Spool()
+    return {"batch": batch["batch"], "runs": [_with_plan(run, spool) for run in batch["runs"]]}
 
 
-def _with_plan(run: RunDocument) -> RunDocument:
+def _with_plan(run: RunDocument, spool: Spool) -> RunDocument:
     if run["run"] is None:
         return run | {"plan": {"hash": None, "lines": []}}
-    part = history.show(run["run"], limit=MAX_LIMIT)
-    plan, found, cursor = part["plan_hash"], part["lines"], part["next"]
-    while cursor is not None:
-        more = lines(run["run"], limit=MAX_LIMIT, cursor=cursor)
-        found += more["items"]
-        cursor = more["next"]
-    planned = [
-        cast(PlannedLine, {name: line[name] for name in PlannedLine.__annotations__})
-        for line in cast(list[dict[str, object]], found)
-    ]
-    return run | {"plan": {"hash": plan, "lines": planned}}
+    first = history.show(run["run"], limit=MAX_LIMIT)
+    planned = spool.keep(_planned(run["run"], first["lines"], first["next"]))
+    return run | {"plan": {"hash": first["plan_hash"], "lines": planned}}
+
+
+def _planned(run_id: str, found: list[RunLine], cursor: str | None) -> Iterator[PlannedLine]:
+    while True:
+        for line in cast(list[dict[str, object]], found):
+            yield cast(PlannedLine, {name: line[name] for name in PlannedLine.__annotations__})
+        if cursor is None:
+            return
+        more = lines(run_id, limit=MAX_LIMIT, cursor=cursor)
+        found, cursor = more["items"], more["next"]
 
 
 def expecting(slug: str, given: str, options: RunOptions) -> RunOptions:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from rich.cells import cell_len
@@ -18,6 +19,7 @@ from ops.local_time import told_at
 
 WIDE = 2000  # columns, where there is no terminal: one row is one line
 GAP = 2  # between two columns
+PIECE = 10_000  # words and signs of JSON that are written at once
 
 
 def console(*, error: bool = False) -> Console:
@@ -27,24 +29,49 @@ def console(*, error: bool = False) -> Console:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can't say by itself: times become ISO 8601 in UTC."""
+    """What JSON can't say by itself: times become ISO 8601 in UTC, a list in a file one in memory."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, Sequence):
+        return list(value)
     return str(value)
 
 
-def as_json(document: Any) -> str:
-    """One JSON document, in ASCII so that any terminal and any pipe takes it."""
-    return json.dumps(document, default=plain, indent=2)
+class _Walked(list[Any]):
+    """A list in a file as the encoder takes one: it asks whether there is anything, and walks it once."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+
+def _walked(value: Any) -> Any:
+    return _Walked(value) if isinstance(value, Sequence) else plain(value)
+
+
+def as_json(document: Any) -> Iterator[str]:
+    """One JSON document, in ASCII so that any terminal and any pipe takes it: piece by piece."""
+    # In pieces, JSON is made by Python's own encoder, which walks a list; the one in C would look into it.
+    signs = json.JSONEncoder(default=_walked, indent=2).iterencode(document)
+    while piece := "".join(islice(signs, PIECE)):
+        yield piece
+    yield "\n"
 
 
 def show_json(document: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.write(as_json(document) + "\n")
+    for piece in as_json(document):
+        sys.stdout.write(piece)
     sys.stdout.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,28 +57,40 @@ def _show_plan(run: RunDocument) -> None:
     counts += [f"{number} {words}" for number, words in removals if number]
     output.say(f"  {', '.join(counts) or 'nothing to do'}")
     _show_adoption(run.get("adoption"))
-    others = [line for line in run["plan"]["lines"] if has_other_name(line)]
-    if others:
-        _show_group("linked by e-mail, and the account has another name: look at these first", others)
-    groups: dict[tuple[str, str, str], list[PlannedLine]] = {}
+    others, groups = _Group(), dict[tuple[str, str, str], _Group]()
     for line in run["plan"]["lines"]:
         if has_other_name(line):
-            continue
-        if line["action"] != "none" or line["outcome"] not in AT_REST:
-            groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), []).append(line)
-    for (event, action, outcome), lines in groups.items():
-        _show_group(f"event {event}, {action} → {outcome}", lines)
+            others.add(line)
+        elif line["action"] != "none" or line["outcome"] not in AT_REST:
+            groups.setdefault((str(line["event_id"]), line["action"], line["outcome"]), _Group()).add(line)
+    if others.count:
+        _show_group("linked by e-mail, and the account has another name: look at these first", others)
+    for (event, action, outcome), group in groups.items():
+        _show_group(f"event {event}, {action} → {outcome}", group)
     if run["plan"]["hash"]:
         output.say(f"  plan {run['plan']['hash'][:16]}")
 
 
-def _show_group(heading: str, lines: list[PlannedLine]) -> None:
-    output.say(f"  {heading}: {len(lines)}")
-    for line in lines[:SHOWN_OF_A_GROUP]:
+@dataclass
+class _Group:
+    """Lines that are told together: the first ones, and how many there are."""
+
+    first: list[PlannedLine] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: PlannedLine) -> None:
+        self.count += 1
+        if self.count <= SHOWN_OF_A_GROUP:
+            self.first.append(line)
+
+
+def _show_group(heading: str, group: _Group) -> None:
+    output.say(f"  {heading}: {group.count}")
+    for line in group.first:
         reason = f"  ({line['reason']})" if line["reason"] else ""
         output.say(f"    {line['internal_id'] or '-'}  {difference(line['before'], line['after'])}{reason}")
-    if len(lines) > SHOWN_OF_A_GROUP:
-        output.say(f"    … and {len(lines) - SHOWN_OF_A_GROUP} more (--csv FILE or --json shows all)")
+    if group.count > SHOWN_OF_A_GROUP:
+        output.say(f"    … and {group.count - SHOWN_OF_A_GROUP} more (--csv FILE or --json shows all)")
 
 
 def difference(before: Values | None, after: Values | None) -> str:
@@ -134,5 +147,5 @@ def _show_adoption(adoption: Adoption | None) -> None:
 
 def write_csv(path: Path, document: Batch, language: Language) -> None:
     """Write every line of the plans."""
-    lines = [{"tenant": run["tenant"], **line} for run in document["runs"] for line in run["plan"]["lines"]]
+    lines = ({"tenant": run["tenant"], **line} for run in document["runs"] for line in run["plan"]["lines"])
     csv_file.write(path, CSV_COLUMNS, lines, language)

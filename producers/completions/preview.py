@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypedDict, cast
 
 from sqlalchemy import Connection, text
@@ -20,10 +21,10 @@ from producers.completions.afas_column import Page, note, read_event
 from producers.completions.collect import Collected, collect, forget, load
 from producers.completions.planner import Planner
 from producers.completions.record import COPIES, DayRange, Finished, record
-from producers.completions.report import BATCH
 from producers.completions.rules import Rule
 from producers.completions.steps import UNREADABLE, count, courses_to_read, plan, settle_by_column
 from producers.runs.context import PreviewContext, RunContext
+from producers.runs.keep import Keep, streamed
 from tenancy.systems import Systems, systems_of
 
 
@@ -43,7 +44,7 @@ class PreviewLine(TypedDict):
 class Preview:
     """What a run would do, and what its outcomes would be before anything is written."""
 
-    lines: list[PreviewLine]
+    lines: Sequence[PreviewLine]
     hash: str
     courses: list[CourseResult]
     snapshot: str
@@ -65,52 +66,57 @@ class _Rehearsal(PreviewContext):
         yield self._connection
 
 
-def preview(tenant: Tenant, options: RunOptions) -> Preview:
-    """Say what a run would do now. Calls both systems to read; writes nothing anywhere, here included."""
+def preview(tenant: Tenant, options: RunOptions, keep: Keep = list) -> Preview:
+    """Say what a run would do now. Calls both systems to read; writes nothing anywhere, here included.
+
+    ``keep`` makes the lists: there may be more lines than fit into memory.
+    """
     tenant, courses = load(tenant.id or 0)
     systems = systems_of(tenant)
     run_id, days = new_id(), DayRange.of(options)
     looking = PreviewContext(run_id, tenant.id or 0, options)
-    finished: list[Finished] = []
-    found = collect(looking, systems, tenant, courses, lambda batch, _: finished.extend(batch))
+    finished: list[Sequence[Finished]] = []  # a batch each
+    found = collect(looking, systems, tenant, courses, lambda batch, _: finished.append(keep(batch)))
     planner = Planner(looking.tenant_id, run_id, found.good, days)
 
     def rehearse(connection: Connection) -> _Rehearsal:
         context = _Rehearsal(connection, run_id, looking.tenant_id, options)
-        for start in range(0, len(finished), BATCH):
-            record(connection, tenant, found.rules, finished[start : start + BATCH], run_id=run_id, days=days)
+        for batch in finished:
+            record(connection, tenant, found.rules, list(batch), run_id=run_id, days=days)
         forget(connection, looking.tenant_id, run_id, found.doubtful)
         planner.refresh(connection, courses)
         return context
 
     with _rehearsal(looking.tenant_id) as connection:
         to_read = list(courses_to_read(rehearse(connection), planner, found, pages_from=1))
-    shown = [(course, rules, _pages(looking, systems, course, rules)) for course, rules in to_read]
+    shown = [(course, rules, _pages(looking, systems, course, rules, keep)) for course, rules in to_read]
     with _rehearsal(looking.tenant_id) as connection:
         context = rehearse(connection)
         for course, rules, pages in shown:
-            for age, values in pages:
+            for age, values in chain.from_iterable(pages):
                 note(connection, looking.tenant_id, course.id or 0, age, values)
             settle_by_column(connection, planner, course, rules)
         plan(context, planner)
         for table in ("completion", "plan_line"):
             connection.execute(text(f"ANALYZE {table}"))  # autovacuum does not see temporary tables
-        return _preview(connection, planner, found, systems)
+        return _preview(connection, planner, found, systems, keep)
 
 
-def _pages(context: RunContext, systems: Systems, course: Course, rules: Sequence[Rule]) -> list[Page]:
-    pages: list[Page] = []
+def _pages(
+    context: RunContext, systems: Systems, course: Course, rules: Sequence[Rule], keep: Keep
+) -> list[Sequence[Page]]:
+    pages: list[Sequence[Page]] = []  # one each, of many rows
     try:
-        pages.extend(read_event(context, systems.afas, course, rules))
+        pages.extend(keep([page]) for page in read_event(context, systems.afas, course, rules))
     except UNREADABLE:
         return pages  # the actors would read row by row
     return pages
 
 
-def _preview(connection: Connection, planner: Planner, found: Collected, systems: Systems) -> Preview:
+def _preview(connection: Connection, planner: Planner, found: Collected, systems: Systems, keep: Keep) -> Preview:
     quiet, courses = count(connection, planner, found)
     listed = {"run": planner.run_id, "tenant": planner.tenant_id}
-    lines = [cast(PreviewLine, dict(row)) for row in connection.execute(_PREVIEW_LINES, listed).mappings()]
+    lines = keep(cast(PreviewLine, row._asdict()) for row in streamed(connection, _PREVIEW_LINES, listed))
     outcomes = zeros(Direction.COMPLETIONS) | quiet
     for line in connection.execute(_LINE_COUNTS, listed):
         outcomes[line.outcome] += line.lines

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from json import dumps
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, text
 
@@ -22,6 +22,7 @@ from producers.enrollments.make_plan import Plan, forget_rows, load, make_plan, 
 from producers.enrollments.plan_lines import Shown
 from producers.enrollments.snapshot import ShownSnapshot
 from producers.runs.context import PreviewContext, RunContext
+from producers.runs.keep import Keep, streamed
 from tenancy.systems import systems_of
 
 _FINISHED = text("SELECT finished_at FROM run WHERE id = :run AND tenant_id = :tenant FOR UPDATE")
@@ -69,7 +70,7 @@ class Adoption:
     to_create: int
     ambiguous: int
     # Untouched, always
-    only_in_pluvo: list[UnusedAccount] = field(default_factory=list)
+    only_in_pluvo: Sequence[UnusedAccount] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Preview:
     courses: list[ShownSnapshot]
     rows: int
     outcomes: dict[str, int]
-    lines: list[PlannedLine]
+    lines: Sequence[PlannedLine]
     removals: int
     held_removals: int
     unconfirmed: int
@@ -140,10 +141,11 @@ class _DryRun(PreviewContext):
             yield connection
 
 
-def preview(tenant_id: int, options: RunOptions) -> Preview:
+def preview(tenant_id: int, options: RunOptions, keep: Keep = list) -> Preview:
     """Plan a run without doing it: reads both systems, changes neither. Kept in the ledger as a ``dry_run``.
 
-    Raises RemoteError when a system can't be read, PreviewOver when a person was erased meanwhile.
+    ``keep`` makes the lists: there may be more lines than fit into memory. Raises RemoteError when a system can't be
+    read, PreviewOver when a person was erased meanwhile.
     """
     tenant, _ = load(tenant_id)
     context = _DryRun(new_id(), tenant_id, options)
@@ -153,7 +155,7 @@ def preview(tenant_id: int, options: RunOptions) -> Preview:
     systems = systems_of(tenant)
     try:
         plan = make_plan(context, tenant, systems)
-        return _read_preview(context, tenant, plan, systems.counts.take())
+        return _read_preview(context, tenant, plan, systems.counts.take(), keep)
     except RemoteError as error:
         _fail_preview(context, error)
         raise
@@ -169,28 +171,16 @@ def _fail_preview(context: RunContext, error: RemoteError) -> None:
         connection.execute(_FAIL, values | {"status": status.value, "reason": error.code})
 
 
-def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int]) -> Preview:
+def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[str, int], keep: Keep) -> Preview:
     usable = [snapshot.course_id for snapshot in plan.snapshots if snapshot.usable]
     run = {"run": context.run_id, "tenant": context.tenant_id}
+    first = tenant.first_complete_at is None
+    # Without the run's row: an erasure does not wait until all is read. It is seen right after.
+    with transaction() as connection:
+        lines = keep(map(_line, streamed(connection, _LINES, run | {"usable": usable})))
+        unused = keep(map(_account, streamed(connection, _ONLY_IN_PLUVO, run) if first else ()))
     with context.writing() as connection:
-        rows = connection.execute(_LINES, run | {"usable": usable}).all()
         came_to = _record(connection, context, tenant, plan, calls)
-        unused = connection.execute(_ONLY_IN_PLUVO, run).all() if came_to.adoption else []
-    lines = [
-        PlannedLine(
-            event_id=row.event_id,
-            internal_id=row.internal_id,
-            action=row.action,
-            outcome=row.outcome,
-            reason=row.reason,
-            before=row.before,
-            after=row.after,
-        )
-        for row in rows
-    ]
-    accounts = [
-        UnusedAccount(pluvo_id=row.pluvo_id, name=row.name, email=row.email, archived=row.archived) for row in unused
-    ]
     return Preview(
         run_id=context.run_id,
         status=RunStatus.DRY_RUN,
@@ -206,11 +196,27 @@ def _read_preview(context: RunContext, tenant: Tenant, plan: Plan, calls: dict[s
         unconfirmed=plan.unconfirmed,
         calls=calls,
         unlinked=plan.linking.unlinked,
-        adoption=_adoption(came_to.adoption, accounts) if came_to.adoption else None,
+        adoption=_adoption(came_to.adoption, unused) if came_to.adoption else None,
     )
 
 
-def _adoption(counts: AdoptionCounts, only_in_pluvo: list[UnusedAccount]) -> Adoption:
+def _line(row: Any) -> PlannedLine:
+    return PlannedLine(
+        event_id=row.event_id,
+        internal_id=row.internal_id,
+        action=row.action,
+        outcome=row.outcome,
+        reason=row.reason,
+        before=row.before,
+        after=row.after,
+    )
+
+
+def _account(row: Any) -> UnusedAccount:
+    return UnusedAccount(pluvo_id=row.pluvo_id, name=row.name, email=row.email, archived=row.archived)
+
+
+def _adoption(counts: AdoptionCounts, only_in_pluvo: Sequence[UnusedAccount]) -> Adoption:
     return Adoption(
         by_afas_id=counts["by_afas_id"],
         by_email=counts["by_email"],

@@ -172,4 +172,4 @@ def test_names_cant_move_the_cursor_of_a_terminal() -> None:
 
 def test_times_are_iso_8601_in_utc() -> None:
     amsterdam = datetime.fromisoformat("2026-07-01T00:30:00+02:00")
-    assert as_json({"at": amsterdam}) == '{\n  "at": "2026-06-30T22:30:00Z"\n}'
+    assert "".join(as_json({"at": amsterdam})) == '{\n  "at": "2026-06-30T22:30:00Z"\n}\n'

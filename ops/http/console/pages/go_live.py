@@ -15,7 +15,7 @@ from ops.http.console.render import page
 from ops.language import Language
 from ops.problems import Problem
 from ops.runs import history, previews
-from ops.runs.adoption import GROUPS, adoption
+from ops.runs.adoption import adoption, first_of_each
 from ops.tenants import check, manage
 
 router = APIRouter(include_in_schema=False)
@@ -52,8 +52,9 @@ def report(request: Request, slug: Slug) -> HTMLResponse:
     access.check("adoption.run", slug)
     found = manage.about(slug)
     told = adoption(slug)
-    groups = [(name, [one for one in told["people"] if one["group"] == name]) for name in GROUPS]
-    return page(request, "adoption.html", found=found, groups=groups, shown=SHOWN)
+    shown = first_of_each(told, SHOWN)
+    groups = [(name, count, shown[name]) for name, count in told["counts"].items()]
+    return page(request, "adoption.html", found=found, groups=groups)
 
 
 def _live(request: Request, slug: str, problem: Problem | None = None) -> HTMLResponse:

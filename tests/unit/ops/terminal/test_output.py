@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from datetime import date
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from ops.http.api.answers import Document
+from ops.runs.spool import Spool
 from ops.terminal import output
 
 COLUMNS = ("tenant", "status", "rows", "outcomes", "held", "pending removals", "calls", "seconds")
@@ -42,3 +47,21 @@ def test_what_fits_is_one_line_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "console", lambda: Console(file=screen, width=140))
     output.show_table(COLUMNS, [ROW])
     assert [line.split("  ")[0] for line in screen.getvalue().splitlines()] == ["tenant", "acme"]
+
+
+def test_a_list_in_a_file_is_told_like_one_in_memory() -> None:
+    def document(rows: Sequence[object]) -> dict[str, object]:
+        return {"rows": rows, "none": rows[:0], "deep": [{"é": [rows, 1.5, None]}], "at": date(2026, 1, 1)}
+
+    lines = [{"id": number, "name": "Zoë\n", "values": {}, "listed": []} for number in range(3)]
+    for rows in ([], lines):
+        kept = Spool(in_memory=1).keep(rows)
+        wanted = json.dumps(document(rows), default=output.plain, indent=2) + "\n"
+        assert "".join(output.as_json(document(kept))) == wanted
+        assert Document(document(kept)).body == Document(document(rows)).body
+
+
+def test_a_document_comes_in_pieces() -> None:
+    pieces = list(output.as_json({"rows": [{"number": number} for number in range(20_000)]}))
+    assert len(pieces) > 5
+    assert max(map(len, pieces)) < 200_000
