@@ -72,10 +72,13 @@ _DEAD = """
     SELECT d.id, d.id AS dead_letter, d.kind, d.error, d.message, d.afas_reference, d.state, d.event_id, d.internal_id,
            d.last_failed_at AS at, d.attempts, d.direction
       FROM dead_letter d WHERE d.id IN (
-           SELECT x.id FROM dead_letter x JOIN enrollment e ON e.id = x.subject_id AND e.tenant_id = x.tenant_id
-            WHERE x.kind = 'enrollment.upsert' AND e.tenant_id = :tenant AND e.person_id = :person
-           UNION SELECT x.id FROM dead_letter x JOIN completion k ON k.id = x.subject_id AND k.tenant_id = x.tenant_id
-            WHERE x.kind = 'completion.write_back' AND k.tenant_id = :tenant AND k.subject = :subject)
+           SELECT x.id FROM dead_letter x
+            WHERE x.kind = 'enrollment.upsert' AND x.tenant_id = :tenant AND x.subject_id = ANY(ARRAY(
+                  SELECT e.id FROM enrollment e WHERE e.tenant_id = :tenant AND e.person_id = :person))
+           UNION SELECT x.id FROM dead_letter x
+            WHERE x.kind = 'completion.write_back' AND x.tenant_id = :tenant AND x.subject_id = ANY(ARRAY(
+                  SELECT o.id FROM course c JOIN completion o ON o.course_id = c.id AND o.tenant_id = c.tenant_id
+                   WHERE c.tenant_id = :tenant AND o.subject = :subject)))
        AND d.last_failed_at <= :before
      ORDER BY d.last_failed_at DESC, d.id DESC LIMIT :limit
 """
