@@ -89,10 +89,10 @@ def _shown(value: Any, language: Language) -> Any:
 
 
 def _counted(text: str, language: Language) -> str:
-    """How many rows can't be used for a reason (``3 no_email``), in words."""
+    """How many there are for a reason (``3 no_email``), in words: ``no e-mail address (3)``."""
     count, _, reason = text.partition(" ")
     code = f"quality_kind.{reason}"
-    return f"{count} {say(code, language)}" if count.isdecimal() and code in SENTENCES else text
+    return f"{say(code, language)} ({count})" if count.isdecimal() and code in SENTENCES else text
 
 
 def fault(probe: str, code: str, **parameters: Any) -> Finding:

@@ -57,7 +57,9 @@ def test_rows_that_make_nobody_absent_are_named(world: World) -> None:
         found["id_unreadable"]["cause"]
         == "Of 10 rows that were looked at, 1 without a readable contact id (no_internal_id)."
     )
-    assert found["rows_rejected"]["cause"] == "Of 10 rows that were looked at, some can't be used: 1 no e-mail address"
+    assert (
+        found["rows_rejected"]["cause"] == "Of 10 rows that were looked at, some can't be used: no e-mail address (1)"
+    )
 
 
 def test_ids_that_sort_as_text_are_named(world: World) -> None:

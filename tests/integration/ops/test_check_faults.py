@@ -319,7 +319,8 @@ def ruled(world: World, **values: Any) -> Ruled:
 def test_before_the_first_run_the_courses_that_rules_would_link_are_checked(shared_world: World) -> None:
     ruled(shared_world)
     found = look(shared_world, "events_wait")
-    assert said("events_wait", found)["cause"] == "1 event that a rule covers is not linked: 1 target_unknown."
+    told = "1 event that a rule covers is not linked: events that Pluvo does not know (1)."
+    assert said("events_wait", found)["cause"] == told
     probes = {probe["probe"] for probe in found["probes"] if probe["code"] == "ok"}
     assert probes >= {f"getconnector {GET_CONNECTOR} (course rules)", "sample page (event 340)"}
     assert "pluvo target (event 340)" in probes
