@@ -234,9 +234,14 @@ def test_what_an_admin_changes_counts_at_the_next_click(anna: Visitor) -> None:
     vera.log_in("vera")
     assert vera.get("/settings/users").status_code == 403
     number = scalar("SELECT id FROM console_user WHERE name = 'vera'")
-    anna.post(f"/settings/users/{number}", data={"role": "admin", "scope": "all"})
+
+    def change(**data: str) -> None:
+        seen = str(users.show("vera")["version"])
+        assert anna.post(f"/settings/users/{number}", data={"seen": seen, **data}).status_code == 303
+
+    change(role="admin", scope="all")
     assert vera.get("/settings/users").status_code == 200
-    anna.post(f"/settings/users/{number}", data={"role": "viewer", "scope": "some", "slugs": "acme"})
+    change(role="viewer", scope="some", slugs="acme")
     assert vera.get("/settings/users").status_code == 403
     anna.post(f"/settings/users/{number}/disable")
     assert vera.get("/").status_code == 303

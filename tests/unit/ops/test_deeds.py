@@ -30,6 +30,7 @@ DETAILS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "completions close": ({"event_id": "340", "state": "no_date"},),
     "completions retry": ({"event_id": "340", "state": "conflict"},),
     "courses add": ({"changes": ["course 340: added"], "codes": [{"code": "change.next_run", "params": {}}]},),
+    "courses edit": ({"changes": ["course 340: changed"], "codes": [{"code": "change.next_run", "params": {}}]},),
     "dead-letters discard": ({},),
     "dead-letters replay": ({"result": "replayed", "batch": ULID}, {"result": "superseded", "batch": None}),
     "holds refuse": ({},),
