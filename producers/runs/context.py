@@ -13,6 +13,8 @@ from models.run import RunOptions
 from models.session import transaction
 
 BULK_ROWS = 500
+# A statement may take a minute (models/session.py), and one more for each so many rows of its run.
+ROWS_A_MINUTE = 100_000
 # What a run counts, and the table into which it goes
 WRITTEN = {
     "rows": "snapshot_row",
@@ -63,6 +65,8 @@ class Sizes:
     def planning(self, connection: Connection) -> Iterator[None]:
         """The statements of a transaction, which may be without loops."""
         self._hashes = False
+        if more := max(self._written.values(), default=0) // ROWS_A_MINUTE:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{1 + more}min'"))
         self._avoid_loops(connection)
         yield
         if self._hashes:  # the connection goes to others, and its plans with it

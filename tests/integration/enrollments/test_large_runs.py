@@ -18,7 +18,7 @@ from models.run import RunStatus
 from models.session import engine, transaction
 from models.tables import metadata
 from producers.enrollments import preview
-from producers.runs.context import BULK_ROWS, WRITTEN, Sizes
+from producers.runs.context import BULK_ROWS, ROWS_A_MINUTE, WRITTEN, Sizes
 from tests.fixtures.world import World
 
 NEWCOMERS = 2500
@@ -237,3 +237,13 @@ def test_a_dry_run_asks_for_the_whole_listing_as_often_for_many_as_for_few(
             [one for one, _ in statements if "snapshot_row" in one and not any(word in one for word in narrow)]
         )
     assert len(asked[0]) == len(asked[1])
+
+
+def test_a_statement_of_a_run_may_take_the_longer_the_more_it_wrote(configured: settings.Settings) -> None:
+    sizes, asked = Sizes(), "SHOW statement_timeout"
+    for rows, allowed in ((ROWS_A_MINUTE - 1, "1min"), (1, "2min"), (9 * ROWS_A_MINUTE, "11min")):
+        sizes.add({"rows": rows})
+        with transaction() as connection, sizes.planning(connection):
+            assert connection.execute(text(asked)).scalar_one() == allowed
+    with transaction() as connection:
+        assert connection.execute(text(asked)).scalar_one() == "1min"
