@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.session import session
 from models.tenant import Tenant
+from tests.fixtures.workers import worker
 from tests.fixtures.world import World
 
-ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 120.0
 PEOPLE = 40
-
-
-@contextmanager
-def worker(environment: dict[str, str]) -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", "8"],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 def share_calls(world: World, people: int) -> None:
@@ -66,7 +45,7 @@ def test_newcomers_share_calls_and_each_is_enrolled_once(
     begun = world.begin()
     before = len(world.calls())
 
-    with worker(environment):
+    with worker(environment, threads=8):
         until_done(world)
 
     run = world.run(begun.id)

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from models.direction import Direction
 from models.run import PREVIEW
 from models.session import transaction
 from producers.runs.request import request_run
+from tests.fixtures.workers import worker
 from tests.fixtures.world import World
 from workers.process.connections import RUNNERS
 from workers.runs import runner
 
-ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 120.0
 PAGE_SECONDS = 110.0
-
-
-@contextmanager
-def worker(environment: dict[str, str]) -> Iterator[None]:
-    """A worker process; killed at the end, for it would wait for those pages."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "worker", "--processes", "1", "--threads", "2"],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield
-        finally:
-            os.killpg(process.pid, 9)
 
 
 def ask(world: World, direction: Direction = Direction.ENROLLMENTS, trigger: str = "test") -> str:
@@ -67,7 +47,7 @@ def test_runs_begin_however_many_others_wait_for_an_afas_that_hangs(world: World
     # given more tenants whose AFAS hangs than a process does runs at once
     world.person(80)
     asked = [ask(tenant) for tenant in hanging(world, RUNNERS + 2)]
-    with worker(environment):
+    with worker(environment, threads=2, end=signal.SIGKILL):
         until(lambda: states(world, asked) == ["running"] * len(asked), "all of them read")
         # when
         mine = [ask(world, direction) for direction in Direction]
@@ -81,7 +61,7 @@ def test_plans_to_look_at_are_made_beside_those_that_wait_for_an_afas_that_hangs
     world: World, environment: dict[str, str]
 ) -> None:
     asked = [ask(tenant, trigger=PREVIEW) for tenant in hanging(world, runner.PREVIEWS_AT_ONCE + 1)]
-    with worker(environment):
+    with worker(environment, threads=2, end=signal.SIGKILL):
         until(lambda: states(world, asked) == ["running"] * len(asked), "all of them read")
         mine = ask(world, trigger=PREVIEW)
         until(lambda: states(world, [mine]) == ["dry_run"], "the plan is there")
