@@ -369,12 +369,12 @@ def why_refused(error: BaseException) -> str:
 
 
 # Serialization failure, deadlock, lock not available.
-_CONTENDED = ("40001", "40P01", "55P03")
+CONTENDED = ("40001", "40P01", "55P03")
 
 
 def is_contended(error: BaseException) -> bool:
     """Whether others hold what was wanted, and PostgreSQL only asks to do the same once more, a little later."""
-    return isinstance(error, DBAPIError) and sqlstate(error) in _CONTENDED
+    return isinstance(error, DBAPIError) and sqlstate(error) in CONTENDED
 
 
 def is_away(error: BaseException) -> bool:

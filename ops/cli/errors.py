@@ -14,7 +14,7 @@ from clients.http import clean
 from migrations.run import WrongSchema
 from migrations.usable import Unfit
 from models.crypto import SecretDamaged, SecretUnreadable
-from models.session import DISK_FULL, READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate, why_refused
+from models.session import CONTENDED, DISK_FULL, READ_ONLY, SHUTTING_DOWN, TOO_MANY, sqlstate, why_refused
 from models.tenant_settings import SettingsUnread
 from ops.problems import Problem
 from ops.servers.embedded import EmbeddedError
@@ -31,6 +31,11 @@ _STATES = {
     "stays so, raise max_connections or run fewer worker processes (docs/deployment.md counts them).",
     DISK_FULL: "The disk of the database is full: nothing was changed, and nothing is lost. Make room on its machine "
     '(docs/operations.md, "A full disk"), and start PostgreSQL if it stopped.',
+    **dict.fromkeys(
+        CONTENDED,
+        "Something large holds what this would change, such as a run that stores the plan of very many people: nothing "
+        "was changed. Try again in a minute; `koppeling runs list` shows what goes on.",
+    ),
     **dict.fromkeys(SHUTTING_DOWN, "The database is shutting down or starting: try again in a moment."),
 }
 _REFUSED = {

@@ -103,6 +103,7 @@ SENTENCES: dict[str, str | tuple[str, str]] = {
     "error.text_503": "Work goes on by itself when it does. Try again in a moment.",
     "error.fields": "Not understood: {names}.",
     "error.value": "A value has a character, or is of a size, that can't be stored.",
+    "error.contended": "Something large holds what this would change, such as a run that stores the plan of very many people: nothing was changed. Try again in a minute.",
     "error.at": "At {at}.",
     "error.to_overview": "To the overview",
     "error.look_again": "Look at it again",

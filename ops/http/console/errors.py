@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from models.base import utc_now
-from models.session import DATABASE_TROUBLE
+from models.session import DATABASE_TROUBLE, is_contended
 from ops.http.api.answers import of_status
 from ops.http.console import choices, render
 from ops.language import say
@@ -82,7 +82,8 @@ def _database(request: Request, error: Exception) -> Response:
         return show(request, 422, say("error.value", choices.language(request)))
     if isinstance(error, ProgrammingError | IntegrityError):
         return _anything(request, error)
-    return show(request, 503, headers={"Retry-After": "5"})
+    told = say("error.contended", choices.language(request)) if is_contended(error) else None
+    return show(request, 503, told, headers={"Retry-After": "5"})
 
 
 def broken(request: Request, error: Exception) -> Response:
