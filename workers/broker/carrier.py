@@ -49,7 +49,13 @@ class Carrier(Protocol):
     def fetch(
         self, queue: str, count: int, max_bytes: int, done: Iterable[DeliveryId] = ()
     ) -> list[tuple[DeliveryId, int, bytes]]:
-        """Forget what is ``done``; (id, size, body) of the next ones, an empty body where it is above ``max_bytes``."""
+        """Forget what is ``done``; (id, size, body) of the next ones, an empty body where it is above ``max_bytes``.
+
+        Fewer than there are, where others are to have their share: who has room asks again.
+        """
+
+    def listen(self, queue: str, seconds: float) -> bool:
+        """Wait until something is put on a queue, so long at most. False, at once, where the server can't tell."""
 
     def body(self, queue: str, delivery: DeliveryId) -> bytes:
         """The whole body of a fetched message, however big; empty when it has none."""

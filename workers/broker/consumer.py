@@ -49,6 +49,8 @@ class LedgerConsumer(Consumer):
         self.timeout_ms = min(timeout, POLL_MS)
         self.fetched: deque[MessageProxy] = deque()
         self.misses = 0
+        # Whether this process had room when it fetched last.
+        self.roomy = False
         self.troubled = False
         self.care_at = 0.0
 
@@ -70,10 +72,19 @@ class LedgerConsumer(Consumer):
             return self.fetched.popleft()
         if only_rubbish:
             return None  # there may be good ones behind it
+        try:
+            self._wait()
+        except TROUBLE as error:
+            self._wait_out(error)
+        return None
+
+    def _wait(self) -> None:
+        """Until there may be something to fetch: put there by the relay, or room for it in this process."""
+        if self.roomy and self.broker.carrier.listen(self.queue, self.timeout_ms / 1000):
+            return
         self.misses, backoff_ms = compute_backoff(self.misses, max_backoff=self.timeout_ms)
         if self.broker.news[self.queue].wait(backoff_ms / 1000) and self.broker.held[self.queue]:
             time.sleep(CALM_SECONDS)
-        return None
 
     def _fetch(self) -> bool:
         """Take what there is room for; whether something came and all of it could be taken care of."""
@@ -83,6 +94,7 @@ class LedgerConsumer(Consumer):
             self.broker.news[self.queue].clear()
             done = list(self.broker.unacked[self.queue])
             room = 0 if STOPPING.is_set() else self.broker.room(self.prefetch)
+            self.roomy = room > 0
             if room > 0:
                 self.broker.full.discard(self.queue)
             elif not done:

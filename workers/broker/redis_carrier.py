@@ -4,6 +4,9 @@ dramatiq's own layout is used (``ns:Q`` list of ids, ``ns:Q.msgs`` bodies, ``ns:
 differences: messages are pushed by the relay in bulk under ids that name the delivery, there are no delay queues,
 maintenance is done when the leader asks for it instead of by chance, and scripts name every key they touch, all below
 this installation's own prefix: so a user of Redis may be limited to it. Only this file knows Redis keys.
+
+``ns:Q.bell`` tells processes that have room that something was put there. Redis wakes the one that has waited longest,
+and each takes no more than its share of what stands there: else the process that pushes would do all the work.
 """
 
 from __future__ import annotations
@@ -19,21 +22,27 @@ from workers.messages.envelope import Envelope, encode
 
 HEARTBEAT_TIMEOUT_MS = 30_000
 MEMORY = "memory"
-# The id names the delivery: if its body is there already, it was pushed before.
+# The id names the delivery: if its body is there already, it was pushed before. KEYS: queue, bodies, bell, signs of
+# life.
 _PUSH = b"""
 for i = 1, #ARGV, 2 do
     if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', KEYS[1], ARGV[i]) end
 end
+for _ = 1, math.min(#ARGV / 2, redis.call('ZCARD', KEYS[4]) - redis.call('LLEN', KEYS[3])) do
+    redis.call('RPUSH', KEYS[3], 1)
+end
 """
 # Like dramatiq's fetch, and also tells each message's id and size; a body that is too big stays where it is. First it
 # forgets what is done: that also goes when Redis is full. ARGV: time, process, how many, size; the ids that are done.
+# One process takes no more than its share of what is there, rounded up.
 _FETCH = b"""
 for i = 5, #ARGV do
     if redis.call('SREM', KEYS[4], ARGV[i]) > 0 then redis.call('HDEL', KEYS[3], ARGV[i]) end
 end
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 local out = {}
-for _ = 1, tonumber(ARGV[3]) do
+local share = math.ceil(redis.call('LLEN', KEYS[2]) / redis.call('ZCARD', KEYS[1]))
+for _ = 1, math.min(tonumber(ARGV[3]), share) do
     local id = redis.call('LPOP', KEYS[2])
     if not id then break end
     redis.call('SADD', KEYS[4], id)
@@ -91,13 +100,18 @@ class RedisCarrier:
         """The key of the ids that a process has fetched from a queue."""
         return self.key(f"__acks__.{broker_id or self.broker_id}.{queue}")
 
+    def bell(self, queue: str) -> str:
+        """The key of the signs that something was put on a queue, one for a process at most."""
+        return self.key(f"{queue}.bell")
+
     def push(self, messages: Sequence[tuple[str, Envelope]]) -> None:
         """Each delivery goes there at most once."""
         now_ms = int(time.time() * 1000)
         for queue in dict.fromkeys(queue for queue, _ in messages):
             parts = [envelope for name, envelope in messages if name == queue]
             args = [x for e in parts for x in (e.redis_id, encode(e, queue, now_ms))]
-            self.scripts["push"](keys=[self.key(queue), self.key(f"{queue}.msgs")], args=args)
+            keys = [self.key(queue), self.key(f"{queue}.msgs"), self.bell(queue), self.key("__heartbeats__")]
+            self.scripts["push"](keys=keys, args=args)
 
     def missing(self, messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         asked = list(messages)
@@ -126,6 +140,10 @@ class RedisCarrier:
         args = [int(time.time() * 1000), self.broker_id, count, max_bytes, *done]
         found: Any = self.scripts["fetch"](keys=keys, args=args)
         return [(_text(found[i]), int(found[i + 1]), found[i + 2]) for i in range(0, len(found), 3)]
+
+    def listen(self, queue: str, seconds: float) -> bool:
+        self.client.blpop([self.bell(queue)], timeout=seconds)
+        return True
 
     def body(self, queue: str, delivery: DeliveryId) -> bytes:
         found: Any = self.client.hget(self.key(f"{queue}.msgs"), delivery)
