@@ -98,11 +98,14 @@ class Relay(Loop):
             self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
         else:
             self.pause = IDLE_SECONDS
-        self._listen(self.pause)
-        return WAKE_SECONDS
+        # What is told often is gathered for a moment.
+        return WAKE_SECONDS if self._listen(self.pause) else 0.0
 
-    def _listen(self, seconds: float) -> None:
-        """Wait so long, or until a NOTIFY says that there is work; take what else was said meanwhile."""
+    def _listen(self, seconds: float) -> bool:
+        """Wait so long, or until a NOTIFY says that there is work, and take what else was said meanwhile.
+
+        Whether anything was said.
+        """
         connection = self.leader.connection
         if connection is not None:
             said = list(connection.notifies(timeout=seconds, stop_after=1))
@@ -110,6 +113,8 @@ class Relay(Loop):
             # What was said before this connection listened, nobody heard.
             self.heard(connection is not self.listening or any(note.channel == RUNS for note in said))
             self.listening = connection
+            return bool(said)
+        return False
 
     def trouble(self, error: Exception) -> None:
         """Look for what was claimed and not pushed as soon as both servers answer.
