@@ -59,6 +59,7 @@ class Enrollment(SQLModel, table=True):
             "outcome",
             postgresql_where=text("outcome IN ('rejected', 'ambiguous', 'failed') OR row_state = 'rejected'"),
         ),
+        {"postgresql_with": {"fillfactor": 70}},
     )
 
     id: int | None = identity()

@@ -7,6 +7,7 @@ that of whom they share with). What writes into one enrollment of AFAS has the e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,8 +48,7 @@ _THEIR_MESSAGES = f"""
 # for who enqueued one.
 HAVE_MORE = f"EXISTS (SELECT 1 {_THEIR_MESSAGES} AND m.id <> :message)"
 # Their messages first, then the people.
-_HOLD = text(
-    f"""
+_HOLD = f"""
     WITH theirs AS MATERIALIZED (
         SELECT m.id, m.tenant_id, m.deliveries, m.state, m.version, m.run_id, m.plan_line_id, m."full", m.kills
         {_THEIR_MESSAGES}
@@ -58,8 +58,10 @@ _HOLD = text(
          ORDER BY id FOR NO KEY UPDATE
     )
     SELECT theirs.*, (SELECT count(*) FROM held) AS people FROM (SELECT) AS one LEFT JOIN theirs ON true
-    """  # noqa: S608  constants
-)
+"""  # noqa: S608  constants
+_HOLD_MANY = text(_HOLD)
+# PostgreSQL guesses that a list it does not know has ten people, and then plans anew each time for the one there is.
+_HOLD_ONE = text(re.sub(r"ANY\(:people\)|unnest\(CAST\(:people AS bigint\[\]\)\)", "CAST(:person AS bigint)", _HOLD))
 _FOLLOW = ledger.relock(
     f"""
     SELECT m.id, x.key
@@ -101,7 +103,9 @@ def hold(connection: Connection, *people: int) -> Sequence[Any]:
     Locks are taken in one order everywhere, so that there are no deadlocks: messages, people, enrollments, links.
     Gives the messages, the oldest first, or one row of nulls; ``people``: how many of them there are.
     """
-    return fetch(connection, _HOLD, {"people": list(people)})
+    if len(people) == 1:
+        return fetch(connection, _HOLD_ONE, {"person": people[0]})
+    return fetch(connection, _HOLD_MANY, {"people": list(people)})
 
 
 def follow(connection: Connection, person_id: int) -> None:

@@ -57,8 +57,10 @@ class Person(SQLModel, table=True):
         # `people search`. Where the database's user may not create pg_trgm this index is another one, or none.
         # (alembic says that it can't compare it; tests/migrations/test_constraints.py does.)
         Index("ix_person_search", text(f"{SQL_SEARCH} gin_trgm_ops"), postgresql_using="gin"),
-        # People who wait for the account of another person
-        Index("ix_person_sharing", "tenant_id", "match_with", postgresql_where=text("match = 'share'")),
+        # People who wait for the account of another person. Nobody else's decision touches an index.
+        Index("ix_person_sharing", "tenant_id", "match_with", postgresql_where=text("match_with IS NOT NULL")),
+        # What is noted about a person, several times for each change, is written beside the row.
+        {"postgresql_with": {"fillfactor": 70}},
     )
 
     id: int | None = identity()

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 from sqlalchemy import Connection, Engine, ExceptionContext, TextClause, create_engine, event
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -286,11 +287,14 @@ class _Fetched:
     """A statement as the driver takes it, and what makes a row of its result once its columns are known."""
 
     sql: str
+    names: Sequence[str]
     row: Any = None
 
 
 _fetched: dict[TextClause, _Fetched] = {}
 _kind_of_row: Any = namedtuple  # mypy wants to see the columns
+# Parameters as $1, $2, …
+_numbering = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's has no types
 
 
 def fetch(connection: Connection, statement: TextClause, values: Mapping[str, Any]) -> list[Any]:
@@ -300,12 +304,13 @@ def fetch(connection: Connection, statement: TextClause, values: Mapping[str, An
     """
     known = _fetched.get(statement)
     if known is None:
-        known = _fetched[statement] = _Fetched(str(statement.compile(dialect=connection.dialect)))
-    opened: Any = connection.connection
+        compiled = statement.compile(dialect=_numbering)
+        known = _fetched[statement] = _Fetched(str(compiled), list(dict.fromkeys(compiled.positiontup or ())))
     cursor: Any = None
     try:
-        cursor = opened.cursor()
-        cursor.execute(known.sql, values)
+        # It takes a statement as PostgreSQL does; the ordinary one would look for names in it each time.
+        cursor = psycopg.RawCursor(connection.connection.driver_connection)  # type: ignore[arg-type]  # psycopg's own
+        cursor.execute(known.sql, [values[name] for name in known.names])
         rows = cursor.fetchall()
     except BaseException as error:
         # The only way to what ``execute`` does then; ``exec_driver_sql``, which is public, takes twice as long.

@@ -155,7 +155,7 @@ class PlanLine(SQLModel, table=True):
         Index(None, "tenant_id", "run_id", "id"),
         Index(None, "tenant_id", "internal_id"),
         Index(None, "enrollment_id"),
-        Index(None, "hold_id"),
+        Index("ix_plan_line_hold_id", "hold_id", postgresql_where=text("hold_id IS NOT NULL")),
         # The removals of the last days, that the guards count
         Index("ix_plan_line_removals", "tenant_id", "created_at", postgresql_where=text("kind = 'removal'")),
         # Accounts that were found by address and are called something else
