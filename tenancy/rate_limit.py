@@ -27,7 +27,7 @@ from tenancy.redis_connection import connect
 # ``Retry-After`` of a day outlives here what an operator does about it.
 TOLD_MOST_SECONDS = 60.0
 # Calls that leave at their distance may arrive a little closer together: so much of it is spare.
-SPARE = 0.03
+SPARE = 0.045
 # Who has made a call already waits for so many places more: giving up would mean to make that call again, for ever
 # where others come in between each time.
 PLACES_MORE = 10

@@ -60,7 +60,7 @@ SETTINGS = {
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "64MB",
+    "shared_buffers": "256MB",
     # Messages come and go: what they leave is cleared before it is much.
     "autovacuum_naptime": "15s",
     "timezone": "UTC",
