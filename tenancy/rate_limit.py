@@ -1,17 +1,19 @@
 """What all workers on all machines keep to together: a rate (GCRA), and what an outside system asked for last.
 
 A place is given in advance; whoever waited for its place asks once more when it is about to leave. So callers that were
-held up meanwhile (a process that stood still, a busy machine) leave at their distance too, not all at once.
+held up meanwhile (a process that stood still, a busy machine) leave at their distance too, not all at once. What a
+caller still looks at comes before that: nothing but the call itself is left to do when it leaves.
 
-One round trip to Redis a call, one more for who had to wait. Redis's own clock is used, so machines need not agree on
-the time. When Redis is away each process falls back to the same rate on its own: slower or a little faster for a
-moment, never unlimited; then only the direction that was told to wait does.
+One round trip to Redis a call, one more for who had to wait or looks at something. Redis's own clock is used, so
+machines need not agree on the time. When Redis is away each process falls back to the same rate on its own: slower or a
+little faster for a moment, never unlimited; then only the direction that was told to wait does.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 
@@ -27,19 +29,21 @@ from tenancy.redis_connection import connect
 # ``Retry-After`` of a day outlives here what an operator does about it.
 TOLD_MOST_SECONDS = 60.0
 # Calls that leave at their distance may arrive a little closer together: so much of it is spare.
-SPARE = 0.045
+SPARE = 0.04
 # Who has made a call already waits for so many places more: giving up would mean to make that call again, for ever
 # where others come in between each time.
 PLACES_MORE = 10
 # A place may be over for so long, or for the distance of two.
 LATE_SECONDS = 0.25
+# What was looked at so long ago is looked at once more.
+LOOKED_SECONDS = 0.5
 # How many calls are counted that left last: those of a second, where these are no more.
 COUNTED = 100
 # ``KEYS[1]`` has two numbers, in microseconds: the theoretical arrival time of the next call, and when that was
 # written. A clock that was set back since takes the first one back with it. ``KEYS[3]`` has when the last calls left,
 # the newest first: of so many (``most``) the first one left that many distances ago when the next one leaves. Whoever
 # can't leave for that, and has a place that is over for ``late``, takes another one: otherwise there would be more and
-# more who wait for a place that is over.
+# more who wait for a place that is over. ``ARGV[6]``: whether it leaves if it may.
 # Returns whether there is a place, how long to wait (0: leave now), whether that was told by the other side, the place.
 # Where that ends, callers go on at their distance, not all at once.
 _SCRIPT = """
@@ -67,7 +71,7 @@ if place == 0 or (crowded > 0 and at - place > late) then
     place = due
 end
 wait = math.max(wait, crowded)
-if wait > 0 then return {1, wait, 0, place} end
+if wait > 0 or ARGV[6] == '0' then return {1, wait, 0, place} end
 table.insert(left, 1, string.format('%.0f', at))
 redis.call('SET', KEYS[3], table.concat(left, ' '), 'PX', math.ceil(most * interval / 1000) + 1000)
 return {1, 0, 0, place}
@@ -128,6 +132,12 @@ def wait_as_told(key: str, patience_seconds: float) -> None:
                 time.sleep(told + 0.001)
 
 
+def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        with waiting:
+            time.sleep(seconds)
+
+
 class RateLimit:
     """At most ``per_second`` calls in any second under ``key``, 0: any number.
 
@@ -139,36 +149,46 @@ class RateLimit:
         self.per_second = per_second
         self.patience_seconds = patience_seconds
 
-    def __call__(self, begun: bool = False) -> None:
-        """Wait for a place; RateLimited when it is further away than the patience. ``begun``: see ``PLACES_MORE``."""
+    def __call__(self, begun: bool = False, look: Callable[[], None] | None = None) -> None:
+        """Wait for a place; RateLimited when it is further away than the patience. ``begun``: see ``PLACES_MORE``.
+
+        ``look`` is called when there is one, before it is taken; what it raises keeps the call back.
+        """
         if self.per_second <= 0:
             wait_as_told(self.key, self.patience_seconds)
+            if look:
+                look()
             return
         patience = self.patience_seconds + (PLACES_MORE * self._interval if begun else 0.0)
-        place = 0
-        try:
-            while True:
-                seconds, place = self._ask(patience, place)
-                if seconds <= 0:
-                    return
-                with waiting:
-                    time.sleep(seconds)
-        except (redis.RedisError, settings.SettingsError):
-            # Whoever has a place by then waited for it.
-            if not place and (seconds := self._wait_locally(patience)) > 0:
-                with waiting:
-                    time.sleep(seconds)
+        place, looked_at = 0, float("-inf")
+        while True:
+            ready = look is None or time.monotonic() - looked_at < LOOKED_SECONDS
+            try:
+                seconds, place = self._ask(patience, place, leaving=ready)
+            except (redis.RedisError, settings.SettingsError):
+                # Whoever has a place by then waited for it.
+                seconds = 0.0 if place else self._wait_locally(patience)
+                _sleep(seconds)
+                if look and not ready:
+                    look()
+                return
+            if seconds <= 0 and ready:
+                return
+            _sleep(seconds)
+            if look and not time.monotonic() - looked_at < LOOKED_SECONDS:
+                look()
+                looked_at = time.monotonic()
 
-    def _ask(self, patience: float, place: int) -> tuple[float, int]:
-        """For a place (0), or whether to leave now by the one it has: the seconds to wait, 0 when this call may go; and
-        the place.
+    def _ask(self, patience: float, place: int, *, leaving: bool) -> tuple[float, int]:
+        """For a place (0), or whether to leave by the one it has: the seconds to wait, 0 when this call may go; and the
+        place. Unless ``leaving``, nobody is counted as having left.
         """
         most = max(1, min(int(self.per_second), COUNTED))
         late = max(self._interval, LATE_SECONDS)
         name = f"{redis_prefix()}:rate_limit:{self.key}"
         granted, wait, told, place = connect(settings.get().need_redis()).register_script(_SCRIPT)(
             keys=[name, _told_key(self.key), f"{name}:left"],
-            args=[int(self._interval * 1e6), int(patience * 1e6), most, int(late * 1e6), place],
+            args=[int(self._interval * 1e6), int(patience * 1e6), most, int(late * 1e6), place, int(leaving)],
         )
         if not granted:
             raise (ToldToWait if told else RateLimited)(int(wait) / 1e6)

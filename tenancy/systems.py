@@ -127,9 +127,9 @@ def _slot_at_once(hold: Callable[[], AbstractContextManager[None]]) -> Iterator[
         yield
 
 
-def _turn_at_once(limit: RateLimit, begun: bool) -> None:
+def _turn_at_once(limit: RateLimit, begun: bool, look: Callable[[], None] | None) -> None:
     try:
-        limit()
+        limit(look=look)
     except RateLimited:
         raise _no_slot(PLUVO) from None
 

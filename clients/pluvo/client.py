@@ -20,7 +20,7 @@ from clients.pluvo.answer import Answer
 from clients.pluvo.combiner import Combiner
 from clients.pluvo.enrolling import NOT_ADDED, NOT_CONFIRMED, enroll_step, with_enrollment
 from clients.pluvo.errors import ALREADY_EXISTS, AUTH_REFUSED, NOT_FOUND, OPERATION_MISSING, SERVER_ERROR
-from clients.pluvo.graphql import NOBODY, SCOPES, PluvoTransport, SchemaMemory
+from clients.pluvo.graphql import NOBODY, SCOPES, PluvoTransport, SchemaMemory, WaitForPlace
 from clients.pluvo.operations import AFAS_IDS, OPERATIONS, Operation, Step
 from clients.pluvo.pages import Walk
 from clients.pluvo.records import (
@@ -65,10 +65,10 @@ def pluvo_base_url(organisation: str) -> str:
 class PluvoClient:
     """One organisation. Safe to use from many threads; keep it, because it remembers what the live schema lacks.
 
-    ``wait_for_rate_limit(begun)`` is called before every GraphQL call and may wait, or raise ``NoPlace``; ``begun``:
-    whether this client has made a call already. ``on_call`` hears of every HTTP call. ``operations`` replaces the texts
-    (clients/pluvo/operations.py). With a ``combiner``, what other threads want at the same moment may go along in one
-    call.
+    ``wait_for_rate_limit(begun, look)`` is called before every GraphQL call and may wait, or raise ``NoPlace``;
+    ``begun``: whether this client has made a call already; ``look``, if any, is to be called when the call has its
+    place. ``on_call`` hears of every HTTP call. ``operations`` replaces the texts (clients/pluvo/operations.py). With a
+    ``combiner``, what other threads want at the same moment may go along in one call.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class PluvoClient:
         base_url: str,
         client_id: str,
         client_secret: str,
-        wait_for_rate_limit: Callable[[bool], object] | None = None,
+        wait_for_rate_limit: WaitForPlace | None = None,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,

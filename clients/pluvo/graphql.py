@@ -57,13 +57,23 @@ class SchemaMemory:
         self.proven: tuple[str, float] = ("", 0.0)
 
 
+# What waits: whether a call was made before, and what to call when there is a place.
+WaitForPlace = Callable[[bool, Callable[[], None] | None], object]
+
+
+def _at_once(begun: bool, look: Callable[[], None] | None) -> None:
+    """Without a limit."""
+    if look:
+        look()
+
+
 class PluvoTransport:
     """One organisation's line. Safe to use from many threads.
 
-    ``at_its_place()`` is called after each wait for a place, before the call that it was for, and may raise.
+    ``at_its_place()`` is called when a call has its place, before it is taken, and may raise.
     """
 
-    at_its_place: Callable[[], None] = staticmethod(lambda: None)
+    at_its_place: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -72,7 +82,7 @@ class PluvoTransport:
         client_secret: str,
         *,
         operations: Mapping[str, Operation],
-        wait_for_rate_limit: Callable[[bool], object] | None = None,
+        wait_for_rate_limit: WaitForPlace | None = None,
         on_call: Callable[[Call], None] | None = None,
         read_timeout: float = 30,
         tokens: TokenCache | None = None,
@@ -84,7 +94,7 @@ class PluvoTransport:
         self._http = Http(base_url, system=PLUVO, read_timeout=read_timeout, max_bytes=MAX_BYTES, on_call=self._hear)
         self._credentials = (client_id, client_secret)
         self._tokens = tokens or TokenCache.shared(base_url, client_id, client_secret)
-        self._wait_for_rate_limit = wait_for_rate_limit or (lambda begun: None)
+        self._wait_for_rate_limit = wait_for_rate_limit or _at_once
         self.operations = operations
         self._memory = memory or SchemaMemory()
         self._combiner = combiner
@@ -137,8 +147,7 @@ class PluvoTransport:
     def wait_for_place(self) -> str:
         """Wait for a token and a place under the rate limit; gives the token."""
         token = self._tokens.get(self.fetch_token)
-        self._wait_for_rate_limit(self._begun)
-        self.at_its_place()
+        self._wait_for_rate_limit(self._begun, self.at_its_place)
         return token
 
     def heard_by(
@@ -149,7 +158,7 @@ class PluvoTransport:
         other._http = copy(self._http)
         other._http.on_call = on_call
         other._begun = False
-        other.at_its_place = at_its_place or PluvoTransport.at_its_place
+        other.at_its_place = at_its_place
         return other
 
     def on_call(self, call: Call) -> None:
@@ -209,7 +218,7 @@ class PluvoTransport:
         """Tell whether Pluvo takes a token: whoever is refused this is refused everything. Raises what is no answer."""
         if self._memory.proven[0] == token and time.monotonic() < self._memory.proven[1]:
             return True
-        self._wait_for_rate_limit(True)
+        self._wait_for_rate_limit(True, None)
         nobody = [Step("nobody", "user", {"ref": NOBODY})]
         # A name that this schema lacks would say nothing about the token.
         spare = can_spare(compose("tokenCheck", nobody, self.operations), self.operations)

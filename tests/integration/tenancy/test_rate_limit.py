@@ -91,3 +91,46 @@ def test_callers_that_were_held_up_leave_at_their_distance_all_the_same(
     left.sort()
     assert len(left) == callers
     assert left[rate] - left[0] > 0.9
+
+
+def test_what_a_caller_looks_at_does_not_bring_calls_closer_together(configured: settings.Settings) -> None:
+    # given a caller who has a place and looks at something for a while
+    key, rate = "https://f.example.org", 1
+    looked: list[float] = []
+
+    def look() -> None:
+        time.sleep(0.3)
+        looked.append(time.monotonic())
+
+    RateLimit(key, rate, 60.0)(look=look)
+    # when
+    RateLimit(key, rate, 60.0)()
+    left = time.monotonic()
+    # then it was counted as gone when it had looked, not before
+    assert len(looked) == 1
+    assert left - looked[0] >= 1.0
+
+
+def test_who_looked_long_ago_looks_once_more(configured: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a caller whose place turns out to be crowded when it has looked
+    key, rate = "https://g.example.org", 1
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(len(looks))
+        if len(looks) == 1:
+            RateLimit(key, rate, 60.0)()  # another one leaves meanwhile
+
+    RateLimit(key, rate, 60.0)(look=look)
+    assert looks == [0, 1]
+
+
+def test_what_is_seen_keeps_the_call_back(configured: settings.Settings) -> None:
+    key = "https://h.example.org"
+
+    def look() -> None:
+        raise KeyError
+
+    for rate in (0.5, 0):
+        with pytest.raises(KeyError):
+            RateLimit(key, rate, 0.5)(look=look)

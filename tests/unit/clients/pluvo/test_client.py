@@ -136,7 +136,7 @@ def test_the_caller_is_told_of_every_http_call_and_asked_for_leave_before_each_g
     asked: list[str] = []
     server.will(Prepared("", 401), {"data": {"group": {"id": "g"}}})
 
-    server.client(wait_for_rate_limit=lambda begun: asked.append("leave")).group_id("a")
+    server.client(wait_for_rate_limit=lambda begun, look: asked.append("leave")).group_id("a")
 
     assert asked == ["leave", "leave"]
     assert [(call.operation, call.status, call.error_code, call.token) for call in server.calls] == [
@@ -148,7 +148,7 @@ def test_the_caller_is_told_of_every_http_call_and_asked_for_leave_before_each_g
 
 
 def test_a_pace_that_raises_stops_the_call(server: PluvoServer) -> None:
-    def no_leave(begun: bool) -> None:
+    def no_leave(begun: bool, look: object) -> None:
         raise Unavailable("no_leave", "later")
 
     with pytest.raises(Unavailable, match="later"):

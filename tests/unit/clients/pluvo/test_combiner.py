@@ -74,9 +74,11 @@ class World:
         self._shared: dict[str, Any] = {"tokens": TokenCache(), "memory": SchemaMemory(), "combiner": self.combiner}
 
     def client(self, n: int = 0, **options: Any) -> PluvoClient:
-        def wait(begun: bool) -> None:
+        def wait(begun: bool, look: Callable[[], None] | None) -> None:
             self.waits.append(n)
             self.before()
+            if look:
+                look()
 
         self.calls.setdefault(n, [])
         return PluvoClient(
