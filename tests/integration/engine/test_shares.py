@@ -57,9 +57,12 @@ def test_who_has_waited_longest_hears_first_of_what_is_pushed(engine: Engine, cl
         carrier.listen(QUEUE, 60)
         heard.append(carrier.broker_id)
 
-    for number, carrier in enumerate((two, one), 1):
+    def begin(carrier: RedisCarrier, among: int) -> None:
         threading.Thread(target=wait, args=(carrier,), daemon=True).start()
-        engine.wait(lambda n=number: client.info("clients")["blocked_clients"] == n)
+        engine.wait(lambda: client.info("clients")["blocked_clients"] == among)
+
+    begin(two, 1)
+    begin(one, 2)
     # when
     put(one, 1)
     # then one of them is woken, and the other by the next
