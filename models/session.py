@@ -306,10 +306,11 @@ def fetch(connection: Connection, statement: TextClause, values: Mapping[str, An
     if known is None:
         compiled = statement.compile(dialect=_numbering)
         known = _fetched[statement] = _Fetched(str(compiled), list(dict.fromkeys(compiled.positiontup or ())))
+    driver: Any = connection.connection.driver_connection
     cursor: Any = None
     try:
         # It takes a statement as PostgreSQL does; the ordinary one would look for names in it each time.
-        cursor = psycopg.RawCursor(connection.connection.driver_connection)  # type: ignore[arg-type]  # psycopg's own
+        cursor = psycopg.RawCursor(driver)
         cursor.execute(known.sql, [values[name] for name in known.names])
         rows = cursor.fetchall()
     except BaseException as error:
