@@ -78,6 +78,8 @@ class Alert(SQLModel, table=True):
             postgresql_nulls_not_distinct=True,
         ),
         Index("ix_alert_news", "tenant_id", "id", postgresql_where=text(ALERT_NEWS)),
+        # What was before
+        Index(None, "tenant_id"),
     )
 
     id: int | None = identity()

@@ -17,6 +17,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_index("ix_alert_tenant_id", "alert", ["tenant_id"])
     op.execute("ALTER TABLE person SET (fillfactor = 70)")
     op.execute("ALTER TABLE enrollment SET (fillfactor = 70)")
     op.drop_index("ix_person_sharing", "person")
@@ -36,3 +37,4 @@ def downgrade() -> None:
     )
     op.execute("ALTER TABLE enrollment RESET (fillfactor)")
     op.execute("ALTER TABLE person RESET (fillfactor)")
+    op.drop_index("ix_alert_tenant_id", "alert")

@@ -33,7 +33,7 @@ DIGEST_AT, DIGEST_UNTIL = time(7), time(12)
 _TENANTS = text(
     f"""
     SELECT DISTINCT tenant_id FROM alert a
-     WHERE {ALERT_NEWS} AND kind <> ALL(:later) AND NOT coalesce({flapping.HELD_BACK}, false)
+     WHERE {ALERT_NEWS} AND kind <> ALL(:later) AND id NOT IN ({flapping.HELD_BACK})
     """  # noqa: S608  constants only
 )
 _TENANT = text("SELECT id, timezone, alerts FROM tenant WHERE id = :tenant FOR KEY SHARE")
