@@ -16,8 +16,8 @@ from models.audit import ALERT_NEWS
 
 # One that begins so soon after an end is the same trouble; so long it must stay over to be told as over.
 HOURS = 4
-# Of alerts ``a``: this one began again. Tenant and subject may be NULL, and are compared in a way that can be hashed; the
-# tenant also in one that an index knows.
+# Of alerts ``a``: this one began again. Tenant and subject may be NULL, and are compared in a way that can be hashed;
+# the tenant also in one that an index knows.
 _BEFORE = f"""(b.tenant_id = a.tenant_id OR (b.tenant_id IS NULL AND a.tenant_id IS NULL))
        AND coalesce(b.tenant_id, 0) = coalesce(a.tenant_id, 0) AND b.kind = a.kind
        AND coalesce(b.subject, '') = coalesce(a.subject, '')
