@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 from models.alert import Channel
 from models.session import transaction
@@ -67,6 +69,31 @@ def test_looking_again_changes_nothing(acme: int) -> None:
     hold(acme)
     assert watch.look() == 1
     assert watch.look() == 0
+
+
+def _read(node: dict[str, Any]) -> float:
+    """How many rows a plan's node, and all below it, looked at."""
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
+    here = node["Actual Loops"] * (node["Actual Rows"] + removed)
+    return float(here) + sum(map(_read, node.get("Plans", [])))
+
+
+def test_after_an_outage_of_many_alerts_not_each_is_compared_with_each(acme: int) -> None:
+    # given three thousand that were told, and are over since a moment ago
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO alert (tenant_id, kind, subject, text, opened_at, told_at, closed_at)"
+                " SELECT :tenant, 'quarantine', n, '', now(), now(), now() FROM generate_series(1, 3000) n"
+            ),
+            {"tenant": acme},
+        )
+        connection.execute(text("ANALYZE alert"))
+        # when
+        names = {"later": [], "now": datetime.now(UTC)}
+        (found,) = connection.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {plan._TENANTS.text}"), names).one()
+    # then
+    assert 3000 <= _read(found[0]["Plan"]) < 50_000
 
 
 def test_a_failed_run_is_told_until_one_gets_through(acme: int) -> None:
