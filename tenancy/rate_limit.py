@@ -29,14 +29,12 @@ from tenancy.redis_connection import connect
 # ``Retry-After`` of a day outlives here what an operator does about it.
 TOLD_MOST_SECONDS = 60.0
 # Calls that leave at their distance may arrive a little closer together: so much of it is spare.
-SPARE = 0.04
+SPARE = 0.045
 # Who has made a call already waits for so many places more: giving up would mean to make that call again, for ever
 # where others come in between each time.
 PLACES_MORE = 10
 # A place may be over for so long, or for the distance of two.
 LATE_SECONDS = 0.25
-# What was looked at so long ago is looked at once more.
-LOOKED_SECONDS = 0.5
 # How many calls are counted that left last: those of a second, where these are no more.
 COUNTED = 100
 # ``KEYS[1]`` has two numbers, in microseconds: the theoretical arrival time of the next call, and when that was
@@ -152,7 +150,8 @@ class RateLimit:
     def __call__(self, begun: bool = False, look: Callable[[], None] | None = None) -> None:
         """Wait for a place; RateLimited when it is further away than the patience. ``begun``: see ``PLACES_MORE``.
 
-        ``look`` is called when there is one, before it is taken; what it raises keeps the call back.
+        ``look`` is called when there is one, before it is taken, and again after each wait. What it raises keeps the
+        call back.
         """
         if self.per_second <= 0:
             wait_as_told(self.key, self.patience_seconds)
@@ -160,24 +159,23 @@ class RateLimit:
                 look()
             return
         patience = self.patience_seconds + (PLACES_MORE * self._interval if begun else 0.0)
-        place, looked_at = 0, float("-inf")
+        place, looked = 0, look is None
         while True:
-            ready = look is None or time.monotonic() - looked_at < LOOKED_SECONDS
             try:
-                seconds, place = self._ask(patience, place, leaving=ready)
+                seconds, place = self._ask(patience, place, leaving=looked)
+                away = False
             except (redis.RedisError, settings.SettingsError):
                 # Whoever has a place by then waited for it.
-                seconds = 0.0 if place else self._wait_locally(patience)
-                _sleep(seconds)
-                if look and not ready:
-                    look()
-                return
-            if seconds <= 0 and ready:
+                seconds, away = 0.0 if place else self._wait_locally(patience), True
+            if seconds <= 0 and looked:
                 return
             _sleep(seconds)
-            if look and not time.monotonic() - looked_at < LOOKED_SECONDS:
+            # After each wait: what was seen before it is not true any more.
+            if look:
                 look()
-                looked_at = time.monotonic()
+                looked = True
+            if away:
+                return
 
     def _ask(self, patience: float, place: int, *, leaving: bool) -> tuple[float, int]:
         """For a place (0), or whether to leave by the one it has: the seconds to wait, 0 when this call may go; and the

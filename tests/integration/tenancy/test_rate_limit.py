@@ -111,15 +111,17 @@ def test_what_a_caller_looks_at_does_not_bring_calls_closer_together(configured:
     assert left - looked[0] >= 1.0
 
 
-def test_who_looked_long_ago_looks_once_more(configured: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a caller whose place turns out to be crowded when it has looked
-    key, rate = "https://g.example.org", 1
+@pytest.mark.parametrize("seconds", [0.0, 0.7], ids=["long", "short"])
+def test_who_has_to_wait_after_all_looks_once_more(configured: settings.Settings, seconds: float) -> None:
+    # given a caller whose place turns out to be crowded when it has looked: what it saw may be over after the wait
+    key, rate = f"https://g{seconds}.example.org", 1
     looks: list[int] = []
 
     def look() -> None:
         looks.append(len(looks))
         if len(looks) == 1:
             RateLimit(key, rate, 60.0)()  # another one leaves meanwhile
+            time.sleep(seconds)
 
     RateLimit(key, rate, 60.0)(look=look)
     assert looks == [0, 1]
@@ -134,3 +136,13 @@ def test_what_is_seen_keeps_the_call_back(configured: settings.Settings) -> None
     for rate in (0.5, 0):
         with pytest.raises(KeyError):
             RateLimit(key, rate, 0.5)(look=look)
+
+
+def test_without_redis_a_caller_looks_too(configured: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOPPELING_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    settings.get.cache_clear()
+    looks: list[float] = []
+
+    RateLimit("https://i.example.org", 1.0, 5.0)(look=lambda: looks.append(time.monotonic()))
+
+    assert len(looks) == 1
