@@ -14,9 +14,15 @@ from workers.messages.envelope import Envelope
 QUEUE, MAX_BYTES = "enrollments", 1000
 
 
+def address(seconds: float) -> str:
+    """Of the test's Redis, with a time-out."""
+    url = settings.get().need_redis()
+    return f"{url}{'&' if '?' in url else '?'}socket_timeout={seconds}"
+
+
 def carriers(*names: str) -> list[RedisCarrier]:
     """What processes of these names use, which have shown a sign of life."""
-    made = [RedisCarrier(settings.get().need_redis(), name) for name in names]
+    made = [RedisCarrier(address(60), name) for name in names]
     for each in made:
         each.show_alive()
     return made
@@ -54,7 +60,7 @@ def test_who_has_waited_longest_hears_first_of_what_is_pushed(engine: Engine, cl
     heard: list[str] = []
 
     def wait(carrier: RedisCarrier) -> None:
-        carrier.listen(QUEUE, 60)
+        carrier.listen(QUEUE, 30)
         heard.append(carrier.broker_id)
 
     def begin(carrier: RedisCarrier, among: int) -> None:
@@ -82,7 +88,12 @@ def test_what_is_pushed_while_a_process_looks_is_heard_when_it_waits(engine: Eng
     (one,) = carriers("one")
     assert one.fetch(QUEUE, 1, MAX_BYTES) == []
     put(one, 1)
-    waited = threading.Thread(target=one.listen, args=(QUEUE, 60), daemon=True)
+    waited = threading.Thread(target=one.listen, args=(QUEUE, 30), daemon=True)
     waited.start()
     waited.join(10)
     assert not waited.is_alive()
+
+
+def test_where_the_address_has_a_short_time_out_nobody_listens(engine: Engine) -> None:
+    carrier = RedisCarrier(address(0.1), "one")
+    assert not carrier.listen(QUEUE, 0.1)  # TimeoutError, as from a server that does not answer, if it did
