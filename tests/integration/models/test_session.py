@@ -96,3 +96,11 @@ def test_fetch_after_its_connection_was_lost_says_so_like_execute() -> None:
         with pytest.raises(PendingRollbackError):
             session.fetch(connection, text("SELECT 1 AS one"), {})
         connection.rollback()
+
+
+@pytest.mark.usefixtures("configured")
+def test_fetch_takes_names_again_and_signs_as_they_stand() -> None:
+    statement = text("SELECT CAST(:b AS text) AS b, CAST(:a AS text) AS a, CAST(:b AS text) || '%s $1' AS again")
+    with session.transaction() as connection:
+        (row,) = session.fetch(connection, statement, {"a": "one", "b": "two", "c": "not asked for"})
+    assert row == ("two", "one", "two%s $1")
