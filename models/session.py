@@ -284,7 +284,9 @@ def autocommit() -> Iterator[Connection]:
 
 @dataclass
 class _Fetched:
-    """A statement as the driver takes it, and what makes a row of its result once its columns are known."""
+    """A statement as PostgreSQL takes it, the names of its values in their order, and what makes a row of its result
+    once its columns are known.
+    """
 
     sql: str
     names: Sequence[str]
@@ -293,8 +295,9 @@ class _Fetched:
 
 _fetched: dict[TextClause, _Fetched] = {}
 _kind_of_row: Any = namedtuple  # mypy wants to see the columns
+_dialect: Any = postgresql.dialect  # it has no types
 # Parameters as $1, $2, …
-_numbering = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's has no types
+_numbering = _dialect(paramstyle="numeric_dollar")
 
 
 def fetch(connection: Connection, statement: TextClause, values: Mapping[str, Any]) -> list[Any]:

@@ -51,8 +51,9 @@ class Client(redis.Redis):
     """Leaves a server that may no longer be written to, so that the next connection finds the one that may."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
+        client: Any = super()  # redis has no types for it
         try:
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis has no types for it
+            return client.execute_command(*args, **options)
         except redis.ResponseError as error:
             if isinstance(error, redis.ReadOnlyError) or any(word in str(error) for word in _NO_MASTER):
                 self.connection_pool.disconnect(inuse_connections=False)

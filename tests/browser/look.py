@@ -28,7 +28,7 @@ def chromium() -> str:
     if found is None and REQUIRED:
         pytest.fail("There is no Chromium, and the browser tests are required here: apt-get install chromium.")
     if found is None:
-        # The one test set that may be left out: `make test` is for every machine, and not every one has a browser.
+        # `make test` is for every machine, and not every one has a browser; .ci/run requires one.
         pytest.skip("browser tests are left out: there is no Chromium (apt-get install chromium)")
     return found
 

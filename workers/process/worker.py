@@ -18,7 +18,7 @@ from workers.broker import broker
 from workers.process.launcher import launcher
 
 RUNNING_SECONDS = 23
-# So many objects more than went make it worth to look for garbage.
+# Garbage is looked for when so many objects more came than went; Python's standard is 700.
 GARBAGE = 20_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 log = structlog.get_logger("workers.process.worker")

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from contextlib import nullcontext
+from typing import Any
 
 from dramatiq.middleware.threading import raise_thread_exception
 from sqlalchemy import Connection, text
@@ -33,6 +34,7 @@ CREATE TABLE test_begun (subject_id bigint NOT NULL, pid int NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE test_hook (subject_id bigint NOT NULL, hook text NOT NULL, code text NOT NULL);
 """
+_raise_in: Any = raise_thread_exception  # dramatiq's has no types
 KIND = "test.do"
 WRITES = "completion.test"
 CALLS = "completion.calls"
@@ -72,7 +74,7 @@ def end_thread(name: str) -> None:
     """End a thread of this process in a way that no ``except Exception`` catches."""
     for thread in threading.enumerate():
         if thread.name.startswith(name) and thread is not threading.current_thread():
-            raise_thread_exception(thread.ident, SystemExit)  # type: ignore[no-untyped-call]  # dramatiq's has no types
+            _raise_in(thread.ident, SystemExit)
             return
     raise LookupError(name)
 

@@ -92,10 +92,12 @@ def test_threads_that_want_a_token_together_cause_one_fetch() -> None:
     assert (got, endpoint.fetched) == (["t1"] * 8, 1)
 
 
-def test_threads_that_waited_for_a_failed_fetch_fail_with_it_and_the_next_call_tries_again() -> None:
+def test_threads_that_waited_for_a_failed_fetch_fail_with_it_and_the_next_call_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tokens, fetching, go_on, fetched = TokenCache(), threading.Event(), threading.Event(), []
     lock = CountingLock()
-    tokens._lock = lock  # type: ignore[assignment]  # to see who waits
+    monkeypatch.setattr(tokens, "_lock", lock)  # to see who waits
 
     def fail() -> Mapping[str, object]:
         fetched.append(1)
