@@ -6,10 +6,9 @@ import itertools
 import json
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from simulators.core.http_messages import Request
+from simulators.core.http_messages import Request, now
 
 KEPT = 200_000
 SHOWN_HEADERS = ("accept", "accept-language", "connection", "content-type", "integrationid", "user-agent")
@@ -39,11 +38,6 @@ class Entry:
     ended_at: str | None = None
 
 
-def now() -> str:
-    """Say the time as an ISO instant in UTC."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
 class RequestLog:
     """Entries of the last requests; secrets and tokens are not kept."""
 
@@ -58,7 +52,7 @@ class RequestLog:
         self._in_flight[request.tenant] += 1
         entry = Entry(
             n=next(self._numbers),
-            at=now(),
+            at=request.arrived_at,  # recognising it takes its time
             tenant=request.tenant,
             method=request.method,
             path=request.path,

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
+
+
+def now() -> str:
+    """Say the time as an ISO instant in UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 @dataclass
@@ -29,6 +35,8 @@ class Request:
     """The path below the tenant's base URL."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the simulator wants to remember between recognising and answering."""
+    arrived_at: str = field(default_factory=now)
+    """When it had come in whole."""
 
     @property
     def target(self) -> str:

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
 
+from simulators.core.http_messages import Request
 from tests.unit.simulators.calls import PAGE, Afas, Pluvo, afas_headers
 
 GOOD = {"BcCo": "0000080", "UC3B61455480EEFAFE78EBC831C6E1B30": "2026-11-20"}
@@ -282,3 +285,21 @@ def test_a_simulator_runs_as_a_process_and_stops_on_sigterm(system: str) -> None
 
     assert (ready, len(tenants)) == ("ready", 3)
     assert process.wait(10) == 0
+
+
+def test_a_call_is_logged_when_it_arrives_and_not_when_it_is_understood(
+    afas: Afas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognise = afas.simulator.recognise
+    begun: list[datetime] = []
+
+    def slowly(request: Request) -> None:
+        begun.append(datetime.now(UTC))
+        time.sleep(0.05)
+        recognise(request)
+
+    monkeypatch.setattr(afas.simulator, "recognise", slowly)
+    afas.call("GET", PAGE)
+
+    (entry,) = afas.simulator.log.entries
+    assert datetime.fromisoformat(entry.at) <= begun[0]
