@@ -26,7 +26,7 @@ from ops.problems import Problem
 from ops.servers import environment
 from ops.servers.parent import end_with_parent
 from ops.terminal import output
-from workers.process import connections
+from workers.process import connections, garbage
 
 
 def make_app(host: str = "127.0.0.1", *, login: bool | None = None, console: bool = True) -> FastAPI:
@@ -82,7 +82,9 @@ def serve(host: str, port: int, *, child: bool, no_login: bool = False, console:
     try:
         # As a child it is `up` that says when all is ready.
         ready = None if child else lambda: output.say(f"ready http://{shown}:{port}")
-        server.run(make_app(host, login=not no_login, console=console), host, port, ready)
+        app = make_app(host, login=not no_login, console=console)
+        garbage.look_seldom()
+        server.run(app, host, port, ready)
     finally:
         stopping.set()
         threads[0].join(1.0)  # so that another process notices and plans at once

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
@@ -15,11 +14,10 @@ import dramatiq
 import structlog
 
 from workers.broker import broker
+from workers.process import garbage
 from workers.process.launcher import launcher
 
 RUNNING_SECONDS = 23
-# Garbage is looked for when so many objects more came than went; Python's standard is 700.
-GARBAGE = 20_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 log = structlog.get_logger("workers.process.worker")
 
@@ -43,10 +41,7 @@ def run_worker(threads: int = 8, runners: int = 4, *, child: bool = True) -> int
     launcher.runners = runners
     launcher.watch_parent = child
     broker.emit_after("process_boot")
-    # What is loaded by now stays, and a message leaves little behind: to look through all of it all the time took a
-    # twentieth of a worker's processor time.
-    gc.freeze()
-    gc.set_threshold(GARBAGE)
+    garbage.look_seldom()
     worker = dramatiq.Worker(broker, worker_threads=threads)
     worker.start()
     log.info("worker_ready", threads=threads, runners=runners)
