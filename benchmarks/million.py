@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import psycopg
@@ -15,6 +16,10 @@ from models.direction import Direction
 from simulators.sample_data.tenants import world
 
 FEW = 1_000
+# Longer than from one look to the next
+REST_SECONDS = 25
+PATIENCE_SECONDS = 300
+_ALERTS = "SELECT count(*), count(told_at) AS told, count(closed_at) AS closed, count(over_told_at) AS over FROM alert"
 _BLOCKS = """
     SELECT relname, coalesce(heap_blks_hit, 0) + coalesce(heap_blks_read, 0) + coalesce(idx_blks_hit, 0)
                     + coalesce(idx_blks_read, 0) + coalesce(toast_blks_hit, 0) + coalesce(toast_blks_read, 0) AS blocks
@@ -47,9 +52,22 @@ def _first_sync(people: int, enrollments: int) -> tuple[Timed, dict[str, int]]:
         with psycopg.connect(plain, autocommit=True) as connection:
             seed(connection, sizes)
         made.fill(world((tenant_of(people),)))
+        _rest(made)
         before = _blocks(made)
         run = timed_run(made, Direction.ENROLLMENTS)
         return run, {table: (blocks - before[table]) // people for table, blocks in _blocks(made).items()}
+
+
+def _rest(made: System) -> None:
+    """Wait until whoever looks for alerts has found, and told of, what a database that is new to it has."""
+    begun = same_since = time.monotonic()
+    known = made.rows(_ALERTS)
+    while time.monotonic() - same_since < REST_SECONDS:
+        if time.monotonic() - begun > PATIENCE_SECONDS:
+            raise TimeoutError(f"alerts were still being told after {PATIENCE_SECONDS} s")
+        time.sleep(1)
+        if (now := made.rows(_ALERTS)) != known:
+            known, same_since = now, time.monotonic()
 
 
 def _blocks(made: System) -> dict[str, int]:
