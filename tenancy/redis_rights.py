@@ -11,6 +11,7 @@ from redis.exceptions import AskError, ClusterCrossSlotError
 ACL = "resetchannels -@all +@connection +@read +@write +@scripting +time -@dangerous"
 CLUSTER = "CLUSTER"
 _SECONDS = 60
+_WAIT_SECONDS = 0.01
 _SCRIPT = "redis.call('HSETNX', KEYS[1], ARGV[1], 1); redis.call('HDEL', KEYS[1], ARGV[1]); return redis.call('TIME')"
 
 
@@ -20,9 +21,11 @@ def fault(client: redis.Redis, prefix: str) -> str | None:
     asked = client.pipeline(transaction=False)
     asked.set(f"{key}:s", 1, get=True, px=_SECONDS * 1000)
     asked.get(f"{key}:s")
+    asked.pttl(f"{key}:s")
     asked.zadd(f"{key}:z", {"a": 1})
     asked.zrangebyscore(f"{key}:z", 0, 1)
     asked.zscore(f"{key}:z", "a")
+    asked.zcard(f"{key}:z")
     asked.zrem(f"{key}:z", "a")
     asked.sadd(f"{key}:u", "a")
     asked.smembers(f"{key}:u")
@@ -32,10 +35,12 @@ def fault(client: redis.Redis, prefix: str) -> str | None:
     asked.hexists(f"{key}:h", "a")
     asked.hstrlen(f"{key}:h", "a")
     asked.hdel(f"{key}:h", "a")
-    asked.rpush(f"{key}:l", "a")
+    asked.rpush(f"{key}:l", "a", "a")
+    asked.llen(f"{key}:l")
     asked.lpop(f"{key}:l")
+    asked.blpop([f"{key}:l"], timeout=_WAIT_SECONDS)  # waits only where nothing could be put there
     asked.script_load(_SCRIPT)
-    asked.eval(_SCRIPT, 1, f"{key}:e", "a")
+    asked.evalsha(client.register_script(_SCRIPT).sha, 1, f"{key}:e", "a")
     asked.delete(f"{key}:s", f"{key}:z", f"{key}:u", f"{key}:h", f"{key}:l", f"{key}:e")
     for result in asked.execute(raise_on_error=False):
         if isinstance(result, AskError | ClusterCrossSlotError):
