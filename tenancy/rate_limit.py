@@ -35,6 +35,8 @@ SPARE = 0.045
 PLACES_MORE = 10
 # A place may be over for so long, or for the distance of two.
 LATE_SECONDS = 0.25
+# Where Redis takes so long to say that a call may leave, what was seen before may be over.
+SLOW_SECONDS = 0.5
 # How many calls are counted that left last: those of a second, where these are no more.
 COUNTED = 100
 # ``KEYS[1]`` has two numbers, in microseconds: the theoretical arrival time of the next call, and when that was
@@ -150,8 +152,8 @@ class RateLimit:
     def __call__(self, begun: bool = False, look: Callable[[], None] | None = None) -> None:
         """Wait for a place; RateLimited when it is further away than the patience. ``begun``: see ``PLACES_MORE``.
 
-        ``look`` is called when there is one, before it is taken, and again after each wait. What it raises keeps the
-        call back.
+        ``look`` is called when there is one, before it is taken, and again after each wait, also one for a slow Redis.
+        What it raises keeps the call back.
         """
         if self.per_second <= 0:
             wait_as_told(self.key, self.patience_seconds)
@@ -159,7 +161,7 @@ class RateLimit:
                 look()
             return
         patience = self.patience_seconds + (PLACES_MORE * self._interval if begun else 0.0)
-        place, looked = 0, look is None
+        place, looked, looked_at = 0, look is None, 0.0
         while True:
             try:
                 seconds, place = self._ask(patience, place, leaving=looked)
@@ -168,12 +170,14 @@ class RateLimit:
                 # Whoever has a place by then waited for it.
                 seconds, away = 0.0 if place else self._wait_locally(patience), True
             if seconds <= 0 and looked:
+                if look and time.monotonic() - looked_at > SLOW_SECONDS:
+                    look()
                 return
             _sleep(seconds)
             # After each wait: what was seen before it is not true any more.
             if look:
                 look()
-                looked = True
+                looked, looked_at = True, time.monotonic()
             if away:
                 return
 
