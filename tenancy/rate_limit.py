@@ -11,6 +11,7 @@ little faster for a moment, never unlimited; then only the direction that was to
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -185,7 +186,7 @@ class RateLimit:
         """For a place (0), or whether to leave by the one it has: the seconds to wait, 0 when this call may go; and the
         place. Unless ``leaving``, nobody is counted as having left.
         """
-        most = max(1, min(int(self.per_second), COUNTED))
+        most = min(math.ceil(self.per_second), COUNTED)
         late = max(self._interval, LATE_SECONDS)
         name = f"{redis_prefix()}:rate_limit:{self.key}"
         granted, wait, told, place = connect(settings.get().need_redis()).register_script(_SCRIPT)(
