@@ -92,8 +92,9 @@ class Relay(Loop):
             log.info("relay_leads")
         began = time.monotonic()
         if self.tick(connection):
-            # Half of the time at most: with very many lanes PostgreSQL is there for others too.
-            self.pause = max(TICK_SECONDS, time.monotonic() - began)
+            # Half of the time at most: with very many lanes PostgreSQL is there for others too. A tick that something
+            # held up says nothing of that.
+            self.pause = min(IDLE_SECONDS, max(TICK_SECONDS, time.monotonic() - began))
         elif self.waits:
             self.pause = min(IDLE_SECONDS, 1.3 * self.pause)
         else:

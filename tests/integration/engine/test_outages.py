@@ -24,6 +24,7 @@ from ops.runs import start, timetable
 from producers.runs import request
 from tenancy import health
 from tests.integration.engine.conftest import Engine, closed_database
+from workers.relay.relay import IDLE_SECONDS, Relay
 
 
 def end_pooled_connections(database_url: str) -> int:
@@ -55,6 +56,24 @@ def read_only(database_url: str) -> Iterator[None]:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
                 [name],
             )
+
+
+def test_a_relay_that_was_held_up_rests_no_longer_for_it(engine: Engine, database_url: str) -> None:
+    # given a relay that leads, and a table that somebody has for himself for a while
+    relay = Relay()
+    relay.step()
+    engine.enqueue(engine.tenant(), 1)
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
+        release = threading.Timer(2.0, other.rollback)
+        release.start()
+        # when
+        relay.step()
+        release.join()
+    relay.end()
+    # then it hands out what waits, and looks again as soon as ever
+    assert engine.value("SELECT state FROM message") == "sent"
+    assert relay.pause <= IDLE_SECONDS
 
 
 def test_the_relay_outlives_pooled_connections_that_were_ended(
