@@ -22,7 +22,7 @@ from workers.messages.envelope import Envelope, encode
 
 HEARTBEAT_TIMEOUT_MS = 30_000
 MEMORY = "memory"
-LATE_SECONDS = 0.4
+LATE_SECONDS = 1.2
 # The id names the delivery: if its body is there already, it was pushed before. KEYS: queue, bodies, bell, signs of
 # life.
 _PUSH = b"""
@@ -143,8 +143,8 @@ class RedisCarrier:
         return [(_text(found[i]), int(found[i + 1]), found[i + 2]) for i in range(0, len(found), 3)]
 
     def listen(self, queue: str, seconds: float) -> bool:
-        # Redis looks ten times a second who has waited long enough. Where the address has a time-out that is shorter, a
-        # server with nothing to tell would look like one that does not answer.
+        # Redis looks ten times a second who has waited long enough, by its setting ``hz`` perhaps once. Where the
+        # address has a time-out that is shorter, a server with nothing to tell would look like one that is away.
         if 0 < (self.client.get_connection_kwargs().get("socket_timeout") or 0) < seconds + LATE_SECONDS:
             return False
         self.client.blpop([self.bell(queue)], timeout=seconds)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import redis
 
 import settings
-from tests.integration.engine.conftest import Engine
+from tests.integration.engine.conftest import Engine, OwnRedis
 from workers.broker.redis_carrier import RedisCarrier
 from workers.messages.envelope import Envelope
 
@@ -97,3 +98,16 @@ def test_what_is_pushed_while_a_process_looks_is_heard_when_it_waits(engine: Eng
 def test_where_the_address_has_a_short_time_out_nobody_listens(engine: Engine) -> None:
     carrier = RedisCarrier(address(0.1), "one")
     assert not carrier.listen(QUEUE, 0.1)  # TimeoutError, as from a server that does not answer, if it did
+
+
+@pytest.mark.parametrize("seconds", [0.8, 3])
+def test_a_server_that_looks_once_a_second_who_has_waited_is_not_taken_for_one_that_does_not_answer(
+    own_redis: OwnRedis, seconds: float
+) -> None:
+    # given the slowest that Redis can be set to, and time-outs that an address may have
+    with redis.Redis.from_url(own_redis.url) as server:
+        server.config_set("hz", 1)
+    carrier = RedisCarrier(address(seconds), "one")
+    # then nobody hears a TimeoutError: who can't wait so long does not listen
+    heard = [carrier.listen(QUEUE, 0.1) for _ in range(5)]
+    assert heard == [seconds == 3] * 5
