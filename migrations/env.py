@@ -37,6 +37,8 @@ def run() -> None:
             target_metadata=metadata,
             render_item=plain_types,
             compare_server_default=True,
+            # Who is working has one table after the other. So does a migration, and gives them free at its end.
+            transaction_per_migration=True,
         )
         with context.begin_transaction():
             context.run_migrations()

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from models.session import CONNECT_SECONDS, read_by_driver
+from models.session import CONNECT_SECONDS, read_by_driver, sqlstate
 
 # Each command compares revisions; only those that migrate import alembic, which is slow.
 if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
+# So often it begins again where it and who is working waited for each other, and PostgreSQL ended the migration.
+TRIES = 5
+_DEADLOCK = "40P01"
 _ALIVE = text("SELECT count(*) FROM worker WHERE heartbeat_at > now() - interval '30 seconds'")
 _NAMES = re.compile(r"""^(revision|down_revision)\b[^=\n]*= ["'](\w+)["']""", re.MULTILINE)
 
@@ -50,7 +54,13 @@ def upgrade(url: str, revision: str = "head") -> None:
     from alembic import command  # noqa: PLC0415
 
     refuse_strange(url)
-    command.upgrade(config(driver_url(url)), revision)
+    for left in reversed(range(TRIES)):
+        try:
+            command.upgrade(config(driver_url(url)), revision)
+            break
+        except DBAPIError as error:  # what came before this migration stays done
+            if not left or sqlstate(error) != _DEADLOCK:
+                raise
     if revision == "head":
         with _connected(url) as connection:
             mine = version("koppeling")
