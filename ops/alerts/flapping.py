@@ -18,11 +18,18 @@ from models.audit import ALERT_NEWS
 HOURS = 4
 # Of alerts ``a``: this one began again. Tenant and subject may be NULL, and are compared in a way that can be hashed;
 # the tenant also in one that an index knows.
-_BEFORE = f"""(b.tenant_id = a.tenant_id OR (b.tenant_id IS NULL AND a.tenant_id IS NULL))
+_SAME = """(b.tenant_id = a.tenant_id OR (b.tenant_id IS NULL AND a.tenant_id IS NULL))
        AND coalesce(b.tenant_id, 0) = coalesce(a.tenant_id, 0) AND b.kind = a.kind
-       AND coalesce(b.subject, '') = coalesce(a.subject, '')
-       AND b.id < a.id AND b.closed_at > a.opened_at - interval '{HOURS} hours'"""
+       AND coalesce(b.subject, '') = coalesce(a.subject, '')"""
+_BEFORE = f"{_SAME} AND b.id < a.id AND b.closed_at > a.opened_at - interval '{HOURS} hours'"
 AGAIN = f"EXISTS (SELECT 1 FROM alert b WHERE {_BEFORE})"  # noqa: S608  constants only
+# What another one that tells has hold of is left out of the news, and is looked at all the same: of the one before,
+# whether its end was held back; of one after, whether it is so, or was told.
+OPEN_STILL = f"""EXISTS (
+    SELECT 1 FROM alert b WHERE {_BEFORE} AND b.told_at IS NOT NULL AND b.over_told_at IS NULL)"""  # noqa: S608
+BEGAN_ANEW = f"""EXISTS (
+    SELECT 1 FROM alert b WHERE {_SAME} AND b.id > a.id
+       AND (b.told_at IS NOT NULL OR b.closed_at IS NULL))"""  # noqa: S608  constants only
 # Those whose end is not told yet. A join, so that all are looked up at once: after an outage they may be thousands.
 HELD_BACK = f"""
     SELECT a.id FROM (SELECT * FROM alert WHERE {ALERT_NEWS}) a JOIN alert b ON {_BEFORE}
@@ -40,7 +47,9 @@ def sort_out(found: Sequence[Row[Any]], now: datetime) -> tuple[list[Row[Any]], 
         # Their ends were not told before it began again.
         settled += before
         if last.closed_at is None:
-            (settled if before else told).append(last)
+            (settled if before or last.open_still else told).append(last)
+        elif last.began_anew:
+            settled.append(last)
         elif not last.again or last.closed_at <= now - timedelta(hours=HOURS):
             told.append(last)
     return told, settled

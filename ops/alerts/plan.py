@@ -39,7 +39,9 @@ _TENANTS = text(
 _TENANT = text("SELECT id, timezone, alerts FROM tenant WHERE id = :tenant FOR KEY SHARE")
 _NEWS = text(
     f"""
-    SELECT id, kind, subject, closed_at, {flapping.AGAIN} AS again FROM alert a
+    SELECT id, kind, subject, closed_at, {flapping.AGAIN} AS again, {flapping.OPEN_STILL} AS open_still,
+           {flapping.BEGAN_ANEW} AS began_anew
+      FROM alert a
      WHERE tenant_id IS NOT DISTINCT FROM :tenant AND {ALERT_NEWS} AND kind <> ALL(:later)
      ORDER BY id FOR UPDATE SKIP LOCKED
     """  # noqa: S608  constants only
