@@ -26,6 +26,7 @@ def machines() -> Iterator[Fleet]:
         except NoNamespaces as error:
             if REQUIRED:
                 pytest.fail(f"Network namespaces are required here: {error}")
+            # Not every kernel lets its user make them, as in a container; .ci/run requires them.
             pytest.skip(f"left out, for want of network namespaces: {error}")
         yield made
 

@@ -49,7 +49,7 @@ def actor(kind: str, **hooks: Any) -> Callable[[Callable[[Delivery], None]], Led
     waits for another try; ``describe`` (connection, delivery) gives ``internal_id`` and ``event_id`` of a dead letter.
     """
     queue = "completions" if kind.startswith("completion.") else "enrollments"
-    return dramatiq.actor(actor_name=kind, queue_name=queue, actor_class=LedgerActor, **hooks)  # type: ignore[return-value]  # its class
+    return dramatiq.actor(actor_name=kind, queue_name=queue, actor_class=LedgerActor, **hooks)  # type: ignore[return-value]  # said to be an Actor; it is of actor_class
 
 
 def claim(envelope: Envelope) -> Delivery | None:

@@ -23,7 +23,7 @@ class LeaseTimeLimit(TimeLimit):
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         if not getattr(self.manager, "ident", None):
-            super().after_process_boot(broker)  # type: ignore[no-untyped-call]  # as above
+            super().after_process_boot(broker)  # type: ignore[no-untyped-call]  # dramatiq's has no types
 
 
 def time_limit_seconds() -> float:

@@ -38,6 +38,7 @@ def small() -> Iterator[Server]:
         if done.returncode and REQUIRED:
             pytest.fail(f"A file system must be mounted here: {done.stderr}")
         if done.returncode:
+            # To mount is for root; .ci/run requires it.
             pytest.skip(f"left out, for nothing may be mounted here: {done.stderr}")
         stack.callback(subprocess.run, [program("umount", "mount"), folder], check=False)
         yield stack.enter_context(server(folder=Path(folder), min_wal_size="32MB", max_wal_size="32MB"))

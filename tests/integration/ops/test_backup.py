@@ -87,7 +87,7 @@ def rewritten(file: Path, **changed: object) -> None:
     """The same backup, whole, with something else in its header."""
     with opened(file) as found:
         dump, made = b"".join(found.blocks()), found.header
-    with written(file, made | changed) as write:  # type: ignore[arg-type]  # wrong on purpose
+    with written(file, made | changed) as write:  # type: ignore[arg-type]  # a header with wrong values, on purpose
         write(dump)
 
 
